@@ -1,0 +1,1 @@
+"""The harness of gradest: problems, measurements, suites, records and reports."""

@@ -1,0 +1,5 @@
+"""`python -m bench` is `gradest`."""
+
+from bench.cli import main
+
+main()

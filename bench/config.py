@@ -1,0 +1,71 @@
+"""What the parts of a suite file share."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Scalar = bool | int | float | str
+
+
+class Config(BaseModel):
+    """A frozen part of a suite file, in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EstimatorConfig(Config):
+    """An estimator with its options; a suite or the command line writes it as `name[key=value,...]` too."""
+
+    name: str
+    samples: int | None = None
+    """Draws of z a row; None takes the suite's, and without one the estimator's own default."""
+    options: dict[str, Scalar] = {}
+    label: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return parse_estimator(data) if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _labelled(self) -> "EstimatorConfig":
+        if not self.label:
+            listed = ",".join(f"{key}={_show(value)}" for key, value in sorted(self.arguments().items()))
+            object.__setattr__(self, "label", f"{self.name}[{listed}]" if listed else self.name)
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """What the registry's `create` takes."""
+        return self.options | ({} if self.samples is None else {"samples": self.samples})
+
+
+def _show(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_estimator(text: str) -> dict[str, Any]:
+    """Read `name[key=value,...]`, where a value is a number, true, false or a word.
+
+    Raises:
+        ValueError: brackets or equals signs are missing.
+    """
+    name, bracket, rest = text.partition("[")
+    if not name or bool(bracket) != rest.endswith("]") or (not bracket and "]" in text):
+        raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...]")
+    options: dict[str, Scalar] = {}
+    for item in filter(None, (part.strip() for part in rest.removesuffix("]").split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise ValueError(f"cannot read option {item!r} of estimator {name!r}; expected key=value")
+        options[key.strip()] = _scalar(value.strip())
+    samples = options.pop("samples", None)
+    return {"name": name, "samples": samples, "options": options}
+
+
+def _scalar(text: str) -> Scalar:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value if isinstance(value, bool | int | float | str) else text

@@ -1,0 +1,127 @@
+"""What a data set is: its description, its files and its rows."""
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+BINARISATION_SEED = 20221001
+"""Seed of the one draw that fixes the validation and test rows of every dynamic data set."""
+
+
+class DataError(Exception):
+    """A data set is unknown, missing, corrupt or unreadable; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set, in its official format."""
+
+    path: str
+    """Relative to `$GRADEST_DATA` and to the cache, with forward slashes; `path + ".gz"` is accepted too."""
+    checksum: str
+    """`sha256:<hex>` or `git-blob:<hex>` of the official bytes, however the copy at hand is compressed."""
+    mirrors: tuple[str, ...]
+    """Where to download it from, in the order to try; empty for a file that ships with the package."""
+    embedded: bool = False
+    """Whether the file lies beside this module (as `path + ".gz"`) and nowhere else."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What can be said of a data set without opening a file."""
+
+    name: str
+    """The name that `bench.datasets.load` takes."""
+    summary: str
+    """One line that tells this benchmark from the others."""
+    shape: tuple[int, int]
+    """Height and width of an image; a row is the image read line by line, top line first."""
+    rows: tuple[int, int, int]
+    """Number of training, validation and test rows."""
+    dynamic: bool
+    """Whether the training rows are intensities, to be drawn as Bernoulli variables anew at each pass."""
+    licence: str
+    """As stated by the source, or that none is."""
+    citation: str
+    """Who made the data, and where."""
+    files: tuple[DataFile, ...]
+    """The files it is read from, in the order in which the parser takes them."""
+
+    @property
+    def pixels(self) -> int:
+        """X, the length of a row."""
+        return math.prod(self.shape)
+
+
+class Dataset(NamedTuple):
+    """The rows of one benchmark, float32 on the CPU."""
+
+    name: str
+    """The name it was loaded by."""
+    train: Tensor
+    """[N, X] intensities in [0, 1] where `dynamic`, else values in {0, 1}."""
+    valid: Tensor
+    """[N, X] values in {0, 1}, the same at every load."""
+    test: Tensor
+    """[N, X] values in {0, 1}, the same at every load."""
+    dynamic: bool
+    """Whether `train` is to be drawn Bernoulli anew at each pass."""
+    info: DatasetInfo
+    """Where it comes from."""
+
+
+class Source(NamedTuple):
+    """A data set that can be loaded."""
+
+    info: DatasetInfo
+    """Its description."""
+    parse: Callable[..., Dataset]
+    """A pure function from `info` and the verified bytes of each of `info.files` to the rows."""
+
+
+def assemble(info: DatasetInfo, train: Tensor, valid: Tensor, test: Tensor) -> Dataset:
+    """A `Dataset` from its three parts, each [N, X]; those of a dynamic data set are all intensities.
+
+    The validation and test intensities are drawn once here, validation first, from one generator seeded with
+    `BINARISATION_SEED`, so that two runs evaluate the same rows.
+
+    Raises:
+        DataError: a part has not the shape that `info` announces.
+    """
+    for part, rows, count in zip(("train", "valid", "test"), (train, valid, test), info.rows, strict=True):
+        if rows.shape != (count, info.pixels):
+            raise DataError(f"{part} rows have shape {tuple(rows.shape)}, expected {(count, info.pixels)}")
+    if info.dynamic:
+        generator = torch.Generator("cpu").manual_seed(BINARISATION_SEED)
+        valid, test = _draw(valid, generator), _draw(test, generator)
+    return Dataset(info.name, train, valid, test, info.dynamic, info)
+
+
+def _draw(intensity: Tensor, generator: torch.Generator) -> Tensor:
+    """Bits, 1 with the probability that `intensity` states.
+
+    Not `torch.bernoulli`, whose stream depends on how torch was built; nor the default dtype, which is the
+    caller's.
+    """
+    uniform = torch.rand(intensity.shape, generator=generator, dtype=torch.float32, device="cpu")
+    return (uniform < intensity).to(torch.float32)
+
+
+def need(package: str, purpose: str) -> Any:
+    """Import an optional package at the moment of its use.
+
+    Raises:
+        DataError: it is not installed; `purpose` ("to ...") says what it was wanted for.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        name = package.partition(".")[0]
+        raise DataError(
+            f"the package {name!r} is needed {purpose}; install it (pip install {name})"
+        ) from error

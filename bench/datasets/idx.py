@@ -1,0 +1,117 @@
+"""MNIST and Fashion-MNIST from their official idx files: intensities, or thresholded.
+
+The last 10,000 of the 60,000 training images are the validation set, as is usual. These rows do not align
+with those of the static files, most of whose validation images are among the first 50,000 here.
+"""
+
+import gzip
+import struct
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, Source, assemble
+
+MAGIC = 0x00000803
+"""An idx file of unsigned bytes in three dimensions."""
+THRESHOLD = 128
+"""The least of the 256 intensities that counts as 1 in `mnist-threshold`."""
+
+_MNIST_MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+_FASHION_MIRRORS = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+)
+
+
+def _files(folder: str, mirrors: tuple[str, ...], train: str, test: str) -> tuple[DataFile, DataFile]:
+    def file(name: str, sha256: str) -> DataFile:
+        return DataFile(f"{folder}/{name}", f"sha256:{sha256}", tuple(mirror + name for mirror in mirrors))
+
+    return file("train-images-idx3-ubyte.gz", train), file("t10k-images-idx3-ubyte.gz", test)
+
+
+MNIST = DatasetInfo(
+    name="mnist-dynamic",
+    summary="MNIST intensities, drawn to bits anew at each pass, once for evaluation; 50000/10000/10000",
+    shape=(28, 28),
+    rows=(50000, 10000, 10000),
+    dynamic=True,
+    licence="CC BY-SA 3.0",
+    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998; "
+    "drawn as in R. Salakhutdinov and I. Murray, ICML 2008",
+    files=_files(
+        "mnist",
+        _MNIST_MIRRORS,
+        train="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        test="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+)
+MNIST_THRESHOLD = DatasetInfo(
+    name="mnist-threshold",
+    summary="MNIST with pixels of at least 128 of 255 set to 1, no noise in the data; mnist-dynamic's split",
+    shape=MNIST.shape,
+    rows=MNIST.rows,
+    dynamic=False,
+    licence=MNIST.licence,
+    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998",
+    files=MNIST.files,
+)
+FASHION = DatasetInfo(
+    name="fashion-dynamic",
+    summary="Fashion-MNIST intensities, drawn to bits anew at each pass, once for evaluation",
+    shape=(28, 28),
+    rows=(50000, 10000, 10000),
+    dynamic=True,
+    licence="MIT",
+    citation="H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking "
+    "Machine Learning Algorithms, arXiv:1708.07747",
+    files=_files(
+        "fashion_mnist",
+        _FASHION_MIRRORS,
+        train="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        test="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    ),
+)
+
+
+def read_idx(content: bytes) -> NDArray[np.uint8]:
+    """The intensities, [N, height * width] from 0 to 255, of a gzipped idx file of images.
+
+    Raises:
+        DataError: the header is not that of images, or announces another size than the file has.
+    """
+    raw = gzip.decompress(content)
+    magic, count, height, width = struct.unpack_from(">4I", raw) if len(raw) >= 16 else (0, 0, 0, 0)
+    if magic != MAGIC or len(raw) != 16 + count * height * width:
+        raise DataError(
+            f"not an idx file of images: magic number {magic}, {count} x {height} x {width}, {len(raw)} bytes"
+        )
+    return np.frombuffer(raw, dtype=np.uint8, offset=16).reshape(count, height * width)
+
+
+def parse_intensities(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
+    """Training rows x / 255 in [0, 1]; validation and test rows drawn once."""
+    rows, test_rows = (
+        torch.from_numpy(read_idx(content).astype(np.float32)).div_(255) for content in (train, test)
+    )
+    return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
+
+
+def parse_threshold(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
+    """Rows of 1 where x >= 128, else 0."""
+    rows, test_rows = (
+        torch.from_numpy((read_idx(content) >= THRESHOLD).astype(np.float32)) for content in (train, test)
+    )
+    return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
+
+
+SOURCES = (
+    Source(MNIST, parse_intensities),
+    Source(MNIST_THRESHOLD, parse_threshold),
+    Source(FASHION, parse_intensities),
+)

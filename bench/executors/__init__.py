@@ -1,0 +1,20 @@
+"""Executors: how cells are spread over processes. Each takes cells and the function that runs one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from bench.executors.inline import inline
+from bench.store import Record
+from bench.suite import Cell
+
+__all__ = ["Executor", "inline"]
+
+
+class Executor(Protocol):
+    """Yields every cell with its record, in any order; or with the reason why it has none, where a worker died."""
+
+    def __call__(
+        self, cells: Sequence[Cell], run: Callable[[Cell], Record], /
+    ) -> Iterator[tuple[Cell, Record | Exception]]:
+        """Run the cells."""
+        ...

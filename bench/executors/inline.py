@@ -1,0 +1,12 @@
+"""One cell after another, in this process."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.store import Record
+from bench.suite import Cell
+
+
+def inline(cells: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record]]:
+    """Run the cells here, in order."""
+    for cell in cells:
+        yield cell, run(cell)

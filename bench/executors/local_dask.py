@@ -1,0 +1,44 @@
+"""Cells over local worker processes, by dask.distributed; a worker that is killed costs its cell a retry, not the run."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bench.store import Record
+from bench.suite import Cell
+from estimators.registry import BadInput
+
+
+class Dask:
+    """An executor over `workers` processes of one thread each.
+
+    Raises:
+        BadInput: dask.distributed is not installed.
+    """
+
+    def __init__(self, workers: int) -> None:
+        try:
+            import distributed
+        except ImportError as error:
+            raise BadInput(
+                "--workers above 1 needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'"
+            ) from error
+        self.workers = workers
+        self._distributed: Any = distributed
+
+    def __call__(
+        self, cells: Sequence[Cell], run: Callable[[Cell], Record]
+    ) -> Iterator[tuple[Cell, Record | Exception]]:
+        """Run the cells; those of one problem and kind are neighbours, which shares their trajectories in a worker."""
+        if not cells:
+            return
+        cluster = self._distributed.LocalCluster(
+            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+        )
+        with cluster, self._distributed.Client(cluster) as client:
+            by_future = {client.submit(run, cell, pure=False, retries=2): cell for cell in cells}
+            for future in self._distributed.as_completed(by_future):
+                try:
+                    yield by_future[future], future.result()
+                except self._distributed.KilledWorker as error:
+                    yield by_future[future], error

@@ -1,0 +1,158 @@
+"""The basket: every estimator measured at the same checkpoints of one reference trajectory.
+
+The trajectory is one seed's training with a reference estimator. An estimator with running state or parameters of its
+own travels along as a passenger: it sees every minibatch and learns from it, but does not move the model, so that at a
+checkpoint it is as warm as it would be in its own training.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.config import Config, EstimatorConfig
+from bench.datasets import load
+from bench.measure.moments import frozen
+from bench.measure.points import EncoderNoise, Reference, exact_reference, long_run_reference, measure_point
+from bench.problems.vae import VAE, VAEConfig
+from bench.training import Optimisation, Trainer, batches, binarised, evaluate, make_optimiser
+from estimators import registry
+from estimators.base import Estimator
+from estimators.registry import MAX_STATES
+
+EVALUATED_ROWS = 1000
+
+
+class MomentsSettings(Config):
+    """The [moments] table of a suite: where and how gradients are measured."""
+
+    draws: Annotated[int, Field(ge=3)] = 1000
+    rows: Annotated[int, Field(ge=3)] = 20
+    """Rows of the fixed minibatch, the first of the train split."""
+    checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = (0, 100, 1000)
+    """Steps of the reference trajectory."""
+    references: tuple[EstimatorConfig, ...] = (EstimatorConfig(name="reparameterization"), EstimatorConfig(name="rloo"))
+    """The first that a problem allows trains its trajectory, and is the long-run reference where no exact one exists."""
+    reference_draws: Annotated[int, Field(ge=1000)] = 20000
+    trajectory_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class BasketConfig(Config):
+    """One cell of the basket."""
+
+    kind: Literal["moments"] = "moments"
+    draws: int
+    rows: int
+    checkpoints: tuple[int, ...]
+    reference: EstimatorConfig
+    reference_draws: int
+    trajectory_seed: int
+    optimisation: Optimisation
+
+
+class Checkpoint:
+    """A model on the trajectory, and the fixed minibatch there."""
+
+    def __init__(self, step: int, vae: VAE, rows: Tensor, config: BasketConfig) -> None:
+        self.step, self.vae, self.config = step, copy.deepcopy(vae), config
+        self.x = rows[None]  # a stack of one seed
+        self._references: dict[int, Reference] = {}
+
+    @cached_property
+    def elbo(self) -> float:
+        """ELBO of the minibatch in nats a row."""
+        return float(evaluate(self.vae, self.x[0], samples=EVALUATED_ROWS // 10, seed=0)[0])
+
+    def reference(self, samples: int) -> Reference:
+        """The exact gradient, or the long-run mean of the trajectory's estimator; computed once."""
+        key = samples if self.vae.config.bound == "iwae" else 0
+        if key not in self._references:
+            self._references[key] = self._reference(samples)
+        return self._references[key]
+
+    def _reference(self, samples: int) -> Reference:
+        problem, config = self.vae.config, self.config
+        q, f = self.vae.encode(self.x), self.vae.objective(self.x)
+        states = problem.states()
+        power = samples if problem.bound == "iwae" else 1
+        if states is not None and states**power <= MAX_STATES:
+            return exact_reference(q, f, bound=problem.bound, samples=samples)
+        arguments = config.reference.arguments() | ({"samples": samples} if problem.bound == "iwae" else {})
+        estimator = registry.get(config.reference.name).create(**arguments).to(self.x.device).bind(stack=(1,))
+        # A seed range apart from the measured estimators', so that none is held against its own draws.
+        return long_run_reference(
+            estimator, q, f, draws=config.reference_draws, seed=2**40, context=self.x, label=config.reference.label
+        )
+
+
+def travel(
+    problem: VAEConfig, config: BasketConfig, device: torch.device, passenger: Estimator | None = None
+) -> Iterator[Checkpoint]:
+    """Train the reference trajectory and stop at its checkpoints, in order of steps."""
+    dataset = load(problem.dataset)
+    vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
+    context_size = dataset.train.shape[1]
+    driver = registry.get(config.reference.name).create(**config.reference.arguments())
+    driver.bind(stack=(1,), context_size=context_size, generator=torch.Generator().manual_seed(config.trajectory_seed))
+    trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
+    data = batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
+    generator = torch.Generator(device).manual_seed(config.trajectory_seed + 1)
+    own = list(passenger.parameters()) if passenger else []
+    optimiser = None
+    if own:
+        rate = config.optimisation.own_learning_rate
+        optimiser = make_optimiser(config.optimisation, [{"params": own, "lr": rate}])
+    rows = binarised(dataset.train[: config.rows]).to(device)
+    for step in range(max(config.checkpoints) + 1):
+        if step in config.checkpoints:
+            yield Checkpoint(step, vae, rows, config)
+        x = next(data)
+        if passenger is not None:
+            with torch.no_grad():
+                q = vae.encode(x)
+            with torch.set_grad_enabled(optimiser is not None):
+                auxiliary = passenger(q, vae.objective(x), generator=generator, context=x).auxiliary
+            if optimiser is not None and auxiliary is not None:
+                optimiser.zero_grad()
+                auxiliary.mean().backward()
+                optimiser.step()
+        trainer.step(x)
+
+
+@lru_cache(maxsize=4)
+def _checkpoints(problem: VAEConfig, config_json: str, device: torch.device) -> tuple[Checkpoint, ...]:
+    """The trajectory without a passenger, trained once in a process and shared by its cells."""
+    return tuple(travel(problem, BasketConfig.model_validate_json(config_json), device))
+
+
+def measure_basket(
+    problem: VAEConfig, estimator: Estimator, config: BasketConfig, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
+    stops = _checkpoints(problem, config.model_dump_json(), device)
+    pixels = stops[0].x.shape[-1]
+    estimator.bind(stack=(1,), context_size=pixels, generator=torch.Generator().manual_seed(config.trajectory_seed)).to(device)
+    paces: Iterable[Checkpoint] = stops
+    if [*estimator.buffers(), *estimator.parameters()]:
+        paces = travel(problem, config, device, estimator.train())
+    points = []
+    for stop, _ in zip(stops, paces, strict=True):
+        vae, x = stop.vae, stop.x
+        with frozen(vae.decoder):
+            q = vae.encode(x)
+            point = measure_point(
+                estimator,
+                q,
+                vae.objective(x),
+                stop.reference(estimator.samples),
+                draws=config.draws,
+                seed=seed,
+                context=x,
+                encoder=EncoderNoise(q, list(vae.encoder.parameters())),
+            )
+        points.append({"step": stop.step, "elbo": stop.elbo} | point)
+    return {"points": points}

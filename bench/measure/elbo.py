@@ -1,0 +1,96 @@
+"""ELBO of E stacked seeds along training, against steps, evaluations of f and seconds."""
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.clock import Stopwatch
+from bench.config import Config
+from bench.datasets import load
+from bench.measure.moments import probe
+from bench.problems.vae import VAE, VAEConfig
+from bench.training import Optimisation, Trainer, batches, binarised, evaluate
+from estimators.base import Estimator
+
+EVALUATION_SEED = 2**41
+
+
+class ElboSettings(Config):
+    """The [elbo] table of a suite: how training is evaluated."""
+
+    evaluations: Annotated[int, Field(ge=1)] = 10
+    """Points of the curve after the first, evenly spaced."""
+    evaluation_rows: Annotated[int, Field(ge=1)] = 1000
+    """Rows of the train and of the test split evaluated along the curve; the last point takes the whole test split."""
+    evaluation_samples: Annotated[int, Field(ge=1)] = 10
+    iwae_samples: Annotated[int, Field(ge=1)] = 100
+    """K of the test bound at the end."""
+
+
+class TrainConfig(ElboSettings):
+    """One training cell."""
+
+    kind: Literal["train"] = "train"
+    optimisation: Optimisation
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+def measure_training(
+    problem: VAEConfig, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Train all seeds in one go; time counts training steps alone, not evaluation."""
+    dataset = load(problem.dataset)
+    seeds = list(range(config.seeds))
+    vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
+    estimator.bind(
+        stack=(len(seeds),),
+        context_size=dataset.train.shape[1],
+        generator=torch.Generator().manual_seed(seed),
+    ).to(device)
+    trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)
+    data = batches(dataset, config.optimisation.batch, seeds, device)
+    train, test = (binarised(split[: config.evaluation_rows]).to(device) for split in (dataset.train, dataset.test))
+    x = next(data)
+    with torch.no_grad():
+        per_row = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
+
+    steps = config.optimisation.steps
+    stops = sorted({round(steps * i / config.evaluations) for i in range(config.evaluations + 1)})
+    curve: dict[str, list[Any]] = {key: [] for key in ("step", "f_evals", "seconds", "train_elbo", "test_elbo")}
+    clock = Stopwatch(device)
+    for stop in stops:
+        with clock:
+            while trainer.steps < stop:
+                trainer.step(x)
+                x = next(data)
+        bounds = [
+            evaluate(vae, rows, samples=config.evaluation_samples, seed=EVALUATION_SEED)[0] for rows in (train, test)
+        ]
+        trainer.mark_diverged(sum(bounds[1:], bounds[0]))
+        values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
+        for key, value in zip(curve, values, strict=True):
+            curve[key].append(value)
+
+    samples = config.iwae_samples
+    test_elbo, test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=EVALUATION_SEED)
+    diverged = [None if at < 0 else at for at in trainer.diverged_at.tolist()]
+    return {
+        "seeds": seeds,
+        "diverged": diverged,
+        "rows_per_step": config.optimisation.batch,
+        "parameters": sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
+        "curve": curve,
+        "final": {
+            "train_elbo": curve["train_elbo"][-1],
+            "test_elbo": _finite(test_elbo),
+            "test_iwae": _finite(test_iwae),
+            "iwae_samples": samples,
+        },
+    }
+
+
+def _finite(values: Tensor) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]

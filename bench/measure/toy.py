@@ -1,0 +1,26 @@
+"""Gradient moments of an estimator on one toy, against its exact gradient."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from bench.config import Config
+from bench.measure.points import exact_reference, measure_point
+from bench.problems.toys import ToyPoint
+from estimators.base import Estimator
+
+
+class ToyMoments(Config):
+    """How a toy is measured."""
+
+    kind: Literal["moments"] = "moments"
+    draws: Annotated[int, Field(ge=3)] = 1000
+
+
+def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> dict[str, Any]:
+    """One point: variance and bias at the toy's sharpness, in double precision on the CPU."""
+    q, f = problem.q(), problem.f()
+    reference = exact_reference(q, f, bound=problem.bound, samples=estimator.samples)
+    estimator.bind()
+    point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed)
+    return {"points": [{"step": None, "elbo": None} | point]}

@@ -1,0 +1,113 @@
+"""Wall clock of a training step, beside its floor, interleaved in one process so that the ratio survives a noisy machine.
+
+The floor is the same model, optimiser and number of decoder rows with samples and learning signal given: what remains
+above it is the estimator's own work.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from bench.clock import Stopwatch
+from bench.config import Config
+from bench.datasets import load
+from bench.measure.moments import probe
+from bench.problems.vae import VAE, VAEConfig
+from bench.training import Optimisation, Trainer, batches
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import parameters, sample, stopped
+
+
+class TimeSettings(Config):
+    """The [time] table of a suite: how a step is timed."""
+
+    stacked: Annotated[int, Field(ge=1)] = 1
+    """Seeds stacked in the timed step."""
+    rounds: Annotated[int, Field(ge=5)] = 30
+    warm_up: Annotated[int, Field(ge=1)] = 5
+
+
+class TimeConfig(TimeSettings):
+    """One timing cell."""
+
+    kind: Literal["time"] = "time"
+    optimisation: Optimisation
+
+
+class Given(Estimator):
+    """The floor: z and the learning signal are constants, drawn once; both models are still differentiated."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__(samples)
+        self.z: Tensor | None = None
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """Forget the constants, whose shape may have changed."""
+        self.z = None
+        return self
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """Surrogate with f's own gradient and a constant gradient for q's parameters."""
+        if self.z is None:
+            self.z = sample(q, self.samples, generator)
+        cost = f(self.z, stopped(q)).mean(0)
+        event = (-1,) if parameters(q)[0].dim() == cost.dim() + 1 else (-2, -1)
+        signal = torch.stack([p.sum(event) for p in parameters(q)]).sum(0)
+        return Estimate(cost + signal, cost.detach())
+
+
+def measure_time(
+    problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Median and quartiles of a step, of its floor, and of their ratio round by round."""
+    dataset = load(problem.dataset)
+    seeds = list(range(config.stacked))
+    data = batches(dataset, config.optimisation.batch, seeds, device)
+
+    def trainer(timed: Estimator) -> Trainer:
+        vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        timed.bind(stack=(len(seeds),), context_size=dataset.train.shape[1], generator=generator).to(device)
+        return Trainer(vae, timed, config.optimisation, noise_seed=seed)
+
+    subject = trainer(estimator)
+    x = next(data)
+    with torch.no_grad():
+        f_evals = probe(estimator, subject.vae.encode(x), subject.vae.objective(x), x).evaluations
+    floor = trainer(Given(f_evals))
+    seconds: dict[str, list[float]] = {"step": [], "floor": []}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    for index in range(config.warm_up + config.rounds):
+        x = next(data)
+        for key, timed in (("step", subject), ("floor", floor)):
+            clock = Stopwatch(device)
+            with clock:
+                timed.step(x)
+            if index >= config.warm_up:
+                seconds[key].append(clock.seconds)
+    ratios = np.divide(seconds["step"], seconds["floor"])
+    return {
+        "step": _quartiles(seconds["step"]),
+        "floor": _quartiles(seconds["floor"]),
+        "ratio": _quartiles(ratios.tolist()),
+        "rows": f_evals,
+        # The process's peak says little of one cell; the CUDA allocator's peak is this cell's own.
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "load": list(os.getloadavg()),
+    }
+
+
+def _quartiles(values: list[float]) -> dict[str, float]:
+    q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "q25": q25, "q75": q75, "n": len(values)}

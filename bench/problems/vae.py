@@ -1,0 +1,189 @@
+"""The shared VAE: one model for every latent family, with E seeds stacked in its parameters.
+
+Every parameter starts with the dim E of the seeds trained side by side, and every tensor of rows is [..., E, B, *]; a
+seed owns its initialisation, so that seed s starts from the same values alone or in any stack.
+
+f(z, q) = log q(z) - log p(z) - log p(x|z) with the entropy sampled; with the entropy analytic f = -log p(x|z), and
+KL(q || p) is added in closed form.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.distributions import Distribution, kl_divergence
+from torch.nn import functional as F
+
+from bench.config import Config
+from bench.problems.toys import Family
+from estimators.base import Objective
+from estimators.distributions import from_parameters, log_prob
+
+Size = Annotated[int, Field(ge=1, le=4096)]
+NEGATIVE_SLOPE = 0.3
+SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
+
+
+class VAEConfig(Config):
+    """One VAE in a suite: the factors that published comparisons vary, each explicit."""
+
+    kind: Literal["vae"]
+    dataset: str
+    family: Family
+    latents: Size
+    categories: Annotated[int, Field(ge=2, le=1024)] | None = None
+    architecture: Literal["linear", "nonlinear"] | tuple[Size, ...] = "linear"
+    """linear (X-D-X), nonlinear (two hidden layers of 200, LeakyReLU .3), or the encoder's hidden sizes."""
+    bound: Literal["elbo", "iwae"] = "elbo"
+    entropy: Literal["sampled", "analytic"] = "sampled"
+    prior: Literal["fixed", "learned"] = "fixed"
+    centre_input: bool = True
+    """Whether the encoder sees x minus the train mean."""
+    signed_decoder_input: bool = False
+    """Whether the decoder of discrete latents sees 2z - 1 rather than z."""
+    bias_from_data: bool = True
+    """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]."""
+    label: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "VAEConfig":
+        if (self.family == "categorical") != (self.categories is not None):
+            raise ValueError("categories belongs to categorical latents, and only to them")
+        if self.bound == "iwae" and self.entropy == "analytic":
+            raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
+        if self.signed_decoder_input and self.family == "gaussian":
+            raise ValueError("signed_decoder_input is for discrete latents")
+        if not self.label:
+            size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
+            shape = self.architecture if isinstance(self.architecture, str) else "-".join(map(str, self.hidden))
+            factors = [
+                "iwae" * (self.bound == "iwae"),
+                "analytic" * (self.entropy == "analytic"),
+                "learned-prior" * (self.prior == "learned"),
+                "raw-input" * (not self.centre_input),
+                "signed" * self.signed_decoder_input,
+                "zero-bias" * (not self.bias_from_data),
+            ]
+            parts = (self.dataset, f"{self.family}-{size}", shape or "linear", *filter(None, factors))
+            object.__setattr__(self, "label", "/".join(parts))
+        return self
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Hidden sizes of the encoder; the decoder mirrors them."""
+        return SHAPES[self.architecture] if isinstance(self.architecture, str) else self.architecture
+
+    def states(self) -> int | None:
+        """Number of joint states of q, None for a continuous q."""
+        if self.family == "gaussian":
+            return None
+        return int((self.categories or 2) ** self.latents)
+
+
+class StackedLinear(nn.Module):
+    """E affine maps side by side: weight [E, in, out], bias [E, 1, out]; starts as torch.nn.Linear does."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.stack([(2 * torch.rand(shape, generator=g) - 1) * bound for g in generators])
+
+        self.weight = nn.Parameter(uniform(inputs, outputs))
+        self.bias = nn.Parameter(uniform(1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., E, B, in] to [..., E, B, out].
+
+        All leading dims join the rows of one batched product; broadcasting the weight over them would copy it.
+        """
+        lead, (stack, rows, _) = x.shape[:-3], x.shape[-3:]
+        flat = x.reshape(-1, stack, rows, x.shape[-1]).transpose(0, 1).flatten(1, 2)
+        y = torch.baddbmm(self.bias, flat, self.weight)
+        return y.unflatten(1, (-1, rows)).transpose(0, 1).reshape(*lead, stack, rows, -1)
+
+
+def _network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        layers += [StackedLinear(inputs, outputs, generators), nn.LeakyReLU(NEGATIVE_SLOPE)]
+    return nn.Sequential(*layers[:-1])
+
+
+class VAE(nn.Module):
+    """E variational autoencoders with a Bernoulli likelihood.
+
+    Args:
+        config: its factors.
+        pixel_mean: [X], mean of the train rows.
+        seeds: one a stacked model, each the source of its own initial values.
+    """
+
+    pixel_mean: Tensor
+
+    def __init__(self, config: VAEConfig, pixel_mean: Tensor, seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.stack = len(seeds)
+        self.event = (config.latents, config.categories) if config.categories else (config.latents,)
+        pixels, latents = len(pixel_mean), math.prod(self.event)
+        outputs = 2 * latents if config.family == "gaussian" else latents
+        self.encoder = _network((pixels, *config.hidden, outputs), generators)
+        self.decoder = _network((latents, *config.hidden[::-1], pixels), generators)
+        self.register_buffer("pixel_mean", pixel_mean)
+        if config.bias_from_data:
+            last = self.decoder[-1]
+            assert isinstance(last, StackedLinear)
+            last.bias.data.copy_(torch.logit(pixel_mean.clamp(0.001, 0.999)))
+        # The prior's parameters [E, 1, *event]: zeros are a standard normal (loc, log variance) or uniform classes.
+        count = 2 if config.family == "gaussian" else 1
+        self.prior_parameters = nn.Parameter(
+            torch.zeros(count, self.stack, 1, *self.event), requires_grad=config.prior == "learned"
+        )
+
+    def _distribution(self, *raw: Tensor) -> Distribution:
+        if self.config.family == "gaussian":
+            loc, log_variance = raw
+            return from_parameters("gaussian", loc, (0.5 * log_variance).exp())
+        return from_parameters(self.config.family, *raw)
+
+    def encode(self, x: Tensor) -> Distribution:
+        """q(z|x) of rows [E, B, *event] for x [E, B, X]."""
+        raw = self.encoder(x - self.pixel_mean if self.config.centre_input else x)
+        if self.config.family == "gaussian":
+            return self._distribution(*raw.chunk(2, -1))
+        return self._distribution(raw.unflatten(-1, self.event))
+
+    def prior(self) -> Distribution:
+        """p(z), of rows [E, 1, *event]."""
+        return self._distribution(*self.prior_parameters)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats: x [E, B, X], z [S, ..., E, B, *event] to [S, ..., E, B]."""
+        if self.config.signed_decoder_input:
+            z = 2 * z - 1
+        logits = self.decoder(z.flatten(-2) if self.config.categories else z)
+        return (x * logits - F.softplus(logits)).sum(-1)
+
+    def objective(self, x: Tensor) -> Objective:
+        """f for the rows x [E, B, X]."""
+
+        def f(z: Tensor, q: Distribution, /) -> Tensor:
+            if self.config.entropy == "analytic":
+                return -self.log_likelihood(x, z)
+            return log_prob(q, z) - log_prob(self.prior(), z) - self.log_likelihood(x, z)
+
+        return f
+
+    def closed_form(self, q: Distribution) -> Tensor | None:
+        """What is added to the surrogate, [E, B]: KL(q || p) where the entropy is analytic, else None."""
+        return self.kl(q) if self.config.entropy == "analytic" else None
+
+    def kl(self, q: Distribution) -> Tensor:
+        """KL(q || p) in nats, [E, B]."""
+        return kl_divergence(q, self.prior().expand(q.batch_shape)).sum(-1)

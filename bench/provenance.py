@@ -1,0 +1,93 @@
+"""Where a number came from: machine, versions, commit, and the source of the estimator."""
+
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+
+@cache
+def _git() -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of the checkout that this package runs from; None where it is installed elsewhere."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # else it is somebody else's repository that we lie in
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+@cache
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@cache
+def _driver() -> str | None:
+    """Version of the NVIDIA driver, which torch does not tell."""
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
+
+
+def version() -> str:
+    """Version of gradest, "unknown" where it runs from a folder that was never installed."""
+    try:
+        return importlib.metadata.version("gradest")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def source_hash(cls: type) -> str | None:
+    """SHA-256 of the file that defines a class."""
+    try:
+        path = inspect.getsourcefile(cls)
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
+    except (OSError, TypeError):
+        return None
+
+
+def provenance(estimator: type, device: str) -> dict[str, Any]:
+    """Everything a reader needs to repeat or doubt a record."""
+    commit, dirty = _git()
+    cuda = device == "cuda"
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load": list(os.getloadavg()),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "driver": _driver() if cuda else None,
+        "cuda": torch.version.cuda if cuda else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "gradest": version(),
+        "commit": commit,
+        "dirty": dirty,
+        "estimator_source": source_hash(estimator),
+    }

@@ -1,0 +1,150 @@
+"""Running a suite: cells to records, whatever the executor."""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+import bench.datasets
+from bench.executors import Executor, inline
+from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.elbo import TrainConfig, measure_training
+from bench.measure.toy import ToyMoments, measure_toy
+from bench.measure.wallclock import TimeConfig, measure_time
+from bench.problems.toys import ToyPoint
+from bench.problems.vae import VAEConfig
+from bench.provenance import provenance
+from bench.store import SCHEMA, Record, Store, write_atomic
+from bench.suite import Cell, Plan, Suite, plan
+from bench.toml import dumps
+from estimators import registry
+from estimators.registry import BadInput
+
+
+def measure(cell: Cell) -> dict[str, Any]:
+    """The measurements of a cell, all noise from a seed that its id gives."""
+    estimator = registry.get(cell.estimator.name).create(**cell.estimator.arguments())
+    seed = int(cell.id[:8], 16)
+    device = torch.device(cell.device)
+    match cell.measurement, cell.problem:
+        case ToyMoments() as config, ToyPoint() as toy:
+            return measure_toy(toy, estimator, config, seed=seed)
+        case BasketConfig() as config, VAEConfig() as vae:
+            return measure_basket(vae, estimator, config, seed=seed, device=device)
+        case TrainConfig() as config, VAEConfig() as vae:
+            return measure_training(vae, estimator, config, seed=seed, device=device)
+        case TimeConfig() as config, VAEConfig() as vae:
+            return measure_time(vae, estimator, config, seed=seed, device=device)
+    raise TypeError(f"no measurement {cell.measurement.kind!r} for a {cell.problem.kind}")
+
+
+def run_cell(cell: Cell) -> Record:
+    """Run one cell; whatever goes wrong inside it becomes its record."""
+    torch.set_num_threads(cell.threads)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    try:
+        measurements, failure = measure(cell), None
+    except Exception as error:  # a cell that fails is a result; the others go on
+        measurements, failure = {}, error
+    return make_record(cell, measurements, failure, started, time.perf_counter() - clock)
+
+
+def make_record(
+    cell: Cell, measurements: dict[str, Any], failure: Exception | None, started: datetime, seconds: float
+) -> Record:
+    """A cell's record, with its status, tags and provenance."""
+    entry = registry.get(cell.estimator.name)
+    status, reason = "ok", None
+    if failure is not None:
+        short = str(failure).partition("\n")[0]
+        memory = isinstance(failure, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(failure)
+        status, reason = "out-of-memory" if memory else "failed", f"{type(failure).__name__}: {short}"
+    steps = measurements.get("diverged")
+    if steps and None not in steps:
+        status, reason = "diverged", f"every seed diverged, the first at step {min(steps)}"
+    return {
+        "schema": SCHEMA,
+        "cell": cell.id,
+        "status": status,
+        "reason": reason,
+        "traceback": "".join(traceback.format_exception(failure)) if failure else None,
+        "started": started.isoformat(timespec="milliseconds"),
+        "seconds": seconds,
+        "config": cell.resolved(),
+        "tags": entry.tags() | {"unbiased": entry.claims_unbiased(cell.estimator.options)},
+        "measurements": measurements,
+        "provenance": provenance(entry.cls, cell.device),
+    }
+
+
+class Outcome(NamedTuple):
+    """What a run came to."""
+
+    done: int
+    """Cells with a record, of this run or an earlier one."""
+    fresh: int
+    """Cells that this run ran."""
+    unwell: list[Record]
+    """Records, of the plan's cells, whose status is not ok."""
+
+
+def prepare(suite: Suite, chosen: Plan) -> None:
+    """Fail before anything is written: the device and every data set must be there.
+
+    Raises:
+        BadInput: no such device.
+        DataError: a data set's file is missing or corrupt.
+    """
+    if suite.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device 'cuda' is not available: torch sees no CUDA GPU here; use --device cpu (gradest doctor)")
+    for name in sorted({cell.problem.dataset for cell in chosen.cells if isinstance(cell.problem, VAEConfig)}):
+        bench.datasets.load(name)
+
+
+def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that have no whole record yet."""
+    return [cell for cell in cells if store.read(cell.id) is None]
+
+
+def run_suite(
+    suite: Suite,
+    out: Path,
+    *,
+    executor: Executor,
+    force: bool = False,
+    progress: Callable[[Record, Cell], None] = lambda record, cell: None,
+    starting: Callable[[list[Cell], Plan], Any] = lambda cells, chosen: nullcontext(),
+) -> Outcome:
+    """Run what is not done yet of a suite, and write a record a cell into `out`.
+
+    Args:
+        suite: the suite.
+        out: the run's folder.
+        executor: runs cells; timing cells always run here, one at a time.
+        force: run every cell again.
+        progress: called after each record was written.
+        starting: called with the cells to run; returns a context that the run takes place in.
+    """
+    chosen = plan(suite)
+    store = Store(out)
+    todo = chosen.cells if force else pending(store, chosen.cells)
+    if todo:
+        prepare(suite, chosen)
+    write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
+    store.sweep()
+    timed = [cell for cell in todo if isinstance(cell.measurement, TimeConfig)]
+    others = [cell for cell in todo if not isinstance(cell.measurement, TimeConfig)]
+    with starting(todo, chosen):
+        for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
+            if isinstance(result, Exception):  # its worker died, and took the cell's own handling along
+                result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
+            store.write(result)
+            progress(result, cell)
+    records = [record for cell in chosen.cells if (record := store.read(cell.id))]
+    return Outcome(len(records), len(todo), [record for record in records if record["status"] != "ok"])

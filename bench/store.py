@@ -1,0 +1,94 @@
+"""The store: one JSON record a cell, written so that a reader never sees half of one."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+STALE_SECONDS = 3600
+
+Record = dict[str, Any]
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in its folder, flush it to the disk, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that JSON has no word for become null."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return value
+
+
+class Store:
+    """The records of one run, in `DIR/cells`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cells = root / "cells"
+
+    def path(self, cell_id: str) -> Path:
+        """Where the record of a cell is."""
+        return self.cells / f"{cell_id}.json"
+
+    def write(self, record: Record) -> None:
+        """Put a record into place, atomically; the last of several writers of a cell wins."""
+        text = json.dumps(_plain(record), indent=1, allow_nan=False)
+        write_atomic(self.path(record["cell"]), text.encode())
+
+    def read(self, cell_id: str) -> Record | None:
+        """The record of a cell, or None where there is none or it is not whole."""
+        try:
+            record = json.loads(self.path(cell_id).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        whole = isinstance(record, dict) and record.get("schema") == SCHEMA and record.get("cell") == cell_id
+        return record if whole else None
+
+    def records(self) -> list[Record]:
+        """All whole records by cell id; of two measurements of the same thing only the newer one.
+
+        Settings are part of a cell's id, so that a run repeated with others in the same folder leaves both; a table
+        shows one row.
+        """
+        newest: dict[tuple[Any, ...], Record] = {}
+        for path in sorted(self.cells.glob("*.json")):
+            record = self.read(path.stem)
+            if record is None:
+                continue
+            config = record["config"]
+            problem = config["problem"]
+            key = (
+                config["measurement"]["kind"],
+                *(problem.get(part) for part in ("kind", "label", "logit", "scale")),
+                config["estimator"]["label"],
+                config["device"],
+            )
+            if key not in newest or newest[key]["started"] < record["started"]:
+                newest[key] = record
+        return sorted(newest.values(), key=lambda record: str(record["cell"]))
+
+    def sweep(self) -> None:
+        """Remove temporary files that a killed process left behind more than an hour ago."""
+        for path in self.root.rglob(".*.tmp"):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink(missing_ok=True)

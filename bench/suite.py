@@ -1,0 +1,259 @@
+"""Suites: a TOML file, checked by pydantic, becomes the list of cells to run."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+import bench.datasets
+from bench.config import Config, EstimatorConfig
+from bench.measure.basket import BasketConfig, MomentsSettings
+from bench.measure.elbo import ElboSettings, TrainConfig
+from bench.measure.toy import ToyMoments
+from bench.measure.wallclock import TimeConfig, TimeSettings
+from bench.problems.toys import ToyConfig, ToyPoint
+from bench.problems.vae import VAEConfig
+from bench.training import Optimisation
+from estimators import registry
+from estimators.registry import BadInput, Entry, unknown
+
+SUITES = Path(__file__).parent / "suites"
+
+Problem = Annotated[VAEConfig | ToyConfig, Field(discriminator="kind")]
+Device = Literal["cpu", "cuda"]
+
+
+class Suite(Config):
+    """A suite file. Every estimator meets every problem that its tags allow."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    title: str = ""
+    device: Device = "cpu"
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Torch threads of a cell; part of what decides a result's last bits."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Draws of z a row for estimators that do not say otherwise, where legal for them."""
+    problems: Annotated[tuple[Problem, ...], Field(min_length=1)]
+    estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
+    training: Optimisation = Optimisation()
+    elbo: ElboSettings | None = None
+    moments: MomentsSettings | None = None
+    time: TimeSettings | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Suite":
+        if not (self.elbo or self.moments or self.time):
+            raise ValueError("nothing is measured: add one of [elbo], [moments], [time]")
+        if self.moments is None and any(problem.kind == "toy" for problem in self.problems):
+            raise ValueError("toys are measured by [moments], which is missing")
+        if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
+            raise ValueError(f"a checkpoint of [moments] lies beyond the {self.training.steps} steps of [training]")
+        for name in ("problems", "estimators"):
+            labels = [part.label for part in getattr(self, name)]
+            for label in labels:
+                if labels.count(label) > 1:
+                    raise ValueError(f"two {name} are called {label!r}: give one a label of its own")
+        return self
+
+
+class Cell(Config):
+    """One measurement of one estimator on one problem: the unit of work, and of resuming."""
+
+    measurement: Annotated[TrainConfig | BasketConfig | ToyMoments | TimeConfig, Field()]
+    problem: VAEConfig | ToyPoint
+    estimator: EstimatorConfig
+    device: Device
+    threads: int
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration in plain values, every default filled in."""
+        return self.model_dump(mode="json")
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of the hash of the resolved configuration."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """What a progress bar shows."""
+        return f"{self.measurement.kind} {self.problem.label} {self.estimator.label}"
+
+
+class Skipped(NamedTuple):
+    """A pair that tags rule out."""
+
+    problem: str
+    estimator: str
+    reason: str
+
+
+class Plan(NamedTuple):
+    """What a suite comes to."""
+
+    cells: list[Cell]
+    skipped: list[Skipped]
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite by name (those that come with the package) or by path.
+
+    Raises:
+        BadInput: no such suite, not TOML, or a key or value that a suite does not take.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = SUITES / f"{name}.toml"
+    if not path.is_file():
+        raise BadInput(unknown("suite", name, suite_names(), "or a path that ends in .toml"))
+    return parse_suite(path.read_bytes(), path.name)
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def parse_suite(text: bytes, source: str) -> Suite:
+    """Check a suite file's text; `source` names it in messages.
+
+    Raises:
+        BadInput: see `load_suite`.
+    """
+    try:
+        return Suite.model_validate(tomllib.loads(text.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{source} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise BadInput(f"{source}: {explain(error)}") from error
+
+
+_TABLES: dict[str, type[Config]] = {
+    "vae": VAEConfig,
+    "toy": ToyConfig,
+    "training": Optimisation,
+    "elbo": ElboSettings,
+    "moments": MomentsSettings,
+    "time": TimeSettings,
+    "estimators": EstimatorConfig,
+}
+
+
+def explain(error: ValidationError) -> str:
+    """The first fault of a suite in one line: where, what was typed, what is expected."""
+    first = error.errors()[0]
+    location = [part for part in first["loc"] if part not in ("vae", "toy")]
+    where = ".".join(str(part) for part in location) or "the suite"
+    tables = [str(part) for part in first["loc"] if part in _TABLES]
+    table = _TABLES[tables[-1]] if tables else Suite
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        keys = list(table.model_fields)
+        *path, typed = where.rpartition(".")
+        return unknown(f"key {path[0]}".rstrip(), typed, keys, "gradest list suites") + more
+    if first["type"] == "missing":
+        return f"{where} is missing{more}"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    typed = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{where}: {message}{typed}{more}"
+
+
+def plan(suite: Suite) -> Plan:
+    """All cells of a suite, cheap ones first, and the pairs that tags rule out.
+
+    Raises:
+        BadInput: an unknown estimator, option or data set, or an estimator that no problem allows.
+    """
+    entries = [registry.get(config.name) for config in suite.estimators]
+    known = [info.name for info in bench.datasets.available()]
+    for problem in suite.problems:
+        if isinstance(problem, VAEConfig) and problem.dataset not in known:
+            raise BadInput(unknown("data set", problem.dataset, known, "gradest list datasets"))
+    cells: list[Cell] = []
+    skipped: list[Skipped] = []
+    for given, entry in zip(suite.estimators, entries, strict=True):
+        config = _resolve(given, entry, suite)
+        legal = 0
+        for problem in suite.problems:
+            bound = problem.bound if isinstance(problem, VAEConfig) else "elbo"
+            states = problem.states() if isinstance(problem, VAEConfig) else problem.points()[0].states()
+            reason = entry.reason_against(family=problem.family, bound=bound, states=states)
+            if reason is None:
+                cells += _cells(suite, problem, config)
+                legal += 1
+            else:
+                skipped.append(Skipped(problem.label, config.label, reason))
+        if not legal:
+            raise BadInput(f"estimator {config.label!r} fits no problem of the suite: it {skipped[-1].reason}")
+    order = {"moments": 0, "train": 1, "time": 2}
+    cells.sort(key=lambda cell: (isinstance(cell.problem, VAEConfig), cell.problem.label, order[cell.measurement.kind]))
+    return Plan(cells, skipped)
+
+
+def _resolve(config: EstimatorConfig, entry: Entry, suite: Suite) -> EstimatorConfig:
+    """The estimator with its number of samples filled in; constructing it once checks its options."""
+    samples = config.samples
+    if samples is None and suite.samples is not None:
+        allowed = suite.samples >= entry.samples.min and not (entry.samples.even and suite.samples % 2)
+        samples = suite.samples if allowed else None
+    if samples is None:
+        samples = entry.samples.default
+    entry.create(**config.options, samples=samples)
+    return config.model_copy(update={"samples": samples})
+
+
+def _cells(suite: Suite, problem: VAEConfig | ToyConfig, config: EstimatorConfig) -> list[Cell]:
+    shared = {"estimator": config, "threads": suite.threads}
+    if isinstance(problem, ToyConfig):
+        assert suite.moments is not None
+        moments = ToyMoments(draws=suite.moments.draws)
+        return [Cell(measurement=moments, problem=point, device="cpu", **shared) for point in problem.points()]
+    measurements: list[TrainConfig | BasketConfig | TimeConfig] = []
+    if suite.moments:
+        settings = suite.moments.model_dump(exclude={"references"})
+        reference = _reference(suite, problem)
+        measurements.append(BasketConfig(**settings, reference=reference, optimisation=suite.training))
+    if suite.elbo:
+        measurements.append(TrainConfig(**suite.elbo.model_dump(), optimisation=suite.training, seeds=suite.seeds))
+    if suite.time:
+        measurements.append(TimeConfig(**suite.time.model_dump(), optimisation=suite.training))
+    return [Cell(measurement=m, problem=problem, device=suite.device, **shared) for m in measurements]
+
+
+def _reference(suite: Suite, problem: VAEConfig) -> EstimatorConfig:
+    """The first of the suite's references that is unbiased and legal for the problem."""
+    assert suite.moments is not None
+    for config in suite.moments.references:
+        entry = registry.get(config.name)
+        fits = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states()) is None
+        if fits and entry.claims_unbiased(config.options):
+            return _resolve(config, entry, suite)
+    raise BadInput(
+        f"moments.references holds no unbiased estimator for {problem.label} ({problem.family}, {problem.bound}); "
+        "add one (gradest list estimators)"
+    )
+
+
+def override(
+    suite: Suite, *, estimators: list[str] | None = None, seeds: int | None = None, device: str | None = None
+) -> Suite:
+    """The suite with what the command line changes; a given list of estimators replaces the suite's own.
+
+    Raises:
+        BadInput: a value that a suite does not take.
+    """
+    changes: dict[str, Any] = {"estimators": estimators or None, "seeds": seeds, "device": device}
+    if device is not None and device not in get_args(Device):
+        raise BadInput(unknown("device", device, get_args(Device), "gradest doctor"))
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        return suite
+    try:
+        return Suite.model_validate(suite.model_dump() | given)
+    except ValidationError as error:
+        raise BadInput(explain(error)) from error

@@ -1,0 +1,208 @@
+"""What a person sees while cells run: progress with time left, and one line for every outcome."""
+
+import importlib.util
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bench.cli import DONE, FAILED, INTERRUPTED
+from bench.doctor import REPORT
+from bench.executors import Executor, inline
+from bench.problems.toys import ToyPoint
+from bench.run import run_suite
+from bench.store import Record, Store
+from bench.suite import Cell, Plan, Suite, plan
+from estimators.registry import BadInput, unknown
+
+FORMATS = ("md", "tex", "csv", "html", "pdf", "svg", "png")
+VAE_WEIGHT = 20
+"""How many times the work of a toy cell a VAE's cell is, for the time left."""
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as a table as wide as the terminal, or as wide as it needs where the output is a file."""
+    if not rows:
+        print("nothing to show")
+        return
+    console = Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=False)
+    table = Table(box=None, pad_edge=False)
+    for key in rows[0]:
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table, highlight=False)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "-"
+        case float():
+            return f"{value:.3g}"
+        case dict():
+            return ", ".join(f"{key} {_cell(item)}" for key, item in value.items()) or "-"
+        case list() | tuple():
+            return " ".join(map(_cell, value)) or "-"
+    return str(value).replace("[", r"\[")
+
+
+def show_plan(suite: Suite, out: Path) -> None:
+    """Print what a run would do."""
+    chosen = plan(suite)
+    store = Store(out)
+    print_table(
+        [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
+    )
+    for skipped in chosen.skipped:
+        print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
+    print(f"{len(chosen.cells)} cells, into {out}")
+
+
+class _Display:
+    """A progress bar on a terminal; a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.unwell: list[Record] = []
+
+    @contextmanager
+    def running(self, todo: list[Cell], chosen: Plan) -> Iterator[None]:
+        if not todo:
+            yield
+            return
+        kept = len(chosen.cells) - len(todo)
+        self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""), highlight=False)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self.done, self.shown, self.weight = 0, time.monotonic(), sum(map(_weight, todo))
+        self.total, self.started, self.worked = len(todo), time.monotonic(), 0
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as self.progress:
+            self.task = self.progress.add_task("", total=self.weight)
+            yield
+
+    def cell_done(self, record: Record, cell: Cell) -> None:
+        self.done += 1
+        self.worked += _weight(cell)
+        self.progress.update(self.task, advance=_weight(cell), description=cell.title[:60])
+        if record["status"] != "ok":
+            self.console.print(f"{record['status']}: {cell.title}: {record['reason']}", highlight=False, markup=False)
+        if not self.console.is_terminal and time.monotonic() - self.shown > 15:
+            self.shown = time.monotonic()
+            elapsed = self.shown - self.started
+            left = elapsed * (self.weight - self.worked) / self.worked
+            self.console.print(f"{self.done} of {self.total} cells, {elapsed:.0f} s, about {left:.0f} s left")
+
+
+def _weight(cell: Cell) -> int:
+    return 1 if isinstance(cell.problem, ToyPoint) else VAE_WEIGHT
+
+
+def _executor(workers: int) -> Executor:
+    if workers == 1:
+        return inline
+    from bench.executors.local_dask import Dask
+
+    return Dask(workers)
+
+
+def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int:
+    """Run a suite with progress, then its report; returns the exit code."""
+    console = Console(stderr=True)
+    display = _Display(console)
+    started = time.monotonic()
+    try:
+        outcome = run_suite(
+            suite,
+            out,
+            executor=_executor(workers),
+            force=force,
+            progress=display.cell_done,
+            starting=display.running,
+        )
+    except KeyboardInterrupt:
+        done = len(list(Store(out).cells.glob("*.json")))
+        again = shlex.join([Path(sys.argv[0]).name, *(arg for arg in sys.argv[1:] if arg != "--force")])
+        print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
+        return INTERRUPTED
+    page = out / "report.html"
+    if outcome.fresh == 0 and page.is_file():
+        print(f"nothing to do: all {outcome.done} cells are done; the report is {page}")
+    else:
+        if outcome.fresh:
+            print(f"ran {outcome.fresh} cells in {time.monotonic() - started:.0f} s")
+        missing = [package for package in REPORT if importlib.util.find_spec(package) is None]
+        if missing:
+            print(f"records are in {out}; no report here without {', '.join(missing)}: gradest report {out}")
+        else:
+            _write([out], out, frozenset(FORMATS), suite.title or suite.name)
+    for record in outcome.unwell:
+        config = record["config"]
+        print(
+            f"{record['status']}: {config['measurement']['kind']} {config['problem']['label']} "
+            f"{config['estimator']['label']}: {record['reason']}",
+            file=sys.stderr,
+        )
+    if outcome.unwell:
+        print(f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again", file=sys.stderr)
+    return FAILED if outcome.unwell else DONE
+
+
+def report(directories: list[Path], formats: str, out: Path | None) -> int:
+    """Write the report of one or several runs; returns the exit code.
+
+    Raises:
+        BadInput: a folder without records, an unknown format, or several folders and nowhere to write.
+    """
+    chosen = frozenset(filter(None, formats.split(","))) or frozenset(FORMATS)
+    for name in sorted(chosen - set(FORMATS)):
+        raise BadInput(unknown("format", name, FORMATS))
+    if out is None and len(directories) > 1:
+        raise BadInput("several folders are read as one run; say where to write with --out DIR")
+    _write(directories, out or directories[0], chosen, None)
+    return DONE
+
+
+def _write(directories: Sequence[Path], out: Path, formats: frozenset[str], title: str | None) -> None:
+    from bench.report import write
+    from bench.status import run_suite_of
+
+    records: dict[str, Record] = {}
+    for directory in directories:
+        suite = run_suite_of(directory)
+        title = title or suite.title or suite.name
+        found = Store(directory).records()
+        if not found:
+            raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
+        for record in found:
+            records.setdefault(record["cell"], record)
+    started = time.monotonic()
+    files = write(list(records.values()), out, set(formats), title or "")
+    print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
+    page = out / "report.html"
+    print(f"report: {page if page in files else out}{os.linesep}", end="")
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """A run's state in a few lines."""
+    print(f"suite {found['suite']} in {found['directory']}: {found['done']} of {found['cells']} cells done, "
+          f"{found['pending']} to run, {found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, "
+          f"{found['seconds']:.0f} s of work")  # fmt: skip
+    for item in found["unwell"]:
+        print(f"{item['status']}: {item['title']}: {item['reason']}")

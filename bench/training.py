@@ -1,0 +1,143 @@
+"""Training of E stacked seeds: the batches that a seed owns, one optimiser step, the ELBO that it reaches."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.distributions import Distribution
+
+from bench.config import Config
+from bench.datasets import Dataset
+from bench.problems.vae import VAE
+from estimators.base import Estimator
+from estimators.distributions import log_prob, sample
+
+EVALUATION_ROWS = 2**15
+"""Rows of the decoder evaluated at once."""
+
+
+class Optimisation(Config):
+    """How a model is trained."""
+
+    steps: Annotated[int, Field(ge=1)] = 1000
+    batch: Annotated[int, Field(ge=1)] = 50
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Rate of the estimator's own parameters."""
+
+
+def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimiser over parameter groups that carry their own rates."""
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimisation.optimiser]
+    return kind(groups, fused=True)
+
+
+def batches(dataset: Dataset, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
+    """Endless minibatches [E, size, X] in {0, 1}.
+
+    Each seed draws its own order and, for a dynamic data set, its own binarisation, from a generator of its own: they
+    are the same for every estimator and in every stack. The last rows that fill no batch wait for the next pass.
+
+    Raises:
+        ValueError: a batch larger than the train split.
+    """
+    count = len(dataset.train)
+    if size > count:
+        raise ValueError(f"batch = {size} is larger than the train split of {dataset.name}, {count} rows")
+    # Offset, so that a seed's data does not repeat the stream that its initial values came from.
+    generators = [torch.Generator().manual_seed(seed + 2**32) for seed in seeds]
+    train = dataset.train.to(device)
+    while True:
+        order = torch.stack([torch.randperm(count, generator=g) for g in generators])
+        for start in range(0, count - size + 1, size):
+            x = train[order[:, start : start + size].to(device)]
+            if dataset.dynamic:
+                noise = torch.stack([torch.rand(x.shape[1:], generator=g) for g in generators])
+                x = (noise.to(device) < x).to(x.dtype)
+            yield x
+
+
+def binarised(rows: Tensor) -> Tensor:
+    """Rows drawn once from intensities, with a fixed seed; binary rows stay as they are."""
+    return (torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)) < rows).to(rows.dtype)
+
+
+class Trainer:
+    """A model, its estimator and an optimiser, one step at a time.
+
+    Args:
+        vae: E stacked models.
+        estimator: bound to the same stack.
+        optimisation: the optimiser's settings.
+        noise_seed: of the estimator's noise, shared by the stack.
+    """
+
+    def __init__(self, vae: VAE, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
+        self.vae, self.estimator = vae.train(), estimator.train()
+        weights = [p for p in vae.parameters() if p.requires_grad]
+        groups = [{"params": weights, "lr": optimisation.learning_rate}]
+        if own := list(estimator.parameters()):
+            groups.append({"params": own, "lr": optimisation.own_learning_rate})
+        self.optimiser = make_optimiser(optimisation, groups)
+        device = weights[0].device
+        self.generator = torch.Generator(device).manual_seed(noise_seed)
+        self.steps = 0
+        self.diverged_at = torch.full((vae.stack,), -1, device=device)
+
+    def backward(self, x: Tensor) -> Tensor:
+        """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
+        q = self.vae.encode(x)
+        estimate = self.estimator(q, self.vae.objective(x), generator=self.generator, context=x)
+        loss, surrogate = estimate.value, estimate.surrogate
+        if (closed := self.vae.closed_form(q)) is not None:
+            loss, surrogate = loss + closed.detach(), surrogate + closed
+        # Mean over rows, sum over seeds: the seeds share no parameter, and so train as if alone.
+        total = surrogate.mean(-1).sum()
+        if estimate.auxiliary is not None:
+            total = total + estimate.auxiliary.mean(-1).sum()
+        self.optimiser.zero_grad()
+        total.backward()
+        return loss.mean(-1)
+
+    def step(self, x: Tensor) -> None:
+        """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged, others go on."""
+        loss = self.backward(x)
+        self.optimiser.step()
+        self.steps += 1
+        self.mark_diverged(loss)
+
+    def mark_diverged(self, values: Tensor) -> None:
+        """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
+        fresh = ~values.isfinite() & (self.diverged_at < 0)
+        self.diverged_at.masked_fill_(fresh, self.steps)
+
+
+@torch.no_grad()
+def evaluate(vae: VAE, rows: Tensor, *, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Bounds on log p(x) in nats a row, averaged over the rows: each [E].
+
+    Args:
+        vae: E stacked models.
+        rows: [N, X] in {0, 1}, the same for all seeds.
+        samples: K, draws of z a row.
+        seed: of the draws.
+
+    Returns:
+        The ELBO, from the closed-form KL and the mean over K draws of log p(x|z), and the K-sample importance-weighted
+        bound from the same draws.
+    """
+    generator = torch.Generator(rows.device).manual_seed(seed)
+    elbo = iwae = torch.zeros(vae.stack, dtype=torch.float64, device=rows.device)
+    for part in rows.split(max(1, EVALUATION_ROWS // (samples * vae.stack))):
+        x = part.expand(vae.stack, *part.shape)
+        q: Distribution = vae.encode(x)
+        z = sample(q, samples, generator)
+        log_likelihood = vae.log_likelihood(x, z)  # K x E x n
+        log_weights = log_likelihood + log_prob(vae.prior(), z) - log_prob(q, z)
+        elbo = elbo + (log_likelihood.mean(0) - vae.kl(q)).double().sum(-1)
+        iwae = iwae + (log_weights.logsumexp(0) - math.log(samples)).double().sum(-1)
+    return elbo / len(rows), iwae / len(rows)

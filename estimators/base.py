@@ -1,0 +1,84 @@
+"""The contract of an estimator, on one page.
+
+Everything here estimates the gradient of E_{z ~ q}[f(z, q)] with respect to the parameters of q (phi) and to whatever
+else f depends on (theta). An estimator is a module called as `estimator(q, f, generator=g)`; differentiating the
+surrogate it returns gives the estimate:
+
+    q           Normal(loc, scale) [*B, D], Bernoulli(logits=) [*B, D] or OneHotCategorical(logits=) [*B, L, C]
+    f(z, q)     takes z [S, *B, *event] and returns [S, *B]; differentiable in z where z is relaxed, in theta always
+    surrogate   [*B], one number a row of q, rows independent of each other
+
+All leading dims `*B` broadcast, so a minibatch, repeated draws and stacked seeds are the same code.
+
+f may depend on q's parameters directly only through terms whose direct gradient has zero mean, as log q(z) has: this is
+what allows an estimator to pass q with stopped parameters, and every score-function estimator does. A closed-form term,
+such as an analytic KL divergence, is not part of f: add it to the surrogate.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.distributions import Distribution
+
+
+class Objective(Protocol):
+    """A cost f(z, q) to be minimised in expectation over z ~ q."""
+
+    def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
+        """Evaluate f at z [S, *B, *event]; returns [S, *B]."""
+        ...
+
+
+class Estimate(NamedTuple):
+    """What an estimator returns."""
+
+    surrogate: Tensor
+    """[*B], its gradient with respect to whatever requires grad is the estimate (phi and theta)."""
+    value: Tensor
+    """[*B], detached estimate of E_q[f]; unbiased, except for relaxations, where it is that of the relaxed objective."""
+    auxiliary: Tensor | None = None
+    """[*B], loss of the estimator's own parameters; it reaches neither phi nor theta."""
+
+
+class Estimator(nn.Module):
+    """Base class: `samples` draws of z a row; subclasses define `forward`.
+
+    Running state and own parameters are kept in modules or buffers whose shape starts with `stack`, the shape of the
+    seeds trained side by side. In `train()` running state is updated after it was used; in `eval()` it is frozen.
+    """
+
+    def __init__(self, samples: int = 1) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """Size running state and own parameters for the model at hand, and initialise them; a no-op without any.
+
+        Args:
+            stack: leading dims of seeds trained side by side; rows of q are then [..., *stack, B].
+            context_size: size X of the context [*B, X] given to `forward`, 0 for none.
+            generator: source of the initial values.
+        """
+        return self
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """Estimate the gradient of E_q[f].
+
+        Args:
+            q: the distribution of the latents, event dims last.
+            f: the objective.
+            generator: the only source of randomness, on q's device.
+            context: [*B, X], what q was computed from; input-dependent baselines read it.
+        """
+        raise NotImplementedError
+
+
+def mean_to(x: Tensor, shape: torch.Size) -> Tensor:
+    """Mean of x over the dims in which `shape` has size 1 or none, aligned from the right."""
+    return x.sum_to_size(shape) * (shape.numel() / x.numel())

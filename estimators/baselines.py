@@ -1,0 +1,172 @@
+"""Baselines: what the score-function estimator subtracts from its cost.
+
+Each turns the costs of S draws into advantages and may learn from them, always AFTER they were used: a baseline that
+has seen its own cost is correlated with the score, and the estimate biased.
+
+Sources: Williams 1992 (constant baselines); Mnih and Gregor 2014, arXiv:1402.0030 (input-dependent baseline, centring
+and variance normalisation); Mnih and Rezende 2016, arXiv:1602.06725 and Kool et al. 2019 (leave-one-out).
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from estimators.base import mean_to
+
+
+class Baseline(nn.Module):
+    """No baseline; the base class of the others."""
+
+    minimum_samples = 1
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """Size state and parameters; see `Estimator.bind`."""
+        return self
+
+    def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Advantages and the baseline's own loss.
+
+        Args:
+            cost: [S, *B], detached.
+            context: [*B, X] or None.
+
+        Returns:
+            Detached advantages [S, *B], and [*B] or None.
+        """
+        return cost, None
+
+
+class LeaveOneOut(Baseline):
+    """Subtract from each cost the mean of the other draws of its row."""
+
+    minimum_samples = 2
+
+    def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """See `Baseline.forward`."""
+        samples = len(cost)
+        return (cost - cost.mean(0)) * (samples / (samples - 1)), None
+
+
+class RunningMean(nn.Module):
+    """Exponential moving average [*stack, 1] of row costs, corrected for its start at nothing."""
+
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self, decay: float) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.register_buffer("total", torch.zeros(1))
+        self.register_buffer("weight", torch.zeros(()))
+
+    def size(self, stack: Sequence[int]) -> None:
+        """Start anew for this stack of seeds."""
+        self.total = self.total.new_zeros((*stack, 1))
+        self.weight = self.weight.new_zeros(())
+
+    def value(self) -> Tensor:
+        """The mean so far, 0 before the first update."""
+        return self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        """Take in values [S, *B], each stacked seed its own."""
+        self.total.lerp_(mean_to(values, self.total.shape).to(self.total), 1 - self.decay)
+        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
+
+
+class MovingAverage(Baseline):
+    """Subtract a moving average of the costs of earlier steps."""
+
+    def __init__(self, decay: float = 0.9) -> None:
+        super().__init__()
+        self.mean = RunningMean(decay)
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """See `Baseline.bind`."""
+        self.mean.size(stack)
+        return self
+
+    def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """See `Baseline.forward`."""
+        advantage = cost - self.mean.value().to(cost)
+        if self.training:
+            self.mean.update(cost)
+        return advantage, None
+
+
+class InputDependent(Baseline):
+    """NVIL: subtract a network of the input and a moving average of what it leaves; optionally divide by its spread.
+
+    The network has one tanh layer and is trained by the squared advantage. Without a context only the moving average
+    remains. The division by max(1, running standard deviation) rescales the gradient, so that with it the estimate is
+    unbiased only up to a positive factor.
+    """
+
+    first: nn.Parameter | None
+    first_bias: nn.Parameter
+    second: nn.Parameter
+    second_bias: nn.Parameter
+
+    def __init__(self, decay: float = 0.8, hidden: int = 100, variance_normalisation: bool = False) -> None:
+        super().__init__()
+        self.mean, self.variance = RunningMean(decay), RunningMean(decay)
+        self.hidden, self.variance_normalisation = hidden, variance_normalisation
+        self.register_parameter("first", None)
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """See `Baseline.bind`; each layer starts uniform within 1 / sqrt(its inputs)."""
+        self.mean.size(stack)
+        self.variance.size(stack)
+        if context_size:
+
+            def weights(inputs: int, outputs: int) -> nn.Parameter:
+                start = torch.rand((*stack, inputs, outputs), generator=generator) * 2 - 1
+                return nn.Parameter(start / inputs**0.5)
+
+            self.first = weights(context_size, self.hidden)
+            self.first_bias = nn.Parameter(torch.zeros(*stack, 1, self.hidden))
+            self.second = weights(self.hidden, 1)
+            self.second_bias = nn.Parameter(torch.zeros(*stack, 1, 1))
+        return self
+
+    def _predict(self, context: Tensor | None, like: Tensor) -> Tensor:
+        """The network's baseline [*B], or 0 without a network."""
+        if self.first is None:
+            return like.new_zeros(())
+        if context is None:
+            raise ValueError("the input-dependent baseline was bound to a context, and got none")
+        hidden = torch.tanh(context.to(self.first) @ self.first + self.first_bias)
+        return (hidden @ self.second + self.second_bias).squeeze(-1).to(like)
+
+    def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """See `Baseline.forward`."""
+        predicted = self._predict(context, cost)
+        signal = cost - predicted.detach()
+        advantage = signal - self.mean.value().to(cost)
+        loss = (advantage + predicted.detach() - predicted).square().mean(0) if self.first is not None else None
+        if self.variance_normalisation:
+            advantage = advantage / self.variance.value().to(cost).sqrt().clamp_min(1.0)
+        if self.training:
+            centred = signal - mean_to(signal, self.mean.total.shape)
+            self.mean.update(signal)
+            self.variance.update(centred.square())
+        return advantage, loss
+
+
+BASELINES: dict[str, type[Baseline]] = {
+    "none": Baseline,
+    "moving-average": MovingAverage,
+    "input-dependent": InputDependent,
+    "leave-one-out": LeaveOneOut,
+}

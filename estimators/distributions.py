@@ -1,0 +1,131 @@
+"""What every estimator needs of q, the same for all three families.
+
+Noise is drawn here by torch.rand and torch.randn from an explicit generator, because sampling in torch.distributions
+takes none. q is rebuilt without argument validation, since f may be asked for log q at a relaxed z.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Bernoulli, Distribution, Normal, OneHotCategorical
+from torch.nn import functional as F
+
+FAMILIES = ("gaussian", "bernoulli", "categorical")
+
+
+def family(q: Distribution) -> str:
+    """Name of q's family.
+
+    Raises:
+        TypeError: q is none of Normal, Bernoulli and OneHotCategorical.
+    """
+    match q:
+        case Normal():
+            return "gaussian"
+        case Bernoulli():
+            return "bernoulli"
+        case OneHotCategorical():
+            return "categorical"
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+
+
+def parameters(q: Distribution) -> tuple[Tensor, ...]:
+    """q's parameters: (loc, scale), each [*B, D], or (logits,), [*B, D] or [*B, L, C]."""
+    match q:
+        case Normal():
+            return q.loc, q.scale
+        case Bernoulli() | OneHotCategorical():
+            return (q.logits,)
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+
+
+def from_parameters(name: str, *values: Tensor) -> Distribution:
+    """The distribution of family `name` with these parameters, without validation."""
+    match name:
+        case "gaussian":
+            loc, scale = values
+            return Normal(loc, scale, validate_args=False)
+        case "bernoulli":
+            return Bernoulli(logits=values[0], validate_args=False)
+        case "categorical":
+            return OneHotCategorical(logits=values[0], validate_args=False)
+    raise ValueError(f"unknown family {name!r}; expected one of {', '.join(FAMILIES)}")
+
+
+def live(q: Distribution) -> Distribution:
+    """q itself, without validation, so that f may evaluate it at a relaxed z."""
+    return from_parameters(family(q), *parameters(q))
+
+
+def stopped(q: Distribution) -> Distribution:
+    """q with its parameters cut from the graph."""
+    return from_parameters(family(q), *(p.detach() for p in parameters(q)))
+
+
+def event_shape(q: Distribution) -> torch.Size:
+    """[D], or [L, C] for categorical latents."""
+    shape = parameters(q)[0].shape
+    return shape[-2:] if isinstance(q, OneHotCategorical) else shape[-1:]
+
+
+def row_shape(q: Distribution) -> torch.Size:
+    """The leading dims *B of q."""
+    shape = parameters(q)[0].shape
+    return shape[: len(shape) - len(event_shape(q))]
+
+
+def log_prob(q: Distribution, z: Tensor) -> Tensor:
+    """log q(z), summed over the event: z [S, *B, *event] to [S, *B].
+
+    For discrete q this is the affine extension to relaxed z, differentiable in z (torch's own one-hot log_prob takes
+    the argmax of z, and so has no gradient).
+    """
+    match q:
+        case Normal():
+            standard = (z - q.loc) / q.scale
+            return (-0.5 * standard.square() - q.scale.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
+        case Bernoulli():
+            return (z * q.logits - F.softplus(q.logits)).sum(-1)
+        case OneHotCategorical():
+            return (z * q.logits).sum((-2, -1))
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+
+
+def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Uniform noise [S, *B, *event] in (0, 1), in q's device and dtype.
+
+    torch.rand can return exactly 0, whose logarithm would make an infinite Gumbel or logistic draw.
+    """
+    p = parameters(q)[0]
+    noise = torch.rand((samples, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+    return noise.clamp_min_(torch.finfo(p.dtype).tiny)
+
+
+def normal(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Standard normal noise [S, *B, *event], in q's device and dtype."""
+    p = parameters(q)[0]
+    return torch.randn((samples, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+
+
+def gumbel(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Standard Gumbel noise [S, *B, *event]."""
+    return -torch.log(-torch.log(uniform(q, samples, generator)))
+
+
+def one_hot_argmax(scores: Tensor) -> Tensor:
+    """One-hot tensor at the largest score of the last dim, in the scores' dtype."""
+    return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+
+
+@torch.no_grad()
+def sample(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Draw z [S, *B, *event] ~ q, outside any graph."""
+    match q:
+        case Normal():
+            return q.loc + q.scale * normal(q, samples, generator)
+        case Bernoulli():
+            return (uniform(q, samples, generator) < q.probs).to(q.logits.dtype)
+        case OneHotCategorical():
+            return one_hot_argmax(q.logits + gumbel(q, samples, generator))
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")

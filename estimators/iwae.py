@@ -1,0 +1,39 @@
+"""The pathwise gradient of the importance-weighted bound -log mean_k exp(-f(z_k, q)) over K = samples draws.
+
+Y. Burda, R. Grosse, R. Salakhutdinov, Importance weighted autoencoders, 2015, arXiv:1509.00519.
+"""
+
+import math
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import live, normal, parameters
+from estimators.registry import register
+
+
+@register(
+    "iwae-reparameterization",
+    families=("gaussian",),
+    unbiased=True,
+    bound="iwae",
+    samples=(1, 5),
+    needs="gradient of f",
+    summary="pathwise gradient of the importance-weighted bound, total derivative",
+    paper="Burda, Grosse and Salakhutdinov 2015, arXiv:1509.00519",
+)
+class IWAEReparameterization(Estimator):
+    """The total derivative of the K-sample bound."""
+
+    def __init__(self, samples: int = 5) -> None:
+        super().__init__(samples)
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        loc, scale = parameters(q)
+        z = loc + scale * normal(q, self.samples, generator)
+        surrogate = math.log(self.samples) - (-f(z, live(q))).logsumexp(0)
+        return Estimate(surrogate, surrogate.detach())

@@ -1,0 +1,221 @@
+"""The registry: one entry an estimator, with the tags that say what it is.
+
+Tags drive which cells of a table are legal and how they read, so that no other code needs to know a name. An estimator
+registers where its class is defined; a third party's does so when its file is imported, through the entry-point group
+`gradest.estimators`, or as `module:Class`.
+"""
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+from estimators.base import Estimator
+from estimators.distributions import FAMILIES
+
+ENTRY_POINTS = "gradest.estimators"
+MAX_STATES = 65536
+
+Bound = Literal["elbo", "iwae"]
+Needs = Literal["relaxed f", "gradient of f", "neither"]
+
+
+class BadInput(ValueError):
+    """Something a person typed cannot be used; the message is one line that says what to do."""
+
+
+def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
+    """One line for a name that does not exist: what was typed, the nearest names, all of them, where to look."""
+    near = difflib.get_close_matches(str(typed), known, n=2, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
+    return f"unknown {what} {typed!r}{guess} Known: {', '.join(known) or 'none'}" + (f" ({where})" if where else "")
+
+
+class Samples(NamedTuple):
+    """How many draws of z an estimator takes a row."""
+
+    min: int = 1
+    default: int = 1
+    even: bool = False
+
+
+def _as_many(samples: int) -> int:
+    return samples
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered estimator: its class and its tags."""
+
+    name: str
+    cls: type[Estimator]
+    families: tuple[str, ...]
+    unbiased: bool
+    bound: Bound = "elbo"
+    samples: Samples = Samples()
+    f_evals: Callable[[int], int] = _as_many
+    """Evaluations of f a row, for S samples; for one that enumerates, S is the number of joint states."""
+    needs: Needs = "neither"
+    """What it asks of f beyond its values at draws of q."""
+    own_parameters: bool = False
+    """Whether it learns parameters of its own, by the auxiliary loss."""
+    enumerates: bool = False
+    """Whether it visits every joint state, so that only small latents are legal."""
+    biased_options: Mapping[str, str] = field(default_factory=dict)
+    """Options that, when set, give up unbiasedness, each with the reason."""
+    summary: str = ""
+    paper: str = ""
+
+    def create(self, **options: Any) -> Estimator:
+        """Construct the estimator with `samples` (the tag's default) and its own options.
+
+        Raises:
+            BadInput: an option that the estimator does not have, a value it does not take, or an illegal `samples`.
+        """
+        # A class may leave `samples` to the base class, whose only option it is, and so define no __init__ of its own.
+        accepted = [name for name in inspect.signature(self.cls).parameters if name != "self"]
+        for option in options:
+            if option not in accepted:
+                raise BadInput(unknown(f"option of estimator {self.name!r}:", option, accepted))
+        samples = options.pop("samples", self.samples.default)
+        if isinstance(samples, bool) or not isinstance(samples, int) or samples < self.samples.min:
+            raise BadInput(
+                f"estimator {self.name!r} takes samples >= {self.samples.min}, got samples={samples!r}"
+            )
+        if self.samples.even and samples % 2:
+            raise BadInput(
+                f"estimator {self.name!r} draws pairs and takes an even number of samples, got samples={samples}; "
+                f"try {samples + 1}"
+            )
+        try:
+            return self.cls(samples=samples, **options)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"estimator {self.name!r}: {error}") from error
+
+    def claims_unbiased(self, options: Mapping[str, Any]) -> bool:
+        """Whether the estimator is declared unbiased with these options."""
+        return self.unbiased and not any(options.get(option) for option in self.biased_options)
+
+    def reason_against(self, *, family: str, bound: str = "elbo", states: int | None = None) -> str | None:
+        """Why this estimator cannot be used, in half a sentence, or None where it can.
+
+        Args:
+            family: the family of q.
+            bound: the bound that the problem optimises.
+            states: number of joint states of q, None for a continuous q.
+        """
+        if family not in self.families:
+            return f"is for {' and '.join(self.families)} latents, not {family}"
+        if bound != self.bound:
+            return f"estimates the {self.bound} bound, not {bound}"
+        if self.enumerates and (states is None or states > MAX_STATES):
+            count = "infinitely many" if states is None else f"{states:.3g}"
+            return f"enumerates at most {MAX_STATES} joint states, not {count}"
+        return None
+
+    def tags(self) -> dict[str, Any]:
+        """The tags as plain values for JSON; f_evals at the default number of samples."""
+        tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals")}
+        return tags | {
+            "samples": self.samples._asdict(),
+            "f_evals": None if self.enumerates else self.f_evals(self.samples.default),
+            "class": f"{self.cls.__module__}:{self.cls.__qualname__}",
+        }
+
+
+_entries: dict[str, Entry] = {}
+_plugins_loaded = False
+
+EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
+
+
+def register(
+    name: str, *, families: Sequence[str], unbiased: bool, **tags: Any
+) -> Callable[[EstimatorClass], EstimatorClass]:
+    """Class decorator that puts an estimator into the registry.
+
+    Args:
+        name: the name it is known by, in lower case with hyphens.
+        families: which of "gaussian", "bernoulli", "categorical" it works for.
+        unbiased: whether its mean is the exact gradient.
+        **tags: the other fields of `Entry`; `samples` may be a plain tuple (min, default, even).
+
+    Raises:
+        BadInput: a tag or a family that does not exist, or a name that is taken by another class.
+    """
+    known = [tag for tag in Entry.__dataclass_fields__ if tag not in ("name", "cls")]
+    for tag in tags:
+        if tag not in known:
+            raise BadInput(unknown(f"tag of estimator {name!r}:", tag, known))
+    families = (families,) if isinstance(families, str) else tuple(families)
+    for family in families:
+        if family not in FAMILIES:
+            raise BadInput(unknown(f"family of estimator {name!r}:", family, FAMILIES))
+    for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
+        if tag in tags and tags[tag] not in allowed:
+            raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
+    if "samples" in tags:
+        tags["samples"] = Samples(*tags["samples"])
+
+    def decorate(cls: EstimatorClass) -> EstimatorClass:
+        taken = _entries.get(name)
+        if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
+        described = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0]} | tags
+        _entries[name] = Entry(name=name, cls=cls, families=families, unbiased=unbiased, **described)
+        return cls
+
+    return decorate
+
+
+def _load_plugins() -> None:
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except Exception as error:  # a plug-in is foreign code: whatever it raises, ours must still work
+            warnings.warn(f"plug-in {point.name} ({point.value}) was not loaded: {error!r}", stacklevel=3)
+
+
+def get(name: str) -> Entry:
+    """The entry called `name`, or that of the class at `module:Class`, which is imported.
+
+    Raises:
+        BadInput: no such estimator, module or class, or a class that is not registered.
+    """
+    _load_plugins()
+    if ":" in name:
+        return _import(name)
+    if name not in _entries:
+        raise BadInput(unknown("estimator", name, sorted(_entries), "gradest list estimators, or module:Class"))
+    return _entries[name]
+
+
+def _import(path: str) -> Entry:
+    module_name, _, class_name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # foreign code again; the person who typed it needs its reason, not our traceback
+        raise BadInput(f"cannot import {module_name!r} of {path!r}: {type(error).__name__}: {error}") from error
+    for entry in _entries.values():
+        if (entry.cls.__module__, entry.cls.__qualname__) == (module.__name__, class_name):
+            return entry
+    classes = [entry.cls.__qualname__ for entry in _entries.values() if entry.cls.__module__ == module.__name__]
+    raise BadInput(unknown(f"estimator class in {module_name!r}:", class_name, classes, "decorated with @register(...)"))
+
+
+def available(family: str | None = None, bound: str | None = None) -> list[Entry]:
+    """All entries by name, or those for one family or bound."""
+    _load_plugins()
+    return [
+        entry
+        for _, entry in sorted(_entries.items())
+        if (family is None or family in entry.families) and (bound is None or bound == entry.bound)
+    ]

@@ -1,0 +1,75 @@
+"""Score function, or REINFORCE, or likelihood ratio: E_q[f] = E_q[(f(z) - b) grad log q(z)] for any b free of z.
+
+R. J. Williams, Simple statistical gradient-following algorithms for connectionist reinforcement learning, 1992. The
+baselines b and their sources are in `estimators.baselines`. One piece of code for all families.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Self
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.baselines import BASELINES
+from estimators.distributions import live, log_prob, sample, stopped
+from estimators.registry import BadInput, register, unknown
+
+
+@register(
+    "reinforce",
+    families=("gaussian", "bernoulli", "categorical"),
+    unbiased=True,
+    own_parameters=True,
+    biased_options={"variance_normalisation": "divides the gradient by a running standard deviation"},
+    summary="score function; baseline = none | moving-average | input-dependent (NVIL) | leave-one-out",
+    paper="Williams 1992; Mnih and Gregor 2014, arXiv:1402.0030",
+)
+class Reinforce(Estimator):
+    """The score-function estimator with a baseline.
+
+    Options of a baseline: moving-average takes decay; input-dependent takes decay, hidden and variance_normalisation.
+    """
+
+    def __init__(
+        self,
+        samples: int = 1,
+        baseline: str = "none",
+        decay: float | None = None,
+        hidden: int | None = None,
+        variance_normalisation: bool | None = None,
+    ) -> None:
+        super().__init__(samples)
+        if baseline not in BASELINES:
+            raise BadInput(unknown("baseline", baseline, list(BASELINES)))
+        kind = BASELINES[baseline]
+        given = {"decay": decay, "hidden": hidden, "variance_normalisation": variance_normalisation}
+        options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        accepted = list(inspect.signature(kind).parameters)
+        for name in options:
+            if name not in accepted:
+                raise BadInput(unknown(f"option of baseline {baseline!r}:", name, accepted))
+        if samples < kind.minimum_samples:
+            raise BadInput(
+                f"baseline {baseline!r} needs samples >= {kind.minimum_samples}, got samples={samples}; "
+                f"add samples={kind.minimum_samples}"
+            )
+        self.baseline = kind(**options)
+
+    def bind(
+        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
+    ) -> Self:
+        """See `Estimator.bind`."""
+        self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
+        return self
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))  # S x *B
+        advantage, loss = self.baseline(cost.detach(), context)
+        surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)  # the cost carries theta's gradient
+        return Estimate(surrogate, cost.detach().mean(0), loss)

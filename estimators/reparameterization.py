@@ -1,0 +1,35 @@
+"""Reparameterization, or pathwise gradient: z = loc + scale * eps, differentiated through z and through q.
+
+D. P. Kingma, M. Welling, Auto-encoding variational Bayes, 2013, arXiv:1312.6114; D. J. Rezende, S. Mohamed, D.
+Wierstra, Stochastic backpropagation, 2014, arXiv:1401.4082. This is the total derivative: where f holds log q(z), its
+direct dependence on q's parameters adds a term of zero mean, which `sticking-the-landing` leaves out. For the analytic
+KL divergence choose the problem's `entropy = "analytic"`.
+"""
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import live, normal, parameters
+from estimators.registry import register
+
+
+@register(
+    "reparameterization",
+    families=("gaussian",),
+    unbiased=True,
+    needs="gradient of f",
+    summary="pathwise gradient, total derivative",
+    paper="Kingma and Welling 2013, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082",
+)
+class Reparameterization(Estimator):
+    """The pathwise gradient with q's own gradient kept in f."""
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        loc, scale = parameters(q)
+        z = loc + scale * normal(q, self.samples, generator)
+        surrogate = f(z, live(q)).mean(0)
+        return Estimate(surrogate, surrogate.detach())

@@ -1,0 +1,33 @@
+"""Sticking the landing: the pathwise gradient without the score term, by stopping q's parameters inside f.
+
+G. Roeder, Y. Wu, D. Duvenaud, Sticking the landing, 2017, arXiv:1703.09194. Its noise vanishes where q is the exact
+posterior. Unbiased for the ELBO; for an importance-weighted bound of more than one sample the dropped term has a mean.
+"""
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import normal, parameters, stopped
+from estimators.registry import register
+
+
+@register(
+    "sticking-the-landing",
+    families=("gaussian",),
+    unbiased=True,
+    needs="gradient of f",
+    summary="pathwise gradient with the score of log q dropped",
+    paper="Roeder, Wu and Duvenaud 2017, arXiv:1703.09194",
+)
+class StickingTheLanding(Estimator):
+    """The pathwise gradient with stopped parameters in f."""
+
+    def forward(
+        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        loc, scale = parameters(q)
+        z = loc + scale * normal(q, self.samples, generator)
+        surrogate = f(z, stopped(q)).mean(0)
+        return Estimate(surrogate, surrogate.detach())

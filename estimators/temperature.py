@@ -1,0 +1,36 @@
+"""The temperature of a relaxation, fixed or annealed over training.
+
+Geometric annealing from `temperature` to `final_temperature` over `anneal_steps` steps, then constant; E. Jang, S. Gu,
+B. Poole 2016, arXiv:1611.01144, anneal in the same way.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Temperature(nn.Module):
+    """A temperature that counts the training steps it has been used for; in `eval()` it stands still."""
+
+    step: Tensor
+
+    def __init__(self, temperature: float, final_temperature: float | None, anneal_steps: int | None) -> None:
+        super().__init__()
+        if (final_temperature is None) != (anneal_steps is None):
+            raise ValueError("annealing takes both final_temperature and anneal_steps, or neither")
+        final = temperature if final_temperature is None else final_temperature
+        steps = 1 if anneal_steps is None else anneal_steps
+        if not (temperature > 0 and final > 0 and steps >= 1):
+            raise ValueError(
+                f"temperatures must be positive and anneal_steps at least 1, got temperature={temperature}, "
+                f"final_temperature={final_temperature}, anneal_steps={anneal_steps}"
+            )
+        self.initial, self.final, self.steps = temperature, final, steps
+        self.register_buffer("step", torch.zeros(()))
+
+    def forward(self) -> Tensor:
+        """The temperature to use now, a scalar; in `train()` the next call's is one step further."""
+        progress = (self.step / self.steps).clamp_max(1.0)
+        value = self.initial * (self.final / self.initial) ** progress
+        if self.training:
+            self.step += 1
+        return value
