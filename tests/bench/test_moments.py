@@ -1,0 +1,199 @@
+"""Gradient moments against enumeration and plain loops."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+import estimators
+from bench.measure import gradient_moments
+from bench.measure import moments as module
+from bench.measure.moments import gradients, squared_distances, weight_gradients
+from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
+from bench.problems.toys import ToyConfig
+from bench.problems.vae import VAE, VAEConfig
+from estimators import Estimate, Estimator
+from estimators.distributions import from_parameters, parameters
+from estimators.exact import expectation, states
+from tests.estimators.cases import build, leaves, objective
+
+THETA = torch.tensor(0.7, dtype=torch.float64)
+
+
+def test_mean_and_variance_of_reinforce_by_enumeration() -> None:
+    """Its one-sample gradient takes as many values as there are states, so both moments are finite sums."""
+    values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
+    q = build("bernoulli", values)
+    z = states(q).expand(-1, *values[0].shape)
+    probability = (z * q.probs + (1 - z) * (1 - q.probs)).prod(-1, keepdim=True)
+    g = (f(z, q).unsqueeze(-1) * (z - q.probs)).detach()
+    mean = (probability * g).sum(0).detach()
+    variance = (probability * g.square()).sum(0).detach() - mean.square()
+    moments = gradient_moments(estimators.get("reinforce").create(), q, f, draws=200_000, seed=1)
+    assert moments.mean.shape == moments.variance.shape == values[0].shape
+    torch.testing.assert_close(moments.mean, mean, atol=5 * float((variance.max() / 200_000).sqrt()), rtol=0)
+    torch.testing.assert_close(moments.variance, variance, rtol=0.02, atol=0)
+    assert moments.total.estimate == pytest.approx(float(moments.variance.sum()))
+    # The interval is what it claims: of 400 repetitions about 380 cover the true total.
+    intervals = [
+        gradient_moments(estimators.get("reinforce").create(), q, f, draws=300, seed=seed).total for seed in range(400)
+    ]
+    covered = sum(low < variance.sum() < high for _, low, high in intervals)
+    assert 365 <= covered <= 393
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_chunks_change_nothing_but_the_order(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long request is cut into chunks; a single draw at a time, with the same generator, is the slow way."""
+    values, f = leaves(family, 1.0), objective(family, THETA)
+    estimator = estimators.get("reinforce").create()
+    if family != "gaussian":  # torch.randn's stream depends on the block it fills
+        whole = gradients(estimator, build(family, values), f, draws=50, seed=4)
+        monkeypatch.setattr(module, "CHUNK_ROWS", 14)
+        cut = gradients(estimator, build(family, values), f, draws=50, seed=4)
+        torch.testing.assert_close(whole, cut)
+        assert len(whole) == 50
+    moments = gradient_moments(estimator, build(family, values), f, draws=1000, seed=4)
+    event = {"gaussian": 6, "bernoulli": 3, "categorical": 6}[family]
+    assert moments.mean.shape == (2, event)
+
+
+def test_an_exact_estimator_has_no_variance_and_the_oracles_mean() -> None:
+    values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
+    q = build("bernoulli", values)
+    moments = gradient_moments(estimators.get("exact").create(), q, f, draws=10)
+    assert moments.total == (0, 0, 0)
+    torch.testing.assert_close(moments.mean, torch.autograd.grad(expectation(q, f).sum(), values)[0])
+
+
+def test_state_and_mode_are_left_as_they_were() -> None:
+    estimator = estimators.get("reinforce").create(baseline="moving-average").train()
+    gradient_moments(estimator, build("bernoulli", leaves("bernoulli", 1.0)), objective("bernoulli", THETA), draws=10)
+    assert estimator.training
+    assert estimator.baseline.mean.weight == 0
+
+
+def _model(family: str, bound: str = "elbo") -> tuple[VAE, Tensor]:
+    extra = {"categories": 3} if family == "categorical" else {}
+    config = VAEConfig(kind="vae", dataset="digits", family=family, latents=2, architecture=(7, 5), bound=bound, **extra)
+    vae = VAE(config, torch.full((16,), 0.3), [0]).double()
+    return vae, (torch.rand(1, 4, 16, generator=torch.Generator().manual_seed(0)) > 0.5).double()
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_weight_gradients_are_those_of_a_plain_loop(family: str) -> None:
+    vae, x = _model(family)
+    weights = list(vae.encoder.parameters())
+    q = vae.encode(x)
+    estimator = estimators.get("rloo").create()
+    g = gradients(estimator, q, vae.objective(x), draws=6, seed=2)
+    fast = torch.cat(list(weight_gradients(q, weights, g)))
+    for draw, row in zip(g, fast, strict=True):
+        pieces = draw.chunk(len(parameters(q)), -1)
+        outputs = sum(
+            (p * piece.reshape(p.shape)).sum() for p, piece in zip(parameters(vae.encode(x)), pieces, strict=True)
+        )
+        slow = torch.cat([w.flatten() for w in torch.autograd.grad(outputs, weights)])
+        torch.testing.assert_close(row, slow)
+
+
+def test_a_point_agrees_with_moments_taken_by_hand() -> None:
+    """Variance and squared bias are of the mean over rows, wrt q and wrt the encoder."""
+    from bench.measure.points import EncoderNoise
+
+    vae, x = _model("bernoulli")
+    q, f = vae.encode(x), vae.objective(x)
+    reference = exact_reference(q, f, bound="elbo", samples=2)
+    weights = list(vae.encoder.parameters())
+    estimator = estimators.get("rloo").create()
+    point = measure_point(estimator, q, f, reference, draws=2000, seed=3, encoder=EncoderNoise(q, weights))
+    g = gradients(estimator, q, f, draws=2000, seed=3) / 4
+    assert point["q"]["variance"]["estimate"] == pytest.approx(g.flatten(1).var(0).sum().item())
+    through = torch.cat(list(weight_gradients(q, weights, g)))
+    assert point["encoder"]["variance"]["estimate"] == pytest.approx(through.var(0).sum().item())
+    assert point["rows"] == 4
+    assert point["f_evals"] == 2
+    assert point["bias"]["relative_low"] < 0.05
+    assert point["bias"]["p_value"] > 1e-3
+    # Minibatch noise: the variance between rows of the exact gradient's own weights, over the number of rows.
+    rows = []
+    for row in range(4):
+        value = expectation(from_parameters("bernoulli", vae.encode(x).logits), f)
+        rows.append(torch.cat([w.flatten() for w in torch.autograd.grad(value[0, row], weights)]))
+    between = torch.stack(rows).var(0).sum().item() / 4
+    assert point["encoder"]["minibatch_variance"]["estimate"] == pytest.approx(between)
+
+
+class Shifted(Estimator):
+    """The exact gradient plus a constant, or plus noise."""
+
+    def __init__(self, samples: int = 1, shift: float = 0.0, noise: float = 0.0) -> None:
+        super().__init__(samples)
+        self.shift, self.noise = shift, noise
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        (logits,) = parameters(q)
+        noise = self.noise * torch.randn(logits.shape, generator=generator, dtype=logits.dtype)
+        surrogate = expectation(q, f) + ((self.shift + noise) * logits).sum(-1)
+        return Estimate(surrogate, surrogate.detach())
+
+
+@pytest.mark.parametrize(("shift", "noise"), [(0.02, 0.1), (0.0, 0.1)])
+def test_bias_is_measured_free_of_its_noise_floor(shift: float, noise: float) -> None:
+    values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
+    q = build("bernoulli", values)
+    reference = exact_reference(q, f, bound="elbo", samples=1)
+    point = measure_point(Shifted(shift=shift, noise=noise), q, f, reference, draws=1000, seed=0)
+    squared = point["bias"]["squared"]
+    true = 6 * (shift / 2) ** 2  # six coordinates, the mean over two rows
+    assert squared["low"] <= true <= squared["high"]
+    assert (point["bias"]["p_value"] < 1e-6) == (shift > 0)
+    assert point["q"]["variance"]["low"] < 6 * (noise / 2) ** 2 < point["q"]["variance"]["high"]
+
+
+def test_rare_outcomes_are_not_tested_but_counted() -> None:
+    """At |logit| 12 a bit's rarer value has a chance of 6e-6: 1000 draws can tell nothing of its gradient."""
+    toy = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=3, logits=(0.0, 12.0))
+    calm, sharp = (
+        measure_point(
+            estimators.get("rloo").create(),
+            point.q(),
+            point.f(),
+            exact_reference(point.q(), point.f(), bound="elbo", samples=2),
+            draws=1000,
+            seed=0,
+        )
+        for point in toy.points()
+    )
+    assert (calm["bias"]["coordinates"], calm["bias"]["untestable"]) == (3, 0)
+    assert (sharp["bias"]["coordinates"], sharp["bias"]["untestable"]) == (0, 3)
+    assert sharp["bias"]["p_value"] != sharp["bias"]["p_value"]
+
+
+def test_the_long_run_reference_states_its_own_noise() -> None:
+    values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
+    q = build("bernoulli", values)
+    exact = exact_reference(q, f, bound="elbo", samples=1).gradient
+    estimator = estimators.get("rloo").create()
+    run: Reference = long_run_reference(estimator, q, f, draws=20_000, seed=1, context=None, label="rloo")
+    z = (run.gradient - exact) / run.noise.sqrt()
+    assert z.abs().max() < 4.5
+    variance = gradient_moments(estimator, q, f, draws=20_000, seed=1).variance
+    torch.testing.assert_close(run.noise, variance / 20_000, rtol=0.1, atol=0)
+    assert run.method == "long run: rloo, 20000 draws"
+
+
+def test_squared_distances_are_row_sums() -> None:
+    d = squared_distances(torch.arange(12, dtype=torch.float64).reshape(2, 3, 2))
+    assert d.tolist() == [55.0, 451.0]
+
+
+def test_the_bound_of_k_samples_has_an_exact_reference() -> None:
+    vae, x = _model("bernoulli", bound="iwae")
+    q, f = vae.encode(x), vae.objective(x)
+    reference = exact_reference(q, f, bound="iwae", samples=3)
+    point = measure_point(estimators.get("vimco").create(samples=3), q, f, reference, draws=5000, seed=0)
+    assert point["bias"]["p_value"] > 1e-3
+    assert point["bias"]["relative_low"] < 0.05
+
+

@@ -1,0 +1,145 @@
+"""The shared VAE: identities by enumeration, stacked seeds, and its factors."""
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from bench.problems.vae import VAE, StackedLinear, VAEConfig
+from estimators.distributions import log_prob, sample
+from estimators.exact import expectation, states
+
+PIXELS = 16
+
+
+def _config(family: str = "bernoulli", **factors) -> VAEConfig:
+    if family == "categorical":
+        factors.setdefault("categories", 3)
+    factors.setdefault("latents", 3)
+    factors.setdefault("architecture", (7, 5))
+    return VAEConfig(kind="vae", dataset="digits", family=family, **factors)
+
+
+def _x(rows: int = 4, stack: int = 2) -> Tensor:
+    return (torch.rand(stack, rows, PIXELS, generator=torch.Generator().manual_seed(0)) > 0.5).double()
+
+
+def _vae(config: VAEConfig, seeds: tuple[int, ...] = (0, 1)) -> VAE:
+    mean = torch.linspace(0, 1, PIXELS)
+    vae = VAE(config, mean, list(seeds)).double()
+    with torch.no_grad():  # a learned prior away from its start
+        vae.prior_parameters += 0.3 * torch.arange(vae.prior_parameters.numel()).reshape(vae.prior_parameters.shape).cos()
+    return vae
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "categorical"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str, signed: bool) -> None:
+    vae, x = _vae(_config(family, prior="learned", signed_decoder_input=signed)), _x()
+    q = vae.encode(x)
+    z = states(q).expand(-1, *q.logits.shape)
+    joint = log_prob(vae.prior(), z) + vae.log_likelihood(x, z)
+    log_p = joint.logsumexp(0)
+    log_q = log_prob(q, z)
+    kl_to_posterior = (log_q.exp() * (log_q - (joint - log_p))).sum(0)
+    elbo = -expectation(q, vae.objective(x))
+    torch.testing.assert_close(elbo + kl_to_posterior, log_p)
+    assert kl_to_posterior.min() > 0.01
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_entropy_sampled_or_analytic_is_the_same_objective(family: str) -> None:
+    sampled, analytic = _vae(_config(family)), _vae(_config(family, entropy="analytic"))
+    analytic.load_state_dict(sampled.state_dict())
+    x = _x()
+    values = []
+    for vae in (sampled, analytic):
+        q = vae.encode(x)
+        value = expectation(q, vae.objective(x), nodes=24)
+        closed = vae.closed_form(q)
+        values.append(value if closed is None else value + closed)
+    assert sampled.closed_form(sampled.encode(x)) is None
+    torch.testing.assert_close(*values, rtol=1e-9, atol=0)
+    gradients = [
+        torch.autograd.grad(value.sum(), list(vae.encoder.parameters()))
+        for value, vae in zip(values, (sampled, analytic), strict=True)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_the_likelihood_is_a_sum_of_bernoulli_pixels() -> None:
+    vae, x = _vae(_config()), _x()
+    z = sample(vae.encode(x), 2, torch.Generator().manual_seed(0))
+    logits = vae.decoder(z)
+    expected = torch.distributions.Bernoulli(logits=logits).log_prob(x.expand(logits.shape)).sum(-1)
+    torch.testing.assert_close(vae.log_likelihood(x, z), expected)
+
+
+def test_kl_agrees_with_sampling() -> None:
+    for family in ("gaussian", "bernoulli", "categorical"):
+        vae, x = _vae(_config(family)), _x(rows=2)
+        q = vae.encode(x)
+        z = sample(q, 40_000, torch.Generator().manual_seed(0))
+        draws = (log_prob(q, z) - log_prob(vae.prior(), z)).detach()
+        error = draws.std(0) / math.sqrt(len(draws))
+        assert ((draws.mean(0) - vae.kl(q)) / error).abs().max() < 5
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+def test_a_stacked_layer_is_its_layers_one_by_one(lead: tuple[int, ...]) -> None:
+    layer = StackedLinear(4, 6, [torch.Generator().manual_seed(s) for s in (0, 1)]).double()
+    x = torch.randn(*lead, 2, 5, 4, dtype=torch.float64)
+    y = layer(x)
+    assert y.shape == (*lead, 2, 5, 6)
+    for seed in range(2):
+        torch.testing.assert_close(y[..., seed, :, :], x[..., seed, :, :] @ layer.weight[seed] + layer.bias[seed])
+
+
+def test_a_seed_starts_from_the_same_values_in_any_stack() -> None:
+    config = _config("gaussian", bias_from_data=False)
+    alone, stacked = VAE(config, torch.full((PIXELS,), 0.3), [7]), VAE(config, torch.full((PIXELS,), 0.3), [3, 7])
+    for a, b in zip(alone.encoder.parameters(), stacked.encoder.parameters(), strict=True):
+        assert torch.equal(a[0], b[1])
+        assert not torch.equal(a[0], b[0])
+
+
+def test_factors_do_what_they_say() -> None:
+    mean = torch.tensor([0.0, 0.25, 1.0]).repeat(6)[:PIXELS]
+    x = (torch.rand(1, 3, PIXELS) > 0.5).float()
+    centred = VAE(_config(), mean, [0])
+    raw = VAE(_config(centre_input=False), mean, [0])
+    torch.testing.assert_close(centred.encode(x).logits, raw.encode(x - mean).logits)
+    assert centred.decoder[-1].bias[0, 0, :3].tolist() == pytest.approx(
+        torch.logit(torch.tensor([0.001, 0.25, 0.999])).tolist()
+    )
+    assert VAE(_config(bias_from_data=False), mean, [0]).decoder[-1].bias.abs().max() < 0.5
+    assert not centred.prior_parameters.requires_grad
+    assert VAE(_config(prior="learned"), mean, [0]).prior_parameters.requires_grad
+    linear = VAE(_config(architecture="linear"), mean, [0])
+    assert sum(p.numel() for p in linear.encoder.parameters()) == PIXELS * 3 + 3
+    nonlinear = VAE(_config(architecture="nonlinear"), mean, [0])
+    assert [layer.weight.shape[1:] for layer in nonlinear.encoder[::2]] == [(PIXELS, 200), (200, 200), (200, 3)]
+
+
+def test_labels_name_every_factor_that_departs_from_the_default() -> None:
+    assert _config().label == "digits/bernoulli-3/7-5"
+    config = _config("categorical", architecture="linear", bound="iwae", prior="learned", centre_input=False)
+    assert config.label == "digits/categorical-3x3/linear/iwae/learned-prior/raw-input"
+    assert _config(label="mine").label == "mine"
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"family": "bernoulli", "categories": 3}, "categories belongs to categorical"),
+        ({"family": "gaussian", "signed_decoder_input": True}, "for discrete latents"),
+        ({"family": "gaussian", "bound": "iwae", "entropy": "analytic"}, "no analytic entropy"),
+        ({"family": "gaussian", "latents": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_factors_that_contradict_each_other_are_refused(factors: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        _config(**factors)

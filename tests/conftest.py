@@ -1,0 +1,37 @@
+"""What the tests share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Two threads on a loaded machine make tiny products slower, and results depend on their number."""
+    torch.set_num_threads(1)
+    yield
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(20221022)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device here"))
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of real data files."""
+    root = os.environ.get("GRADEST_DATA")
+    if not root:
+        pytest.skip("GRADEST_DATA is not set, so there are no real data files to read")
+    return Path(root)
