@@ -39,7 +39,12 @@ def _estimators() -> list[Row]:
 
 def _problems() -> list[Row]:
     toys = [
-        {"name": name, "kind": "toy", "families": ["gaussian", "bernoulli", "categorical"], "summary": summary}
+        {
+            "name": name,
+            "kind": "toy",
+            "families": ["gaussian", "bernoulli", "categorical"],
+            "summary": summary,
+        }
         for name, (_, summary) in OBJECTIVES.items()
     ]
     summary = f"the shared VAE, Bernoulli likelihood; factors: {VAE_FACTORS}"

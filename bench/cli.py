@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -160,7 +161,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as error:  # what the parser itself rejects
-        code = complain(f"{error.format_message()} (gradest --help)") if error.format_message() else BAD_INPUT
+        typed = shlex.join(["gradest", *sys.argv[1:]])
+        message = error.format_message()  # empty where the help was shown, for want of any argument
+        code = complain(f"{message} You typed: {typed} (gradest --help)") if message else BAD_INPUT
     except typer.Abort:
         code = INTERRUPTED
     sys.exit(code)

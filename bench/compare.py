@@ -29,7 +29,8 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
     if not shared:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
     rows = [row for key in sorted(shared, key=str) for row in _rows(key, runs[0][key], runs[1][key])]
-    notes = [f"{len(run) - len(shared)} cells are in {name} alone" for run, name in zip(runs, (first, second), strict=True)]
+    alone = [len(run) - len(shared) for run in runs]
+    notes = [f"{count} cells are in {name} alone" for count, name in zip(alone, (first, second), strict=True)]
     notes += _differences([run[shared[0]]["provenance"] for run in runs])
     return rows, notes
 

@@ -20,7 +20,11 @@ def examine() -> list[dict[str, Any]]:
     found = [
         _row("gradest", version(), "this package"),
         _row("python", platform.python_version(), "3.11 or later"),
-        _row("cores", str(os.cpu_count()), f"torch would use {torch.get_num_threads()} threads; suites set their own"),
+        _row(
+            "cores",
+            str(os.cpu_count()),
+            f"torch would use {torch.get_num_threads()} threads; suites set their own",
+        ),
     ]
     for packages, purpose in ((RUN, "needed to run"), (REPORT, "needed for reports"), (EXTRAS, "optional")):
         found += [_row(package, _version(package), purpose) for package in packages]

@@ -100,7 +100,11 @@ def kurtosis(d: ArrayLike) -> float:
 
 
 def ratio_interval(
-    numerator: float, numerator_log_se: float, denominator: float, denominator_log_se: float, level: float = 0.95
+    numerator: float,
+    numerator_log_se: float,
+    denominator: float,
+    denominator_log_se: float,
+    level: float = 0.95,
 ) -> Interval:
     """Interval for the ratio of two independent variances from their log standard errors.
 

@@ -16,7 +16,7 @@ def run_suite_of(directory: Path) -> Suite:
     """
     path = directory / "suite.toml"
     if not path.is_file():
-        raise BadInput(f"{str(directory)!r} holds no run: it has no suite.toml; give the folder that `gradest run` made")
+        raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); give the folder that `gradest run` made")
     return parse_suite(path.read_bytes(), str(path))
 
 

@@ -146,16 +146,16 @@ _TABLES: dict[str, type[Config]] = {
 
 def explain(error: ValidationError) -> str:
     """The first fault of a suite in one line: where, what was typed, what is expected."""
-    first = error.errors()[0]
-    location = [part for part in first["loc"] if part not in ("vae", "toy")]
-    where = ".".join(str(part) for part in location) or "the suite"
+    # A mistyped key often leaves another one missing: the typed one is the cause.
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    location = [str(part) for part in first["loc"] if part not in ("vae", "toy")]
+    where = ".".join(location) or "the suite"
     tables = [str(part) for part in first["loc"] if part in _TABLES]
     table = _TABLES[tables[-1]] if tables else Suite
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        keys = list(table.model_fields)
-        *path, typed = where.rpartition(".")
-        return unknown(f"key {path[0]}".rstrip(), typed, keys, "gradest list suites") + more
+        place = f"in {'.'.join(location[:-1])}" if location[1:] else "at the top"
+        return unknown("key", location[-1], list(table.model_fields), place) + more
     if first["type"] == "missing":
         return f"{where} is missing{more}"
     message = str(first["msg"]).removeprefix("Value error, ")
@@ -191,7 +191,13 @@ def plan(suite: Suite) -> Plan:
         if not legal:
             raise BadInput(f"estimator {config.label!r} fits no problem of the suite: it {skipped[-1].reason}")
     order = {"moments": 0, "train": 1, "time": 2}
-    cells.sort(key=lambda cell: (isinstance(cell.problem, VAEConfig), cell.problem.label, order[cell.measurement.kind]))
+    cells.sort(
+        key=lambda cell: (
+            isinstance(cell.problem, VAEConfig),
+            cell.problem.label,
+            order[cell.measurement.kind],
+        )
+    )
     return Plan(cells, skipped)
 
 
@@ -208,7 +214,7 @@ def _resolve(config: EstimatorConfig, entry: Entry, suite: Suite) -> EstimatorCo
 
 
 def _cells(suite: Suite, problem: VAEConfig | ToyConfig, config: EstimatorConfig) -> list[Cell]:
-    shared = {"estimator": config, "threads": suite.threads}
+    shared: dict[str, Any] = {"estimator": config, "threads": suite.threads}
     if isinstance(problem, ToyConfig):
         assert suite.moments is not None
         moments = ToyMoments(draws=suite.moments.draws)

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from bench.cli import DONE, FAILED, INTERRUPTED
@@ -160,7 +167,10 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
             file=sys.stderr,
         )
     if outcome.unwell:
-        print(f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again", file=sys.stderr)
+        print(
+            f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again",
+            file=sys.stderr,
+        )
     return FAILED if outcome.unwell else DONE
 
 

@@ -32,7 +32,7 @@ class Optimisation(Config):
 
 def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """The optimiser over parameter groups that carry their own rates."""
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimisation.optimiser]
+    kind = torch.optim.Adam if optimisation.optimiser == "adam" else torch.optim.SGD
     return kind(groups, fused=True)
 
 
@@ -92,7 +92,8 @@ class Trainer:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
         q = self.vae.encode(x)
         estimate = self.estimator(q, self.vae.objective(x), generator=self.generator, context=x)
-        loss, surrogate = estimate.value, estimate.surrogate
+        loss: Tensor = estimate.value
+        surrogate: Tensor = estimate.surrogate
         if (closed := self.vae.closed_form(q)) is not None:
             loss, surrogate = loss + closed.detach(), surrogate + closed
         # Mean over rows, sum over seeds: the seeds share no parameter, and so train as if alone.
@@ -104,7 +105,7 @@ class Trainer:
         return loss.mean(-1)
 
     def step(self, x: Tensor) -> None:
-        """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged, others go on."""
+        """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged."""
         loss = self.backward(x)
         self.optimiser.step()
         self.steps += 1
@@ -132,7 +133,7 @@ def evaluate(vae: VAE, rows: Tensor, *, samples: int, seed: int) -> tuple[Tensor
     """
     generator = torch.Generator(rows.device).manual_seed(seed)
     elbo = iwae = torch.zeros(vae.stack, dtype=torch.float64, device=rows.device)
-    for part in rows.split(max(1, EVALUATION_ROWS // (samples * vae.stack))):
+    for part in torch.split(rows, max(1, EVALUATION_ROWS // (samples * vae.stack))):
         x = part.expand(vae.stack, *part.shape)
         q: Distribution = vae.encode(x)
         z = sample(q, samples, generator)

@@ -37,7 +37,7 @@ class Estimate(NamedTuple):
     surrogate: Tensor
     """[*B], its gradient with respect to whatever requires grad is the estimate (phi and theta)."""
     value: Tensor
-    """[*B], detached estimate of E_q[f]; unbiased, except for relaxations, where it is that of the relaxed objective."""
+    """[*B], detached estimate of E_q[f]; for relaxations, of the relaxed objective."""
     auxiliary: Tensor | None = None
     """[*B], loss of the estimator's own parameters; it reaches neither phi nor theta."""
 
@@ -53,9 +53,7 @@ class Estimator(nn.Module):
         super().__init__()
         self.samples = samples
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """Size running state and own parameters for the model at hand, and initialise them; a no-op without any.
 
         Args:
@@ -66,7 +64,12 @@ class Estimator(nn.Module):
         return self
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """Estimate the gradient of E_q[f].
 

@@ -21,9 +21,7 @@ class Baseline(nn.Module):
 
     minimum_samples = 1
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """Size state and parameters; see `Estimator.bind`."""
         return self
 
@@ -88,9 +86,7 @@ class MovingAverage(Baseline):
         super().__init__()
         self.mean = RunningMean(decay)
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """See `Baseline.bind`."""
         self.mean.size(stack)
         return self
@@ -122,9 +118,7 @@ class InputDependent(Baseline):
         self.hidden, self.variance_normalisation = hidden, variance_normalisation
         self.register_parameter("first", None)
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """See `Baseline.bind`; each layer starts uniform within 1 / sqrt(its inputs)."""
         self.mean.size(stack)
         self.variance.size(stack)

@@ -29,7 +29,12 @@ class DisARM(Estimator):
         super().__init__(samples)
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         (logits,) = parameters(q)

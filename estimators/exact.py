@@ -108,7 +108,12 @@ class Exact(Estimator):
     """Enumerate z: sum_z q(z) f(z), with no noise at all; `samples` plays no role."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`; f is evaluated once at every joint state."""
         z = states(q).expand(-1, *parameters(q)[0].shape)

@@ -1,4 +1,4 @@
-"""Gumbel-sigmoid, or binary Concrete: the pathwise gradient of a relaxed draw sigmoid((logits + logistic) / temperature).
+"""Gumbel-sigmoid, or binary Concrete: the pathwise gradient of sigmoid((logits + logistic) / temperature).
 
 C. J. Maddison, A. Mnih, Y. W. Teh, The Concrete distribution, 2016, arXiv:1611.00712; E. Jang, S. Gu, B. Poole,
 Categorical reparameterization with Gumbel-softmax, 2016, arXiv:1611.01144. It is the exact gradient of the relaxed
@@ -38,7 +38,12 @@ class GumbelSigmoid(Estimator):
         self.temperature = Temperature(temperature, final_temperature, anneal_steps)
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         u = uniform(q, self.samples, generator)

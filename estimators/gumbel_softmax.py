@@ -1,4 +1,4 @@
-"""Gumbel-softmax, or Concrete: the pathwise gradient of a relaxed draw softmax((logits + Gumbel) / temperature).
+"""Gumbel-softmax, or Concrete: the pathwise gradient of softmax((logits + Gumbel) / temperature).
 
 C. J. Maddison, A. Mnih, Y. W. Teh, The Concrete distribution, 2016, arXiv:1611.00712; E. Jang, S. Gu, B. Poole,
 Categorical reparameterization with Gumbel-softmax, 2016, arXiv:1611.01144. The straight-through form evaluates f at
@@ -40,10 +40,16 @@ class GumbelSoftmax(Estimator):
     def relaxed(self, q: Distribution, generator: Generator | None) -> Tensor:
         """Relaxed draws [S, *B, L, C] on the simplex, differentiable in q's logits."""
         scores = parameters(q)[0] + gumbel(q, self.samples, generator)
-        return (scores / self.temperature().to(scores)).softmax(-1)
+        temperature: Tensor = self.temperature()
+        return (scores / temperature.to(scores)).softmax(-1)
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         surrogate = f(self.relaxed(q, generator), live(q)).mean(0)
@@ -62,7 +68,12 @@ class StraightThroughGumbelSoftmax(GumbelSoftmax):
     """The straight-through form."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         relaxed = self.relaxed(q, generator)

@@ -30,7 +30,12 @@ class IWAEReparameterization(Estimator):
         super().__init__(samples)
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         loc, scale = parameters(q)

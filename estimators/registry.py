@@ -30,7 +30,7 @@ class BadInput(ValueError):
 
 def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
     """One line for a name that does not exist: what was typed, the nearest names, all of them, where to look."""
-    near = difflib.get_close_matches(str(typed), known, n=2, cutoff=0.5)
+    near = difflib.get_close_matches(str(typed), known, n=2)
     guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
     return f"unknown {what} {typed!r}{guess} Known: {', '.join(known) or 'none'}" + (f" ({where})" if where else "")
 
@@ -56,7 +56,7 @@ class Entry:
     families: tuple[str, ...]
     unbiased: bool
     bound: Bound = "elbo"
-    samples: Samples = Samples()
+    samples: Samples = Samples()  # noqa: RUF009  (immutable)
     f_evals: Callable[[int], int] = _as_many
     """Evaluations of f a row, for S samples; for one that enumerates, S is the number of joint states."""
     needs: Needs = "neither"
@@ -83,9 +83,7 @@ class Entry:
                 raise BadInput(unknown(f"option of estimator {self.name!r}:", option, accepted))
         samples = options.pop("samples", self.samples.default)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < self.samples.min:
-            raise BadInput(
-                f"estimator {self.name!r} takes samples >= {self.samples.min}, got samples={samples!r}"
-            )
+            raise BadInput(f"estimator {self.name!r} takes samples >= {self.samples.min}, got samples={samples!r}")
         if self.samples.even and samples % 2:
             raise BadInput(
                 f"estimator {self.name!r} draws pairs and takes an even number of samples, got samples={samples}; "
@@ -208,7 +206,8 @@ def _import(path: str) -> Entry:
         if (entry.cls.__module__, entry.cls.__qualname__) == (module.__name__, class_name):
             return entry
     classes = [entry.cls.__qualname__ for entry in _entries.values() if entry.cls.__module__ == module.__name__]
-    raise BadInput(unknown(f"estimator class in {module_name!r}:", class_name, classes, "decorated with @register(...)"))
+    where = "those decorated with @register(...)"
+    raise BadInput(unknown(f"estimator class in {module_name!r}:", class_name, classes, where))
 
 
 def available(family: str | None = None, bound: str | None = None) -> list[Entry]:

@@ -57,15 +57,18 @@ class Reinforce(Estimator):
             )
         self.baseline = kind(**options)
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """See `Estimator.bind`."""
         self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
         return self
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         z = sample(q, self.samples, generator)

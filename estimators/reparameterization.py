@@ -26,7 +26,12 @@ class Reparameterization(Estimator):
     """The pathwise gradient with q's own gradient kept in f."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         loc, scale = parameters(q)

@@ -25,7 +25,12 @@ class ScoreNoEntropy(Estimator):
     """Score function of f - log q; biased by minus the gradient of E_q[log q]."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         z = sample(q, self.samples, generator)

@@ -24,7 +24,12 @@ class StickingTheLanding(Estimator):
     """The pathwise gradient with stopped parameters in f."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         loc, scale = parameters(q)

@@ -24,7 +24,12 @@ class StraightThrough(Estimator):
     """Straight-through of the mean."""
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
         mean = parameters(q)[0].sigmoid()

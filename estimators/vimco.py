@@ -32,7 +32,12 @@ class VIMCO(Estimator):
         super().__init__(samples)
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
         count = self.samples

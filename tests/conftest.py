@@ -1,7 +1,6 @@
 """What the tests share."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,9 @@ import torch
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
     """Two threads on a loaded machine make tiny products slower, and results depend on their number."""
     torch.set_num_threads(1)
-    yield
 
 
 @pytest.fixture

@@ -122,6 +122,4 @@ def need(package: str, purpose: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         name = package.partition(".")[0]
-        raise DataError(
-            f"the package {name!r} is needed {purpose}; install it (pip install {name})"
-        ) from error
+        raise DataError(f"the package {name!r} is needed {purpose}; install it (pip install {name})") from error

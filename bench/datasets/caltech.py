@@ -42,9 +42,7 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     (ground,) = read_matlab(content, "X")
     rows = 1 - upright(ground, *info.shape)
     remainder = np.arange(len(rows)) % 5
-    train, valid, test = (
-        torch.from_numpy(rows[part]) for part in (remainder < 3, remainder == 3, remainder == 4)
-    )
+    train, valid, test = (torch.from_numpy(rows[part]) for part in (remainder < 3, remainder == 3, remainder == 4))
     return assemble(info, train, valid, test)
 
 

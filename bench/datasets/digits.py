@@ -17,8 +17,7 @@ INFO = DatasetInfo(
     rows=(1285, 256, 256),
     dynamic=False,
     licence="CC BY 4.0 (UCI Machine Learning Repository)",
-    citation="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, "
-    "doi:10.24432/C50P49",
+    citation="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, doi:10.24432/C50P49",
     files=(
         DataFile(
             path="digits.csv",
@@ -40,9 +39,7 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     intensity = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.uint8)
     bits = (intensity >= HALF).astype(np.float32)
     remainder = np.arange(len(bits)) % 7
-    train, valid, test = (
-        torch.from_numpy(bits[part]) for part in (remainder < 5, remainder == 5, remainder == 6)
-    )
+    train, valid, test = (torch.from_numpy(bits[part]) for part in (remainder < 5, remainder == 5, remainder == 6))
     return assemble(info, train, valid, test)
 
 

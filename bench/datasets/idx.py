@@ -96,9 +96,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
 
 def parse_intensities(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
     """Training rows x / 255 in [0, 1]; validation and test rows drawn once."""
-    rows, test_rows = (
-        torch.from_numpy(read_idx(content).astype(np.float32)).div_(255) for content in (train, test)
-    )
+    rows, test_rows = (torch.from_numpy(read_idx(content).astype(np.float32)).div_(255) for content in (train, test))
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
 
 

@@ -1,4 +1,4 @@
-"""Cells over local worker processes, by dask.distributed; a worker that is killed costs its cell a retry, not the run."""
+"""Cells over local worker processes, by dask.distributed; a killed worker costs a retry, not the run."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence

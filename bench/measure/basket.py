@@ -35,8 +35,11 @@ class MomentsSettings(Config):
     """Rows of the fixed minibatch, the first of the train split."""
     checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = (0, 100, 1000)
     """Steps of the reference trajectory."""
-    references: tuple[EstimatorConfig, ...] = (EstimatorConfig(name="reparameterization"), EstimatorConfig(name="rloo"))
-    """The first that a problem allows trains its trajectory, and is the long-run reference where no exact one exists."""
+    references: tuple[EstimatorConfig, ...] = (
+        EstimatorConfig(name="reparameterization"),
+        EstimatorConfig(name="rloo"),
+    )
+    """The first that a problem allows trains its trajectory, and is the long-run reference without an exact one."""
     reference_draws: Annotated[int, Field(ge=1000)] = 20000
     trajectory_seed: Annotated[int, Field(ge=0)] = 0
 
@@ -85,7 +88,13 @@ class Checkpoint:
         estimator = registry.get(config.reference.name).create(**arguments).to(self.x.device).bind(stack=(1,))
         # A seed range apart from the measured estimators', so that none is held against its own draws.
         return long_run_reference(
-            estimator, q, f, draws=config.reference_draws, seed=2**40, context=self.x, label=config.reference.label
+            estimator,
+            q,
+            f,
+            draws=config.reference_draws,
+            seed=2**40,
+            context=self.x,
+            label=config.reference.label,
         )
 
 
@@ -134,8 +143,8 @@ def measure_basket(
 ) -> dict[str, Any]:
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
     stops = _checkpoints(problem, config.model_dump_json(), device)
-    pixels = stops[0].x.shape[-1]
-    estimator.bind(stack=(1,), context_size=pixels, generator=torch.Generator().manual_seed(config.trajectory_seed)).to(device)
+    initial = torch.Generator().manual_seed(config.trajectory_seed)
+    estimator.bind(stack=(1,), context_size=stops[0].x.shape[-1], generator=initial).to(device)
     paces: Iterable[Checkpoint] = stops
     if [*estimator.buffers(), *estimator.parameters()]:
         paces = travel(problem, config, device, estimator.train())

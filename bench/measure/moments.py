@@ -83,7 +83,13 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 def gradients(
-    estimator: Estimator, q: Distribution, f: Objective, *, draws: int, seed: int, context: Tensor | None = None
+    estimator: Estimator,
+    q: Distribution,
+    f: Objective,
+    *,
+    draws: int,
+    seed: int,
+    context: Tensor | None = None,
 ) -> Tensor:
     """Independent draws of every row's gradient, on the CPU in double precision.
 
@@ -170,7 +176,7 @@ def weight_gradients(q: Distribution, weights: Sequence[Tensor], row_gradients: 
     outputs = parameters(q)
     shape = event_shape(q)
     size = sum(w.numel() for w in weights)
-    for part in row_gradients.split(max(1, 2**24 // size)):
+    for part in torch.split(row_gradients, max(1, 2**24 // size)):
         pieces = part.to(outputs[0]).chunk(len(outputs), -1)
         cotangents = [piece.unflatten(-1, tuple(shape)) for piece in pieces]
         grads = torch.autograd.grad(outputs, weights, cotangents, is_grads_batched=True, retain_graph=True)

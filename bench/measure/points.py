@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution
 
 from bench.measure.moments import cosine, gradients, probe, squared_distances, weight_gradients
 from bench.statistics import (
@@ -21,7 +21,7 @@ from estimators.base import Estimator, Objective
 from estimators.distributions import family, from_parameters, parameters
 from estimators.exact import expectation, expectation_of_bound
 
-RARE_EVENTS = 30
+RARE_EVENTS = 100
 """Expected number of a unit's rarer outcomes below which its mean gradient is not tested: too few to be near normal."""
 
 
@@ -44,10 +44,7 @@ def exact_reference(q: Distribution, f: Objective, *, bound: str, samples: int, 
     name = family(q)
     leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
     distribution = from_parameters(name, *leaves)
-    if bound == "iwae":
-        value = expectation_of_bound(distribution, f, samples)
-    else:
-        value = expectation(distribution, f, nodes)
+    value = expectation_of_bound(distribution, f, samples) if bound == "iwae" else expectation(distribution, f, nodes)
     grads = torch.autograd.grad(value.sum(), leaves)
     rows = value.shape
     gradient = torch.cat([g.reshape(*rows, -1) for g in grads], -1).double().cpu()
@@ -55,7 +52,14 @@ def exact_reference(q: Distribution, f: Objective, *, bound: str, samples: int, 
 
 
 def long_run_reference(
-    estimator: Estimator, q: Distribution, f: Objective, *, draws: int, seed: int, context: Tensor | None, label: str
+    estimator: Estimator,
+    q: Distribution,
+    f: Objective,
+    *,
+    draws: int,
+    seed: int,
+    context: Tensor | None,
+    label: str,
 ) -> Reference:
     """The mean of many draws of an unbiased estimator, accumulated in blocks."""
     block = min(draws, 1000)
@@ -97,10 +101,14 @@ def measure_point(
     deviations = g - mean
     d = squared_distances(deviations) / rows**2
     if float(d.mean()) <= mean.numel() * (rounding / rows) ** 2:
-        d, deviations = torch.zeros_like(d), torch.zeros_like(deviations)  # no noise: what is left is rounding
+        d, deviations = (
+            torch.zeros_like(d),
+            torch.zeros_like(deviations),
+        )  # no noise: what is left is rounding
     noise = float(reference.noise.sum()) / rows**2
     squared = squared_bias_interval((g - reference.gradient).flatten(1).numpy() / rows, noise)
     variance = spread(d)
+    error = deviations.square().sum(0) / (draws * (draws - 1))
     return {
         "draws": draws,
         "rows": rows,
@@ -120,7 +128,7 @@ def measure_point(
             "relative_high": _ratio(_root(squared.high), norm),
             "reference": reference.method,
         }
-        | _test(mean, deviations.square().sum(0) / (draws * (draws - 1)), reference, q, rounding, samples=draws * estimator.samples),
+        | _test(mean, error, reference, q, rounding, samples=draws * estimator.samples),
         "encoder": None if encoder is None else _encoder(encoder, deviations, reference, rows),
     }
 
@@ -169,7 +177,9 @@ def _test(
     z = (difference / deviation).abs()
     testable = torch.ones_like(z, dtype=torch.bool)
     if family(q) != "gaussian":
-        probability = q.probs.detach().double().cpu().reshape(z.shape)
+        (logits,) = (p.detach().double().cpu() for p in parameters(q))
+        probability = logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
+        probability = probability.reshape(z.shape)
         rarer = torch.minimum(probability, 1 - probability)
         # A draw that is right to rounding needs no luck with rare outcomes.
         testable = (rarer * samples >= RARE_EVENTS) | (difference.abs() <= 4 * rounding)

@@ -1,4 +1,4 @@
-"""Wall clock of a training step, beside its floor, interleaved in one process so that the ratio survives a noisy machine.
+"""Wall clock of a training step beside its floor, interleaved so that the ratio survives a noisy machine.
 
 The floor is the same model, optimiser and number of decoder rows with samples and learning signal given: what remains
 above it is the estimator's own work.
@@ -47,15 +47,18 @@ class Given(Estimator):
         super().__init__(samples)
         self.z: Tensor | None = None
 
-    def bind(
-        self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None
-    ) -> Self:
+    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """Forget the constants, whose shape may have changed."""
         self.z = None
         return self
 
     def forward(
-        self, q: Distribution, f: Objective, *, generator: Generator | None = None, context: Tensor | None = None
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
     ) -> Estimate:
         """Surrogate with f's own gradient and a constant gradient for q's parameters."""
         if self.z is None:

@@ -1,7 +1,7 @@
 """Toys: small closed-form objectives whose exact gradient is known, at a chosen sharpness of q.
 
-Rankings of estimators reverse between |logit| = 0 (a fresh q) and 6 (a converged one), so a toy is measured over a sweep.
-Each objective is a function of y [S, *B, L]: the bits themselves, the Gaussian coordinates, or for categorical
+Rankings of estimators reverse between |logit| = 0 (a fresh q) and 6 (a converged one), so a toy is measured over a
+sweep. Each objective is a function of y [S, *B, L]: the bits themselves, the Gaussian coordinates, or for categorical
 latents the class index scaled to [0, 1].
 """
 
@@ -49,9 +49,15 @@ def _cos(y: Tensor, target: float) -> Tensor:
 
 
 OBJECTIVES: dict[str, tuple[Callable[[Tensor, float], Tensor], str]] = {
-    "quadratic": (_quadratic, "sum_i (y_i - target)^2; Tucker et al. 2017, arXiv:1703.07370, with target .45 or .499"),
+    "quadratic": (
+        _quadratic,
+        "sum_i (y_i - target)^2; Tucker et al. 2017, arXiv:1703.07370, with target .45 or .499",
+    ),
     "cubic": (_cubic, "sum_i (y_i - target)^3: unlike the quadratic, second-order rules are biased on it"),
-    "coupled": (_coupled, "(y - target)' A (y - target), A_ij = cos(1 + i + j) / sqrt(n): the latents interact"),
+    "coupled": (
+        _coupled,
+        "(y - target)' A (y - target), A_ij = cos(1 + i + j) / sqrt(n): the latents interact",
+    ),
     "exp": (_exp, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
     "cos": (_cos, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
 }

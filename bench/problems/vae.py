@@ -9,6 +9,7 @@ KL(q || p) is added in closed form.
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -104,12 +105,12 @@ class StackedLinear(nn.Module):
         lead, (stack, rows, _) = x.shape[:-3], x.shape[-3:]
         flat = x.reshape(-1, stack, rows, x.shape[-1]).transpose(0, 1).flatten(1, 2)
         y = torch.baddbmm(self.bias, flat, self.weight)
-        return y.unflatten(1, (-1, rows)).transpose(0, 1).reshape(*lead, stack, rows, -1)
+        return y.reshape(stack, -1, rows, y.shape[-1]).transpose(0, 1).reshape(*lead, stack, rows, -1)
 
 
 def _network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [StackedLinear(inputs, outputs, generators), nn.LeakyReLU(NEGATIVE_SLOPE)]
     return nn.Sequential(*layers[:-1])
 
@@ -167,7 +168,7 @@ class VAE(nn.Module):
         """log p(x|z) in nats: x [E, B, X], z [S, ..., E, B, *event] to [S, ..., E, B]."""
         if self.config.signed_decoder_input:
             z = 2 * z - 1
-        logits = self.decoder(z.flatten(-2) if self.config.categories else z)
+        logits: Tensor = self.decoder(z.flatten(-2) if self.config.categories else z)
         return (x * logits - F.softplus(logits)).sum(-1)
 
     def objective(self, x: Tensor) -> Objective:
@@ -186,4 +187,5 @@ class VAE(nn.Module):
 
     def kl(self, q: Distribution) -> Tensor:
         """KL(q || p) in nats, [E, B]."""
-        return kl_divergence(q, self.prior().expand(q.batch_shape)).sum(-1)
+        divergence: Tensor = kl_divergence(q, self.prior().expand(q.batch_shape))
+        return divergence.sum(-1)

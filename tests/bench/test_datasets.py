@@ -58,10 +58,7 @@ def needs(name: str) -> pytest.MarkDecorator:
 def facts(**values: object) -> list[object]:
     """One parameter set a data set, skipped where its files are absent; underscores stand for hyphens."""
     names = {name: name.replace("_", "-") for name in values}
-    return [
-        pytest.param(names[key], value, marks=needs(names[key]), id=names[key])
-        for key, value in values.items()
-    ]
+    return [pytest.param(names[key], value, marks=needs(names[key]), id=names[key]) for key, value in values.items()]
 
 
 load = functools.lru_cache(maxsize=2)(datasets.load)  # two, as the large ones take 200 MB each
@@ -106,9 +103,7 @@ def test_number_of_ones(name: str, ones: tuple[int, int, int]) -> None:
     assert tuple(int(part.sum(dtype=torch.float64)) for part in (data.train, data.valid, data.test)) == ones
 
 
-@pytest.mark.parametrize(
-    ("name", "ones"), facts(mnist_dynamic=(1011892, 1038427), fashion_dynamic=(2263304, 2249125))
-)
+@pytest.mark.parametrize(("name", "ones"), facts(mnist_dynamic=(1011892, 1038427), fashion_dynamic=(2263304, 2249125)))
 def test_evaluation_rows_are_the_same_draw_on_every_machine(name: str, ones: tuple[int, int]) -> None:
     """The sums of the draw that `BINARISATION_SEED` fixes."""
     data = load(name)
@@ -210,9 +205,7 @@ def grey() -> np.ndarray:
 
 def test_idx_intensities(grey: np.ndarray) -> None:
     """Pixels are divided by 255 and the split follows the order of the file."""
-    data = idx.parse_intensities(
-        small(idx.MNIST, (3, 2, 4), (2, 3)), idx_bytes(grey[:5]), idx_bytes(grey[5:])
-    )
+    data = idx.parse_intensities(small(idx.MNIST, (3, 2, 4), (2, 3)), idx_bytes(grey[:5]), idx_bytes(grey[5:]))
     assert torch.equal(data.train, torch.tensor(grey[:3].reshape(3, 6) / 255.0, dtype=torch.float32))
     assert data.valid.shape == (2, 6) and data.test.shape == (4, 6)
 
@@ -291,17 +284,13 @@ def test_matlab_file_without_the_array_is_refused() -> None:
 def test_a_part_of_another_size_is_refused() -> None:
     """The error names the part and both shapes."""
     with pytest.raises(DataError, match=r"valid rows have shape \(3, 64\), expected \(2, 64\)"):
-        base.assemble(
-            small(digits.INFO, (1, 2, 3), (8, 8)), torch.ones(1, 64), torch.ones(3, 64), torch.ones(3, 64)
-        )
+        base.assemble(small(digits.INFO, (1, 2, 3), (8, 8)), torch.ones(1, 64), torch.ones(3, 64), torch.ones(3, 64))
 
 
 def drawn(valid: float) -> Dataset:
     """Rows of constant intensity: 0 to train, `valid` to validate, 0.5 to test."""
     info = small(idx.MNIST, (1, 500, 500))
-    return base.assemble(
-        info, torch.zeros(1, 784), torch.full((500, 784), valid), torch.full((500, 784), 0.5)
-    )
+    return base.assemble(info, torch.zeros(1, 784), torch.full((500, 784), valid), torch.full((500, 784), 0.5))
 
 
 def test_drawing_follows_the_intensity() -> None:
@@ -359,9 +348,7 @@ class Place:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -380,9 +367,7 @@ class Place:
 
     def cached(self) -> list[str]:
         """Every file in the cache."""
-        return sorted(
-            path.relative_to(self.cache).as_posix() for path in self.cache.rglob("*") if path.is_file()
-        )
+        return sorted(path.relative_to(self.cache).as_posix() for path in self.cache.rglob("*") if path.is_file())
 
 
 @pytest.fixture
@@ -444,9 +429,7 @@ def test_a_file_that_is_officially_compressed_is_verified_as_it_lies(place: Plac
     ],
     ids=["wrong", "truncated", "empty", "truncated-gz", "not-gz", "damaged-gz"],
 )
-def test_a_corrupt_file_of_the_user_is_reported_and_kept(
-    place: Place, name: str, content: bytes, found: str
-) -> None:
+def test_a_corrupt_file_of_the_user_is_reported_and_kept(place: Place, name: str, content: bytes, found: str) -> None:
     """Nothing else is tried: the user meant this file."""
     path = place.put(place.own, f"family/{name}", content)
     place.put(place.cache, "family/rows.amat", CONTENT)
@@ -510,9 +493,7 @@ def test_wrong_bytes_are_an_error_and_leave_nothing(place: Place) -> None:
 def test_a_transfer_cut_short_leaves_nothing(place: Place) -> None:
     """A partial file is never taken for the whole."""
     place.served["/a"], place.missing_bytes = CONTENT, 100
-    assert re.search(
-        r"/a \((wrong checksum|.* error)\)", failure(lambda: files.fetch(place.file(f"{place.url}/a")))
-    )
+    assert re.search(r"/a \((wrong checksum|.* error)\)", failure(lambda: files.fetch(place.file(f"{place.url}/a"))))
     assert list(place.cache.iterdir()) == []
 
 
@@ -558,9 +539,7 @@ def test_without_a_folder_of_the_user_the_advice_names_the_cache(
     assert message.endswith(f"put it at {place.cache}/family/rows.amat")
 
 
-def test_a_folder_of_the_user_that_does_not_exist_is_named(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_the_user_that_does_not_exist_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A typo in the variable is visible."""
     monkeypatch.setenv("GRADEST_DATA", str(place.own / "typo"))
     assert f"$GRADEST_DATA ({place.own}/typo: no such folder)" in failure(lambda: files.fetch(place.file()))
@@ -606,18 +585,14 @@ def test_unknown_name_answers_with_the_nearest() -> None:
         "unknown data set 'mnist-statik'; did you mean 'mnist-static'? "
         f"Known: {', '.join(INFOS)} (gradest list datasets)"
     )
-    assert failure(lambda: datasets.load("imagenet")).startswith(
-        "unknown data set 'imagenet'. Known: digits, "
-    )
+    assert failure(lambda: datasets.load("imagenet")).startswith("unknown data set 'imagenet'. Known: digits, ")
 
 
 def test_errors_name_the_data_set(place: Place) -> None:
     """The files of several data sets are shared, so the path alone does not tell."""
     place.put(place.own, "mnist/train-images-idx3-ubyte.gz", WRONG)
     message = failure(lambda: datasets.load("mnist-threshold"))
-    assert message.startswith(
-        f"data set 'mnist-threshold': {place.own}/mnist/train-images-idx3-ubyte.gz is corrupt "
-    )
+    assert message.startswith(f"data set 'mnist-threshold': {place.own}/mnist/train-images-idx3-ubyte.gz is corrupt ")
 
 
 def test_a_damaged_installation_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -679,8 +654,6 @@ def test_summaries_tell_the_benchmarks_apart() -> None:
 
 def test_importing_needs_only_numpy_and_torch() -> None:
     """The packages for reading and downloading are imported when used."""
-    code = (
-        "import sys, bench.datasets; print([m for m in ('pooch', 'requests', 'scipy') if m in sys.modules])"
-    )
+    code = "import sys, bench.datasets; print([m for m in ('pooch', 'requests', 'scipy') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"

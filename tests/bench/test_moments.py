@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
@@ -75,7 +74,9 @@ def test_state_and_mode_are_left_as_they_were() -> None:
 
 def _model(family: str, bound: str = "elbo") -> tuple[VAE, Tensor]:
     extra = {"categories": 3} if family == "categorical" else {}
-    config = VAEConfig(kind="vae", dataset="digits", family=family, latents=2, architecture=(7, 5), bound=bound, **extra)
+    config = VAEConfig(
+        kind="vae", dataset="digits", family=family, latents=2, architecture=(7, 5), bound=bound, **extra
+    )
     vae = VAE(config, torch.full((16,), 0.3), [0]).double()
     return vae, (torch.rand(1, 4, 16, generator=torch.Generator().manual_seed(0)) > 0.5).double()
 
@@ -195,5 +196,3 @@ def test_the_bound_of_k_samples_has_an_exact_reference() -> None:
     point = measure_point(estimators.get("vimco").create(samples=3), q, f, reference, draws=5000, seed=0)
     assert point["bias"]["p_value"] > 1e-3
     assert point["bias"]["relative_low"] < 0.05
-
-

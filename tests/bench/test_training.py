@@ -51,11 +51,16 @@ def test_stacked_noise_gives_what_single_noise_gives() -> None:
     """One sample a row: the stack's uniform noise is the seeds' own, one after another."""
     dataset = bench.datasets.load("digits")
     x = next(batches(dataset, 20, [0, 1], CPU))
-    together = Trainer(VAE(_config(), dataset.train.mean(0), [0, 1]), estimators.get("reinforce").create(), Optimisation(), 5)
+
+    def trainer(seeds: list[int]) -> Trainer:
+        vae = VAE(_config(), dataset.train.mean(0), seeds)
+        return Trainer(vae, estimators.get("reinforce").create(), Optimisation(), noise_seed=5)
+
+    together = trainer([0, 1])
     together.backward(x)
     generator = torch.Generator().manual_seed(5)
     for index, seed in enumerate((0, 1)):
-        alone = Trainer(VAE(_config(), dataset.train.mean(0), [seed]), estimators.get("reinforce").create(), Optimisation(), 0)
+        alone = trainer([seed])
         alone.generator = generator
         alone.backward(x[index : index + 1])
         for a, b in zip(alone.vae.encoder.parameters(), together.vae.encoder.parameters(), strict=True):
@@ -139,7 +144,10 @@ def test_evaluation_agrees_with_enumeration() -> None:
 
 def test_training_raises_the_elbo_and_its_curve_is_consistent() -> None:
     config = TrainConfig(
-        optimisation=Optimisation(steps=150, batch=50, learning_rate=1e-2), seeds=2, evaluations=3, iwae_samples=20
+        optimisation=Optimisation(steps=150, batch=50, learning_rate=1e-2),
+        seeds=2,
+        evaluations=3,
+        iwae_samples=20,
     )
     found = measure_training(_config(), estimators.get("rloo").create(), config, seed=1, device=CPU)
     curve, final = found["curve"], found["final"]
@@ -157,7 +165,11 @@ def test_one_seed_alone_and_in_a_stack_end_with_the_same_elbo() -> None:
     config = TrainConfig(optimisation=Optimisation(steps=20, batch=50), seeds=3, evaluations=1)
     three = measure_training(_config(), estimators.get("exact").create(), config, seed=1, device=CPU)
     one = measure_training(
-        _config(), estimators.get("exact").create(), config.model_copy(update={"seeds": 1}), seed=1, device=CPU
+        _config(),
+        estimators.get("exact").create(),
+        config.model_copy(update={"seeds": 1}),
+        seed=1,
+        device=CPU,
     )
     assert one["final"]["train_elbo"][0] == pytest.approx(three["final"]["train_elbo"][0], abs=0.02)
 

@@ -30,7 +30,8 @@ def _vae(config: VAEConfig, seeds: tuple[int, ...] = (0, 1)) -> VAE:
     mean = torch.linspace(0, 1, PIXELS)
     vae = VAE(config, mean, list(seeds)).double()
     with torch.no_grad():  # a learned prior away from its start
-        vae.prior_parameters += 0.3 * torch.arange(vae.prior_parameters.numel()).reshape(vae.prior_parameters.shape).cos()
+        prior = vae.prior_parameters
+        prior += 0.3 * torch.arange(prior.numel()).reshape(prior.shape).cos()
     return vae
 
 
@@ -100,7 +101,10 @@ def test_a_stacked_layer_is_its_layers_one_by_one(lead: tuple[int, ...]) -> None
 
 def test_a_seed_starts_from_the_same_values_in_any_stack() -> None:
     config = _config("gaussian", bias_from_data=False)
-    alone, stacked = VAE(config, torch.full((PIXELS,), 0.3), [7]), VAE(config, torch.full((PIXELS,), 0.3), [3, 7])
+    alone, stacked = (
+        VAE(config, torch.full((PIXELS,), 0.3), [7]),
+        VAE(config, torch.full((PIXELS,), 0.3), [3, 7]),
+    )
     for a, b in zip(alone.encoder.parameters(), stacked.encoder.parameters(), strict=True):
         assert torch.equal(a[0], b[1])
         assert not torch.equal(a[0], b[0])
@@ -121,7 +125,11 @@ def test_factors_do_what_they_say() -> None:
     linear = VAE(_config(architecture="linear"), mean, [0])
     assert sum(p.numel() for p in linear.encoder.parameters()) == PIXELS * 3 + 3
     nonlinear = VAE(_config(architecture="nonlinear"), mean, [0])
-    assert [layer.weight.shape[1:] for layer in nonlinear.encoder[::2]] == [(PIXELS, 200), (200, 200), (200, 3)]
+    assert [layer.weight.shape[1:] for layer in nonlinear.encoder[::2]] == [
+        (PIXELS, 200),
+        (200, 200),
+        (200, 3),
+    ]
 
 
 def test_labels_name_every_factor_that_departs_from_the_default() -> None:

@@ -87,7 +87,10 @@ def test_straight_through_is_its_printed_formula_and_exact_for_affine_f() -> Non
 
 def test_straight_through_evaluates_f_at_vertices_exactly() -> None:
     """The vertex plus its soft copy minus its soft copy would be off by rounding."""
-    for name, family in (("straight-through", "bernoulli"), ("straight-through-gumbel-softmax", "categorical")):
+    for name, family in (
+        ("straight-through", "bernoulli"),
+        ("straight-through-gumbel-softmax", "categorical"),
+    ):
         (logits,) = (v.detach().float().requires_grad_() for v in leaves(family, 1.0, rows=50))
         seen: list[Tensor] = []
 

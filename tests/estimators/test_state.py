@@ -134,7 +134,11 @@ def test_temperature_anneals_in_training_and_stands_still_in_eval() -> None:
         ("gumbel-softmax", {"temprature": 1.0}, "did you mean 'temperature'"),
         ("reinforce", {"baseline": "movin-average"}, "did you mean 'moving-average'"),
         ("reinforce", {"baseline": "leave-one-out"}, "needs samples >= 2, got samples=1"),
-        ("reinforce", {"baseline": "moving-average", "hidden": 3}, "unknown option of baseline 'moving-average'"),
+        (
+            "reinforce",
+            {"baseline": "moving-average", "hidden": 3},
+            "unknown option of baseline 'moving-average'",
+        ),
         ("reinforce", {"baseline": "moving-average", "decay": 2.0}, "decay must lie in"),
         ("rloo", {"samples": 1}, "takes samples >= 2, got samples=1"),
         ("disarm", {"samples": 3}, "even number of samples, got samples=3; try 4"),

@@ -1,0 +1,199 @@
+"""The command line in real processes: bad input in one line, exit codes, nothing written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.test_suite import SMALL
+
+
+def gradest(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script's module."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(SMALL)
+    return tmp_path
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    done = gradest("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in ("list", "run", "status", "report", "compare", "doctor"))
+    code = (
+        "import sys\nsys.argv = ['gradest', '--help']\nfrom bench.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in sys.modules if m in ('torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+BAD = [
+    (["run", "quik"], "unknown suite 'quik'; did you mean 'quick'?"),
+    (["run", "small.toml", "-e", "rlo"], "unknown estimator 'rlo'; did you mean 'rloo'?"),
+    (["run", "small.toml", "-e", "rloo[sampels=4]"], "did you mean 'samples'?"),
+    (["run", "small.toml", "-e", "nowhere:Thing"], "cannot import 'nowhere'"),
+    (["run", "small.toml", "--device", "gpu"], "unknown device 'gpu'"),
+    (["run", "small.toml", "--seeds", "0"], "seeds: Input should be greater than or equal to 1, got 0"),
+    (["run", "small.toml", "--sede", "1"], "No such option: --sede"),
+    (
+        ["run", "small.toml", "--seeds", "many"],
+        "should be a valid integer, unable to parse string as an integer You typed: gradest run small.toml --seeds many",
+    ),
+    (["run", "key.toml"], "unknown key 'stepz'; did you mean 'steps'?"),
+    (["run", "data.toml"], "unknown data set 'mnist-statik'; did you mean 'mnist-static'"),
+    (["list", "estimator"], "'estimator' is not one of"),
+    (["lst"], "No such command 'lst'"),
+    (["status", "nowhere"], "'nowhere' holds no run"),
+    (["report", "nowhere"], "'nowhere' holds no run"),
+    (["report", "nowhere", "--format", "docx"], "unknown format 'docx'"),
+    (["compare", "nowhere", "elsewhere"], "'nowhere' holds no run"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    (folder / "key.toml").write_text(SMALL.replace("steps = 4", "stepz = 4"))
+    (folder / "data.toml").write_text(SMALL.replace('"digits"', '"mnist-statik"'))
+    before = sorted(folder.rglob("*"))
+    done = gradest(*arguments, cwd=folder)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stdout == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_cuda_where_there_is_none(folder: Path) -> None:
+    done = gradest("run", "small.toml", "-e", "rloo", "--device", "cuda", cwd=folder, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    assert "device 'cuda' is not available: torch sees no CUDA GPU here" in done.stderr
+    assert not (folder / "runs").exists()
+
+
+def test_a_missing_and_a_corrupt_data_file_say_which_where_and_how(folder: Path) -> None:
+    (folder / "mnist.toml").write_text(SMALL.replace('"digits"', '"mnist-static"'))
+    empty, bad = folder / "empty", folder / "bad"
+    (bad / "binarized_mnist").mkdir(parents=True)
+    (bad / "binarized_mnist" / "binarized_mnist_train.amat").write_text("0 1 0\n")
+    empty.mkdir()
+    # No mirror can be reached: a proxy at a closed port answers at once.
+    closed = {
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "XDG_CACHE_HOME": str(folder),
+    }
+    for root, parts in (
+        (
+            empty,
+            ("cannot find binarized_mnist/binarized_mnist_train.amat", "looked in $GRADEST_DATA", "by hand"),
+        ),
+        (bad, ("binarized_mnist_train.amat is corrupt (expected sha256:", "replace it")),
+    ):
+        done = gradest("run", "mnist.toml", "-e", "rloo", cwd=folder, GRADEST_DATA=str(root), **closed)
+        assert done.returncode == 2
+        assert all(part in done.stderr for part in parts), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not (folder / "runs").exists()
+
+
+def test_a_run_from_end_to_end(folder: Path) -> None:
+    """Run, run again, status, report, compare: what a person does, and what they find."""
+    arguments = ["run", "small.toml", "-e", "rloo", "-e", "disarm", "-e", "straight-through"]
+    done = gradest(*arguments, "--dry-run", cwd=folder)
+    assert done.returncode == 0
+    assert "15 cells, into runs/small" in done.stdout
+    assert not (folder / "runs").exists()
+
+    done = gradest(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "ran 15 cells" in done.stdout
+    assert "report: runs/small/report.html" in done.stdout
+    out = folder / "runs" / "small"
+    for name in ("variance", "bias", "elbo", "time"):
+        for ending in ("csv", "md", "tex"):
+            assert (out / "tables" / f"{name}.{ending}").stat().st_size > 0
+    assert (out / "cells.parquet").is_file()
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".pdf", ".svg", ".png", ".md"}
+    assert not [path for path in out.rglob("*") if path.name.endswith(".tmp")]
+
+    again = gradest(*arguments, cwd=folder)
+    assert again.returncode == 0
+    assert again.stdout.startswith("nothing to do: all 15 cells are done")
+
+    found = gradest("status", "runs/small", "--json", cwd=folder)
+    assert found.returncode == 0
+    assert json.loads(found.stdout)["done"] == 15
+    assert "15 of 15 cells done" in gradest("status", "runs/small", cwd=folder).stdout
+
+    more = gradest("run", "small.toml", "-e", "rloo", "--seeds", "3", "--out", "more", cwd=folder)
+    assert more.returncode == 0
+    compared = gradest("compare", "runs/small", "more", cwd=folder)
+    assert compared.returncode == 0
+    assert "test ELBO B - A" in compared.stdout
+    assert "step time B/A" in compared.stdout
+    assert "10 cells are in runs/small alone" in compared.stdout
+
+    merged = gradest("report", "runs/small", "more", "--out", "both", "--format", "csv", cwd=folder)
+    assert merged.returncode == 0
+    assert sorted(path.name for path in (folder / "both").iterdir()) == ["cells.parquet", "tables"]
+
+
+def test_failed_cells_make_exit_code_1(folder: Path) -> None:
+    (folder / "broken.py").write_text(
+        "from estimators import Estimator, register\n\n\n"
+        '@register("broken", families=("bernoulli",), unbiased=True)\n'
+        "class Broken(Estimator):\n"
+        "    def forward(self, q, f, *, generator=None, context=None):\n"
+        '        raise RuntimeError("no such luck")\n'
+    )
+    done = gradest("run", "small.toml", "-e", "broken:Broken", "-e", "rloo", cwd=folder)
+    assert done.returncode == 1
+    assert "5 of 10 cells went wrong" in done.stderr
+    assert "RuntimeError: no such luck" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "runs" / "small" / "report.html").is_file()
+    assert gradest("status", "runs/small", cwd=folder).returncode == 1
+
+
+@pytest.mark.parametrize("what", ["estimators", "problems", "datasets", "suites"])
+def test_lists_are_the_same_in_text_and_json(tmp_path: Path, what: str) -> None:
+    rows = json.loads(gradest("list", what, "--json", cwd=tmp_path).stdout)
+    text = gradest("list", what, cwd=tmp_path).stdout
+    assert rows
+    assert all(row["name"] in text for row in rows)
+    assert len(text.splitlines()) == len(rows) + 1
+
+
+def test_doctor_looks_at_everything(tmp_path: Path) -> None:
+    done = gradest("doctor", cwd=tmp_path, GRADEST_DATA=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert "data digits" in done.stdout
+    assert "not here" in done.stdout
+    assert "torch" in done.stdout
+
+
+def test_static_mnist_from_the_real_files(folder: Path, data_root: Path) -> None:
+    text = SMALL.replace('"digits"', '"mnist-static"')
+    text = text.replace("evaluations = 2", "evaluations = 1\nevaluation_rows = 100\niwae_samples = 2")
+    (folder / "mnist.toml").write_text(text)
+    done = gradest("run", "mnist.toml", "-e", "rloo", "-e", "gumbel-sigmoid", cwd=folder, GRADEST_DATA=str(data_root))
+    assert done.returncode == 0, done.stderr
+    table = (folder / "runs" / "small" / "tables" / "elbo.csv").read_text()
+    assert "mnist-static/bernoulli-3/8" in table

@@ -1,0 +1,256 @@
+"""Running: records, resuming, failures that stay in their cell; in real processes where it matters."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.executors import inline
+from bench.run import run_suite
+from bench.status import status
+from bench.store import Store
+from bench.suite import Suite, override, parse_suite, plan
+from estimators import Estimator, register, registry
+from tests.bench.test_suite import SMALL
+
+GRADEST = [sys.executable, "-m", "bench"]
+PLUGIN = Path(__file__).parent.parent / "plugin"
+
+
+def _suite(*estimators: str, text: str = SMALL) -> Suite:
+    return override(parse_suite(text.encode(), "small.toml"), estimators=list(estimators) or ["rloo", "exact"])
+
+
+def _run(suite: Suite, out: Path, **options: Any):
+    return run_suite(suite, out, executor=inline, **options)
+
+
+def _gradest(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GRADEST, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.fixture
+def forget():
+    """Forget what a test registers."""
+    before = dict(registry._entries)
+    yield
+    registry._entries.clear()
+    registry._entries.update(before)
+
+
+def test_a_record_holds_all_that_a_report_needs(tmp_path: Path) -> None:
+    suite = _suite("rloo")
+    outcome = _run(suite, tmp_path)
+    assert (outcome.done, outcome.fresh, outcome.unwell) == (5, 5, [])
+    found = Store(tmp_path).records()
+    records = {(r["config"]["measurement"]["kind"], r["config"]["problem"]["kind"]): r for r in found}
+    assert set(records) == {("moments", "vae"), ("moments", "toy"), ("train", "vae"), ("time", "vae")}
+    for record in records.values():
+        assert record["status"] == "ok"
+        assert record["tags"]["unbiased"] is True
+        assert record["config"]["estimator"] == {"name": "rloo", "samples": 2, "options": {}, "label": "rloo"}
+        found = record["provenance"]
+        assert found["threads"] == 1
+        assert found["torch"]
+        assert len(found["estimator_source"]) == 64
+    points = records["moments", "vae"]["measurements"]["points"]
+    assert [point["step"] for point in points] == [0, 4]
+    assert all(point["q"]["variance"]["low"] < point["q"]["variance"]["estimate"] for point in points)
+    assert all(point["bias"]["reference"] == "enumeration" for point in points)
+    assert records["train", "vae"]["measurements"]["curve"]["step"] == [0, 2, 4]
+
+
+def test_a_second_run_does_no_work_and_force_does_it_all_again(tmp_path: Path) -> None:
+    suite = _suite()
+    _run(suite, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    assert _run(suite, tmp_path).fresh == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    assert _run(suite, tmp_path, force=True).fresh == len(before)
+
+
+def test_the_same_config_gives_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+    suite = _suite("rloo", "reinforce[baseline=input-dependent]")
+    numbers = []
+    for name in ("a", "b"):
+        _run(suite, tmp_path / name)
+        found = {r["cell"]: r["measurements"] for r in Store(tmp_path / name).records()}
+        for measurements in found.values():
+            for timed in ("step", "floor", "ratio", "load"):
+                measurements.pop(timed, None)
+            measurements.get("curve", {}).pop("seconds", None)
+        numbers.append(found)
+    assert numbers[0] == numbers[1]
+
+
+def test_a_half_written_record_is_run_again(tmp_path: Path) -> None:
+    suite = _suite()
+    _run(suite, tmp_path)
+    first = plan(suite).cells[0]
+    path = Store(tmp_path).path(first.id)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert status(tmp_path)["pending"] == 1
+    assert _run(suite, tmp_path).fresh == 1
+    assert json.loads(path.read_text())["cell"] == first.id
+
+
+def test_a_cell_that_fails_becomes_a_record_and_the_rest_go_on(tmp_path: Path, forget: None) -> None:
+    @register("broken", families=("bernoulli",), unbiased=True)
+    class Broken(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            raise RuntimeError("no such luck\nsecond line")
+
+    @register("greedy", families=("bernoulli",), unbiased=True)
+    class Greedy(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            raise MemoryError("too much")
+
+    outcome = _run(_suite("rloo", "broken", "greedy"), tmp_path)
+    assert outcome.done == 15
+    states = {r["config"]["estimator"]["label"]: (r["status"], r["reason"]) for r in outcome.unwell}
+    assert states == {
+        "broken": ("failed", "RuntimeError: no such luck"),
+        "greedy": ("out-of-memory", "MemoryError: too much"),
+    }
+    assert len(outcome.unwell) == 10
+    assert all("Traceback" in record["traceback"] for record in outcome.unwell)
+    assert status(tmp_path)["failed"] == 10
+
+
+def test_a_diverged_seed_is_marked_and_every_seed_diverged_is_a_status(tmp_path: Path, forget: None) -> None:
+    @register("nan-in-seed-1", families=("bernoulli",), unbiased=True)
+    class Partly(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            estimate = registry.get("reinforce").create()(q, f, generator=generator)
+            if q.logits.dim() != 3 or q.logits.shape[0] < 2:
+                return estimate
+            poison = estimate.value.new_ones(2, 1)
+            poison[1] = float("nan")
+            return estimate._replace(surrogate=estimate.surrogate * poison, value=estimate.value * poison)
+
+    @register("nan-everywhere", families=("bernoulli",), unbiased=True)
+    class Wholly(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            estimate = registry.get("reinforce").create()(q, f, generator=generator)
+            return estimate._replace(surrogate=estimate.surrogate * float("nan"), value=estimate.value * float("nan"))
+
+    text = SMALL.replace("[moments]\ndraws = 20\ncheckpoints = [0, 4]\n", "").replace("[time]\nrounds = 5\n", "")
+    text = "\n".join(line for line in text.splitlines() if '"toy"' not in line)
+    outcome = _run(_suite("nan-in-seed-1", "nan-everywhere", text=text), tmp_path)
+    found = {r["config"]["estimator"]["name"]: r for r in Store(tmp_path).records()}
+    partly, wholly = found["nan-in-seed-1"], found["nan-everywhere"]
+    assert partly["status"] == "ok"
+    assert partly["measurements"]["diverged"] == [None, 1]
+    assert partly["measurements"]["final"]["test_elbo"][1] is None
+    assert partly["measurements"]["final"]["test_elbo"][0] < 0
+    assert (wholly["status"], wholly["reason"]) == ("diverged", "every seed diverged, the first at step 1")
+    assert len(outcome.unwell) == 1
+    assert status(tmp_path)["diverged_seeds"] == 3
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL at no chosen moment; the records in the end are those of a run that was left alone."""
+    text = SMALL.replace("draws = 20", "draws = 2000").replace("steps = 4", "steps = 60").replace("[0, 4]", "[0, 60]")
+    (tmp_path / "small.toml").write_text(text.replace(', "reparameterization"]', "]"))
+    process = subprocess.Popen(
+        [*GRADEST, "run", "small.toml", "--out", "killed"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cells = tmp_path / "killed" / "cells"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list(cells.glob("*.json"))) < 3:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    kept = len(list(cells.glob("*.json")))
+    assert 3 <= kept < 15
+    done = _gradest("run", "small.toml", "--out", "killed", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{15 - kept} cells to run, {kept} done before" in done.stderr
+    suite = parse_suite((tmp_path / "killed" / "suite.toml").read_bytes(), "suite.toml")
+    assert {path.stem for path in cells.glob("*.json")} == {cell.id for cell in plan(suite).cells}
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
+    text = SMALL.replace("draws = 20", "draws = 20000").replace("steps = 4", "steps = 2000").replace("[0, 4]", "[0, 9]")
+    (tmp_path / "small.toml").write_text(text.replace(', "reparameterization"]', "]"))
+    process = subprocess.Popen(
+        [*GRADEST, "run", "small.toml", "--out", "here"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list((tmp_path / "here" / "cells").glob("*.json")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "cells are done and kept in here. Go on with:" in message
+    assert "run small.toml --out here" in message
+    assert "Traceback" not in message
+    assert list((tmp_path / "here" / "cells").glob(".*")) == []
+
+
+def test_two_runs_of_one_folder_at_once_end_with_whole_records(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SMALL.replace(', "reparameterization"]', "]"))
+    command = [*GRADEST, "run", "small.toml", "--out", "both"]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
+    for process in runs:
+        _, message = process.communicate(timeout=300)
+        assert process.returncode == 0, message
+    found = status(tmp_path / "both")
+    assert (found["done"], found["pending"], found["failed"]) == (15, 0, 0)
+
+
+def test_workers_run_a_third_partys_estimator_and_agree_with_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    text = SMALL.replace("[time]\nrounds = 5\n", "").replace("seeds = 2", "seeds = 1")
+    (tmp_path / "small.toml").write_text(text)
+    (tmp_path / "halfway.py").write_text((PLUGIN / "halfway.py").read_text())
+    arguments = ["run", "small.toml", "-e", "halfway:Halfway", "-e", "rloo"]
+    for out, workers in (("one", "1"), ("two", "2")):
+        done = _gradest(*arguments, "--out", out, "--workers", workers, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    one, two = ({r["cell"]: r["measurements"] for r in Store(tmp_path / out).records()} for out in ("one", "two"))
+    for measurements in (*one.values(), *two.values()):
+        measurements.get("curve", {}).pop("seconds", None)
+    assert one == two
+
+
+def test_a_run_needs_no_package_of_the_report(tmp_path: Path) -> None:
+    """A node with torch, numpy, pydantic and typer alone runs a suite, and says where reports are made."""
+    (tmp_path / "small.toml").write_text(SMALL.replace(', "reparameterization"]', "]"))
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('pandas', 'pyarrow', 'seaborn', 'matplotlib', 'scipy', 'jinja2', 'pooch'):\n"
+        "            raise ImportError(f'no module named {name}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "def found(name):\n"
+        "    try: return find(name)\n"
+        "    except ImportError: return None\n"
+        "importlib.util.find_spec = found\n"
+        "sys.argv = ['gradest', 'run', 'small.toml', '--out', 'bare']\n"
+        "from bench.cli import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no report here without pandas, seaborn, matplotlib, scipy, pyarrow, jinja2" in done.stdout
+    assert status(tmp_path / "bare")["done"] == 15
