@@ -177,19 +177,22 @@ def plan(suite: Suite) -> Plan:
     cells: list[Cell] = []
     skipped: list[Skipped] = []
     for given, entry in zip(suite.estimators, entries, strict=True):
-        config = _resolve(given, entry, suite)
+        _resolve(given, entry, suite.samples)
         legal = 0
         for problem in suite.problems:
             bound = problem.bound if isinstance(problem, VAEConfig) else "elbo"
             states = problem.states() if isinstance(problem, VAEConfig) else problem.points()[0].states()
             reason = entry.reason_against(family=problem.family, bound=bound, states=states)
+            count = problem.importance_samples if isinstance(problem, VAEConfig) else None
+            if reason is None and count and given.samples not in (None, count):
+                reason = f"draws {given.samples} samples, where the bound has {count}"
             if reason is None:
-                cells += _cells(suite, problem, config)
+                cells += _cells(suite, problem, _resolve(given, entry, count or suite.samples))
                 legal += 1
             else:
-                skipped.append(Skipped(problem.label, config.label, reason))
+                skipped.append(Skipped(problem.label, given.label, reason))
         if not legal:
-            raise BadInput(f"estimator {config.label!r} fits no problem of the suite: it {skipped[-1].reason}")
+            raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {skipped[-1].reason}")
     order = {"moments": 0, "train": 1, "time": 2}
     cells.sort(
         key=lambda cell: (
@@ -201,12 +204,12 @@ def plan(suite: Suite) -> Plan:
     return Plan(cells, skipped)
 
 
-def _resolve(config: EstimatorConfig, entry: Entry, suite: Suite) -> EstimatorConfig:
+def _resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:
     """The estimator with its number of samples filled in; constructing it once checks its options."""
     samples = config.samples
-    if samples is None and suite.samples is not None:
-        allowed = suite.samples >= entry.samples.min and not (entry.samples.even and suite.samples % 2)
-        samples = suite.samples if allowed else None
+    if samples is None and preferred is not None:
+        allowed = preferred >= entry.samples.min and not (entry.samples.even and preferred % 2)
+        samples = preferred if allowed else None
     if samples is None:
         samples = entry.samples.default
     entry.create(**config.options, samples=samples)
@@ -238,7 +241,7 @@ def _reference(suite: Suite, problem: VAEConfig) -> EstimatorConfig:
         entry = registry.get(config.name)
         fits = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states()) is None
         if fits and entry.claims_unbiased(config.options):
-            return _resolve(config, entry, suite)
+            return _resolve(config, entry, problem.importance_samples or suite.samples)
     raise BadInput(
         f"moments.references holds no unbiased estimator for {problem.label} ({problem.family}, {problem.bound}); "
         "add one (gradest list estimators)"

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.config import Config, EstimatorConfig
-from bench.datasets import load
+from bench.datasets import load_once
 from bench.measure.moments import frozen
 from bench.measure.points import EncoderNoise, Reference, exact_reference, long_run_reference, measure_point
 from bench.problems.vae import VAE, VAEConfig
@@ -38,6 +38,8 @@ class MomentsSettings(Config):
     references: tuple[EstimatorConfig, ...] = (
         EstimatorConfig(name="reparameterization"),
         EstimatorConfig(name="rloo"),
+        EstimatorConfig(name="iwae-reparameterization"),
+        EstimatorConfig(name="vimco"),
     )
     """The first that a problem allows trains its trajectory, and is the long-run reference without an exact one."""
     reference_draws: Annotated[int, Field(ge=1000)] = 20000
@@ -63,29 +65,22 @@ class Checkpoint:
     def __init__(self, step: int, vae: VAE, rows: Tensor, config: BasketConfig) -> None:
         self.step, self.vae, self.config = step, copy.deepcopy(vae), config
         self.x = rows[None]  # a stack of one seed
-        self._references: dict[int, Reference] = {}
 
     @cached_property
     def elbo(self) -> float:
         """ELBO of the minibatch in nats a row."""
         return float(evaluate(self.vae, self.x[0], samples=EVALUATED_ROWS // 10, seed=0)[0])
 
-    def reference(self, samples: int) -> Reference:
-        """The exact gradient, or the long-run mean of the trajectory's estimator; computed once."""
-        key = samples if self.vae.config.bound == "iwae" else 0
-        if key not in self._references:
-            self._references[key] = self._reference(samples)
-        return self._references[key]
-
-    def _reference(self, samples: int) -> Reference:
+    @cached_property
+    def reference(self) -> Reference:
+        """The exact gradient, or the long-run mean of the trajectory's estimator."""
         problem, config = self.vae.config, self.config
         q, f = self.vae.encode(self.x), self.vae.objective(self.x)
-        states = problem.states()
-        power = samples if problem.bound == "iwae" else 1
-        if states is not None and states**power <= MAX_STATES:
+        states, samples = problem.states(), problem.importance_samples or 1
+        if states is not None and states**samples <= MAX_STATES:
             return exact_reference(q, f, bound=problem.bound, samples=samples)
-        arguments = config.reference.arguments() | ({"samples": samples} if problem.bound == "iwae" else {})
-        estimator = registry.get(config.reference.name).create(**arguments).to(self.x.device).bind(stack=(1,))
+        estimator = registry.get(config.reference.name).create(**config.reference.arguments())
+        estimator.to(self.x.device).bind(stack=(1,))
         # A seed range apart from the measured estimators', so that none is held against its own draws.
         return long_run_reference(
             estimator,
@@ -102,7 +97,7 @@ def travel(
     problem: VAEConfig, config: BasketConfig, device: torch.device, passenger: Estimator | None = None
 ) -> Iterator[Checkpoint]:
     """Train the reference trajectory and stop at its checkpoints, in order of steps."""
-    dataset = load(problem.dataset)
+    dataset = load_once(problem.dataset)
     vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
     context_size = dataset.train.shape[1]
     driver = registry.get(config.reference.name).create(**config.reference.arguments())
@@ -157,7 +152,7 @@ def measure_basket(
                 estimator,
                 q,
                 vae.objective(x),
-                stop.reference(estimator.samples),
+                stop.reference,
                 draws=config.draws,
                 seed=seed,
                 context=x,

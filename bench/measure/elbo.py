@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.clock import Stopwatch
 from bench.config import Config
-from bench.datasets import load
+from bench.datasets import load_once
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate
@@ -42,7 +42,7 @@ def measure_training(
     problem: VAEConfig, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """Train all seeds in one go; time counts training steps alone, not evaluation."""
-    dataset = load(problem.dataset)
+    dataset = load_once(problem.dataset)
     seeds = list(range(config.seeds))
     vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
     estimator.bind(

@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 
 from bench.clock import Stopwatch
 from bench.config import Config
-from bench.datasets import load
+from bench.datasets import load_once
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.training import Optimisation, Trainer, batches
@@ -73,7 +73,7 @@ def measure_time(
     problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
     """Median and quartiles of a step, of its floor, and of their ratio round by round."""
-    dataset = load(problem.dataset)
+    dataset = load_once(problem.dataset)
     seeds = list(range(config.stacked))
     data = batches(dataset, config.optimisation.batch, seeds, device)
 

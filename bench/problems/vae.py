@@ -39,6 +39,8 @@ class VAEConfig(Config):
     architecture: Literal["linear", "nonlinear"] | tuple[Size, ...] = "linear"
     """linear (X-D-X), nonlinear (two hidden layers of 200, LeakyReLU .3), or the encoder's hidden sizes."""
     bound: Literal["elbo", "iwae"] = "elbo"
+    importance_samples: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """K of the importance-weighted bound, which every estimator of it then draws."""
     entropy: Literal["sampled", "analytic"] = "sampled"
     prior: Literal["fixed", "learned"] = "fixed"
     centre_input: bool = True
@@ -53,6 +55,8 @@ class VAEConfig(Config):
     def _complete(self) -> "VAEConfig":
         if (self.family == "categorical") != (self.categories is not None):
             raise ValueError("categories belongs to categorical latents, and only to them")
+        if (self.bound == "iwae") != (self.importance_samples is not None):
+            raise ValueError('importance_samples = K belongs to bound = "iwae", and only to it')
         if self.bound == "iwae" and self.entropy == "analytic":
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
         if self.signed_decoder_input and self.family == "gaussian":
@@ -61,7 +65,7 @@ class VAEConfig(Config):
             size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
             shape = self.architecture if isinstance(self.architecture, str) else "-".join(map(str, self.hidden))
             factors = [
-                "iwae" * (self.bound == "iwae"),
+                f"iwae-{self.importance_samples}" * (self.bound == "iwae"),
                 "analytic" * (self.entropy == "analytic"),
                 "learned-prior" * (self.prior == "learned"),
                 "raw-input" * (not self.centre_input),

@@ -52,7 +52,7 @@ BAD = [
     (["run", "small.toml", "--sede", "1"], "No such option: --sede"),
     (
         ["run", "small.toml", "--seeds", "many"],
-        "should be a valid integer, unable to parse string as an integer You typed: gradest run small.toml --seeds many",
+        "should be a valid integer, unable to parse string as an integer You typed: gradest run small",
     ),
     (["run", "key.toml"], "unknown key 'stepz'; did you mean 'steps'?"),
     (["run", "data.toml"], "unknown data set 'mnist-statik'; did you mean 'mnist-static'"),

@@ -61,12 +61,6 @@ def test_intervals_as_text(numbers: tuple[float, float, float], words: str) -> N
 
 def test_long_labels_are_shortened_without_knowing_names() -> None:
     assert naming.shortened("any[baseline=moving-average]") == "any, moving-average"
-    assert (
-        naming.shortened("any[straight_through=true,temperature=0.5]")
-        == "any, straight-through, temperature 0.5"
-    )
-    same = [
-        moments(np.random.default_rng(0), VAE, Made(label, 2, True, 1, 0, 1))
-        for label in ("a[b=x]", "a[c=x]")
-    ]
+    assert naming.shortened("any[straight_through=true,temperature=0.5]") == "any, straight-through, temperature 0.5"
+    same = [moments(np.random.default_rng(0), VAE, Made(label, 2, True, 1, 0, 1)) for label in ("a[b=x]", "a[c=x]")]
     assert naming.estimator_labels(same) == ["a[b=x]", "a[c=x]"]

@@ -16,7 +16,7 @@ from bench.run import run_suite
 from bench.status import status
 from bench.store import Store
 from bench.suite import Suite, override, parse_suite, plan
-from estimators import Estimator, register, registry
+from estimators import BadInput, Estimator, register, registry
 from tests.bench.test_suite import SMALL
 
 GRADEST = [sys.executable, "-m", "bench"]
@@ -160,6 +160,25 @@ def test_a_diverged_seed_is_marked_and_every_seed_diverged_is_a_status(tmp_path:
     assert (wholly["status"], wholly["reason"]) == ("diverged", "every seed diverged, the first at step 1")
     assert len(outcome.unwell) == 1
     assert status(tmp_path)["diverged_seeds"] == 3
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
+def test_an_importance_weighted_bound_is_trained_and_measured(tmp_path: Path, family: str) -> None:
+    factors = f'family = "{family}", bound = "iwae", importance_samples = 3, '
+    text = SMALL.replace('family = "bernoulli", latents = 3', factors + "latents = 3")
+    text = "\n".join(line for line in text.splitlines() if '"toy"' not in line)
+    if family == "gaussian":  # no exact gradient: a long run is the reference
+        text = text.replace("draws = 20", "draws = 20\nreference_draws = 1000")
+    names = {"gaussian": ["vimco", "iwae-reparameterization"], "bernoulli": ["vimco"]}[family]
+    outcome = _run(_suite(*names, text=text), tmp_path)
+    assert outcome.unwell == []
+    records = Store(tmp_path).records()
+    assert {r["config"]["estimator"]["samples"] for r in records} == {3}
+    methods = {p["bias"]["reference"] for r in records for p in r["measurements"].get("points", [])}
+    expected = {"gaussian": "long run: iwae-reparameterization, 1000 draws", "bernoulli": "enumeration"}
+    assert methods == {expected[family]}
+    with pytest.raises(BadInput, match="draws 4 samples, where the bound has 3"):
+        plan(_suite("vimco[samples=4]", text=text))
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:

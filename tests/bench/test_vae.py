@@ -134,8 +134,10 @@ def test_factors_do_what_they_say() -> None:
 
 def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     assert _config().label == "digits/bernoulli-3/7-5"
-    config = _config("categorical", architecture="linear", bound="iwae", prior="learned", centre_input=False)
-    assert config.label == "digits/categorical-3x3/linear/iwae/learned-prior/raw-input"
+    config = _config(
+        "categorical", architecture="linear", bound="iwae", importance_samples=5, prior="learned", centre_input=False
+    )
+    assert config.label == "digits/categorical-3x3/linear/iwae-5/learned-prior/raw-input"
     assert _config(label="mine").label == "mine"
 
 
@@ -144,7 +146,12 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     [
         ({"family": "bernoulli", "categories": 3}, "categories belongs to categorical"),
         ({"family": "gaussian", "signed_decoder_input": True}, "for discrete latents"),
-        ({"family": "gaussian", "bound": "iwae", "entropy": "analytic"}, "no analytic entropy"),
+        (
+            {"family": "gaussian", "bound": "iwae", "importance_samples": 5, "entropy": "analytic"},
+            "no analytic entropy",
+        ),
+        ({"family": "gaussian", "bound": "iwae"}, "importance_samples = K belongs to bound"),
+        ({"family": "gaussian", "importance_samples": 5}, "importance_samples = K belongs to bound"),
         ({"family": "gaussian", "latents": 0}, "greater than or equal to 1"),
     ],
 )

@@ -1,0 +1,19 @@
+"""The figures of a report, one kind a file; each kind gives one plot a problem."""
+
+from collections.abc import Iterator
+
+from bench.report.figures import bias, efficiency, elbo, logit, trajectory, variance
+from bench.report.figures.canvas import Plot
+from bench.report.summary import Summary
+
+KINDS = (variance, trajectory, logit, bias, elbo, efficiency)
+
+
+def plots(summary: Summary) -> Iterator[Plot]:
+    """Every plot the records carry, kind by kind; their names are unique."""
+    names: dict[str, int] = {}
+    for kind in KINDS:
+        for plot in kind.plots(summary):
+            names[plot.name] = names.get(plot.name, 0) + 1
+            count = names[plot.name]
+            yield plot if count == 1 else plot._replace(name=f"{plot.name}-{count}")

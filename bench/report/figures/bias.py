@@ -1,0 +1,89 @@
+"""Relative bias by estimator, with its interval and the smallest bias that would have shown."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.report.figures import phrases
+from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
+from bench.report.figures.dots import Rows
+from bench.report.summary import Summary
+from bench.report.text import plural, slug
+from bench.report.verdicts import ROUNDING
+
+
+def _testable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Points where the draws can say something: elsewhere an outcome never drawn looks like a large bias."""
+    return rows[rows["p_value"].notna() | ~rows["rare"]]
+
+
+def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Points with a relative bias; of a long sweep the first, middle and last that most estimators have."""
+    known = _testable(rows[rows["measured"] & rows["relative_bias"].notna()])
+    labels = known.groupby("position")["label"].nunique()
+    positions = sorted(labels[2 * labels >= labels.max()].index)  # not where the draws tell of a few only
+    if len(positions) > 3:
+        positions = [positions[0], positions[len(positions) // 2], positions[-1]]
+    return known[known["position"].isin(positions)]
+
+
+def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
+    """What the figure shows, with its interval, method and n."""
+    drawn = _drawable(rows)
+    count = rows[rows["measured"]]["position"].nunique()
+    kept = drawn["position"].nunique()
+    chosen = (
+        f"{kept} of its {count} points (first, middle and last that most estimators have); the table has all"
+        if kept < count
+        else ""
+    )
+    untested = int(rows["measured"].sum()) - len(_testable(rows[rows["measured"]]))
+    references = " or ".join(sorted({str(r) for r in drawn["reference"].dropna()}))
+    return phrases.join(
+        f"Norm of the bias over the norm of the gradient on {phrases.problem(heading, rows)}.",
+        f"Shown: {chosen}." if chosen else "",
+        f"Reference: {references}." if references else "",
+        phrases.fixed(drawn),
+        f"Bars: 95 % jackknife interval of the squared bias carried to its root, {phrases.draws(drawn)}; "
+        "the Monte Carlo noise of the mean is taken off.",
+        "Dashed from the left edge: the interval holds 0 and ends where the bar does. Grey bar: the "
+        "smallest bias that would have shown.",
+        phrases.BIASED if not drawn["unbiased"].all() else "",
+        phrases.heavy(drawn, summary.styles),
+        f"Not shown, outcomes too rare for the draws: {plural(untested, 'point')}." if untested else "",
+        phrases.absent(rows, summary.styles),
+    )
+
+
+def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+    """The figure."""
+    labels = [str(label) for label in rows.drop_duplicates("label")["label"]]
+    points = rows.drop_duplicates("position").sort_values("position")
+    places = {position: i for i, position in enumerate(points["position"])}
+    styles = [summary.styles[label] for label in labels]
+    plot = Rows(styles, list(points["point"]), "norm of bias / norm of gradient", "smallest visible")
+    ends = ("relative_bias_low", "relative_bias_high", "bias_floor")
+    values = [v for name in ("relative_bias", *ends) for v in rows[name] if v > ROUNDING and math.isfinite(v)]
+    log_axis(plot.axes, "x", *log_limits(values, pad=0.08))
+    plot.grid()
+    columns = zip(*(rows[name] for name in ("label", "position", "relative_bias", *ends)), strict=True)
+    for label, position, estimate, low, high, floor in columns:
+        row, point = labels.index(label), places[position]
+        if low > ROUNDING:
+            plot.dot(row, point, styles[row], estimate, low, high)
+        else:
+            plot.below(row, point, styles[row], high, "0" if max(high, floor) < ROUNDING else "")
+        plot.tick(row, point, floor)
+    return plot.figure
+
+
+def plots(summary: Summary) -> Iterator[Plot]:
+    """One plot a problem with a reference to compare to."""
+    for heading, rows in sections(summary.bias):
+        drawn = _drawable(rows)
+        if (drawn["relative_bias_high"] > ROUNDING).any():
+            words = caption(heading, rows, summary)
+            yield Plot(f"bias-{slug(heading)}", heading, words, partial(draw, drawn, summary))

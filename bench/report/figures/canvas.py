@@ -1,0 +1,187 @@
+"""What all figures share: their size, logarithmic axes with plain numbers, and the key beside the data."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+
+from bench.report.style import FAINT, FONT, Style
+from bench.report.text import wrap
+
+COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, or its whole width
+LINE = 1.3 * FONT / 72  # inches between the lines of a text
+
+
+class Plot(NamedTuple):
+    """A figure not drawn yet, with its caption."""
+
+    name: str  # file name without its ending
+    section: str  # the problem it shows
+    caption: str
+    draw: Callable[[], Figure]
+    wide: bool = False
+
+
+class Entry(NamedTuple):
+    """An estimator in the key beside a panel, at the height of its data."""
+
+    style: Style
+    y: float  # in data units
+    remark: str = ""
+
+
+def sections(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(heading, rows) of each problem, in the order of the table."""
+    if not frame.empty:
+        for heading, rows in frame.groupby("section", sort=False):
+            yield str(heading), rows
+
+
+@lru_cache(maxsize=4096)
+def _line_width(line: str) -> float:
+    if not line:
+        return 0.0
+    return float(TextPath((0, 0), line, size=FONT).get_extents().width) / 72
+
+
+def text_width(texts: Iterable[str]) -> float:
+    """Width in inches of the widest line of some texts."""
+    return max((_line_width(line) for text in texts for line in text.split("\n")), default=0.0)
+
+
+def blank(
+    width: float,
+    height: float,
+    left: float,
+    right: float,
+    bottom: float = 0.36,
+    top: float = 0.08,
+    panels: int = 1,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side; all lengths in inches, so that nothing is laid out twice."""
+    figure = Figure(figsize=(width, height))
+    gap = 0.12
+    each = (width - left - right - gap * (panels - 1)) / panels
+    axes = [
+        figure.add_axes((
+            (left + i * (each + gap)) / width, bottom / height, each / width, (height - bottom - top) / height
+        ))
+        for i in range(panels)
+    ]  # fmt: skip
+    for panel in axes:
+        seaborn.despine(ax=panel)
+    return figure, axes
+
+
+def log_limits(values: Iterable[float], ends: Iterable[float] = (), pad: float = 0.06) -> tuple[float, float]:
+    """Limits of a logarithmic axis that holds all values, and interval ends up to a decade further."""
+    inner = [v for v in values if math.isfinite(v) and v > 0]
+    if not inner:
+        return 0.1, 10.0
+    low, high = min(inner), max(inner)
+    outer = [e for e in ends if math.isfinite(e) and low / 10 <= e <= high * 10]
+    low, high = min([low, *outer]), max([high, *outer])
+    margin = max(10 ** (pad * math.log10(high / low)), 1.1)
+    return low / margin, high * margin
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    span = math.log10(high / low)
+    steps: tuple[float, ...] = (1,)
+    if span < 0.5:
+        steps = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    elif span < 1.3:
+        steps = (1, 2, 5)
+    elif span < 2.2:
+        steps = (1, 3)
+    stride = max(1, math.ceil(span / 6))
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**k for k in decades if k % stride == 0 for step in steps]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside[:: math.ceil(len(inside) / 6)] if len(inside) > 6 else inside
+
+
+def _tick_label(x: float) -> str:
+    return f"{x:g}" if 1e-3 <= x < 1e5 else f"{x:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
+    """Make one axis logarithmic with a handful of plainly written ticks."""
+    ticks = _log_ticks(low, high)
+    labels = [_tick_label(tick) for tick in ticks]
+    if which == "x":
+        axes.set(xscale="log", xlim=(low, high))
+        axes.set_xticks(ticks, labels=labels)
+    else:
+        axes.set(yscale="log", ylim=(low, high))
+        axes.set_yticks(ticks, labels=labels)
+    axes.minorticks_off()
+
+
+def key_width(styles: Iterable[Style], remarks: Iterable[str] = ()) -> float:
+    """Inches that the key needs beside a panel."""
+    return text_width([*(wrap(style.label) for style in styles), *remarks]) + 0.32
+
+
+def key_height(styles: Iterable[Style]) -> float:
+    """Inches that the key needs along a panel."""
+    return sum(LINE * (1 + wrap(style.label).count("\n")) for style in styles)
+
+
+def _apart(wanted: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
+    """Ascending heights in [0, top], near the wanted ones, at which texts of these sizes do not touch."""
+    placed: list[float] = []
+    for i, y in enumerate(wanted):
+        nearest = placed[-1] + (sizes[i - 1] + sizes[i]) / 2 if placed else sizes[0] / 2
+        placed.append(max(y, nearest))
+    ceiling = top
+    for i in reversed(range(len(placed))):
+        placed[i] = min(placed[i], ceiling - sizes[i] / 2)
+        ceiling = placed[i] - sizes[i] / 2
+    return placed
+
+
+def key(axes: Axes, entries: Sequence[Entry], tied: bool = True) -> None:
+    """Name the estimators to the right of a panel, each near the height of its data.
+
+    The limits of the panel must stand already. Tied: a thin line joins each name to the end of its curve.
+    """
+    box = axes.get_position()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = box.width * figure.get_figwidth(), box.height * figure.get_figheight()  # inches
+    to_axes = axes.transData + axes.transAxes.inverted()
+    x = axes.get_xlim()[1]
+    at = [float(np.clip(to_axes.transform((x, entry.y))[1], 0, 1)) * height for entry in entries]
+    order = sorted(range(len(entries)), key=lambda i: at[i])
+    names = [wrap(entries[i].style.label) + entries[i].remark for i in order]
+    places = _apart([at[i] for i in order], [LINE * (1 + name.count("\n")) for name in names], height)
+    for i, name, place in zip(order, names, places, strict=True):
+        style = entries[i].style
+        y = place / height
+        if tied:
+            ends = ([1 + 0.02 / width, 1 + 0.12 / width], [at[i] / height, y])
+            axes.plot(*ends, transform=axes.transAxes, clip_on=False, color=FAINT, linewidth=0.5)
+        axes.plot([1 + 0.18 / width], [y], transform=axes.transAxes, clip_on=False, **marker(style))
+        axes.text(1 + 0.26 / width, y, name, transform=axes.transAxes, va="center", linespacing=1.0)
+
+
+def marker(style: Style, size: float = 4.0, colour: str | None = None) -> dict[str, Any]:
+    """Keywords of `Axes.plot` for the marker of an estimator; hollow where it is declared biased."""
+    edge = colour or style.colour
+    return {
+        "marker": style.marker,
+        "markersize": size * (1.25 if style.marker in "*Xp" else 1.0),
+        "markerfacecolor": edge if style.unbiased else "#ffffff",
+        "markeredgecolor": edge,
+        "markeredgewidth": 0.8,
+        "color": edge,
+        "linestyle": "none",
+    }

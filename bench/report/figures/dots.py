@@ -1,0 +1,106 @@
+"""A row an estimator, a dot a point, earlier points paler: the frame of the variance and the bias figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bench.report.figures.canvas import COLUMN, LINE, blank, marker, text_width
+from bench.report.style import FAINT, INK, Style, tint
+from bench.report.text import wrap
+
+
+class Rows:
+    """A dot plot: rows from top to bottom, in each the dots of an estimator's points."""
+
+    def __init__(self, styles: Sequence[Style], points: Sequence[str], xlabel: str, floor: str = "") -> None:
+        """An empty plot.
+
+        Args:
+            styles: the estimators from top to bottom.
+            points: names of the points, in order.
+            xlabel: name of the horizontal axis, with its unit.
+            floor: what a grey bar marks, named in the legend; empty where nothing.
+        """
+        names = [wrap(style.label) for style in styles]
+        # Each row has room for its dots, or for its name where that takes several lines.
+        dots = max(0.075 * len(points) + 0.05, 0.18)
+        heights = [max(dots, LINE * (1 + name.count("\n")) + 0.05) for name in names]
+        edges = np.concatenate([[0.0], np.cumsum(heights)])
+        top = 0.24 if len(points) > 1 or floor else 0.08
+        figure, (axes,) = blank(COLUMN, edges[-1] + top + 0.4, text_width(names) + 0.26, 0.12, 0.4, top)
+        self.figure: Figure = figure
+        self.axes: Axes = axes
+        self.centres = (edges[1:] + edges[:-1]) / 2  # inches from the top
+        self.strengths = np.linspace(0.45, 1, len(points)) if len(points) > 1 else np.ones(1)
+        self.offsets = (np.arange(len(points)) - (len(points) - 1) / 2) * 0.075
+        axes.set(ylim=(edges[-1], 0), xlabel=xlabel)
+        axes.set_yticks(self.centres, labels=names)
+        axes.tick_params(axis="y", length=0, pad=13)
+        width = axes.get_position().width * COLUMN
+        for style, centre in zip(styles, self.centres, strict=True):
+            glyph = marker(style, 3.6)
+            axes.plot([-0.1 / width], [centre], transform=axes.get_yaxis_transform(), clip_on=False, **glyph)
+        for edge in edges[1:-1]:
+            axes.axhline(edge, color="#e8e8e8", linewidth=0.5, zorder=0)
+        self._legend(points if len(points) > 1 else (), floor)
+
+    def _legend(self, points: Sequence[str], floor: str) -> None:
+        handles = [
+            Line2D([], [], marker="o", linestyle="none", markersize=4, color=tint(INK, strength), label=point)
+            for point, strength in zip(points, self.strengths, strict=False)
+        ]
+        if floor:
+            handles.append(Line2D([], [], marker="|", linestyle="none", markersize=5, color="#777777", label=floor))
+        if handles:
+            self.figure.legend(
+                handles=handles, loc="upper right", ncols=len(handles), frameon=False, borderaxespad=0.1,
+                columnspacing=0.9, handletextpad=0.0,
+            )  # fmt: skip
+
+    def dot(self, row: int, point: int, style: Style, x: float, low: float, high: float) -> None:
+        """An estimate with its interval, clipped to the axis, whose limits must stand already."""
+        left, right = self.axes.get_xlim()
+        y = self.centres[row] + self.offsets[point]
+        colour = tint(style.colour, float(self.strengths[point]))
+        self.axes.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=1.0, zorder=2)
+        self.axes.plot([x], [y], zorder=3, **marker(style, 3.6, colour))
+
+    def below(self, row: int, point: int, style: Style, high: float, words: str) -> None:
+        """A point with no place on a log axis: words at the left edge, or a bar up to the interval's end."""
+        left, right = self.axes.get_xlim()
+        y = self.centres[row] + self.offsets[point]
+        colour = tint(style.colour, float(self.strengths[point]))
+        if words:
+            self.axes.annotate(
+                words,
+                (left, y),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                color=colour,
+                fontsize=6,
+            )
+            return
+        end = min(max(high, left), right)
+        self.axes.plot([left, end], [y, y], color=colour, linewidth=1.0, linestyle=(0, (2, 1.5)), zorder=2)
+        self.axes.plot([left], [y], zorder=3, clip_on=False, **{**marker(style, 3.6, colour), "marker": 4})
+
+    def tick(self, row: int, point: int, x: float) -> None:
+        """A grey bar across a row's dot."""
+        if self.axes.get_xlim()[0] < x < self.axes.get_xlim()[1]:
+            self.axes.plot(
+                [x],
+                [self.centres[row] + self.offsets[point]],
+                marker="|",
+                markersize=4.5,
+                color="#777777",
+                zorder=1,
+            )
+
+    def grid(self) -> None:
+        """Faint lines at the ticks."""
+        self.axes.grid(axis="x", color=FAINT, linewidth=0.3, alpha=0.6)
+        self.axes.set_axisbelow(True)

@@ -1,0 +1,160 @@
+"""ELBO along training against steps and against seconds: train dashed, test solid, a band over seeds."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.report.figures import phrases
+from bench.report.figures.canvas import (
+    PAGE,
+    Entry,
+    Plot,
+    blank,
+    key,
+    key_height,
+    key_width,
+    log_axis,
+    marker,
+    sections,
+)
+from bench.report.style import FAINT, Style
+from bench.report.summary import Summary
+from bench.report.text import number, plural, slug, spread
+from bench.statistics import mean_interval
+
+BAND_SEEDS = 5  # fewer seeds are drawn one by one
+PANELS: tuple[tuple[str, str, Any], ...] = (
+    ("train_elbo", "training set", (0, (3, 1.5))),
+    ("test_elbo", "test set", "solid"),
+)
+Values = NDArray[np.float64]
+
+
+class Curve(NamedTuple):
+    """Training of one estimator; diverged seeds are left out."""
+
+    style: Style
+    remark: str  # how many seeds are left, where some diverged
+    step: Values  # [points]
+    seconds: Values  # [points] all seeds together
+    elbo: dict[str, Values]  # [points, seeds] for train_elbo and test_elbo
+
+    def mean(self, name: str) -> Values:
+        """[points] mean over seeds."""
+        return np.asarray(self.elbo[name].mean(axis=1), dtype=np.float64)
+
+
+def _curves(rows: pd.DataFrame, summary: Summary) -> list[Curve]:
+    """The curves of a section's cells, in the order of the table; a cell of which no seed ended has none."""
+    curves, finals = summary.frames.curves, summary.frames.finals
+    ended = {cell: ~seeds["diverged"].to_numpy() for cell, seeds in finals.groupby("cell")}
+    by_cell = dict(iter(curves[curves["cell"].isin(rows["cell"])].groupby("cell")))
+    found = []
+    for cell, label, seeds, lost in zip(rows["cell"], rows["label"], rows["seeds"], rows["diverged"], strict=True):
+        if cell not in by_cell or seeds == lost:
+            continue
+        # As the frame was built: all seeds of a point, then the next point.
+        grid = {
+            name: by_cell[cell][name].to_numpy(dtype=np.float64).reshape(-1, seeds)
+            for name in ("step", "seconds", "train_elbo", "test_elbo")
+        }
+        elbo = {name: grid[name][:, ended[cell]] for name, _, _ in PANELS}
+        remark = f"\n({seeds - lost} of {seeds} seeds)" if lost else ""
+        found.append(Curve(summary.styles[str(label)], remark, grid["step"][:, 0], grid["seconds"][:, 0], elbo))
+    return found
+
+
+def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Height of the panels: training after its first fifth, unless one estimator lies far below the rest."""
+    late = [curve.mean(name)[len(curve.step) // 5 :] for curve in curves for name, _, _ in PANELS]
+    ends = np.array([values[-1] for values in late])
+    top = max(float(np.nanmax(values)) for values in late)
+    usual = max(top - float(np.nanmedian(ends)), 1e-3)
+    bottom = max(min(float(np.nanmin(values)) for values in late), top - 8 * usual)
+    pad = 0.05 * (top - bottom)
+    return bottom - pad, top + pad
+
+
+def _draw_curve(axes: Axes, x: Values, elbo: Values, style: Style, dash: Any) -> None:
+    if elbo.shape[1] >= BAND_SEEDS:
+        ends = np.array([mean_interval(row)[1:] if np.isfinite(row).all() else (np.nan, np.nan) for row in elbo])
+        axes.fill_between(x, ends[:, 0], ends[:, 1], color=style.colour, alpha=0.15, linewidth=0)
+    elif elbo.shape[1] > 1:
+        axes.plot(x, elbo, color=style.colour, alpha=0.35, linewidth=0.4, linestyle=dash)
+    look = {**marker(style, 3.0), "linestyle": dash, "linewidth": 0.9}
+    axes.plot(x, elbo.mean(axis=1), markevery=max(1, len(x) // 5), **look)
+
+
+def draw(curves: Sequence[Curve], against: str) -> Figure:
+    """The figure; `against` is `steps` or `seconds`."""
+    styles = [curve.style for curve in curves]
+    lines = key_height(styles) + 0.13 * sum(bool(curve.remark) for curve in curves)
+    right = key_width(styles, [curve.remark for curve in curves])
+    figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.5, right, top=0.2, panels=2)
+    bottom, top = _limits(curves)
+    seconds = against == "seconds"
+    for axes, (name, title, dash) in zip(panels, PANELS, strict=True):
+        for curve in curves:
+            # The start has no place on a logarithmic axis of seconds.
+            x, drawn = (curve.seconds, curve.step > 0) if seconds else (curve.step, curve.step >= 0)
+            _draw_curve(axes, x[drawn], curve.elbo[name][drawn], curve.style, dash)
+        axes.set(ylim=(bottom, top), xlabel="training seconds, all seeds together" if seconds else "training step")
+        axes.set_title(title, pad=3)
+        axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)
+        if seconds:
+            visible = [curve.seconds[(curve.step > 0) & (curve.mean("train_elbo") > bottom)] for curve in curves]
+            times = np.concatenate(visible)
+            log_axis(axes, "x", float(times.min()) / 1.1, float(times.max()) * 1.1)
+    panels[0].set_ylabel("ELBO, nats")
+    panels[1].tick_params(labelleft=False)
+    entries = []
+    for curve in curves:
+        end = float(curve.mean("test_elbo")[-1])
+        below = f"\n({number(end)}, below)" if end < bottom else ""
+        entries.append(Entry(curve.style, end, curve.remark + below))
+    key(panels[1], entries)
+    return figure
+
+
+def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence[Curve], against: str) -> str:
+    """What the figure shows, with its interval, method and n."""
+    counts = {curve.elbo["test_elbo"].shape[1] for curve in curves}
+    many, few = ([n for n in counts if (n >= BAND_SEEDS) == banded] for banded in (True, False))
+    bands = f"Bands: 95 % Student-t interval over {spread(min(many), max(many))} seeds." if many else ""
+    thin = ""
+    if few:
+        thin = f"Thin lines: single seeds, no band below {BAND_SEEDS} seeds (n = {spread(min(few), max(few))})."
+    diverged = int(rows["diverged"].sum())
+    lost = f"{plural(diverged, 'diverged seed')} left out of mean and band, counted in the key." if diverged else ""
+    clock, machines = "", rows["machine"].nunique()
+    if against == "seconds":
+        clock = "Seconds: training of all seeds stacked together, evaluation excluded."
+        clock += f" Measured on {machines} machines, so that it compares machines too." if machines > 1 else ""
+    return phrases.join(
+        f"ELBO against training {against} on {phrases.problem(heading, rows)}: training set dashed, test "
+        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key.",
+        clock,
+        "Initialisation and data order are fixed by the seed, alike for all estimators.",
+        bands,
+        thin,
+        lost,
+        phrases.BIASED if not rows["unbiased"].all() else "",
+        phrases.absent(rows, summary.styles),
+    )
+
+
+def plots(summary: Summary) -> Iterator[Plot]:
+    """Two plots a trained problem: against steps and against seconds."""
+    for heading, rows in sections(summary.elbo):
+        curves = _curves(rows, summary)
+        started = any(curve.step[-1] > 0 for curve in curves)
+        for against in ("steps", "seconds") if started else ():
+            words = caption(heading, rows, summary, curves, against)
+            name = f"elbo-{against}-{slug(heading)}"
+            yield Plot(name, heading, words, partial(draw, curves, against), wide=True)

@@ -1,0 +1,65 @@
+"""The noise of each estimator over a toy's sweep of |logit| (or scale): rankings reverse as q converges."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.report.figures import lines, phrases
+from bench.report.figures.canvas import Plot, sections
+from bench.report.summary import Summary
+from bench.report.text import plural, slug
+
+
+def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Points with noise and with a gradient to compare it to."""
+    return rows[rows["measured"] & ~rows["quiet"] & (rows["gradient_norm"] > 0)]
+
+
+def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
+    """What the figure shows, with its interval, method and n."""
+    drawn = _drawable(rows)
+    swept = "|logit| of q" if drawn["logit"].notna().any() else "scale of q"
+    still = rows[rows["measured"] & rows["noiseless"]]["label"].unique()
+    names = ", ".join(summary.styles[str(label)].label for label in still)
+    zero = int((rows["measured"] & ~(rows["gradient_norm"] > 0)).sum())
+    return phrases.join(
+        f"Standard deviation of the gradient over the norm of the exact gradient, against the {swept}, on "
+        f"{phrases.problem(heading, rows)}.",
+        phrases.fixed(drawn),
+        f"Bands: 95 % jackknife interval on log variance, {phrases.draws(drawn)}.",
+        phrases.BIASED if not drawn["unbiased"].all() else "",
+        f"Not shown, no noise but rounding: {names}." if names else "",
+        f"Not shown, gradient 0: {plural(zero, 'point')}." if zero else "",
+        phrases.heavy(drawn, summary.styles),
+        phrases.rare(rows[rows["measured"]]),
+        phrases.absent(rows, summary.styles),
+    )
+
+
+def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+    """The figure."""
+    of_logits = bool(rows["logit"].notna().any())
+    series = []
+    for label, group in rows.groupby("label", sort=False):
+        line = group.sort_values("position")
+        norm, variance, low, high = (
+            line[name].to_numpy(dtype=np.float64)
+            for name in ("gradient_norm", "variance", "variance_low", "variance_high")
+        )
+        x = line["position"].to_numpy(dtype=np.float64)
+        deviations = (np.sqrt(values) / norm for values in (variance, low, high))
+        series.append(lines.Series(summary.styles[str(label)], x, *deviations))
+    xlabel, spacing = ("|logit| of q", "linear") if of_logits else ("scale of q", "log")
+    return lines.draw(series, xlabel, "standard deviation / gradient norm", spacing)
+
+
+def plots(summary: Summary) -> Iterator[Plot]:
+    """One plot a swept problem."""
+    for heading, rows in sections(summary.variance):
+        drawn = _drawable(rows)
+        if drawn["step"].isna().all() and drawn["position"].nunique() > 1:
+            words = caption(heading, rows, summary)
+            yield Plot(f"logit-{slug(heading)}", heading, words, partial(draw, drawn, summary))

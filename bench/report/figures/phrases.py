@@ -1,0 +1,73 @@
+"""Sentences that captions share: what was fixed, how many draws, which tails are heavy, what is missing."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bench.report.style import Style
+from bench.report.tables.view import about
+from bench.report.text import plural, spread
+from bench.statistics import HEAVY_TAIL_KURTOSIS
+
+BIASED = "Hollow markers and †: declared biased."
+
+
+def problem(heading: str, rows: pd.DataFrame) -> str:
+    """`digits/bernoulli-8/nonlinear (digits, bernoulli latents, ELBO, sampled entropy)`."""
+    first = about({str(name): value for name, value in rows.iloc[0].items()})
+    return f"{heading} ({first})" if first else heading
+
+
+def draws(rows: pd.DataFrame) -> str:
+    """`n = 1000 draws`."""
+    return f"n = {spread(rows['draws'].min(), rows['draws'].max())} draws"
+
+
+def fixed(rows: pd.DataFrame) -> str:
+    """What does not vary between the draws."""
+    if rows["step"].notna().any():
+        size = rows["rows"].dropna()
+        count = f" ({plural(int(size.iloc[0]), 'row')})" if len(size) else ""
+        drivers = " or ".join(sorted({str(name) for name in rows["driver"].dropna()}))
+        where = "checkpoints of one reference trajectory that all estimators share"
+        where += f", trained by {drivers}" if drivers else ""
+        return f"Parameters and minibatch{count} are fixed, at {where}; only the estimator's noise varies."
+    return "The parameters of q are fixed at each point; only the estimator's noise varies."
+
+
+def _where(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """`disarm at step 0, step 30; arms at step 300`, the first few estimators alone of many."""
+    by_label = rows.groupby("label")["point"]
+    names = [f"{styles[str(label)].label} at {', '.join(points)}" for label, points in by_label]
+    more = f"; and {plural(len(names) - 4, 'more estimator')}" if len(names) > 4 else ""
+    return "; ".join(names[:4]) + more
+
+
+def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """Which points are heavy-tailed, so that their interval is optimistic; empty where none is."""
+    flagged = rows[rows["heavy_tailed"]]
+    if flagged.empty:
+        return ""
+    which = _where(flagged, styles)
+    return f"Heavy tails (kurtosis above {HEAVY_TAIL_KURTOSIS:g}), whose intervals are optimistic: {which}."
+
+
+def rare(rows: pd.DataFrame) -> str:
+    """Where q has outcomes too rare for the draws, whatever the estimator; empty where nowhere."""
+    flagged = rows[rows["rare"]]
+    if flagged.empty:
+        return ""
+    points = ", ".join(flagged.sort_values("position")["point"].drop_duplicates())
+    return f"Outcomes of q too rare for the draws, so that a variance may be too low: at {points}."
+
+
+def absent(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """Which estimators have a cell but nothing to draw; empty where none."""
+    failed = rows[~rows["measured"]].drop_duplicates("label")
+    names = [f"{styles[str(r)].label} ({s})" for r, s in zip(failed["label"], failed["status"], strict=True)]
+    return f"Not shown, nothing measured: {', '.join(names)}." if names else ""
+
+
+def join(*sentences: str) -> str:
+    """Sentences in a row, empty ones left out."""
+    return " ".join(sentence for sentence in sentences if sentence)

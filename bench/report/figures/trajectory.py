@@ -1,0 +1,53 @@
+"""Gradient variance along the reference trajectory: a line an estimator."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.report.figures import lines, phrases
+from bench.report.figures.canvas import Plot, sections
+from bench.report.summary import Summary
+from bench.report.text import slug
+
+
+def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
+    """What the figure shows, with its interval, method and n."""
+    measured = rows[rows["measured"]]
+    by_step = measured.dropna(subset=["trajectory_elbo"]).drop_duplicates("position").sort_values("position")
+    pairs = zip(by_step["point"], by_step["trajectory_elbo"], strict=True)
+    elbos = ", ".join(f"{elbo:.1f} at {point}" for point, elbo in pairs)
+    return phrases.join(
+        "Variance (trace of the covariance) of the gradient with respect to q's parameters along "
+        f"training, on {phrases.problem(heading, rows)}.",
+        phrases.fixed(measured),
+        f"ELBO of the trajectory: {elbos}." if elbos else "",
+        f"Bands: 95 % jackknife interval on log variance, {phrases.draws(measured)}.",
+        phrases.BIASED if not measured["unbiased"].all() else "",
+        phrases.heavy(measured, summary.styles),
+        phrases.rare(measured),
+        phrases.absent(rows, summary.styles),
+    )
+
+
+def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+    """The figure."""
+    series = []
+    for label, group in rows[~rows["quiet"]].groupby("label", sort=False):
+        line = group.sort_values("position")
+        x, y, low, high = (
+            line[name].to_numpy(dtype=np.float64) for name in ("step", "variance", "variance_low", "variance_high")
+        )
+        series.append(lines.Series(summary.styles[str(label)], x, y, low, high))
+    return lines.draw(series, "step of the reference trajectory", "gradient variance w.r.t. q", "steps")
+
+
+def plots(summary: Summary) -> Iterator[Plot]:
+    """One plot a problem with at least two checkpoints."""
+    for heading, rows in sections(summary.variance):
+        measured = rows[rows["measured"]]
+        if measured["step"].nunique() > 1 and not measured["quiet"].all():
+            words = caption(heading, rows, summary)
+            yield Plot(f"trajectory-{slug(heading)}", heading, words, partial(draw, measured, summary))

@@ -1,0 +1,193 @@
+"""The few sentences at the head of a report: only what its numbers carry, with their intervals."""
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report.summary import Summary
+from bench.report.tables import bias as bias_table
+from bench.report.tables.view import Row, ends, rows_of
+from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural
+from bench.report.verdicts import AGAINST, FALSE_ALARM, ROUNDING, UNSURE
+from bench.statistics import mean_interval, ratio_interval
+
+FIRST = "Before trusting a number"
+
+
+class Finding(NamedTuple):
+    """One sentence; names of estimators stand between backticks."""
+
+    topic: str
+    text: str
+    points: tuple[str, ...] = ()  # what it says point by point
+
+
+def _named(row: Row) -> str:
+    return f"`{row['label']}`" if row["unbiased"] else f"`{row['label']}` {DAGGER}"
+
+
+def _place(row: Row) -> str:
+    return f"{row['section']} at {row['point']}" if row["point"] else str(row["section"])
+
+
+class _Lowest(NamedTuple):
+    """The unbiased estimator of lowest variance at one point."""
+
+    point: str
+    words: str  # its name, and whoever its interval does not tell it apart from
+    shown: str  # ratio to the reference, with its interval; empty without one
+    ratio: float
+
+
+def _lowest(rows: pd.DataFrame) -> _Lowest | None:
+    ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["quiet"]].sort_values("variance"))
+    if not ranked:
+        return None
+    best = ranked[0]
+    # Below 1 the two are told apart: an infinite or wide interval of either leaves them together.
+    close = [
+        _named(other)
+        for other in ranked[1:]
+        if ratio_interval(best["variance"], best["log_se"], other["variance"], other["log_se"]).high >= 1
+    ]
+    words = _named(best) + (f" (not told apart from {', '.join(close)})" if close else "")
+    words += ", with heavy tails" if best["heavy_tailed"] else ""
+    relative = not best["is_reference"] and not math.isnan(best["ratio"])
+    shown = interval(*(best[column] for column in ends("ratio"))) if relative else ""
+    return _Lowest(best["point"], words, shown, best["ratio"])
+
+
+def _run(points: list[_Lowest], relative_to: str) -> str:
+    """Neighbouring points with one winner."""
+    first, last = points[0], points[-1]
+    if len(points) == 1:
+        return f"{first.point}: {first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
+    ratios = sorted(one.ratio for one in points if one.shown)
+    spread = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
+    return f"{first.point} to {last.point.split()[-1]}: {first.words}{spread}"
+
+
+def _variance(summary: Summary) -> Iterator[Finding]:
+    for heading, rows in summary.variance.groupby("section", sort=False):
+        found = [_lowest(points) for _, points in rows.groupby("position")]
+        lowest = [one for one in found if one is not None]
+        if not lowest:
+            continue
+        measured = rows[rows["measured"]]
+        count = measured[measured["unbiased"] & ~measured["quiet"]]["label"].nunique()
+        still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
+        apart = f" (apart from {still}, without noise)" if still else ""
+        runs = tuple(
+            _run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words)
+        )
+        yield Finding("Lowest variance", f"{heading}, of {plural(count, 'unbiased estimator')}{apart}:", runs)
+
+
+def _tags(summary: Summary) -> Iterator[Finding]:
+    tests = bias_table.tests(summary.bias)
+    tested = summary.bias[summary.bias["unbiased"] & summary.bias["p_value"].notna()]
+    threshold = f"p < {FALSE_ALARM:g} / {max(1, tests)}"
+    against = rows_of(tested[tested["verdict"] == AGAINST])
+    for row in against:
+        size = percent_interval(*(row[column] for column in ends("relative_bias")))
+        text = f"{_named(row)} is declared unbiased but was measured against its tag on {_place(row)}"
+        p = number(row["p_value"], 2)
+        yield Finding(FIRST, f"{text}: bias {size} of the gradient's norm, p = {p} (threshold {threshold}).")
+    unsure = int((tested["verdict"] == UNSURE).sum())
+    if unsure:
+        text = f"{plural(unsure, 'test')} of unbiased estimators differ, but with tails too heavy to tell"
+        yield Finding(FIRST, f"{text}; see the bias table.")
+    if tests and not against:
+        text = f"No unbiased estimator was measured against its tag in {plural(tests, 'test')} ({threshold})."
+        floors = tested["bias_floor"].dropna()
+        if len(floors):
+            half, most = percent(floors.median()), percent(floors.max())
+            text += f" A bias of {half} of the gradient would have shown in half of them, of {most} in all."
+        yield Finding("Bias", text)
+
+
+def _biased(summary: Summary) -> Iterator[Finding]:
+    declared = summary.bias[~summary.bias["unbiased"] & summary.bias["p_value"].notna()]
+    for _, rows in declared.groupby("label"):
+        seen = rows_of(rows[rows["relative_bias_low"] > ROUNDING].sort_values("relative_bias"))
+        name, points = _named(rows_of(rows)[0]), plural(len(rows), "point")
+        head = f"{name}, declared biased: seen at {len(seen)} of {points}"
+        if seen:
+            size = percent_interval(*(seen[-1][column] for column in ends("relative_bias")))
+            head += f", at most {size} of the gradient's norm, on {_place(seen[-1])}"
+        yield Finding("Bias", f"{head}.")
+
+
+def _paired(summary: Summary, best: Row, other: Row) -> str:
+    """Difference of two cells' test ELBO over the seeds that both ended."""
+    finals = summary.frames.finals
+    ended = finals[~finals["diverged"]]
+    first, second = (ended[ended["cell"] == row["cell"]].set_index("seed")["test_elbo"] for row in (best, other))
+    differences = (first - second).dropna()
+    if len(differences) < 2:
+        return "with no pairs of seeds to tell by how much"
+    difference = mean_interval(differences)
+    told = "" if difference.low > 0 else ", not told apart"
+    return f"{interval(*difference)} lower{told}, paired over {plural(len(differences), 'seed')}"
+
+
+def _elbo(summary: Summary) -> Iterator[Finding]:
+    for heading, rows in summary.elbo[summary.elbo["measured"]].groupby("section", sort=False):
+        ranked = rows_of(rows.sort_values("test_elbo", ascending=False))
+        best, by_train = ranked[0], rows_of(rows.sort_values("train_elbo").tail(1))[0]
+        text = f"{heading}: {_named(best)}, {interval(*(best[column] for column in ends('test_elbo')))}"
+        text += f" ({best['diverged']} of {best['seeds']} seeds diverged)" if best["diverged"] else ""
+        if len(ranked) > 1:
+            text += f"; next {_named(ranked[1])}, {_paired(summary, best, ranked[1])}"
+        if by_train["label"] != best["label"]:
+            text += f"; the training ELBO alone would have named {_named(by_train)}"
+        yield Finding("Highest test ELBO", f"{text}.")
+
+
+def _efficiency(summary: Summary) -> Iterator[Finding]:
+    usable = summary.time["efficiency_seconds"].between(0, math.inf, inclusive="neither")
+    for heading, rows in summary.time[usable & summary.time["unbiased"]].groupby("section", sort=False):
+        best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
+        value = interval(*(best[column] for column in ends("efficiency_seconds")))
+        times = "" if best["is_reference"] else f", {value} times {summary.relative_to}"
+        text = f"{heading} at {best['variance_point']}, of {plural(len(rows), 'noisy unbiased estimator')}: "
+        yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
+
+
+def _trouble(summary: Summary) -> Iterator[Finding]:
+    heads = summary.frames.heads
+    for status, rows in heads[heads["status"] != "ok"].groupby("status"):
+        yield Finding(FIRST, f"{plural(len(rows), 'cell')} of {len(heads)}: {status}; see the list below.")
+    diverged = rows_of(summary.elbo[summary.elbo["diverged"].fillna(0) > 0])
+    if diverged:
+        listed = "; ".join(f"{_named(r)} {r['diverged']} of {r['seeds']} on {r['section']}" for r in diverged)
+        yield Finding(FIRST, f"Seeds that diverged, left out of means: {listed}.")
+    heavy = summary.variance[summary.variance["heavy_tailed"].fillna(False).astype(bool)]
+    if len(heavy):
+        names = ", ".join(f"`{label}`" for label in sorted(heavy["label"].unique()))
+        text = f"Heavy tails at {len(heavy)} of {plural(int(summary.variance['measured'].sum()), 'point')}"
+        yield Finding(FIRST, f"{text}, where the variance intervals are optimistic: {names}.")
+    if summary.frames.superseded:
+        text = f"{plural(summary.frames.superseded, 'record')} left out for a later record of the same cell."
+        yield Finding(FIRST, text)
+    mixed = [f"`{label}`" for label, rows in heads.groupby("label") if rows["source"].nunique() > 1]
+    if mixed:
+        names = ", ".join(mixed)
+        yield Finding(FIRST, f"Records of more than one version of the source stand together here: {names}.")
+
+
+def findings(summary: Summary) -> dict[str, list[Finding]]:
+    """What the numbers of a report say, by topic; what limits them comes first."""
+    parts = [_trouble]
+    parts += [] if summary.bias.empty else [_tags, _biased]
+    parts += [] if summary.variance.empty else [_variance]
+    parts += [] if summary.elbo.empty else [_elbo]
+    parts += [] if summary.time.empty else [_efficiency]
+    topics: dict[str, list[Finding]] = {FIRST: []}
+    for part in parts:
+        for finding in part(summary):
+            topics.setdefault(finding.topic, []).append(finding)
+    return {topic: found for topic, found in topics.items() if found}

@@ -1,0 +1,35 @@
+"""The font of the figures: DejaVu Sans, as it comes with matplotlib, cut down to what reports use.
+
+Embedding a font in a PDF means cutting it down anew for every figure, and most of that time goes into tables
+of the whole font that no figure needs. Doing it once a process halves the time that figures take.
+"""
+
+import atexit
+import functools
+import tempfile
+from pathlib import Path
+
+from fontTools import subset  # type: ignore[import-untyped]  # it ships no types
+from matplotlib import font_manager
+
+_FAMILY = "Report Sans"
+_CHARACTERS = "".join(chr(code) for code in range(32, 127)) + "\u00a0\u00b2\u00b1\u00d7\u2020\u2212\u221e"
+
+
+@functools.cache
+def families() -> list[str]:
+    """Families to look a character up in, in order: the small font, then the whole one for what it lacks."""
+    options = subset.Options(layout_features=[], hinting=False, notdef_outline=True, name_IDs=[])
+    options.drop_tables += ["FFTM"]  # a note of the font's editor
+    folder = tempfile.TemporaryDirectory(prefix="gradest-font-")
+    atexit.register(folder.cleanup)  # figures read the file for as long as the process draws
+    path = Path(folder.name) / "report-sans.ttf"
+    with subset.load_font(font_manager.findfont("DejaVu Sans"), options) as font:
+        cutter = subset.Subsetter(options)
+        cutter.populate(text=_CHARACTERS)
+        cutter.subset(font)
+        for number, text in ((1, _FAMILY), (2, "Book"), (4, _FAMILY), (6, _FAMILY.replace(" ", ""))):
+            font["name"].setName(text, number, 3, 1, 0x409)
+        font.save(path)
+    font_manager.fontManager.addfont(path)
+    return [_FAMILY, "DejaVu Sans"]

@@ -1,0 +1,165 @@
+"""Records to tidy frames: a row a measured point, a seed or a timing, and all scalars in one long frame.
+
+A cell that measured nothing keeps one row with its status and reason, so that no table can lose it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.report import naming, rows
+from bench.report.naming import Record
+
+SCHEMA = 1
+KINDS = ("train", "moments", "time")
+
+# Columns of the long frame that are neither names nor the scalar itself.
+_AT_A_POINT = (
+    "variance", "encoder_variance", "minibatch_variance", "bias_squared", "relative_bias", "kurtosis",
+    "encoder_kurtosis", "gradient_norm", "snr", "cosine", "mse", "max_z", "p_value", "trajectory_elbo",
+    "f_evals",
+)  # fmt: skip
+_OF_TIME = (
+    ("step_seconds", "step_n"),
+    ("floor_seconds", "floor_n"),
+    ("time_ratio", "ratio_n"),
+    ("peak_memory_bytes", "step_n"),
+)
+
+
+class Frames(NamedTuple):
+    """The records of a report as pandas frames; each row begins with the names of its cell."""
+
+    heads: pd.DataFrame  # one row a cell
+    moments: pd.DataFrame  # one row a point (checkpoint, |logit| or scale) of a moments cell
+    finals: pd.DataFrame  # one row a seed of a train cell
+    curves: pd.DataFrame  # one row a seed and recorded step of a train cell
+    time: pd.DataFrame  # one row a time cell
+    references: dict[str, str]  # problem -> label of the estimator that ratios are relative to
+    superseded: int  # records left out for a later one of the same cell
+
+
+def _kind(record: Record) -> str:
+    return str(record["config"]["measurement"]["kind"])
+
+
+def check(records: Sequence[Record]) -> None:
+    """Refuse what this report cannot read.
+
+    Raises:
+        ValueError: no records, or a record of an unknown schema or kind.
+    """
+    if not records:
+        raise ValueError("no records to report: run a suite first, or name the folder that holds its cells/")
+    for record in records:
+        cell = record.get("cell", "without an id")
+        if record.get("schema") != SCHEMA:
+            raise ValueError(f"cell {cell} has schema {record.get('schema')!r}; this report reads schema {SCHEMA}")
+        kind = _kind(record)
+        if kind not in KINDS:
+            raise ValueError(f"cell {cell} has kind {kind!r}; this report reads {', '.join(KINDS)}")
+
+
+def latest(records: Sequence[Record]) -> list[Record]:
+    """One record a cell, the one started last, sorted by cell; two machines' times are two cells."""
+    kept: dict[tuple[str, str], Record] = {}
+    for record in records:
+        key = (str(record["cell"]), naming.machine(record) if _kind(record) == "time" else "")
+        other = kept.get(key)
+        if other is None or str(record.get("started")) >= str(other.get("started")):
+            kept[key] = record
+    return [kept[key] for key in sorted(kept)]
+
+
+def _curve(measured: Mapping[str, Any]) -> tuple[int, dict[str, NDArray[np.float64]]]:
+    """The curve of a train cell as columns of equal length, points x seeds."""
+    curve, seeds = measured["curve"], np.asarray(measured["seeds"], dtype=np.float64)
+    points = len(curve["step"])
+    columns = {
+        key: np.repeat(np.asarray(curve[key], dtype=np.float64), len(seeds)) for key in ("step", "seconds", "f_evals")
+    }
+    elbos = {key: np.asarray(curve[key], dtype=np.float64).ravel() for key in ("train_elbo", "test_elbo")}
+    return points * len(seeds), {"seed": np.tile(seeds, points), **columns, **elbos}
+
+
+def _joined(heads: pd.DataFrame, index: Sequence[int] | NDArray[np.int64], body: pd.DataFrame) -> pd.DataFrame:
+    named = heads.iloc[np.asarray(index, dtype=np.int64)]
+    return pd.concat([named.reset_index(drop=True), body.reset_index(drop=True)], axis=1)
+
+
+def _curves(heads: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    lengths, indices, parts = [], [], []
+    for i, record in enumerate(records):
+        measured = record.get("measurements") or {}
+        if _kind(record) == "train" and (measured.get("curve") or {}).get("step"):
+            length, part = _curve(measured)
+            lengths.append(length)
+            indices.append(i)
+            parts.append(part)
+    names = ("seed", "step", "seconds", "f_evals", "train_elbo", "test_elbo")
+    body = {name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0) for name in names}
+    return _joined(heads, np.repeat(np.asarray(indices, dtype=np.int64), lengths), pd.DataFrame(body))
+
+
+def build(records: Sequence[Record], relative_to: str) -> Frames:
+    """The frames of some records.
+
+    Args:
+        records: whole records, as read from a store; of several of one cell the latest counts.
+        relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
+
+    Raises:
+        ValueError: no records, or one of an unknown schema or kind.
+    """
+    check(records)
+    kept = latest(records)
+    problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)
+    settings = naming.settings(kept, problems)
+    references = naming.references(kept, problems, labels, relative_to)
+    heads = pd.DataFrame(
+        [
+            rows.head(record, problem, setting, label, references.get(problem))
+            for record, problem, setting, label in zip(kept, problems, settings, labels, strict=True)
+        ]
+    )
+
+    def tidy(kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+        of_kind = [(i, record) for i, record in enumerate(kept) if _kind(record) == kind]
+        pairs = [(i, row) for i, record in of_kind for row in rows_of(record)]
+        return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
+
+    moments, finals, time = tidy("moments", rows.moments), tidy("train", rows.finals), tidy("time", rows.time)
+    return Frames(heads, moments, finals, _curves(heads, kept), time, references, len(records) - len(kept))
+
+
+def _melted(frame: pd.DataFrame, metric: str, n: str | None, keep: Sequence[str]) -> pd.DataFrame:
+    part = frame.reindex(columns=[*keep]).copy()
+    part["metric"] = metric
+    part["estimate"] = frame.get(metric)
+    part["low"] = frame.get(f"{metric}_low")
+    part["high"] = frame.get(f"{metric}_high")
+    part["n"] = frame.get(n) if n else 1.0
+    return part[part["estimate"].notna()]
+
+
+def long(frames: Frames) -> pd.DataFrame:
+    """Every measured scalar in one row: the names of its cell, metric, estimate, low, high, n.
+
+    `low` and `high` are the ends of the metric's interval (quartiles for times) where it has one; `n` counts
+    draws or rounds, and is 1 for one seed's value. Every cell has at least the row `cell_seconds`.
+    """
+    keep = [*frames.heads.columns.drop("cell_seconds"), "step", "logit", "scale", "seed"]
+    parts = [_melted(frames.heads, "cell_seconds", None, keep)]
+    parts += [_melted(frames.moments, metric, "draws", keep) for metric in _AT_A_POINT]
+    parts += [_melted(frames.time, metric, n, keep) for metric, n in _OF_TIME]
+    for metric in ("train_elbo", "test_elbo", "test_iwae", "diverged_step"):
+        parts.append(_melted(frames.finals, metric, None, keep).assign(metric=f"final_{metric}"))
+    parts += [_melted(frames.curves, metric, None, keep) for metric in ("train_elbo", "test_elbo")]
+    steps = frames.curves.drop_duplicates(["cell", "step"]).assign(seed=np.nan)  # all seeds of a cell share these
+    parts += [_melted(steps, metric, None, keep) for metric in ("seconds", "f_evals")]
+    whole = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    numbers = ("step", "logit", "scale", "seed", "estimate", "low", "high", "n")
+    return whole.astype(dict.fromkeys(numbers, "float64"))

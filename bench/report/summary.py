@@ -1,0 +1,84 @@
+"""What a report is made from: the four wide tables, the curves and the look of each estimator."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from bench.report import frames as records_frames
+from bench.report.frames import Frames
+from bench.report.style import Style, assign
+from bench.report.tables import bias, elbo, time, variance
+
+RELATIVE_TO = "rloo"  # the reference of ratios and relative efficiencies, where a problem has it
+
+
+class Summary(NamedTuple):
+    """A whole report as data."""
+
+    frames: Frames
+    variance: pd.DataFrame
+    bias: pd.DataFrame
+    elbo: pd.DataFrame
+    time: pd.DataFrame
+    styles: dict[str, Style]
+    relative_to: str
+
+
+def _ranks(frames: Frames) -> dict[tuple[str, str], int]:
+    """Place of each (problem, label): problems with data first, estimators by variance at the last point."""
+    columns = ["problem", "label", "position", "variance"]
+    measured = frames.moments.reindex(columns=columns).dropna(subset=["variance"])
+    last = measured.groupby("problem")["position"].transform("max")
+    at_last = measured[measured["position"] == last].groupby(["problem", "label"])["variance"].min()
+    known: Mapping[Any, float] = at_last.to_dict()
+    pairs = frames.heads[["problem_kind", "problem", "label"]].drop_duplicates().itertuples(index=False)
+    keys = [
+        (kind == "toy", problem, known.get((problem, label), float("inf")), label) for kind, problem, label in pairs
+    ]
+    return {(problem, label): rank for rank, (_, problem, _, label) in enumerate(sorted(keys))}
+
+
+def _sorted(frame: pd.DataFrame, ranks: Mapping[tuple[str, str], int]) -> pd.DataFrame:
+    """Rows of a problem together, settings and points in order, estimators by rank; failed cells last."""
+    if frame.empty:
+        return frame
+    pairs = list(zip(frame["problem"], frame["label"], strict=True))
+    first: dict[str, int] = {}
+    for problem, label in pairs:
+        first[problem] = min(first.get(problem, ranks[problem, label]), ranks[problem, label])
+    keys = frame.assign(
+        _problem=[first[problem] for problem, _ in pairs],
+        _empty=~frame["measured"],
+        _rank=[ranks[pair] for pair in pairs],
+    )
+    by = [key for key in ("_problem", "section", "_empty", "position", "_rank", "cell") if key in keys]
+    return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
+
+
+def summarise(records: Sequence[Mapping[str, Any]], relative_to: str = RELATIVE_TO) -> Summary:
+    """Everything a report states, from its records.
+
+    Args:
+        records: whole records, as read from a store.
+        relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
+
+    Raises:
+        ValueError: no records, or one of an unknown schema or kind.
+    """
+    frames = records_frames.build(records, relative_to)
+    ranks = _ranks(frames)
+    problems: dict[str, set[str]] = defaultdict(set)
+    for problem, label in ranks:
+        problems[problem].add(label)
+    unbiased = frames.heads.groupby("label")["unbiased"].all().to_dict()
+    return Summary(
+        frames,
+        _sorted(variance.build(frames), ranks),
+        _sorted(bias.build(frames), ranks),
+        _sorted(elbo.build(frames), ranks),
+        _sorted(time.build(frames), ranks),
+        assign(problems, {str(label): bool(flag) for label, flag in unbiased.items()}),
+        relative_to,
+    )

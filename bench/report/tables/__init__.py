@@ -1,0 +1,1 @@
+"""The four tables of a report: variance, bias, ELBO and time."""

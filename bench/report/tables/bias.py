@@ -1,0 +1,82 @@
+"""Bias of every estimator at every point against the exact gradient or a long run, with a verdict."""
+
+import pandas as pd
+
+from bench.report.frames import Frames
+from bench.report.tables.view import (
+    ESTIMATOR,
+    Column,
+    Row,
+    Table,
+    csv_columns,
+    draws,
+    ends,
+    flags,
+    note,
+    table,
+    with_ends,
+    with_interval,
+)
+from bench.report.text import missing, number, percent_interval
+from bench.report.verdicts import FALSE_ALARM, BiasTest, verdict
+
+CSV = csv_columns(
+    "point", "step", "logit", "scale", *with_ends("relative_bias", "bias_squared"), "bias_floor", 
+    "gradient_norm", "max_z", "p_value", "reference", "verdict", "tested", "rare", "heavy_tailed", "kurtosis",
+    "rows", "draws",
+)  # fmt: skip
+
+
+def tests(frame: pd.DataFrame) -> int:
+    """Number of tests of estimators declared unbiased, which the threshold on p is divided by."""
+    return 0 if frame.empty else int((frame["unbiased"] & frame["p_value"].notna()).sum())
+
+
+def build(frames: Frames) -> pd.DataFrame:
+    """One row a point of a moments cell, with a verdict in words."""
+    frame = frames.moments
+    if frame.empty:
+        return frame.reindex(columns=["section", *CSV])
+    count = tests(frame)
+    # In the order of BiasTest's fields.
+    fields = ("unbiased", "p_value", "relative_bias", "relative_bias_low", "relative_bias_high", "bias_floor",
+              "heavy_tailed", "rare")  # fmt: skip
+    rows = zip(*(frame[name] for name in fields), strict=True)
+    verdicts = [verdict(BiasTest(*row), count) for row in rows]
+    measured = frame["bias_squared"].notna() | frame["p_value"].notna()
+    return frame.assign(verdict=[v if m else "" for v, m in zip(verdicts, measured, strict=True)], measured=measured)
+
+
+def _p_value(row: Row) -> str:
+    p = row["p_value"]
+    return "< 1e-16" if p < 1e-16 else number(p, 2)
+
+
+def make(frame: pd.DataFrame) -> Table:
+    """The printed table."""
+    count = max(1, tests(frame))
+    caption = (
+        "Bias against the exact gradient, or a long run of an unbiased estimator, as the reference column "
+        "says; at fixed parameters and a fixed minibatch, over n draws. Relative bias: norm of the bias "
+        "over the gradient's, the Monte Carlo noise of the mean taken off. In brackets: 95 % jackknife "
+        "intervals of the squared bias, carried over to its root. max |z|: largest coordinate in standard "
+        "errors; p: its two-sided value, Bonferroni over the coordinates that are tested, which leaves out "
+        "those with outcomes too rare for the draws. 'Could have seen': the smallest relative bias whose "
+        "interval would have excluded 0. A declared-unbiased estimator is AGAINST ITS TAG where p < "
+        f"{FALSE_ALARM:g} / {count}, the number of such tests here (family-wise level {100 * FALSE_ALARM:g} "
+        "%), unless its draws are heavy-tailed, which makes z misleading. † declared biased."
+    )
+    columns = (
+        Column("point", lambda row: str(row["point"]), left=True),
+        ESTIMATOR,
+        Column("declared", lambda row: "unbiased" if row["unbiased"] else "biased", left=True),
+        Column("relative bias", lambda row: percent_interval(*(row[column] for column in ends("relative_bias")))),
+        Column("bias²", with_interval("bias_squared")),
+        Column("max |z|", lambda row: number(row["max_z"])),
+        Column("p", _p_value),
+        Column("verdict", lambda row: str(row["verdict"]), left=True),
+        Column("n", draws),
+        Column("reference", lambda row: "" if missing(row["reference"]) else str(row["reference"]), left=True),
+        Column("note", lambda row: note(row, *flags(row)), left=True),
+    )
+    return table("bias", "Gradient bias", caption, columns, frame, CSV)

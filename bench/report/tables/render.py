@@ -1,0 +1,86 @@
+"""Tables as CSV, Markdown and LaTeX text."""
+
+import re
+
+from bench.report.tables.view import Section, Table
+
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "†": r"\textsuperscript{\textdagger}", "∞": r"$\infty$",
+    "²": r"\textsuperscript{2}",
+}  # fmt: skip
+
+
+def escape_tex(text: str) -> str:
+    """Text for LaTeX, with powers of ten and minus signs set as mathematics."""
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    escaped = re.sub(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b", r"$\1\\times10^{\2}$", escaped)
+    return re.sub(r"(?<![\w.$^{-])-(?=\d)", "$-$", escaped)
+
+
+def csv(table: Table) -> str:
+    """All columns at full precision."""
+    return table.frame.reindex(columns=table.csv).to_csv(index=False, lineterminator="\n")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _markdown_section(table: Table, section: Section) -> list[str]:
+    titles = [_cell(column.title) for column in table.columns]
+    cells = [[_cell(text) for text in row] for row in section.cells]
+    widths = [max(3, *(len(row[i]) for row in [titles, *cells])) for i in range(len(titles))]
+
+    def line(row: list[str]) -> str:
+        pairs = zip(row, widths, table.columns, strict=True)
+        return "| " + " | ".join(t.ljust(w) if c.left else t.rjust(w) for t, w, c in pairs) + " |"
+
+    marks = [":" + "-" * (w - 1) if c.left else "-" * (w - 1) + ":" for w, c in zip(widths, table.columns, strict=True)]
+    about = [section.about + ".", ""] if section.about else []
+    return [
+        "",
+        f"## {section.heading}",
+        "",
+        *about,
+        line(titles),
+        "| " + " | ".join(marks) + " |",
+        *map(line, cells),
+    ]
+
+
+def markdown(table: Table) -> str:
+    """A pipe table a problem, aligned to be read as text."""
+    lines = [f"# {table.title}", "", table.caption]
+    if not table.sections:
+        lines += ["", "Nothing of this kind was measured."]
+    for section in table.sections:
+        lines += _markdown_section(table, section)
+    return "\n".join(lines) + "\n"
+
+
+def _tex_section(table: Table, section: Section, label: str) -> list[str]:
+    titles = " & ".join(escape_tex(column.title) for column in table.columns) + r" \\"
+    about = f" ({section.about})" if section.about else ""
+    caption = escape_tex(f"{table.title} on {section.heading}{about}. {table.caption}")
+    rows = [" & ".join(map(escape_tex, row)) + r" \\" for row in section.cells]
+    return [
+        "",
+        rf"\begin{{longtable}}{{{''.join('l' if column.left else 'r' for column in table.columns)}}}",
+        rf"\caption{{{caption}}}\label{{tab:{label}}}\\",
+        r"\toprule", titles, r"\midrule", r"\endfirsthead",
+        r"\toprule", titles, r"\midrule", r"\endhead",
+        *rows,
+        r"\bottomrule",
+        r"\end{longtable}",
+    ]  # fmt: skip
+
+
+def tex(table: Table) -> str:
+    """A longtable a problem, with booktabs rules; caption and label included."""
+    lines = [f"% {table.title}: needs the packages booktabs and longtable."]
+    for i, section in enumerate(table.sections, 1):
+        lines += _tex_section(table, section, f"{table.name}-{i}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,169 @@
+"""Time of a training step, memory, and efficiency: what a unit of variance costs in seconds and f-evals."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report.frames import Frames
+from bench.report.tables.view import (
+    ESTIMATOR,
+    UNBIASED,
+    Column,
+    Row,
+    Table,
+    csv_columns,
+    ends,
+    note,
+    table,
+    with_ends,
+    with_interval,
+)
+from bench.report.text import count, interval, number, spread
+from bench.report.verdicts import ROUNDING
+from bench.statistics import ratio_interval
+
+CSV = csv_columns(
+    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio"), "step_n", "floor_n", "ratio_n",
+    "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
+    *with_ends("efficiency_seconds", "efficiency_f_evals"), "efficiency_mse_seconds",
+    "peak_memory_bytes", "load", "cores",
+)  # fmt: skip
+
+
+class Noise(NamedTuple):
+    """An estimator's gradient at its problem's last point: columns of the moments frame, or NaN."""
+
+    point: str = ""
+    variance: float = math.nan
+    variance_low: float = math.nan
+    variance_high: float = math.nan
+    log_se: float = math.nan
+    mse: float = math.nan
+    f_evals: float = math.nan
+    noiseless: bool = False
+    quiet: bool = False
+    device: str = ""
+    draws: float = 0.0
+
+
+def _noises(moments: pd.DataFrame) -> dict[tuple[str, str], list[Noise]]:
+    """(problem, label) -> its measurements at the problem's last point."""
+    found: dict[tuple[str, str], list[Noise]] = {}
+    if moments.empty:
+        return found
+    measured = moments[moments["variance"].notna()]
+    at_last = measured[measured["position"] == measured.groupby("problem")["position"].transform("max")]
+    columns = (at_last[name] for name in ("problem", "label", *Noise._fields))
+    for problem, label, *values in zip(*columns, strict=True):
+        found.setdefault((problem, label), []).append(Noise(*values))
+    return found
+
+
+def _best(candidates: Iterable[Noise], device: object) -> Noise:
+    """The measurement to set beside a time: on the same device if there is one, then with the most draws."""
+    return max(candidates, key=lambda noise: (noise.device == device, noise.draws), default=Noise())
+
+
+class Timed(NamedTuple):
+    """What an efficiency is made of."""
+
+    noise: Noise
+    seconds: float
+
+
+def _efficiency(own: Noise, cost: float, reference: Noise, reference_cost: float) -> tuple[float, ...]:
+    """(variance x cost) of the reference over the estimator's own; the interval is the variances' alone."""
+    if own.noiseless:
+        return (math.inf,) * 3
+    if own.quiet or reference.quiet or not (own.variance > 0 and reference.variance > 0 and cost > 0):
+        return (math.nan,) * 3
+    if own is reference and cost == reference_cost:
+        return (1.0,) * 3  # itself: no uncertainty
+    own_log_se, reference_log_se = own.log_se, reference.log_se
+    return tuple(ratio_interval(reference.variance * reference_cost, reference_log_se, own.variance * cost, own_log_se))
+
+
+def _row(own: Timed, reference: Timed) -> dict[str, object]:
+    noise, other = own.noise, reference.noise
+    by_seconds = _efficiency(noise, own.seconds, other, reference.seconds)
+    by_f_evals = _efficiency(noise, noise.f_evals, other, other.f_evals)
+    charged = noise.mse * own.seconds
+    by_mse = other.mse * reference.seconds / charged if charged > 0 else math.nan
+    return {
+        "variance_point": noise.point,
+        **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "quiet", "draws")},
+        **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
+        **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
+        "efficiency_mse_seconds": math.inf if noise.mse < ROUNDING**2 * other.mse else by_mse,
+    }
+
+
+def build(frames: Frames) -> pd.DataFrame:
+    """One row a time cell, joined to the variance of the same problem and estimator at the last point."""
+    frame = frames.time
+    if frame.empty:
+        return frame.reindex(columns=["section", *CSV])
+    noises = _noises(frames.moments)
+    columns = (frame[name] for name in ("section", "problem", "label", "device", "is_reference", "step_seconds"))
+    timed: list[tuple[str, Timed]] = []
+    references: dict[str, Timed] = {}
+    for section, problem, label, device, is_reference, seconds in zip(*columns, strict=True):
+        own = Timed(_best(noises.get((problem, label), []), device), seconds)
+        timed.append((section, own))
+        if is_reference and not math.isnan(seconds):
+            references[section] = own
+    nothing = Timed(Noise(), math.nan)
+    rows = [_row(own, references.get(section, nothing)) for section, own in timed]
+    return pd.concat([frame, pd.DataFrame(rows)], axis=1).assign(measured=frame["step_seconds"].notna())
+
+
+def _relative(name: str) -> Callable[[Row], str]:
+    """An efficiency; in parentheses for a biased estimator, which trades variance for bias."""
+
+    def text(row: Row) -> str:
+        if row["is_reference"] and row[name] == 1:
+            return "1 (reference)"
+        if math.isinf(row[name]):
+            return "∞ (no noise)"
+        shown = interval(*(row[column] for column in ends(name)))
+        return shown if row["unbiased"] or not shown else f"({shown})"
+
+    return text
+
+
+def _note(row: Row) -> str:
+    busy = row["load"] > 1.5 * row["cores"]  # more runnable processes than this measurement alone explains
+    return note(row, f"load {row['load']:.1f} on {row['cores']:.0f} cores" if busy else "")
+
+
+def make(frame: pd.DataFrame, relative_to: str) -> Table:
+    """The printed table."""
+    rounds = frame["step_n"].dropna()
+    n = spread(rounds.min(), rounds.max()) if len(rounds) else "no"
+    caption = (
+        f"Time of one training step: median [interquartile range] of {n} rounds, in milliseconds, the "
+        "device synchronised before and after. Floor: the same model, optimiser and number of decoder rows "
+        "with the samples given; the ratio to it is taken round by round in one process. f-evals: "
+        "evaluations of f per row. Efficiency: 1 / (variance x seconds) and 1 / (variance x f-evals) "
+        f"relative to {relative_to}, variance with respect to q at the last point; its bracket is the 95 % "
+        "interval of the ratio of variances and leaves out the noise of the clock. † declared biased: its "
+        "efficiency stands in parentheses, since its variance says nothing of its bias; compare 1 / (MSE x "
+        "seconds), which charges it for the bias."
+    )
+    columns = (
+        ESTIMATOR,
+        UNBIASED,
+        Column("f-evals", lambda row: count(row["rows"])),
+        Column("step, ms", with_interval("step_seconds", 1e3)),
+        Column("floor, ms", with_interval("floor_seconds", 1e3)),
+        Column("ratio to floor", with_interval("time_ratio")),
+        Column("1/(variance x s)", _relative("efficiency_seconds")),
+        Column("1/(variance x f-evals)", _relative("efficiency_f_evals")),
+        Column("1/(MSE x s)", lambda row: number(row["efficiency_mse_seconds"])),
+        Column("peak MB", lambda row: number(row["peak_memory_bytes"] / 1e6)),
+        Column("threads", lambda row: count(row["threads"])),
+        Column("note", _note, left=True),
+    )
+    return table("time", "Time and efficiency", caption, columns, frame, CSV)

@@ -1,0 +1,131 @@
+"""A table for reading: which columns it prints, in which words, in sections of one problem each."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from bench.report.text import DAGGER, count, interval, missing
+
+Row = Mapping[str, Any]
+
+# What every csv begins and ends with.
+HEAD = (
+    "problem",
+    "setting",
+    "family",
+    "dataset",
+    "bound",
+    "entropy",
+    "estimator",
+    "name",
+    "samples",
+    "unbiased",
+)
+TAIL = ("device", "threads", "machine", "status", "reason", "cell")
+
+
+class Column(NamedTuple):
+    """A printed column."""
+
+    title: str
+    text: Callable[[Row], str]
+    left: bool = False  # words stand left, numbers right
+
+
+class Section(NamedTuple):
+    """The rows of one problem, as text."""
+
+    heading: str
+    about: str  # data set, latent family, bound
+    cells: list[list[str]]
+    sound: list[bool]  # whether the row's cell is ok
+
+
+class Table(NamedTuple):
+    """A table ready to be written: the full frame for csv and the printed sections for reading."""
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    frame: pd.DataFrame
+    csv: list[str]  # columns of the csv
+    sections: list[Section]
+
+
+def about(row: Row) -> str:
+    """The benchmark a row belongs to: `digits, bernoulli latents, ELBO, sampled entropy`."""
+    parts = [] if missing(row["dataset"]) else [str(row["dataset"])]
+    parts += [] if missing(row["family"]) else [f"{row['family']} latents"]
+    parts += [] if missing(row["bound"]) else [str(row["bound"]).upper()]
+    parts += [] if missing(row["entropy"]) else [f"{row['entropy']} entropy"]
+    return ", ".join(parts)
+
+
+def label(row: Row) -> str:
+    """The estimator's label, with a dagger where it is declared biased."""
+    return str(row["label"]) if row["unbiased"] else f"{row['label']} {DAGGER}"
+
+
+def note(row: Row, *remarks: str) -> str:
+    """Remarks and, for a cell that is not ok, its status and reason; joined by `;`."""
+    parts = [remark for remark in remarks if remark]
+    if row["status"] != "ok":
+        parts.append(str(row["status"]) if missing(row["reason"]) else f"{row['status']}: {row['reason']}")
+    return "; ".join(parts)
+
+
+def ends(name: str) -> list[str]:
+    """Columns of an interval: the estimate, its low and its high end."""
+    return [name, f"{name}_low", f"{name}_high"]
+
+
+def with_interval(name: str, factor: float = 1.0) -> Callable[[Row], str]:
+    """Prints an estimate with its interval, multiplied to change its unit."""
+    return lambda row: interval(*(factor * row[column] for column in ends(name)))
+
+
+def draws(row: Row) -> str:
+    """The number of draws behind a row."""
+    return count(row["draws"])
+
+
+def flags(row: Row) -> list[str]:
+    """Why an interval of a gradient's moments is not to be trusted as it stands."""
+    rare = "rare outcomes never drawn" if row["quiet"] else "rare outcomes"
+    return ["heavy tails" if row["heavy_tailed"] else "", rare if row["rare"] else ""]
+
+
+ESTIMATOR = Column("estimator", label, left=True)
+UNBIASED = Column("unbiased", lambda row: "yes" if row["unbiased"] else "no", left=True)
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """The rows of a frame as mappings."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _sections(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Iterator[Section]:
+    for heading, members in groupby(rows_of(frame), key=lambda row: str(row["section"])):
+        group = list(members)
+        cells = [[column.text(row) for column in columns] for row in group]
+        yield Section(heading, about(group[0]), cells, [row["status"] == "ok" for row in group])
+
+
+def table(
+    name: str, title: str, caption: str, columns: tuple[Column, ...], frame: pd.DataFrame, csv: list[str]
+) -> Table:
+    """Print a frame, sorted already, in sections of one problem each."""
+    return Table(name, title, caption, columns, frame, csv, list(_sections(frame, columns)))
+
+
+def csv_columns(*names: str) -> list[str]:
+    """Columns of a csv: the names of the cell, what is measured, and where the numbers come from."""
+    return [*HEAD, *names, *TAIL]
+
+
+def with_ends(*names: str) -> list[str]:
+    """Each name followed by the columns of its interval."""
+    return [column for name in names for column in ends(name)]

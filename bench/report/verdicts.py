@@ -1,0 +1,66 @@
+"""What a measured bias allows one to say about an estimator's tag, in words."""
+
+import math
+from typing import NamedTuple
+
+from bench.report.text import percent
+
+# Chance that a report whose estimators are all what they claim accuses any of them, over all its tests
+# together.
+FALSE_ALARM = 0.01
+# Relative differences a single-precision sum can make of nothing: no evidence of a bias, whatever their z.
+ROUNDING = 1e-5
+
+AGAINST = "AGAINST ITS TAG"
+UNSURE = "differs, but its tails are too heavy to tell"
+
+
+class BiasTest(NamedTuple):
+    """What is known of one estimator at one point."""
+
+    unbiased: bool  # its tag
+    p_value: float  # Bonferroni over coordinates; NaN where not tested
+    relative: float  # norm of the bias over the gradient's
+    relative_low: float
+    relative_high: float
+    floor: float  # the smallest relative bias that would have shown; NaN where the gradient is 0
+    heavy_tailed: bool
+    rare: bool  # some coordinates have outcomes too rare for the draws, and were left out of the test
+
+
+def smallest_visible(low: float, high: float, gradient_norm: float) -> float:
+    """Smallest relative bias whose interval would have excluded 0.
+
+    Args:
+        low, high: ends of the interval for the squared bias, which resolves squares down to half its width.
+        gradient_norm: the norm of the reference gradient.
+
+    Returns:
+        sqrt((high - low) / 2) / gradient_norm; NaN where an end is missing or the gradient is 0.
+    """
+    if not gradient_norm > 0 or math.isnan(high - low):
+        return math.nan
+    return math.sqrt(max(0.0, high - low) / 2) / gradient_norm
+
+
+def verdict(test: BiasTest, tests: int) -> str:
+    """The verdict in words.
+
+    Args:
+        test: the measurement.
+        tests: tests of estimators declared unbiased in the whole report; p must be below FALSE_ALARM / tests.
+    """
+    if test.relative_high < ROUNDING and test.floor < ROUNDING:
+        return "none: equal to the reference up to rounding"
+    if math.isnan(test.p_value):
+        return "not tested: outcomes too rare for the draws" if test.rare else "not tested"
+    if test.unbiased and test.p_value < FALSE_ALARM / max(1, tests):
+        return UNSURE if test.heavy_tailed else AGAINST
+    left_out = "; some coordinates too rare to test" if test.rare else ""
+    if not test.unbiased and test.relative_low > ROUNDING:
+        return f"biased by {percent(test.relative)}{left_out}"
+    seen = "none seen" if test.unbiased else "declared biased, none seen"
+    if math.isnan(test.floor):
+        return f"{seen} (the gradient is 0)"
+    remark = ": says little" if test.floor >= 1 else ""
+    return f"{seen} (could have seen >= {percent(test.floor)}{remark}{left_out})"
