@@ -220,11 +220,11 @@ def _cells(suite: Suite, problem: VAEConfig | ToyConfig, config: EstimatorConfig
     shared: dict[str, Any] = {"estimator": config, "threads": suite.threads}
     if isinstance(problem, ToyConfig):
         assert suite.moments is not None
-        moments = ToyMoments(draws=suite.moments.draws)
+        moments = ToyMoments(draws=suite.moments.draws, warm_up=suite.moments.warm_up)
         return [Cell(measurement=moments, problem=point, device="cpu", **shared) for point in problem.points()]
     measurements: list[TrainConfig | BasketConfig | TimeConfig] = []
     if suite.moments:
-        settings = suite.moments.model_dump(exclude={"references"})
+        settings = suite.moments.model_dump(exclude={"references", "warm_up"})
         reference = _reference(suite, problem)
         measurements.append(BasketConfig(**settings, reference=reference, optimisation=suite.training))
     if suite.elbo:

@@ -77,9 +77,11 @@ class Entry:
             BadInput: an option that the estimator does not have, a value it does not take, or an illegal `samples`.
         """
         # A class may leave `samples` to the base class, whose only option it is, and so define no __init__ of its own.
-        accepted = [name for name in inspect.signature(self.cls).parameters if name != "self"]
+        parameters = inspect.signature(self.cls).parameters
+        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        accepted = list(parameters)
         for option in options:
-            if option not in accepted:
+            if option not in accepted and not anything:
                 raise BadInput(unknown(f"option of estimator {self.name!r}:", option, accepted))
         samples = options.pop("samples", self.samples.default)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < self.samples.min:
@@ -140,7 +142,7 @@ def register(
         name: the name it is known by, in lower case with hyphens.
         families: which of "gaussian", "bernoulli", "categorical" it works for.
         unbiased: whether its mean is the exact gradient.
-        **tags: the other fields of `Entry`; `samples` may be a plain tuple (min, default, even).
+        **tags: the other fields of `Entry`; `samples` may be a plain tuple (min, default, even) or one number.
 
     Raises:
         BadInput: a tag or a family that does not exist, or a name that is taken by another class.
@@ -157,9 +159,12 @@ def register(
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
     if "samples" in tags:
-        tags["samples"] = Samples(*tags["samples"])
+        samples = tags["samples"]
+        tags["samples"] = Samples(samples, samples) if isinstance(samples, int) else Samples(*samples)
 
     def decorate(cls: EstimatorClass) -> EstimatorClass:
+        if not (isinstance(cls, type) and issubclass(cls, Estimator)):
+            raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
         taken = _entries.get(name)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")

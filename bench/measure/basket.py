@@ -44,6 +44,8 @@ class MomentsSettings(Config):
     """The first that a problem allows trains its trajectory, and is the long-run reference without an exact one."""
     reference_draws: Annotated[int, Field(ge=1000)] = 20000
     trajectory_seed: Annotated[int, Field(ge=0)] = 0
+    warm_up: Annotated[int, Field(ge=0)] = 50
+    """Calls in which running state settles at a toy, which has no trajectory."""
 
 
 class BasketConfig(Config):

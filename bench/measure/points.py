@@ -190,7 +190,6 @@ def _test(
         "p_value": min(1.0, tested * math.erfc(largest / math.sqrt(2))) if tested else math.nan,
         "coordinates": tested,
         "untestable": z.numel() - tested,
-        "events_needed": RARE_EVENTS,
     }
 
 

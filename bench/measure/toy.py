@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 
 from bench.config import Config
@@ -15,6 +16,8 @@ class ToyMoments(Config):
 
     kind: Literal["moments"] = "moments"
     draws: Annotated[int, Field(ge=3)] = 1000
+    warm_up: Annotated[int, Field(ge=0)] = 50
+    """Calls in which running state settles at the toy before it is measured."""
 
 
 def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> dict[str, Any]:
@@ -22,5 +25,9 @@ def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, 
     q, f = problem.q(), problem.f()
     reference = exact_reference(q, f, bound=problem.bound, samples=estimator.samples)
     estimator.bind()
+    if [*estimator.buffers()]:
+        generator = torch.Generator().manual_seed(seed + 1)
+        for _ in range(config.warm_up):
+            estimator.train()(q, f, generator=generator)
     point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed)
     return {"points": [{"step": None, "elbo": None} | point]}

@@ -9,6 +9,7 @@ from bench.measure import gradient_moments
 from bench.measure import moments as module
 from bench.measure.moments import gradients, squared_distances, weight_gradients
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
+from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from estimators import Estimate, Estimator
@@ -195,3 +196,17 @@ def test_the_bound_of_k_samples_has_an_exact_reference() -> None:
     point = measure_point(estimators.get("vimco").create(samples=3), q, f, reference, draws=5000, seed=0)
     assert point["bias"]["p_value"] > 1e-3
     assert point["bias"]["relative_low"] < 0.05
+
+
+def test_running_state_settles_at_a_toy_before_it_is_measured() -> None:
+    """Without a warm-up a moving average would be no baseline at all, and the table would say so of it."""
+    toy = ToyConfig(kind="toy", objective="exp", family="bernoulli", latents=3, logits=(1.0,)).points()[0]
+    cold, warm = (
+        measure_toy(
+            toy, estimators.get("reinforce").create(baseline="moving-average"), ToyMoments(warm_up=calls), seed=0
+        )["points"][0]["q"]["variance"]
+        for calls in (0, 50)
+    )
+    plain = measure_toy(toy, estimators.get("reinforce").create(), ToyMoments(), seed=0)["points"][0]["q"]["variance"]
+    assert cold["estimate"] == plain["estimate"]
+    assert warm["high"] < 0.2 * plain["low"]

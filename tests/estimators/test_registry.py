@@ -116,6 +116,24 @@ def test_a_taken_name_is_refused_but_a_reload_is_not() -> None:
     registry._entries["rloo"] = entry
 
 
+def test_only_estimators_are_registered() -> None:
+    with pytest.raises(BadInput, match=r"must be a class that derives from estimators\.Estimator"):
+        estimators.register("plain", families=("bernoulli",), unbiased=True)(object)
+
+
+def test_a_class_may_take_any_option_and_samples_may_be_one_number(plugin: None) -> None:
+    @estimators.register("open", families=("bernoulli",), unbiased=True, samples=4)
+    class Open(estimators.Estimator):
+        def __init__(self, samples: int, **options: object) -> None:
+            super().__init__(samples)
+            self.options = options
+
+    created = estimators.get("open").create(anything=1)
+    assert (created.samples, created.options) == (4, {"anything": 1})
+    with pytest.raises(BadInput, match="takes samples >= 4"):
+        estimators.get("open").create(samples=3)
+
+
 def test_reasons_say_why_an_estimator_is_illegal() -> None:
     exact = estimators.get("exact")
     assert exact.reason_against(family="bernoulli", states=64) is None
