@@ -153,7 +153,7 @@ def _encoder(encoder: EncoderNoise, deviations: Tensor, reference: Reference, ro
     d = torch.cat([squared_distances(g) for g in weight_gradients(encoder.q, encoder.weights, deviations)])
     gradient = reference.gradient.flatten(0, -2)
     single = torch.diag_embed(gradient.T).permute(1, 2, 0).reshape(rows, *reference.gradient.shape)
-    per_row = torch.cat(list(weight_gradients(encoder.q, encoder.weights, single))).double()
+    per_row = torch.cat(list(weight_gradients(encoder.q, encoder.weights, single))).double().cpu()
     between = variance_interval(squared_distances(per_row - per_row.mean(0)).numpy())
     return spread(d.double().cpu() / rows**2) | {
         "minibatch_variance": Interval(*(value / rows for value in between))._asdict()

@@ -181,6 +181,22 @@ def test_an_importance_weighted_bound_is_trained_and_measured(tmp_path: Path, fa
         plan(_suite("vimco[samples=4]", text=text))
 
 
+@pytest.mark.gpu
+def test_a_run_on_the_gpu_agrees_with_one_on_the_cpu_where_there_is_no_noise(tmp_path: Path) -> None:
+    names = ("exact", "rloo", "reinforce[baseline=input-dependent]", "gumbel-sigmoid")
+    suite = _suite(*names)
+    for device in ("cpu", "cuda"):
+        assert _run(override(suite, device=device), tmp_path / device).unwell == []
+    elbo = {}
+    for device in ("cpu", "cuda"):
+        for record in Store(tmp_path / device).records():
+            key = (record["config"]["measurement"]["kind"], record["config"]["estimator"]["label"])
+            if key == ("train", "exact"):
+                elbo[device] = record["measurements"]["final"]["train_elbo"]
+                assert (record["provenance"]["gpu"] is not None) == (device == "cuda")
+    assert elbo["cuda"] == pytest.approx(elbo["cpu"], abs=0.5)  # evaluation draws its noise on the device
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL at no chosen moment; the records in the end are those of a run that was left alone."""
     text = SMALL.replace("draws = 20", "draws = 2000").replace("steps = 4", "steps = 60").replace("[0, 4]", "[0, 60]")
