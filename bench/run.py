@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -119,7 +119,7 @@ def run_suite(
     executor: Executor,
     force: bool = False,
     progress: Callable[[Record, Cell], None] = lambda record, cell: None,
-    starting: Callable[[list[Cell], Plan], Any] = lambda cells, chosen: nullcontext(),
+    starting: Callable[[list[Cell], int], AbstractContextManager[None]] = lambda cells, kept: nullcontext(),
 ) -> Outcome:
     """Run what is not done yet of a suite, and write a record a cell into `out`.
 
@@ -129,7 +129,8 @@ def run_suite(
         executor: runs cells; timing cells always run here, one at a time.
         force: run every cell again.
         progress: called after each record was written.
-        starting: called with the cells to run; returns a context that the run takes place in.
+        starting: called with the cells to run in their order, and the number of those done before; returns a
+            context that the run takes place in.
     """
     chosen = plan(suite)
     store = Store(out)
@@ -140,7 +141,7 @@ def run_suite(
     store.sweep()
     timed = [cell for cell in todo if isinstance(cell.measurement, TimeConfig)]
     others = [cell for cell in todo if not isinstance(cell.measurement, TimeConfig)]
-    with starting(todo, chosen):
+    with starting(others + timed, len(chosen.cells) - len(todo)):
         for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
             if isinstance(result, Exception):  # its worker died, and took the cell's own handling along
                 result = make_record(cell, {}, result, datetime.now(UTC), 0.0)

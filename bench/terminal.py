@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -27,10 +26,9 @@ from bench.executors import Executor, inline
 from bench.problems.toys import ToyPoint
 from bench.run import run_suite
 from bench.store import Record, Store
-from bench.suite import Cell, Plan, Suite, plan
+from bench.suite import Cell, Suite, plan
 from estimators.registry import BadInput, unknown
 
-FORMATS = ("md", "tex", "csv", "html", "pdf", "svg", "png")
 VAE_WEIGHT = 20
 """How many times the work of a toy cell a VAE's cell is, for the time left."""
 
@@ -81,40 +79,40 @@ class _Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.unwell: list[Record] = []
 
     @contextmanager
-    def running(self, todo: list[Cell], chosen: Plan) -> Iterator[None]:
+    def running(self, todo: list[Cell], kept: int) -> Iterator[None]:
         if not todo:
             yield
             return
-        kept = len(chosen.cells) - len(todo)
         self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""), highlight=False)
+        self.waiting = {cell.id: cell for cell in todo}
+        self.cells, self.total = len(todo), sum(map(_weight, todo))
+        self.shown = self.started = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self.done, self.shown, self.weight = 0, time.monotonic(), sum(map(_weight, todo))
-        self.total, self.started, self.worked = len(todo), time.monotonic(), 0
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as self.progress:
-            self.task = self.progress.add_task("", total=self.weight)
+            self.task = self.progress.add_task(todo[0].title[:60], total=self.total, done=f"0 of {self.cells} cells")
             yield
 
     def cell_done(self, record: Record, cell: Cell) -> None:
-        self.done += 1
-        self.worked += _weight(cell)
-        self.progress.update(self.task, advance=_weight(cell), description=cell.title[:60])
+        del self.waiting[cell.id]
+        done = f"{self.cells - len(self.waiting)} of {self.cells} cells"
+        running = next(iter(self.waiting.values()), cell).title[:60]
+        self.progress.update(self.task, advance=_weight(cell), description=running, done=done)
         if record["status"] != "ok":
             self.console.print(f"{record['status']}: {cell.title}: {record['reason']}", highlight=False, markup=False)
         if not self.console.is_terminal and time.monotonic() - self.shown > 15:
             self.shown = time.monotonic()
-            elapsed = self.shown - self.started
-            left = elapsed * (self.weight - self.worked) / self.worked
-            self.console.print(f"{self.done} of {self.total} cells, {elapsed:.0f} s, about {left:.0f} s left")
+            elapsed, left = self.shown - self.started, sum(map(_weight, self.waiting.values()))
+            seconds = elapsed * left / (self.total - left)
+            self.console.print(f"{done}, {elapsed:.0f} s, about {seconds:.0f} s left", highlight=False)
 
 
 def _weight(cell: Cell) -> int:
@@ -145,7 +143,7 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         )
     except KeyboardInterrupt:
         done = len(list(Store(out).cells.glob("*.json")))
-        again = shlex.join([Path(sys.argv[0]).name, *(arg for arg in sys.argv[1:] if arg != "--force")])
+        again = shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
         print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
         return INTERRUPTED
     page = out / "report.html"
@@ -158,7 +156,7 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         if missing:
             print(f"records are in {out}; no report here without {', '.join(missing)}: gradest report {out}")
         else:
-            _write([out], out, frozenset(FORMATS), suite.title or suite.name)
+            _write([out], out)
     for record in outcome.unwell:
         config = record["config"]
         print(
@@ -180,30 +178,34 @@ def report(directories: list[Path], formats: str, out: Path | None) -> int:
     Raises:
         BadInput: a folder without records, an unknown format, or several folders and nowhere to write.
     """
-    chosen = frozenset(filter(None, formats.split(","))) or frozenset(FORMATS)
-    for name in sorted(chosen - set(FORMATS)):
-        raise BadInput(unknown("format", name, FORMATS))
+    from bench.report import FORMATS
+
+    chosen = list(filter(None, formats.split(","))) or FORMATS
+    for name in chosen:
+        if name not in FORMATS:
+            raise BadInput(unknown("format", name, FORMATS))
     if out is None and len(directories) > 1:
         raise BadInput("several folders are read as one run; say where to write with --out DIR")
-    _write(directories, out or directories[0], chosen, None)
+    _write(directories, out or directories[0], chosen)
     return DONE
 
 
-def _write(directories: Sequence[Path], out: Path, formats: frozenset[str], title: str | None) -> None:
-    from bench.report import write
+def _write(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:
+    from bench.report import ALL_FORMATS, write
     from bench.status import run_suite_of
 
     records: dict[str, Record] = {}
+    titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
         suite = run_suite_of(directory)
-        title = title or suite.title or suite.name
+        titles[suite.title or suite.name] = None
         found = Store(directory).records()
         if not found:
             raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
         for record in found:
             records.setdefault(record["cell"], record)
     started = time.monotonic()
-    files = write(list(records.values()), out, set(formats), title or "")
+    files = write(list(records.values()), out, set(formats or ALL_FORMATS), " and ".join(titles))
     print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
     page = out / "report.html"
     print(f"report: {page if page in files else out}{os.linesep}", end="")
