@@ -226,7 +226,12 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     text = SMALL.replace("draws = 20", "draws = 20000").replace("steps = 4", "steps = 2000").replace("[0, 4]", "[0, 9]")
     (tmp_path / "small.toml").write_text(text.replace(', "reparameterization"]', "]"))
     process = subprocess.Popen(
-        [*GRADEST, "run", "small.toml", "--out", "here"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*GRADEST, "run", "small.toml", "--out", "here"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores the signal, and so would every process below it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list((tmp_path / "here" / "cells").glob("*.json")):
