@@ -43,9 +43,9 @@ def _problems() -> list[Row]:
             "name": name,
             "kind": "toy",
             "families": ["gaussian", "bernoulli", "categorical"],
-            "summary": summary,
+            "summary": toy.summary,
         }
-        for name, (_, summary) in OBJECTIVES.items()
+        for name, toy in OBJECTIVES.items()
     ]
     summary = f"the shared VAE, Bernoulli likelihood; factors: {VAE_FACTORS}"
     return [*toys, {"name": "vae", "kind": "vae", "families": toys[0]["families"], "summary": summary}]

@@ -57,6 +57,8 @@ def verb(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
                 return function(*args, **kwargs)
             except (BadInput, DataError) as error:
                 return complain(str(error))
+            except OSError as error:  # a folder that cannot be written, a full disk
+                return complain(f"{error.strerror or error}: {error.filename or 'unknown file'}")
 
         app.command(name)(guarded)
         return guarded

@@ -1,5 +1,6 @@
 """Two runs side by side, from their records alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,28 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
     rows = [row for key in sorted(shared, key=str) for row in _rows(key, runs[0][key], runs[1][key])]
     alone = [len(run) - len(shared) for run in runs]
-    notes = [f"{count} cells are in {name} alone" for count, name in zip(alone, (first, second), strict=True)]
+    notes = [f"{count} cells went well in {name} alone" for count, name in zip(alone, (first, second), strict=True)]
+    notes += _settings(runs, shared)
     notes += _differences([run[shared[0]]["provenance"] for run in runs])
     return rows, notes
+
+
+def _settings(runs: Sequence[dict[Key, Record]], shared: Sequence[Key]) -> list[str]:
+    """One note for each setting that shared cells were made with differently: then they measure different things."""
+    notes: dict[str, None] = {}  # in order, each once
+    for key in shared:
+        a, b = (_flat(run[key]["config"]) for run in runs)
+        for name in sorted(a.keys() | b.keys()):
+            if a.get(name) != b.get(name):
+                notes[f"SETTINGS DIFFER: {key[0]} {name}: {a.get(name)} in A, {b.get(name)} in B"] = None
+    return list(notes)
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _key(record: Record) -> Key:

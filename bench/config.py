@@ -30,6 +30,8 @@ class EstimatorConfig(Config):
 
     @model_validator(mode="after")
     def _labelled(self) -> "EstimatorConfig":
+        if "samples" in self.options:
+            raise ValueError("samples is a key beside options, not among them")
         if not self.label:
             listed = ",".join(f"{key}={_show(value)}" for key, value in sorted(self.arguments().items()))
             object.__setattr__(self, "label", f"{self.name}[{listed}]" if listed else self.name)

@@ -59,17 +59,29 @@ def version() -> str:
         return "unknown"
 
 
-@cache
-def source_hash(cls: type) -> str | None:
-    """SHA-256 of the file that defines a class."""
+def source_hash(estimator: torch.nn.Module) -> str:
+    """SHA-256 of the files that define an estimator: its class, what that inherits from and its parts, not torch's."""
+    classes = {cls for module in estimator.modules() for cls in type(module).__mro__}
+    own = (cls for cls in classes if cls.__module__.partition(".")[0] not in ("torch", "builtins"))
+    return _hash_files(tuple(sorted({path for cls in own if (path := _source_file(cls))})))
+
+
+def _source_file(cls: type) -> str | None:
     try:
-        path = inspect.getsourcefile(cls)
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
-    except (OSError, TypeError):
+        return inspect.getsourcefile(cls)
+    except (OSError, TypeError):  # defined at a prompt
         return None
 
 
-def provenance(estimator: type, device: str) -> dict[str, Any]:
+@cache
+def _hash_files(paths: tuple[str, ...]) -> str:
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(Path(path).read_bytes())
+    return content.hexdigest()
+
+
+def provenance(estimator: torch.nn.Module, device: str) -> dict[str, Any]:
     """Everything a reader needs to repeat or doubt a record."""
     commit, dirty = _git()
     cuda = device == "cuda"

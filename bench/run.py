@@ -12,18 +12,21 @@ from typing import Any, NamedTuple
 import torch
 
 import bench.datasets
+from bench.config import EstimatorConfig
 from bench.executors import Executor, inline
 from bench.measure.basket import BasketConfig, measure_basket
 from bench.measure.elbo import TrainConfig, measure_training
+from bench.measure.moments import probe
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.toys import ToyPoint
 from bench.problems.vae import VAEConfig
-from bench.provenance import provenance
+from bench.provenance import provenance, source_hash
 from bench.store import SCHEMA, Record, Store, write_atomic
 from bench.suite import Cell, Plan, Suite, plan
 from bench.toml import dumps
 from estimators import registry
+from estimators.distributions import from_parameters, log_prob
 from estimators.registry import BadInput
 
 
@@ -60,6 +63,7 @@ def make_record(
 ) -> Record:
     """A cell's record, with its status, tags and provenance."""
     entry = registry.get(cell.estimator.name)
+    estimator = entry.create(**cell.estimator.arguments())
     status, reason = "ok", None
     if failure is not None:
         short = str(failure).partition("\n")[0]
@@ -79,7 +83,7 @@ def make_record(
         "config": cell.resolved(),
         "tags": entry.tags() | {"unbiased": entry.claims_unbiased(cell.estimator.options)},
         "measurements": measurements,
-        "provenance": provenance(entry.cls, cell.device),
+        "provenance": provenance(estimator, cell.device),
     }
 
 
@@ -98,18 +102,39 @@ def prepare(suite: Suite, chosen: Plan) -> None:
     """Fail before anything is written: the device and every data set must be there.
 
     Raises:
-        BadInput: no such device.
+        BadInput: no such device, or an estimator that returns something else than the contract asks for.
         DataError: a data set's file is missing or corrupt.
     """
     if suite.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not available: torch sees no CUDA GPU here; use --device cpu (gradest doctor)")
     for name in sorted({cell.problem.dataset for cell in chosen.cells if isinstance(cell.problem, VAEConfig)}):
-        bench.datasets.load(name)
+        bench.datasets.load_once(name)
+    for (family, _), config in {(c.problem.family, c.estimator.label): c.estimator for c in chosen.cells}.items():
+        _try(config, family)
+
+
+def _try(config: EstimatorConfig, family: str) -> None:
+    """Call an estimator once, on a q of two rows: one that breaks the contract is told so before anything runs."""
+    sizes = {"gaussian": (2, 2), "bernoulli": (2, 2), "categorical": (2, 2, 3)}
+    values = [torch.ones(sizes[family]) for _ in range(2 if family == "gaussian" else 1)]
+    q = from_parameters(family, *values)
+    try:
+        probe(registry.get(config.name).create(**config.arguments()), q, lambda z, q: log_prob(q, z))
+    except ValueError as error:
+        raise BadInput(f"estimator {config.label!r}: {error} (estimators/base.py has the contract)") from error
+    except Exception:  # what else may go wrong belongs to a cell, whose record says so
+        return
 
 
 def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that have no whole record yet."""
-    return [cell for cell in cells if store.read(cell.id) is None]
+    """The cells that have no whole record yet, or one made by an estimator whose source has changed since."""
+
+    def current(cell: Cell) -> bool:
+        record = store.read(cell.id)
+        estimator = registry.get(cell.estimator.name).create(**cell.estimator.arguments())
+        return record is not None and record["provenance"]["estimator_source"] == source_hash(estimator)
+
+    return [cell for cell in cells if not current(cell)]
 
 
 def run_suite(

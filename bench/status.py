@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bench.store import Store
+from bench.store import Record, Store
 from bench.suite import Suite, parse_suite, plan
 from estimators.registry import BadInput
 
@@ -28,22 +28,33 @@ def status(directory: Path) -> dict[str, Any]:
     """
     suite = run_suite_of(directory)
     store = Store(directory)
-    cells = plan(suite).cells
-    records = [(cell, store.read(cell.id)) for cell in cells]
+    note = None
+    try:
+        planned = {cell.id for cell in plan(suite).cells}
+    except BadInput as error:  # an estimator that is not at hand here: its records are
+        planned, note = set(), f"what is left to run cannot be told here: {error}"
+    records = [store.read(path.stem) for path in sorted(store.cells.glob("*.json"))]
+    found = {record["cell"]: record for record in records if record and (note or record["cell"] in planned)}
     unwell = [
-        {"cell": cell.id, "title": cell.title, "status": record["status"], "reason": record["reason"]}
-        for cell, record in records
-        if record and record["status"] != "ok"
+        {"cell": record["cell"], "title": _title(record), "status": record["status"], "reason": record["reason"]}
+        for record in found.values()
+        if record["status"] != "ok"
     ]
-    seeds = [seed for _, record in records if record for seed in record["measurements"].get("diverged", [])]
+    diverged = [step for record in found.values() for step in record["measurements"].get("diverged", [])]
     return {
         "suite": suite.name,
         "directory": str(directory),
-        "cells": len(cells),
-        "done": sum(record is not None for _, record in records),
-        "pending": sum(record is None for _, record in records),
+        "cells": None if note else len(planned),
+        "done": len(found),
+        "pending": None if note else len(planned) - len(found),
         "failed": len(unwell),
-        "diverged_seeds": sum(step is not None for step in seeds),
-        "seconds": sum(record["seconds"] for _, record in records if record),
+        "diverged_seeds": sum(step is not None for step in diverged),
+        "seconds": sum(record["seconds"] for record in found.values()),
         "unwell": unwell,
+        "note": note,
     }
+
+
+def _title(record: Record) -> str:
+    config = record["config"]
+    return f"{config['measurement']['kind']} {config['problem']['label']} {config['estimator']['label']}"

@@ -4,11 +4,14 @@ import json
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
 STALE_SECONDS = 3600
+
+KEYS = {"schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance"}
 
 Record = dict[str, Any]
 
@@ -61,8 +64,8 @@ class Store:
             record = json.loads(self.path(cell_id).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        whole = isinstance(record, dict) and record.get("schema") == SCHEMA and record.get("cell") == cell_id
-        return record if whole else None
+        whole = isinstance(record, dict) and record.keys() >= KEYS
+        return record if whole and record["schema"] == SCHEMA and record["cell"] == cell_id else None
 
     def records(self) -> list[Record]:
         """All whole records by cell id; of two measurements of the same thing only the newer one.
@@ -90,5 +93,6 @@ class Store:
     def sweep(self) -> None:
         """Remove temporary files that a killed process left behind more than an hour ago."""
         for path in self.root.rglob(".*.tmp"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its writer may rename it meanwhile
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()

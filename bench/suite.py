@@ -158,6 +158,11 @@ def explain(error: ValidationError) -> str:
         return unknown("key", location[-1], list(table.model_fields), place) + more
     if first["type"] == "missing":
         return f"{where} is missing{more}"
+    if first["type"] == "too_short":
+        return f"{where} is empty; it needs at least one item{more}"
+    if "options" in location:
+        where = ".".join(location[: location.index("options") + 2])
+        return f"{where}: an option is a number, true, false or a word, got {first['input']!r}"
     message = str(first["msg"]).removeprefix("Value error, ")
     typed = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
     return f"{where}: {message}{typed}{more}"
@@ -170,10 +175,9 @@ def plan(suite: Suite) -> Plan:
         BadInput: an unknown estimator, option or data set, or an estimator that no problem allows.
     """
     entries = [registry.get(config.name) for config in suite.estimators]
-    known = [info.name for info in bench.datasets.available()]
     for problem in suite.problems:
-        if isinstance(problem, VAEConfig) and problem.dataset not in known:
-            raise BadInput(unknown("data set", problem.dataset, known, "gradest list datasets"))
+        if isinstance(problem, VAEConfig):
+            _check_data(suite, problem)
     cells: list[Cell] = []
     skipped: list[Skipped] = []
     for given, entry in zip(suite.estimators, entries, strict=True):
@@ -186,6 +190,8 @@ def plan(suite: Suite) -> Plan:
             count = problem.importance_samples if isinstance(problem, VAEConfig) else None
             if reason is None and count and given.samples not in (None, count):
                 reason = f"draws {given.samples} samples, where the bound has {count}"
+            if reason is None and count and not entry.samples.allow(count):
+                reason = f"cannot draw the {count} samples of the bound: it takes {entry.samples.words()}"
             if reason is None:
                 cells += _cells(suite, problem, _resolve(given, entry, count or suite.samples))
                 legal += 1
@@ -204,12 +210,22 @@ def plan(suite: Suite) -> Plan:
     return Plan(cells, skipped)
 
 
+def _check_data(suite: Suite, problem: VAEConfig) -> None:
+    infos = {info.name: info for info in bench.datasets.available()}
+    if problem.dataset not in infos:
+        raise BadInput(unknown("data set", problem.dataset, list(infos), "gradest list datasets"))
+    rows = infos[problem.dataset].rows[0]
+    wanted = {"training.batch": suite.training.batch, "moments.rows": suite.moments.rows if suite.moments else 0}
+    for key, count in wanted.items():
+        if count > rows:
+            raise BadInput(f"{key} = {count} is larger than the train split of {problem.dataset}, {rows} rows")
+
+
 def _resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:
     """The estimator with its number of samples filled in; constructing it once checks its options."""
     samples = config.samples
     if samples is None and preferred is not None:
-        allowed = preferred >= entry.samples.min and not (entry.samples.even and preferred % 2)
-        samples = preferred if allowed else None
+        samples = preferred if entry.samples.allow(preferred) else None
     if samples is None:
         samples = entry.samples.default
     entry.create(**config.options, samples=samples)
@@ -240,7 +256,8 @@ def _reference(suite: Suite, problem: VAEConfig) -> EstimatorConfig:
     for config in suite.moments.references:
         entry = registry.get(config.name)
         fits = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states()) is None
-        if fits and entry.claims_unbiased(config.options):
+        count = problem.importance_samples or entry.samples.default
+        if fits and entry.claims_unbiased(config.options) and entry.samples.allow(count):
             return _resolve(config, entry, problem.importance_samples or suite.samples)
     raise BadInput(
         f"moments.references holds no unbiased estimator for {problem.label} ({problem.family}, {problem.bound}); "

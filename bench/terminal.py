@@ -38,13 +38,13 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         print("nothing to show")
         return
-    console = Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=False)
+    console = Console(width=None if sys.stdout.isatty() else 10_000, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
         table.add_column(key, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:
@@ -85,12 +85,12 @@ class _Display:
         if not todo:
             yield
             return
-        self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""), highlight=False)
+        self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""))
         self.waiting = {cell.id: cell for cell in todo}
         self.cells, self.total = len(todo), sum(map(_weight, todo))
         self.shown = self.started = time.monotonic()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[done]}"),
             TimeElapsedColumn(),
@@ -107,12 +107,12 @@ class _Display:
         running = next(iter(self.waiting.values()), cell).title[:60]
         self.progress.update(self.task, advance=_weight(cell), description=running, done=done)
         if record["status"] != "ok":
-            self.console.print(f"{record['status']}: {cell.title}: {record['reason']}", highlight=False, markup=False)
+            self.console.print(f"{record['status']}: {cell.title}: {record['reason']}")
         if not self.console.is_terminal and time.monotonic() - self.shown > 15:
             self.shown = time.monotonic()
             elapsed, left = self.shown - self.started, sum(map(_weight, self.waiting.values()))
             seconds = elapsed * left / (self.total - left)
-            self.console.print(f"{done}, {elapsed:.0f} s, about {seconds:.0f} s left", highlight=False)
+            self.console.print(f"{done}, {elapsed:.0f} s, about {seconds:.0f} s left")
 
 
 def _weight(cell: Cell) -> int:
@@ -129,7 +129,7 @@ def _executor(workers: int) -> Executor:
 
 def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int:
     """Run a suite with progress, then its report; returns the exit code."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     display = _Display(console)
     started = time.monotonic()
     try:
@@ -147,7 +147,8 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
         return INTERRUPTED
     page = out / "report.html"
-    if outcome.fresh == 0 and page.is_file():
+    newest = max((path.stat().st_mtime for path in Store(out).cells.glob("*.json")), default=0.0)
+    if outcome.fresh == 0 and page.is_file() and page.stat().st_mtime >= newest:
         print(f"nothing to do: all {outcome.done} cells are done; the report is {page}")
     else:
         if outcome.fresh:
@@ -213,8 +214,12 @@ def _write(directories: Sequence[Path], out: Path, formats: Sequence[str] | None
 
 def print_status(found: dict[str, Any]) -> None:
     """A run's state in a few lines."""
-    print(f"suite {found['suite']} in {found['directory']}: {found['done']} of {found['cells']} cells done, "
-          f"{found['pending']} to run, {found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, "
-          f"{found['seconds']:.0f} s of work")  # fmt: skip
+    of, left = ("", "") if found["note"] else (f" of {found['cells']}", f"{found['pending']} to run, ")
+    print(
+        f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {left}"
+        f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
+    )
+    if found["note"]:
+        print(found["note"])
     for item in found["unwell"]:
         print(f"{item['status']}: {item['title']}: {item['reason']}")

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from bench.config import Config
 from bench.datasets import Dataset
 from bench.problems.vae import VAE
+from bench.seeds import stream
 from estimators.base import Estimator
 from estimators.distributions import log_prob, sample
 
@@ -48,8 +49,7 @@ def batches(dataset: Dataset, size: int, seeds: Sequence[int], device: torch.dev
     count = len(dataset.train)
     if size > count:
         raise ValueError(f"batch = {size} is larger than the train split of {dataset.name}, {count} rows")
-    # Offset, so that a seed's data does not repeat the stream that its initial values came from.
-    generators = [torch.Generator().manual_seed(seed + 2**32) for seed in seeds]
+    generators = [stream("data", seed) for seed in seeds]
     train = dataset.train.to(device)
     while True:
         order = torch.stack([torch.randperm(count, generator=g) for g in generators])
@@ -63,7 +63,7 @@ def batches(dataset: Dataset, size: int, seeds: Sequence[int], device: torch.dev
 
 def binarised(rows: Tensor) -> Tensor:
     """Rows drawn once from intensities, with a fixed seed; binary rows stay as they are."""
-    return (torch.rand(rows.shape, generator=torch.Generator().manual_seed(0)) < rows).to(rows.dtype)
+    return (torch.rand(rows.shape, generator=stream("binarise")) < rows).to(rows.dtype)
 
 
 class Trainer:
@@ -84,7 +84,7 @@ class Trainer:
             groups.append({"params": own, "lr": optimisation.own_learning_rate})
         self.optimiser = make_optimiser(optimisation, groups)
         device = weights[0].device
-        self.generator = torch.Generator(device).manual_seed(noise_seed)
+        self.generator = stream("noise", noise_seed, device=device)
         self.steps = 0
         self.diverged_at = torch.full((vae.stack,), -1, device=device)
 
@@ -131,7 +131,7 @@ def evaluate(vae: VAE, rows: Tensor, *, samples: int, seed: int) -> tuple[Tensor
         The ELBO, from the closed-form KL and the mean over K draws of log p(x|z), and the K-sample importance-weighted
         bound from the same draws.
     """
-    generator = torch.Generator(rows.device).manual_seed(seed)
+    generator = stream("evaluate", seed, device=rows.device)
     elbo = iwae = torch.zeros(vae.stack, dtype=torch.float64, device=rows.device)
     for part in torch.split(rows, max(1, EVALUATION_ROWS // (samples * vae.stack))):
         x = part.expand(vae.stack, *part.shape)

@@ -21,6 +21,9 @@ class Baseline(nn.Module):
 
     minimum_samples = 1
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
         """Size state and parameters; see `Estimator.bind`."""
         return self
@@ -114,6 +117,8 @@ class InputDependent(Baseline):
 
     def __init__(self, decay: float = 0.8, hidden: int = 100, variance_normalisation: bool = False) -> None:
         super().__init__()
+        if hidden < 1:
+            raise ValueError(f"hidden must be at least 1, got {hidden}")
         self.mean, self.variance = RunningMean(decay), RunningMean(decay)
         self.hidden, self.variance_normalisation = hidden, variance_normalisation
         self.register_parameter("first", None)

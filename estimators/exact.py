@@ -5,6 +5,7 @@ quadrature, exact for polynomials of degree below twice the number of nodes and 
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -72,8 +73,8 @@ def expectation(q: Distribution, f: Objective, nodes: int = 16) -> Tensor:
     """
     q = live(q)
     if isinstance(q, Bernoulli | OneHotCategorical):
-        z = states(q).expand(-1, *parameters(q)[0].shape)
-        return (log_prob(q, z).exp() * f(z, q)).sum(0)
+        (value,) = expectation_parts(q, f, MAX_STATES)
+        return value
     loc, scale = parameters(q)
     points, weights = _hermite(nodes, loc.detach())
     standard = _product(points, loc.shape[-1])  # N x D
@@ -81,6 +82,18 @@ def expectation(q: Distribution, f: Objective, nodes: int = 16) -> Tensor:
     rows = [1] * len(row_shape(q))
     z = loc + scale * standard.reshape(-1, *rows, loc.shape[-1])
     return (weight.reshape(-1, *rows) * f(z, q)).sum(0)
+
+
+def expectation_parts(q: Distribution, f: Objective, at_once: int) -> Iterator[Tensor]:
+    """`expectation` of a discrete q as a sum of parts [*B] of `at_once` states each, for when all at once are too many.
+
+    Raises:
+        ValueError: too many states.
+    """
+    q = live(q)
+    for z in torch.split(states(q), at_once):
+        z = z.expand(-1, *parameters(q)[0].shape)
+        yield (log_prob(q, z).exp() * f(z, q)).sum(0)
 
 
 def expectation_of_bound(q: Distribution, f: Objective, samples: int) -> Tensor:

@@ -19,6 +19,9 @@ from estimators.distributions import FAMILIES
 
 ENTRY_POINTS = "gradest.estimators"
 MAX_STATES = 65536
+"""Joint states that the oracle enumerates, block by block."""
+MAX_STATES_AT_ONCE = 4096
+"""Joint states that an estimator may visit in one step, with a graph for each."""
 
 Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
@@ -41,6 +44,14 @@ class Samples(NamedTuple):
     min: int = 1
     default: int = 1
     even: bool = False
+
+    def allow(self, samples: int) -> bool:
+        """Whether this many can be drawn."""
+        return samples >= self.min and not (self.even and samples % 2)
+
+    def words(self) -> str:
+        """The condition in words."""
+        return f"samples >= {self.min}" + (", even" if self.even else "")
 
 
 def _as_many(samples: int) -> int:
@@ -79,10 +90,15 @@ class Entry:
         # A class may leave `samples` to the base class, whose only option it is, and so define no __init__ of its own.
         parameters = inspect.signature(self.cls).parameters
         anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        accepted = list(parameters)
-        for option in options:
-            if option not in accepted and not anything:
-                raise BadInput(unknown(f"option of estimator {self.name!r}:", option, accepted))
+        if "samples" not in parameters and not anything:
+            raise BadInput(
+                f"estimator {self.name!r}: {self.cls.__name__}.__init__ must take samples, as every estimator's"
+            )
+        for option, value in options.items():
+            if option in parameters:
+                _check_type(self.name, option, value, parameters[option].annotation)
+            elif not anything:
+                raise BadInput(unknown(f"option of estimator {self.name!r}:", option, list(parameters)))
         samples = options.pop("samples", self.samples.default)
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < self.samples.min:
             raise BadInput(f"estimator {self.name!r} takes samples >= {self.samples.min}, got samples={samples!r}")
@@ -93,7 +109,7 @@ class Entry:
             )
         try:
             return self.cls(samples=samples, **options)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
             raise BadInput(f"estimator {self.name!r}: {error}") from error
 
     def claims_unbiased(self, options: Mapping[str, Any]) -> bool:
@@ -112,9 +128,9 @@ class Entry:
             return f"is for {' and '.join(self.families)} latents, not {family}"
         if bound != self.bound:
             return f"estimates the {self.bound} bound, not {bound}"
-        if self.enumerates and (states is None or states > MAX_STATES):
-            count = "infinitely many" if states is None else f"{states:.3g}"
-            return f"enumerates at most {MAX_STATES} joint states, not {count}"
+        if self.enumerates and (states is None or states > MAX_STATES_AT_ONCE):
+            count = "infinitely many" if states is None else f"{states:.3g}" if states < 1e100 else "over 1e100"
+            return f"enumerates at most {MAX_STATES_AT_ONCE} joint states, not {count}"
         return None
 
     def tags(self) -> dict[str, Any]:
@@ -125,6 +141,16 @@ class Entry:
             "f_evals": None if self.enumerates else self.f_evals(self.samples.default),
             "class": f"{self.cls.__module__}:{self.cls.__qualname__}",
         }
+
+
+def _check_type(name: str, option: str, value: object, annotation: object) -> None:
+    """Refuse a value of another type than a plain annotation (bool, int, float, str, or None) asks for."""
+    wanted = set(get_args(annotation) or (annotation,)) & {bool, int, float, str}
+    if not wanted or value is None or type(value) in wanted or (float in wanted and type(value) is int):
+        return
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    expected = " or ".join(words[kind] for kind in words if kind in wanted)
+    raise BadInput(f"estimator {name!r}: option {option} takes {expected}, got {value!r}")
 
 
 _entries: dict[str, Entry] = {}
@@ -158,9 +184,13 @@ def register(
     for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
+    if not callable(tags.get("f_evals", _as_many)):
+        raise BadInput(f"estimator {name!r}: f_evals must be a function of the number of samples")
     if "samples" in tags:
-        samples = tags["samples"]
-        tags["samples"] = Samples(samples, samples) if isinstance(samples, int) else Samples(*samples)
+        given = (tags["samples"], tags["samples"]) if isinstance(tags["samples"], int) else tags["samples"]
+        if not isinstance(given, tuple | list) or not given or not all(isinstance(part, int) for part in given):
+            raise BadInput(f"estimator {name!r}: samples is {given!r}, expected a number or (min, default, even)")
+        tags["samples"] = Samples(*given)
 
     def decorate(cls: EstimatorClass) -> EstimatorClass:
         if not (isinstance(cls, type) and issubclass(cls, Estimator)):
@@ -183,7 +213,7 @@ def _load_plugins() -> None:
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             point.load()
-        except Exception as error:  # a plug-in is foreign code: whatever it raises, ours must still work
+        except (Exception, SystemExit) as error:  # foreign code: whatever it raises, ours must still work
             warnings.warn(f"plug-in {point.name} ({point.value}) was not loaded: {error!r}", stacklevel=3)
 
 
@@ -203,9 +233,11 @@ def get(name: str) -> Entry:
 
 def _import(path: str) -> Entry:
     module_name, _, class_name = path.partition(":")
+    if module_name.endswith(".py"):
+        raise BadInput(f"{path!r} names a file; name its module: {module_name.removesuffix('.py')}:{class_name}")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # foreign code again; the person who typed it needs its reason, not our traceback
+    except (Exception, SystemExit) as error:  # foreign code again; its reason is wanted, not our traceback
         raise BadInput(f"cannot import {module_name!r} of {path!r}: {type(error).__name__}: {error}") from error
     for entry in _entries.values():
         if (entry.cls.__module__, entry.cls.__qualname__) == (module.__name__, class_name):

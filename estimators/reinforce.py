@@ -62,6 +62,10 @@ class Reinforce(Estimator):
         self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
         return self
 
+    def signal(self, cost: Tensor, log_q: Tensor) -> Tensor:
+        """What multiplies the score, before a baseline: the cost, [S, *B]."""
+        return cost
+
     def forward(
         self,
         q: Distribution,
@@ -72,7 +76,7 @@ class Reinforce(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         z = sample(q, self.samples, generator)
-        cost = f(z, stopped(q))  # S x *B
-        advantage, loss = self.baseline(cost.detach(), context)
-        surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)  # the cost carries theta's gradient
+        cost, log_q = f(z, stopped(q)), log_prob(live(q), z)  # S x *B
+        advantage, loss = self.baseline(self.signal(cost.detach(), log_q.detach()), context)
+        surrogate = (advantage * log_q + cost).mean(0)  # the cost carries theta's gradient
         return Estimate(surrogate, cost.detach().mean(0), loss)

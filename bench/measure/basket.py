@@ -13,15 +13,18 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.distributions import Distribution
 
 from bench.config import Config, EstimatorConfig
 from bench.datasets import load_once
-from bench.measure.moments import frozen
+from bench.measure.moments import CHUNK_ROWS, frozen, gradients
 from bench.measure.points import EncoderNoise, Reference, exact_reference, long_run_reference, measure_point
 from bench.problems.vae import VAE, VAEConfig
+from bench.seeds import derive, stream
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate, make_optimiser
 from estimators import registry
 from estimators.base import Estimator
+from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
 
 EVALUATED_ROWS = 1000
@@ -33,7 +36,7 @@ class MomentsSettings(Config):
     draws: Annotated[int, Field(ge=3)] = 1000
     rows: Annotated[int, Field(ge=3)] = 20
     """Rows of the fixed minibatch, the first of the train split."""
-    checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = (0, 100, 1000)
+    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 100, 1000)
     """Steps of the reference trajectory."""
     references: tuple[EstimatorConfig, ...] = (
         EstimatorConfig(name="reparameterization"),
@@ -75,24 +78,28 @@ class Checkpoint:
 
     @cached_property
     def reference(self) -> Reference:
-        """The exact gradient, or the long-run mean of the trajectory's estimator."""
-        problem, config = self.vae.config, self.config
-        q, f = self.vae.encode(self.x), self.vae.objective(self.x)
+        """The gradient of the whole loss: exact, or the long-run mean of the trajectory's estimator."""
+        problem, config, vae = self.vae.config, self.config, self.vae
+        q, f = vae.encode(self.x), vae.objective(self.x)
         states, samples = problem.states(), problem.importance_samples or 1
         if states is not None and states**samples <= MAX_STATES:
-            return exact_reference(q, f, bound=problem.bound, samples=samples)
+
+            def parts(q: Distribution) -> Iterator[Tensor]:
+                if problem.bound == "iwae":
+                    yield expectation_of_bound(q, f, samples)
+                else:
+                    yield from expectation_parts(q, f, max(1, CHUNK_ROWS // config.rows))
+                if (closed := vae.closed_form(q)) is not None:
+                    yield closed
+
+            return exact_reference(parts, q, "enumeration")
         estimator = registry.get(config.reference.name).create(**config.reference.arguments())
         estimator.to(self.x.device).bind(stack=(1,))
-        # A seed range apart from the measured estimators', so that none is held against its own draws.
-        return long_run_reference(
-            estimator,
-            q,
-            f,
-            draws=config.reference_draws,
-            seed=2**40,
-            context=self.x,
-            label=config.reference.label,
-        )
+
+        def draw(draws: int, seed: int) -> Tensor:
+            return gradients(estimator, q, f, draws=draws, seed=seed, context=self.x, closed_form=vae.closed_form)
+
+        return long_run_reference(draw, draws=config.reference_draws, seed=self.step, label=config.reference.label)
 
 
 def travel(
@@ -103,10 +110,10 @@ def travel(
     vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
     context_size = dataset.train.shape[1]
     driver = registry.get(config.reference.name).create(**config.reference.arguments())
-    driver.bind(stack=(1,), context_size=context_size, generator=torch.Generator().manual_seed(config.trajectory_seed))
+    driver.bind(stack=(1,), context_size=context_size, generator=stream("estimator", config.trajectory_seed))
     trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
     data = batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
-    generator = torch.Generator(device).manual_seed(config.trajectory_seed + 1)
+    generator = stream("passenger", config.trajectory_seed, device=device)
     own = list(passenger.parameters()) if passenger else []
     optimiser = None
     if own:
@@ -140,7 +147,7 @@ def measure_basket(
 ) -> dict[str, Any]:
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
     stops = _checkpoints(problem, config.model_dump_json(), device)
-    initial = torch.Generator().manual_seed(config.trajectory_seed)
+    initial = stream("estimator", config.trajectory_seed)
     estimator.bind(stack=(1,), context_size=stops[0].x.shape[-1], generator=initial).to(device)
     paces: Iterable[Checkpoint] = stops
     if [*estimator.buffers(), *estimator.parameters()]:
@@ -156,8 +163,9 @@ def measure_basket(
                 vae.objective(x),
                 stop.reference,
                 draws=config.draws,
-                seed=seed,
+                seed=derive("checkpoint", seed, stop.step),
                 context=x,
+                closed_form=vae.closed_form,
                 encoder=EncoderNoise(q, list(vae.encoder.parameters())),
             )
         points.append({"step": stop.step, "elbo": stop.elbo} | point)

@@ -12,10 +12,9 @@ from bench.config import Config
 from bench.datasets import load_once
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
+from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate
 from estimators.base import Estimator
-
-EVALUATION_SEED = 2**41
 
 
 class ElboSettings(Config):
@@ -48,7 +47,7 @@ def measure_training(
     estimator.bind(
         stack=(len(seeds),),
         context_size=dataset.train.shape[1],
-        generator=torch.Generator().manual_seed(seed),
+        generator=stream("estimator", seed),
     ).to(device)
     trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)
     data = batches(dataset, config.optimisation.batch, seeds, device)
@@ -66,16 +65,14 @@ def measure_training(
             while trainer.steps < stop:
                 trainer.step(x)
                 x = next(data)
-        bounds = [
-            evaluate(vae, rows, samples=config.evaluation_samples, seed=EVALUATION_SEED)[0] for rows in (train, test)
-        ]
+        bounds = [evaluate(vae, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
         trainer.mark_diverged(sum(bounds[1:], bounds[0]))
         values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
         for key, value in zip(curve, values, strict=True):
             curve[key].append(value)
 
     samples = config.iwae_samples
-    test_elbo, test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=EVALUATION_SEED)
+    test_elbo, test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=0)
     diverged = [None if at < 0 else at for at in trainer.diverged_at.tolist()]
     return {
         "seeds": seeds,

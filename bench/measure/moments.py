@@ -1,7 +1,7 @@
 """Moments of a gradient over the estimator's noise alone: parameters, rows and running state are held fixed."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from bench.seeds import stream
 from bench.statistics import Interval, variance_interval
-from estimators.base import Estimator, Objective
-from estimators.distributions import event_shape, family, from_parameters, parameters
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import event_shape, family, from_parameters, parameters, row_shape
 
 CHUNK_ROWS = 2**14
 """Evaluations of f in flight at once: memory does not grow with the number of draws."""
+
+
+ClosedForm = Callable[[Distribution], Tensor | None]
 
 
 class GradientMoments(NamedTuple):
@@ -45,6 +49,23 @@ class CountedObjective:
         return self.f(z, q)
 
 
+def checked(estimate: object, q: Distribution) -> Estimate:
+    """The estimate, if it has the form that the contract asks for.
+
+    Raises:
+        ValueError: it is not an Estimate, or a part is not one number a row of q.
+    """
+    if not isinstance(estimate, Estimate):
+        raise ValueError(f"forward returned a {type(estimate).__name__}, expected Estimate(surrogate, value)")
+    for name, part in estimate._asdict().items():
+        if part is None and name == "auxiliary":
+            continue
+        if not isinstance(part, Tensor) or part.shape != row_shape(q):
+            found = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ValueError(f"{name} is {found}, expected {list(row_shape(q))}: one number a row of q")
+    return estimate
+
+
 class Probe(NamedTuple):
     """What one call of an estimator shows."""
 
@@ -59,8 +80,8 @@ def probe(estimator: Estimator, q: Distribution, f: Objective, context: Tensor |
     """Call the estimator once and count; its running state is left as it was."""
     counted = CountedObjective(f)
     with frozen(estimator):
-        generator = torch.Generator(parameters(q)[0].device).manual_seed(0)
-        value = estimator(q, counted, generator=generator, context=context).value
+        generator = stream("probe", device=parameters(q)[0].device)
+        value = checked(estimator(q, counted, generator=generator, context=context), q).value
     return Probe(counted.evaluations, 16 * torch.finfo(value.dtype).eps * float(value.abs().max()))
 
 
@@ -90,6 +111,7 @@ def gradients(
     draws: int,
     seed: int,
     context: Tensor | None = None,
+    closed_form: ClosedForm | None = None,
 ) -> Tensor:
     """Independent draws of every row's gradient, on the CPU in double precision.
 
@@ -100,25 +122,37 @@ def gradients(
         draws: number n of draws.
         seed: of the one generator that all noise comes from.
         context: [*B, X] for input-dependent baselines.
+        closed_form: what the loss holds besides E_q[f], such as an analytic KL divergence; it carries no noise.
 
     Returns:
         [n, *B, P], the last dim being q's parameters: logits, or loc and scale side by side; categorical logits
         are flattened, P = L C.
+
+    Raises:
+        ValueError: what the estimator returns breaks the contract.
+        FloatingPointError: a gradient is not finite.
     """
-    name = family(q)
+    name, rows = family(q), row_shape(q)
     values = [p.detach() for p in parameters(q)]
-    generator = torch.Generator(values[0].device).manual_seed(seed)
-    rows = values[0].shape[: values[0].dim() - len(event_shape(q))]
+    generator = stream("gradients", seed, device=values[0].device)
     parts = []
     with frozen(estimator):
-        chunk = max(1, CHUNK_ROWS // (rows.numel() * max(1, probe(estimator, q, f, context).evaluations)))
+        evaluations = probe(estimator, q, f, context).evaluations
+        chunk = max(1, CHUNK_ROWS // (rows.numel() * max(1, evaluations)))
         for start in range(0, draws, chunk):
             count = min(chunk, draws - start)
             leaves = [p.expand(count, *p.shape).clone().requires_grad_() for p in values]
-            estimate = estimator(from_parameters(name, *leaves), f, generator=generator, context=context)
-            grads = torch.autograd.grad(estimate.surrogate.sum(), leaves)
+            copies = from_parameters(name, *leaves)
+            loss = estimator(copies, f, generator=generator, context=context).surrogate.sum()
+            if closed_form and (closed := closed_form(copies)) is not None:
+                loss = loss + closed.sum()
+            grads = torch.autograd.grad(loss, leaves)
             parts.append(torch.cat([g.reshape(count, *rows, -1) for g in grads], -1).double().cpu())
-    return torch.cat(parts)
+    g = torch.cat(parts)
+    if not g.isfinite().all():
+        bad = int((~g.flatten(1).isfinite().all(1)).sum())
+        raise FloatingPointError(f"the gradient is not finite in {bad} of {draws} draws")
+    return g
 
 
 def squared_distances(deviations: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 
 from bench.config import Config
 from bench.measure.points import exact_reference, measure_point
 from bench.problems.toys import ToyPoint
+from bench.seeds import stream
 from estimators.base import Estimator
 
 
@@ -23,10 +23,11 @@ class ToyMoments(Config):
 def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> dict[str, Any]:
     """One point: variance and bias at the toy's sharpness, in double precision on the CPU."""
     q, f = problem.q(), problem.f()
-    reference = exact_reference(q, f, bound=problem.bound, samples=estimator.samples)
+    method = "closed form" if problem.family == "gaussian" else "enumeration"
+    reference = exact_reference(lambda q: [problem.expectation(q)], q, method)
     estimator.bind()
     if [*estimator.buffers()]:
-        generator = torch.Generator().manual_seed(seed + 1)
+        generator = stream("warm-up", seed)
         for _ in range(config.warm_up):
             estimator.train()(q, f, generator=generator)
     point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed)

@@ -19,6 +19,7 @@ from bench.config import Config
 from bench.datasets import load_once
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
+from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample, stopped
@@ -79,18 +80,17 @@ def measure_time(
 
     def trainer(timed: Estimator) -> Trainer:
         vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
-        generator = torch.Generator().manual_seed(seed)
-        timed.bind(stack=(len(seeds),), context_size=dataset.train.shape[1], generator=generator).to(device)
+        initial = stream("estimator", seed)
+        timed.bind(stack=(len(seeds),), context_size=dataset.train.shape[1], generator=initial).to(device)
         return Trainer(vae, timed, config.optimisation, noise_seed=seed)
 
     subject = trainer(estimator)
     x = next(data)
     with torch.no_grad():
         f_evals = probe(estimator, subject.vae.encode(x), subject.vae.objective(x), x).evaluations
+    peak = _peak_memory(subject, x, device)
     floor = trainer(Given(f_evals))
     seconds: dict[str, list[float]] = {"step": [], "floor": []}
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     for index in range(config.warm_up + config.rounds):
         x = next(data)
         for key, timed in (("step", subject), ("floor", floor)):
@@ -105,10 +105,19 @@ def measure_time(
         "floor": _quartiles(seconds["floor"]),
         "ratio": _quartiles(ratios.tolist()),
         "rows": f_evals,
-        # The process's peak says little of one cell; the CUDA allocator's peak is this cell's own.
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "peak_memory_bytes": peak,
         "load": list(os.getloadavg()),
     }
+
+
+def _peak_memory(subject: Trainer, x: Tensor, device: torch.device) -> int | None:
+    """Bytes at the peak of a step, data included; None on the CPU, where a process's peak says little of one step."""
+    if device.type != "cuda":
+        return None
+    subject.step(x)  # makes the optimiser's state
+    torch.cuda.reset_peak_memory_stats(device)
+    subject.step(x)
+    return torch.cuda.max_memory_allocated(device)
 
 
 def _quartiles(values: list[float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ latents the class index scaled to [0, 1].
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -16,7 +16,9 @@ from torch.distributions import Distribution
 
 from bench.config import Config
 from estimators.base import Objective
-from estimators.distributions import from_parameters
+from estimators.distributions import from_parameters, parameters
+from estimators.exact import expectation
+from estimators.registry import MAX_STATES
 
 Family = Literal["gaussian", "bernoulli", "categorical"]
 
@@ -48,19 +50,58 @@ def _cos(y: Tensor, target: float) -> Tensor:
     return torch.cos(target * y).sum(-1)
 
 
-OBJECTIVES: dict[str, tuple[Callable[[Tensor, float], Tensor], str]] = {
-    "quadratic": (
+# E f in closed form for y ~ Normal(loc, scale), coordinate by coordinate independent.
+
+
+def _quadratic_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
+    return ((loc - target).square() + scale.square()).sum(-1)
+
+
+def _cubic_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
+    return ((loc - target).pow(3) + 3 * (loc - target) * scale.square()).sum(-1)
+
+
+def _coupled_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
+    return _coupled(loc, target) + (_coupling(loc.shape[-1], loc).diagonal() * scale.square()).sum(-1)
+
+
+def _exp_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
+    spread = 1 + 2 * target * scale.square()
+    return (torch.exp(-target * loc.square() / spread) / spread.sqrt()).sum(-1)
+
+
+def _cos_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
+    return (torch.exp(-0.5 * (target * scale).square()) * torch.cos(target * loc)).sum(-1)
+
+
+class ToyObjective(NamedTuple):
+    """A toy's function, its mean under a Gaussian, and what to say of it."""
+
+    f: Callable[[Tensor, float], Tensor]
+    """y [S, *B, L] and the target to [S, *B]."""
+    gaussian_mean: Callable[[Tensor, Tensor, float], Tensor]
+    """loc and scale [*B, L] and the target to [*B]."""
+    summary: str
+
+
+OBJECTIVES = {
+    "quadratic": ToyObjective(
         _quadratic,
+        _quadratic_mean,
         "sum_i (y_i - target)^2; Tucker et al. 2017, arXiv:1703.07370, with target .45 or .499",
     ),
-    "cubic": (_cubic, "sum_i (y_i - target)^3: unlike the quadratic, second-order rules are biased on it"),
-    "coupled": (
+    "cubic": ToyObjective(
+        _cubic, _cubic_mean, "sum_i (y_i - target)^3: unlike on the quadratic, second-order rules are biased on it"
+    ),
+    "coupled": ToyObjective(
         _coupled,
+        _coupled_mean,
         "(y - target)' A (y - target), A_ij = cos(1 + i + j) / sqrt(n): the latents interact",
     ),
-    "exp": (_exp, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
-    "cos": (_cos, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
+    "exp": ToyObjective(_exp, _exp_mean, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
+    "cos": ToyObjective(_cos, _cos_mean, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
 }
+DEFAULT_TARGET = 0.45
 
 
 class ToyConfig(Config):
@@ -71,7 +112,7 @@ class ToyConfig(Config):
     family: Family
     latents: Annotated[int, Field(ge=1, le=16)] = 4
     categories: Annotated[int, Field(ge=2, le=64)] | None = None
-    target: float = 0.45
+    target: float = DEFAULT_TARGET
     logits: tuple[Annotated[float, Field(ge=0, le=50)], ...] = ()
     scales: tuple[Annotated[float, Field(gt=0)], ...] = ()
     label: str = ""
@@ -80,12 +121,21 @@ class ToyConfig(Config):
     def _complete(self) -> "ToyConfig":
         swept, other = ("scales", "logits") if self.family == "gaussian" else ("logits", "scales")
         if not getattr(self, swept) or getattr(self, other):
-            raise ValueError(f"a {self.family} toy is swept over {swept} = [...], and takes no {other}")
+            raise ValueError(f"a {self.family} toy is swept over {swept} = [...], not empty, and takes no {other}")
         if (self.family == "categorical") != (self.categories is not None):
             raise ValueError("categories belongs to categorical latents, and only to them")
+        if self.objective == "exp" and self.target < 0:
+            raise ValueError("the exp toy takes target >= 0: exp(-target y^2) has no mean otherwise")
         if not self.label:
             size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
-            object.__setattr__(self, "label", f"{self.objective}/{self.family}-{size}")
+            departed = f"/target-{self.target:g}" if self.target != DEFAULT_TARGET else ""
+            object.__setattr__(self, "label", f"{self.objective}/{self.family}-{size}{departed}")
+        states = self.points()[0].states()
+        if states is not None and states > MAX_STATES:
+            raise ValueError(
+                f"its exact gradient would take {self.categories or 2}^{self.latents} joint states, "
+                f"more than {MAX_STATES}"
+            )
         return self
 
     def points(self) -> list["ToyPoint"]:
@@ -134,7 +184,7 @@ class ToyPoint(Config):
 
     def f(self) -> Objective:
         """The objective."""
-        function, _ = OBJECTIVES[self.objective]
+        function = OBJECTIVES[self.objective].f
 
         def objective(z: Tensor, q: Distribution, /) -> Tensor:
             if self.categories is not None:
@@ -142,3 +192,10 @@ class ToyPoint(Config):
             return function(z, self.target)
 
         return objective
+
+    def expectation(self, q: Distribution) -> Tensor:
+        """E_q[f], [*B], exact: in closed form for a Gaussian q, else by enumeration."""
+        if self.family == "gaussian":
+            loc, scale = parameters(q)
+            return OBJECTIVES[self.objective].gaussian_mean(loc, scale, self.target)
+        return expectation(q, self.f())

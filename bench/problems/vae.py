@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from bench.config import Config
 from bench.problems.toys import Family
+from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
 
@@ -133,7 +134,7 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig, pixel_mean: Tensor, seeds: Sequence[int]) -> None:
         super().__init__()
         self.config = config
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        generators = [stream("weights", seed) for seed in seeds]
         self.stack = len(seeds)
         self.event = (config.latents, config.categories) if config.categories else (config.latents,)
         pixels, latents = len(pixel_mean), math.prod(self.event)

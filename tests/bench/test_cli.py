@@ -58,6 +58,11 @@ BAD = [
     (["run", "data.toml"], "unknown data set 'mnist-statik'; did you mean 'mnist-static'"),
     (["list", "estimator"], "'estimator' is not one of"),
     (["lst"], "No such command 'lst'"),
+    (["run", "small.toml", "-e", "rloo", "--out", "small.toml"], "Not a directory: small.toml"),
+    (
+        ["run", "small.toml", "-e", "exact[samples=2]", "-e", "small.py:Mine"],
+        "names a file; name its module: small:Mine",
+    ),
     (["status", "nowhere"], "'nowhere' holds no run"),
     (["report", "nowhere"], "'nowhere' holds no run"),
     (["report", "nowhere", "--format", "docx"], "unknown format 'docx'"),
@@ -148,7 +153,8 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert compared.returncode == 0
     assert "test ELBO B - A" in compared.stdout
     assert "step time B/A" in compared.stdout
-    assert "10 cells are in runs/small alone" in compared.stdout
+    assert "10 cells went well in runs/small alone" in compared.stdout
+    assert "SETTINGS DIFFER: train measurement.seeds: 2 in A, 3 in B" in compared.stdout
 
     merged = gradest("report", "runs/small", "more", "--out", "both", "--format", "csv", cwd=folder)
     assert merged.returncode == 0

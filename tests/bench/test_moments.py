@@ -3,19 +3,29 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 import estimators
+from bench.config import EstimatorConfig
 from bench.measure import gradient_moments
 from bench.measure import moments as module
+from bench.measure.basket import BasketConfig, measure_basket
 from bench.measure.moments import gradients, squared_distances, weight_gradients
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
-from estimators import Estimate, Estimator
+from bench.seeds import stream
+from bench.training import Optimisation
+from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, parameters
-from estimators.exact import expectation, states
+from estimators.exact import expectation, expectation_of_bound, expectation_parts, states
 from tests.estimators.cases import build, leaves, objective
+
+
+def exact(q: Distribution, f: Objective) -> Reference:
+    return exact_reference(lambda q: [expectation(q, f)], q, "enumeration")
+
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
 
@@ -104,7 +114,7 @@ def test_a_point_agrees_with_moments_taken_by_hand() -> None:
 
     vae, x = _model("bernoulli")
     q, f = vae.encode(x), vae.objective(x)
-    reference = exact_reference(q, f, bound="elbo", samples=2)
+    reference = exact(q, f)
     weights = list(vae.encoder.parameters())
     estimator = estimators.get("rloo").create()
     point = measure_point(estimator, q, f, reference, draws=2000, seed=3, encoder=EncoderNoise(q, weights))
@@ -143,7 +153,7 @@ class Shifted(Estimator):
 def test_bias_is_measured_free_of_its_noise_floor(shift: float, noise: float) -> None:
     values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
     q = build("bernoulli", values)
-    reference = exact_reference(q, f, bound="elbo", samples=1)
+    reference = exact(q, f)
     point = measure_point(Shifted(shift=shift, noise=noise), q, f, reference, draws=1000, seed=0)
     squared = point["bias"]["squared"]
     true = 6 * (shift / 2) ** 2  # six coordinates, the mean over two rows
@@ -160,7 +170,7 @@ def test_rare_outcomes_are_not_tested_but_counted() -> None:
             estimators.get("rloo").create(),
             point.q(),
             point.f(),
-            exact_reference(point.q(), point.f(), bound="elbo", samples=2),
+            exact(point.q(), point.f()),
             draws=1000,
             seed=0,
         )
@@ -174,10 +184,12 @@ def test_rare_outcomes_are_not_tested_but_counted() -> None:
 def test_the_long_run_reference_states_its_own_noise() -> None:
     values, f = leaves("bernoulli", 1.0), objective("bernoulli", THETA)
     q = build("bernoulli", values)
-    exact = exact_reference(q, f, bound="elbo", samples=1).gradient
+    truth = exact(q, f).gradient
     estimator = estimators.get("rloo").create()
-    run: Reference = long_run_reference(estimator, q, f, draws=20_000, seed=1, context=None, label="rloo")
-    z = (run.gradient - exact) / run.noise.sqrt()
+    run = long_run_reference(
+        lambda draws, seed: gradients(estimator, q, f, draws=draws, seed=seed), draws=20_000, seed=1, label="rloo"
+    )
+    z = (run.gradient - truth) / run.noise.sqrt()
     assert z.abs().max() < 4.5
     variance = gradient_moments(estimator, q, f, draws=20_000, seed=1).variance
     torch.testing.assert_close(run.noise, variance / 20_000, rtol=0.1, atol=0)
@@ -192,7 +204,7 @@ def test_squared_distances_are_row_sums() -> None:
 def test_the_bound_of_k_samples_has_an_exact_reference() -> None:
     vae, x = _model("bernoulli", bound="iwae", importance_samples=3)
     q, f = vae.encode(x), vae.objective(x)
-    reference = exact_reference(q, f, bound="iwae", samples=3)
+    reference = exact_reference(lambda q: [expectation_of_bound(q, f, 3)], q, "enumeration")
     point = measure_point(estimators.get("vimco").create(samples=3), q, f, reference, draws=5000, seed=0)
     assert point["bias"]["p_value"] > 1e-3
     assert point["bias"]["relative_low"] < 0.05
@@ -210,3 +222,112 @@ def test_running_state_settles_at_a_toy_before_it_is_measured() -> None:
     plain = measure_toy(toy, estimators.get("reinforce").create(), ToyMoments(), seed=0)["points"][0]["q"]["variance"]
     assert cold["estimate"] == plain["estimate"]
     assert warm["high"] < 0.2 * plain["low"]
+
+
+def test_an_oracle_in_parts_is_the_oracle_at_once() -> None:
+    values, f = leaves("categorical", 1.0), objective("categorical", THETA)
+    q = build("categorical", values)
+    whole = exact(q, f)
+    parts = exact_reference(lambda q: expectation_parts(q, f, 2), q, "enumeration")
+    torch.testing.assert_close(parts.gradient, whole.gradient)
+    assert len(list(expectation_parts(q, f, 2))) == 5
+
+
+def test_the_bias_test_is_calibrated_on_skewed_gradients() -> None:
+    """Of 300 tests of a correct but skewed estimator about 15 have p < .05, and about 3 p < .01."""
+    logits = torch.zeros(1, 1, dtype=torch.float64)
+    q = from_parameters("bernoulli", logits)
+
+    class Exponential(Estimator):
+        def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+            (logits,) = parameters(q)
+            noise = -torch.rand(logits.shape, generator=generator, dtype=logits.dtype).log()
+            surrogate = (noise.pow(1.5) - 1.329340388).mul(logits).sum(-1)  # its mean is Gamma(2.5)
+            return Estimate(surrogate, surrogate.detach())
+
+    reference = Reference(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), "known")
+    p = [
+        measure_point(Exponential(), q, lambda z, q: z.sum(-1), reference, draws=200, seed=seed)["bias"]["p_value"]
+        for seed in range(300)
+    ]
+    assert 4 <= sum(value < 0.05 for value in p) <= 28
+    assert sum(value < 0.01 for value in p) <= 10
+
+
+def test_gradients_that_are_not_finite_are_an_error() -> None:
+    class Nan(Estimator):
+        def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+            return Estimate(parameters(q)[0].sum(-1) * float("nan"), torch.zeros(parameters(q)[0].shape[:-1]))
+
+    with pytest.raises(FloatingPointError, match="not finite in 10 of 10 draws"):
+        gradient_moments(Nan(), build("bernoulli", leaves("bernoulli", 1.0)), objective("bernoulli", THETA), draws=10)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (1.0, "forward returned a float, expected Estimate"),
+        (Estimate(torch.zeros(2, 2), torch.zeros(2)), r"surrogate is \[2, 2\], expected \[2\]"),
+        (Estimate(torch.zeros(()), torch.zeros(2)), r"surrogate is \[\], expected \[2\]"),
+        (Estimate(torch.zeros(2), 0.5), r"value is float, expected \[2\]"),
+    ],
+)
+def test_an_estimate_of_another_form_is_named(returned: object, message: str) -> None:
+    class Wrong(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            return returned
+
+    with pytest.raises(ValueError, match=message):
+        gradient_moments(Wrong(), build("bernoulli", leaves("bernoulli", 1.0)), objective("bernoulli", THETA), draws=10)
+
+
+@pytest.mark.parametrize("objective", ["quadratic", "cubic", "coupled", "exp", "cos"])
+def test_closed_forms_of_gaussian_toys_agree_with_quadrature(objective: str) -> None:
+    config = ToyConfig(kind="toy", objective=objective, family="gaussian", latents=2, scales=(0.1, 1.0), target=0.3)
+    for toy in config.points():
+        values = [p.requires_grad_() for p in parameters(toy.q())]
+        closed = toy.expectation(build("gaussian", values))
+        quadrature = expectation(build("gaussian", values), toy.f(), nodes=60)
+        torch.testing.assert_close(closed, quadrature)
+        for a, b in zip(
+            torch.autograd.grad(closed.sum(), values), torch.autograd.grad(quadrature.sum(), values), strict=True
+        ):
+            torch.testing.assert_close(a, b)
+
+
+def test_a_wide_gaussian_toy_certifies_the_pathwise_gradient() -> None:
+    """Sixteen nodes of quadrature are off by half here; the closed form is not."""
+    toy = ToyConfig(kind="toy", objective="exp", family="gaussian", latents=5, scales=(3.0,)).points()[0]
+    point = measure_toy(toy, estimators.get("reparameterization").create(), ToyMoments(draws=5000), seed=0)["points"][0]
+    assert point["bias"]["p_value"] > 1e-3
+    assert point["bias"]["relative_low"] < 0.05
+
+
+def test_the_entropy_factor_does_not_change_the_exact_gradient() -> None:
+    """Sampled or analytic, the loss is the same, and so are its gradient and the minibatch noise."""
+    found = []
+    for entropy in ("sampled", "analytic"):
+        problem = VAEConfig(
+            kind="vae", dataset="digits", family="bernoulli", latents=3, architecture=(6,), entropy=entropy
+        )
+        config = BasketConfig(
+            draws=2000,
+            rows=10,
+            checkpoints=(0,),
+            reference=EstimatorConfig(name="rloo"),
+            reference_draws=1000,
+            trajectory_seed=0,
+            optimisation=Optimisation(),
+        )
+        cpu = torch.device("cpu")
+        (point,) = measure_basket(problem, estimators.get("rloo").create(), config, seed=1, device=cpu)["points"]
+        assert point["bias"]["p_value"] > 1e-3
+        found.append((point["q"]["gradient_norm"], point["encoder"]["minibatch_variance"]["estimate"]))
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_streams_of_different_purposes_differ() -> None:
+    """Torch's CPU generator keeps 32 bits of a seed: offsets above that would give one stream for all purposes."""
+    draws = [torch.rand(4, generator=stream(*key)).tolist() for key in (("a", 0), ("b", 0), ("a", 1), ("a", 2**32))]
+    assert len({tuple(draw) for draw in draws}) == 4
+    assert torch.rand(4, generator=stream("a", 0)).tolist() == draws[0]

@@ -82,6 +82,59 @@ def test_a_second_run_does_no_work_and_force_does_it_all_again(tmp_path: Path) -
     assert _run(suite, tmp_path, force=True).fresh == len(before)
 
 
+def test_an_edited_estimator_is_run_again(tmp_path: Path) -> None:
+    """A record says which source made it; one of another source would mix two estimators in a table."""
+    (tmp_path / "small.toml").write_text(SMALL)
+    path = tmp_path / "halfway.py"
+    path.write_text((PLUGIN / "halfway.py").read_text())
+    arguments = ["run", "small.toml", "-e", "halfway:Halfway", "--out", "run"]
+    assert "ran 5 cells" in _gradest(*arguments, cwd=tmp_path).stdout
+    assert "nothing to do" in _gradest(*arguments, cwd=tmp_path).stdout
+    path.write_text(path.read_text().replace("theta * (1 - theta) * torch", "7 * theta * (1 - theta) * torch"))
+    assert "ran 5 cells" in _gradest(*arguments, cwd=tmp_path).stdout
+    # A folder can be asked for its state where the estimator is not at hand.
+    (tmp_path / "elsewhere").mkdir()
+    done = _gradest("status", str(tmp_path / "run"), cwd=tmp_path / "elsewhere")
+    assert "5 cells done" in done.stdout
+    assert "what is left to run cannot be told here: cannot import 'halfway'" in done.stdout
+
+
+def test_a_report_older_than_its_records_is_written_again(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SMALL)
+    arguments = ["run", "small.toml", "-e", "rloo", "--out", "run"]
+    _gradest(*arguments, cwd=tmp_path)
+    page = tmp_path / "run" / "report.html"
+    os.utime(page, (0, 0))
+    assert "report: run/report.html" in _gradest(*arguments, cwd=tmp_path).stdout
+    assert page.stat().st_mtime > 0
+
+
+def test_gradients_that_are_not_finite_fail_their_cell(tmp_path: Path, forget: None) -> None:
+    @register("nan", families=("bernoulli",), unbiased=True)
+    class Nan(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            estimate = registry.get("reinforce").create()(q, f, generator=generator)
+            return estimate._replace(surrogate=estimate.surrogate * float("nan"))
+
+    outcome = _run(_suite("nan"), tmp_path)
+    reasons = {r["config"]["measurement"]["kind"]: (r["status"], r["reason"]) for r in outcome.unwell}
+    assert reasons["moments"] == ("failed", "FloatingPointError: the gradient is not finite in 20 of 20 draws")
+
+
+def test_an_estimator_that_breaks_the_contract_is_refused_before_anything_is_written(
+    tmp_path: Path, forget: None
+) -> None:
+    @register("forgot-the-mean", families=("bernoulli",), unbiased=True, samples=(2, 2))
+    class Forgot(Estimator):
+        def forward(self, q, f, *, generator=None, context=None):
+            estimate = registry.get("reinforce").create()(q, f, generator=generator)
+            return estimate._replace(surrogate=estimate.surrogate.expand(2, *estimate.surrogate.shape))
+
+    with pytest.raises(BadInput, match=r"surrogate is \[2, 2\], expected \[2\]: one number a row"):
+        _run(_suite("forgot-the-mean"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_same_config_gives_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
     suite = _suite("rloo", "reinforce[baseline=input-dependent]")
     numbers = []
@@ -179,6 +232,8 @@ def test_an_importance_weighted_bound_is_trained_and_measured(tmp_path: Path, fa
     assert methods == {expected[family]}
     with pytest.raises(BadInput, match="draws 4 samples, where the bound has 3"):
         plan(_suite("vimco[samples=4]", text=text))
+    with pytest.raises(BadInput, match="cannot draw the 1 samples of the bound: it takes samples >= 2"):
+        plan(_suite("vimco", text=text.replace("importance_samples = 3", "importance_samples = 1")))
 
 
 @pytest.mark.gpu

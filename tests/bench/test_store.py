@@ -17,7 +17,13 @@ def _record(cell: str, **changes: Any) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "cell": cell,
+        "status": "ok",
+        "reason": None,
         "started": "2026-01-01T00:00:00",
+        "seconds": 1.0,
+        "tags": {},
+        "measurements": {},
+        "provenance": {},
         "config": {
             "measurement": {"kind": "train"},
             "problem": {"kind": "vae", "label": "p"},
@@ -42,6 +48,13 @@ def test_a_record_that_is_not_whole_is_none(tmp_path: Path, text: str) -> None:
     write_atomic(store.path("a"), text.encode())
     assert store.read("a") is None
     assert store.records() == []
+
+
+def test_a_folder_in_the_place_of_a_record_is_no_record(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.path("a").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        store.read("a")
 
 
 def test_of_two_records_of_one_thing_the_newer_is_shown(tmp_path: Path) -> None:
@@ -83,7 +96,7 @@ def test_many_writers_of_one_cell_leave_one_whole_record(tmp_path: Path) -> None
     code = (
         "import sys; from pathlib import Path; from bench.store import Store\n"
         "for i in range(200): Store(Path(sys.argv[1])).write("
-        "{'schema': 1, 'cell': 'a', 'payload': sys.argv[2] * 5000})"
+        "{'cell': 'a', 'payload': sys.argv[2] * 5000})"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "xy"]
     store, seen = Store(tmp_path), 0

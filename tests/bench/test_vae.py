@@ -47,7 +47,7 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str, signed: bool) -> No
     kl_to_posterior = (log_q.exp() * (log_q - (joint - log_p))).sum(0)
     elbo = -expectation(q, vae.objective(x))
     torch.testing.assert_close(elbo + kl_to_posterior, log_p)
-    assert kl_to_posterior.min() > 0.01
+    assert kl_to_posterior.min() > 1e-3, "a posterior equal to q would make this a test of nothing"
 
 
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])

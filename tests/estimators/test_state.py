@@ -141,8 +141,12 @@ def test_temperature_anneals_in_training_and_stands_still_in_eval() -> None:
         ),
         ("reinforce", {"baseline": "moving-average", "decay": 2.0}, "decay must lie in"),
         ("rloo", {"samples": 1}, "takes samples >= 2, got samples=1"),
+        ("reinforce", {"variance_normalisation": "no"}, "takes true or false, got 'no'"),
+        ("reinforce", {"baseline": "input-dependent", "hidden": -3}, "hidden must be at least 1, got -3"),
+        ("reinforce", {"decay": 0.5}, "unknown option of baseline 'none': 'decay'. Known: none"),
+        ("gumbel-softmax", {"temperature": "abc"}, "option temperature takes a number, got 'abc'"),
         ("disarm", {"samples": 3}, "even number of samples, got samples=3; try 4"),
-        ("rloo", {"samples": 2.5}, "samples=2.5"),
+        ("rloo", {"samples": 2.5}, "option samples takes a whole number, got 2.5"),
     ],
 )
 def test_bad_options_are_one_line_that_says_what_to_do(name: str, options: dict[str, object], message: str) -> None:
