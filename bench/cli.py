@@ -48,7 +48,7 @@ def verb(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         @wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> int:
             # A person's own estimator lies where they are; worker processes must find it too.
-            sys.path.insert(0, os.getcwd())
+            sys.path.append(os.getcwd())
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
             from bench.datasets import DataError
             from estimators.registry import BadInput

@@ -33,7 +33,7 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
 
 def front(rows: pd.DataFrame) -> pd.DataFrame:
     """The unbiased estimators that no other unbiased one beats in both time and variance, fastest first."""
-    ordered = rows[rows["unbiased"]].sort_values(["step_seconds", "variance"])
+    ordered = rows[rows["unbiased"]].sort_values(["cost_seconds", "variance"])
     best = ordered["variance"].cummin()
     return ordered[(ordered["variance"] == best) & ~best.duplicated()]
 
@@ -47,7 +47,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     names = ", ".join(summary.styles[str(label)].label for label in left_out)
     return phrases.join(
         f"Gradient variance with respect to q at {point} against the time of one training step, on "
-        f"{phrases.problem(heading, rows)}; lower left is better.",
+        f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to the floor timed beside it, "
+        "times the median floor of all estimators with as many decoder rows.",
         f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: 95 % jackknife interval on "
         f"log variance, {phrases.draws(drawn)}.",
         "Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds.",
@@ -64,8 +65,8 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
     styles = [summary.styles[str(label)] for label in rows["label"]]
     figure, (axes,) = blank(COLUMN, max(2.2, key_height(styles) + 0.5), 0.54, key_width(styles))
     milliseconds = {name: 1e3 * rows[name].to_numpy(dtype=np.float64) for name in
-                    ("step_seconds", "step_seconds_low", "step_seconds_high")}  # fmt: skip
-    left, right = log_limits(milliseconds["step_seconds"], np.concatenate(list(milliseconds.values())), pad=0.1)
+                    ("cost_seconds", "cost_seconds_low", "cost_seconds_high")}  # fmt: skip
+    left, right = log_limits(milliseconds["cost_seconds"], np.concatenate(list(milliseconds.values())), pad=0.1)
     bottom, top = log_limits(rows["variance"], [*rows["variance_low"], *rows["variance_high"]])
     log_axis(axes, "x", left, right)
     log_axis(axes, "y", bottom, top)
@@ -74,7 +75,7 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
         axes.plot(times, level / times, color=FAINT, linewidth=0.5, linestyle=":", zorder=0)
     edge = front(rows)
     if len(edge):
-        x, y = 1e3 * edge["step_seconds"].to_numpy(np.float64), edge["variance"].to_numpy(np.float64)
+        x, y = 1e3 * edge["cost_seconds"].to_numpy(np.float64), edge["variance"].to_numpy(np.float64)
         axes.step([*x, right], [*y, y[-1]], where="post", color="#666666", linewidth=0.8, linestyle="--", zorder=1)
     columns = zip(
         styles,

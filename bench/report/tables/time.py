@@ -25,7 +25,7 @@ from bench.report.verdicts import ROUNDING
 from bench.statistics import ratio_interval
 
 CSV = csv_columns(
-    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio"), "step_n", "floor_n", "ratio_n",
+    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "cost_seconds"), "step_n", "floor_n", "ratio_n",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
     *with_ends("efficiency_seconds", "efficiency_f_evals"), "efficiency_mse_seconds",
     "peak_memory_bytes", "load", "cores",
@@ -100,13 +100,25 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
     }
 
 
+def _costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Seconds that compare across cells: the ratio to the floor times one floor for all with as many decoder rows.
+
+    Cells are timed at different moments, and a machine that was busier for one would count against its estimator; the
+    floor, timed round by round beside the step, was as slow as it.
+    """
+    floor = frame.groupby(["section", "rows"])["floor_seconds"].transform("median")
+    ratios = zip(ends("cost_seconds"), ends("time_ratio"), strict=True)
+    return frame.assign(**{cost: frame[ratio] * floor for cost, ratio in ratios})
+
+
 def build(frames: Frames) -> pd.DataFrame:
     """One row a time cell, joined to the variance of the same problem and estimator at the last point."""
     frame = frames.time
     if frame.empty:
         return frame.reindex(columns=["section", *CSV])
+    frame = _costs(frame)
     noises = _noises(frames.moments)
-    columns = (frame[name] for name in ("section", "problem", "label", "device", "is_reference", "step_seconds"))
+    columns = (frame[name] for name in ("section", "problem", "label", "device", "is_reference", "cost_seconds"))
     timed: list[tuple[str, Timed]] = []
     references: dict[str, Timed] = {}
     for section, problem, label, device, is_reference, seconds in zip(*columns, strict=True):
@@ -146,7 +158,9 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         f"Time of one training step: median [interquartile range] of {n} rounds, in milliseconds, the "
         "device synchronised before and after. Floor: the same model, optimiser and number of decoder rows "
         "with the samples given; the ratio to it is taken round by round in one process. f-evals: "
-        "evaluations of f per row. Efficiency: 1 / (variance x seconds) and 1 / (variance x f-evals) "
+        "evaluations of f per row. Cost: the ratio times the median floor of all estimators with as many rows, "
+        "so that a machine that was busier for one does not count against it. Efficiency: "
+        "1 / (variance x cost in seconds) and 1 / (variance x f-evals) "
         f"relative to {relative_to}, variance with respect to q at the last point; its bracket is the 95 % "
         "interval of the ratio of variances and leaves out the noise of the clock. † declared biased: its "
         "efficiency stands in parentheses, since its variance says nothing of its bias; compare 1 / (MSE x "
@@ -159,6 +173,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column("step, ms", with_interval("step_seconds", 1e3)),
         Column("floor, ms", with_interval("floor_seconds", 1e3)),
         Column("ratio to floor", with_interval("time_ratio")),
+        Column("cost, ms", with_interval("cost_seconds", 1e3)),
         Column("1/(variance x s)", _relative("efficiency_seconds")),
         Column("1/(variance x f-evals)", _relative("efficiency_f_evals")),
         Column("1/(MSE x s)", lambda row: number(row["efficiency_mse_seconds"])),
