@@ -21,7 +21,7 @@ from bench.statistics import (
 from estimators.base import Estimator, Objective
 from estimators.distributions import family, from_parameters, parameters, row_shape
 
-RARE_EVENTS = 100
+RARE_EVENTS = 50
 """Expected number of a unit's rarer outcomes below which its mean gradient is not tested: too few to be near normal."""
 
 
