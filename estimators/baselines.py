@@ -21,7 +21,7 @@ class Baseline(nn.Module):
 
     minimum_samples = 1
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # its signature lists the options, of which there are none
         super().__init__()
 
     def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:

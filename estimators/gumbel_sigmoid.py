@@ -10,10 +10,10 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from estimators.base import Estimate, Estimator, Objective
+from estimators.base import Estimate, Objective
 from estimators.distributions import live, parameters, uniform
 from estimators.registry import register
-from estimators.temperature import Temperature
+from estimators.temperature import Relaxation
 
 
 @register(
@@ -24,18 +24,8 @@ from estimators.temperature import Temperature
     summary="Concrete relaxation; temperature fixed or annealed",
     paper="Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144",
 )
-class GumbelSigmoid(Estimator):
+class GumbelSigmoid(Relaxation):
     """The binary Concrete relaxation."""
-
-    def __init__(
-        self,
-        samples: int = 1,
-        temperature: float = 0.5,
-        final_temperature: float | None = None,
-        anneal_steps: int | None = None,
-    ) -> None:
-        super().__init__(samples)
-        self.temperature = Temperature(temperature, final_temperature, anneal_steps)
 
     def forward(
         self,

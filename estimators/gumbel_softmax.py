@@ -8,10 +8,10 @@ the vertex that the relaxed draw is nearest to, and keeps the relaxed draw's gra
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from estimators.base import Estimate, Estimator, Objective
+from estimators.base import Estimate, Objective
 from estimators.distributions import gumbel, live, one_hot_argmax, parameters, stopped
 from estimators.registry import register
-from estimators.temperature import Temperature
+from estimators.temperature import Relaxation
 
 PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144"
 
@@ -24,18 +24,8 @@ PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01
     summary="Concrete relaxation; temperature fixed or annealed",
     paper=PAPER,
 )
-class GumbelSoftmax(Estimator):
+class GumbelSoftmax(Relaxation):
     """The Concrete relaxation."""
-
-    def __init__(
-        self,
-        samples: int = 1,
-        temperature: float = 0.5,
-        final_temperature: float | None = None,
-        anneal_steps: int | None = None,
-    ) -> None:
-        super().__init__(samples)
-        self.temperature = Temperature(temperature, final_temperature, anneal_steps)
 
     def relaxed(self, q: Distribution, generator: Generator | None) -> Tensor:
         """Relaxed draws [S, *B, L, C] on the simplex, differentiable in q's logits."""

@@ -7,6 +7,8 @@ B. Poole 2016, arXiv:1611.01144, anneal in the same way.
 import torch
 from torch import Tensor, nn
 
+from estimators.base import Estimator
+
 
 class Temperature(nn.Module):
     """A temperature that counts the training steps it has been used for; in `eval()` it stands still."""
@@ -34,3 +36,17 @@ class Temperature(nn.Module):
         if self.training:
             self.step += 1
         return value
+
+
+class Relaxation(Estimator):
+    """Base of the estimators that relax discrete draws: `samples` draws at a temperature."""
+
+    def __init__(
+        self,
+        samples: int = 1,
+        temperature: float = 0.5,
+        final_temperature: float | None = None,
+        anneal_steps: int | None = None,
+    ) -> None:
+        super().__init__(samples)
+        self.temperature = Temperature(temperature, final_temperature, anneal_steps)
