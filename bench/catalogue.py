@@ -9,7 +9,20 @@ from bench.suite import load_suite, suite_names
 
 Row = dict[str, Any]
 
+SHORT = {
+    "estimators": ("name", "families", "bound", "unbiased", "needs", "summary"),
+    "problems": ("name", "families", "summary"),
+    "datasets": ("name", "pixels", "rows", "dynamic", "summary"),
+    "suites": ("name", "problems", "estimators", "seeds", "title"),
+}
+"""What fits a terminal; JSON has everything."""
+
 VAE_FACTORS = "latents, architecture, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
+
+
+def short(what: str) -> list[Row]:
+    """The rows' columns that fit a terminal."""
+    return [{key: row[key] for key in SHORT[what]} for row in rows(what)]
 
 
 def rows(what: str) -> list[Row]:

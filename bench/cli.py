@@ -68,15 +68,14 @@ def verb(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
 @verb("list")
 def list_verb(what: Annotated[Listed, typer.Argument(help="What to list.")], as_json: JSON = False) -> int:
-    """List what there is: estimators with their tags, problems, data sets, suites."""
-    from bench.catalogue import rows
+    """List what there is: estimators, problems, data sets, suites; --json has all that is known of them."""
+    from bench.catalogue import rows, short
     from bench.terminal import print_table
 
-    table = rows(what.value)
     if as_json:
-        print(json.dumps(table, indent=1))
+        print(json.dumps(rows(what.value), indent=1))
     else:
-        print_table(table)
+        print_table(short(what.value))
     return DONE
 
 

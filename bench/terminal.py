@@ -41,7 +41,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 10_000, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
-        table.add_column(key, overflow="fold")
+        table.add_column(key, overflow="fold", no_wrap=key == "name")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
