@@ -24,14 +24,14 @@ ClosedForm = Callable[[Distribution], Tensor | None]
 class GradientMoments(NamedTuple):
     """Moments over independent draws of an estimator.
 
-    A row's gradient is that of its surrogate with respect to its own parameters, [*B, P]: the logits, or loc and scale
-    side by side in the last dim.
+    A row's gradient is that of its surrogate with respect to its own parameters: the logits, [*B, D] or [*B, L, C], or
+    loc and scale side by side, [*B, 2 D].
     """
 
     mean: Tensor
-    """[*B, P]."""
+    """Shaped as the parameters."""
     variance: Tensor
-    """[*B, P], over the draws (n - 1 in the denominator)."""
+    """Shaped as the parameters; over the draws (n - 1 in the denominator)."""
     total: Interval
     """Sum of `variance` over rows and coordinates, the trace of the covariance, with its interval."""
 
@@ -190,7 +190,9 @@ def gradient_moments(
     d = squared_distances(deviations)
     if d.sum() <= floor * draws:
         d, variance = torch.zeros_like(d), torch.zeros_like(variance)
-    return GradientMoments(mean, variance, variance_interval(d.numpy(), level))
+    first, *others = parameters(q)
+    shape = mean.shape if others else first.shape
+    return GradientMoments(mean.reshape(shape), variance.reshape(shape), variance_interval(d.numpy(), level))
 
 
 def weight_gradients(q: Distribution, weights: Sequence[Tensor], row_gradients: Tensor) -> Iterator[Tensor]:

@@ -64,8 +64,8 @@ def test_chunks_change_nothing_but_the_order(family: str, monkeypatch: pytest.Mo
         torch.testing.assert_close(whole, cut)
         assert len(whole) == 50
     moments = gradient_moments(estimator, build(family, values), f, draws=1000, seed=4)
-    event = {"gaussian": 6, "bernoulli": 3, "categorical": 6}[family]
-    assert moments.mean.shape == (2, event)
+    shape = {"gaussian": (2, 6), "bernoulli": (2, 3), "categorical": (2, 2, 3)}[family]
+    assert moments.mean.shape == moments.variance.shape == shape
 
 
 def test_an_exact_estimator_has_no_variance_and_the_oracles_mean() -> None:
