@@ -63,7 +63,7 @@ def source_hash(estimator: torch.nn.Module) -> str:
     """SHA-256 of the files that define an estimator: its class, what that inherits from and its parts, not torch's."""
     classes = {cls for module in estimator.modules() for cls in type(module).__mro__}
     own = (cls for cls in classes if cls.__module__.partition(".")[0] not in ("torch", "builtins"))
-    return _hash_files(tuple(sorted({path for cls in own if (path := _source_file(cls))})))
+    return _hash_files(frozenset(path for cls in own if (path := _source_file(cls))))
 
 
 def _source_file(cls: type) -> str | None:
@@ -74,11 +74,10 @@ def _source_file(cls: type) -> str | None:
 
 
 @cache
-def _hash_files(paths: tuple[str, ...]) -> str:
-    content = hashlib.sha256()
-    for path in paths:
-        content.update(Path(path).read_bytes())
-    return content.hexdigest()
+def _hash_files(paths: frozenset[str]) -> str:
+    """One hash of all contents, the same wherever the files lie."""
+    digests = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def provenance(estimator: torch.nn.Module, device: str) -> dict[str, Any]:
