@@ -25,6 +25,7 @@ from bench.doctor import REPORT
 from bench.executors import Executor, inline
 from bench.problems.toys import ToyPoint
 from bench.run import run_suite
+from bench.status import run_suite_of
 from bench.store import Record, Store
 from bench.suite import Cell, Suite, plan
 from estimators.registry import BadInput, unknown
@@ -128,7 +129,15 @@ def _executor(workers: int) -> Executor:
 
 
 def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int:
-    """Run a suite with progress, then its report; returns the exit code."""
+    """Run a suite with progress, then its report; returns the exit code.
+
+    Raises:
+        BadInput: the folder holds a run of another suite, or see `run_suite`.
+    """
+    if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:
+        raise BadInput(
+            f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
+        )
     console = Console(stderr=True, markup=False, emoji=False)
     display = _Display(console)
     started = time.monotonic()
@@ -193,7 +202,6 @@ def report(directories: list[Path], formats: str, out: Path | None) -> int:
 
 def _write(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:
     from bench.report import ALL_FORMATS, write
-    from bench.status import run_suite_of
 
     records: dict[str, Record] = {}
     titles: dict[str, None] = {}  # in order, each once

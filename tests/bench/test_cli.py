@@ -142,6 +142,11 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert again.returncode == 0
     assert again.stdout.startswith("nothing to do: all 15 cells are done")
 
+    (folder / "other.toml").write_text(SMALL.replace('name = "small"', 'name = "other"'))
+    mixed = gradest("run", "other.toml", "-e", "rloo", "--out", "runs/small", cwd=folder)
+    assert mixed.returncode == 2
+    assert "'runs/small' holds a run of suite 'small', not 'other'; choose another folder" in mixed.stderr
+
     found = gradest("status", "runs/small", "--json", cwd=folder)
     assert found.returncode == 0
     assert json.loads(found.stdout)["done"] == 15
