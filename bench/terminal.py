@@ -138,7 +138,7 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         raise BadInput(
             f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
         )
-    console = Console(stderr=True, markup=False, emoji=False)
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     display = _Display(console)
     started = time.monotonic()
     try:
