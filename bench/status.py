@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bench.store import Record, Store
-from bench.suite import Suite, parse_suite, plan
+from bench.store import Store
+from bench.suite import Suite, parse_suite, plan, title_of
 from estimators.registry import BadInput
 
 
@@ -36,7 +36,12 @@ def status(directory: Path) -> dict[str, Any]:
     records = [store.read(path.stem) for path in sorted(store.cells.glob("*.json"))]
     found = {record["cell"]: record for record in records if record and (note or record["cell"] in planned)}
     unwell = [
-        {"cell": record["cell"], "title": _title(record), "status": record["status"], "reason": record["reason"]}
+        {
+            "cell": record["cell"],
+            "title": title_of(record["config"]),
+            "status": record["status"],
+            "reason": record["reason"],
+        }
         for record in found.values()
         if record["status"] != "ok"
     ]
@@ -53,8 +58,3 @@ def status(directory: Path) -> dict[str, Any]:
         "unwell": unwell,
         "note": note,
     }
-
-
-def _title(record: Record) -> str:
-    config = record["config"]
-    return f"{config['measurement']['kind']} {config['problem']['label']} {config['estimator']['label']}"

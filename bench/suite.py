@@ -82,7 +82,15 @@ class Cell(Config):
     @property
     def title(self) -> str:
         """What a progress bar shows."""
-        return f"{self.measurement.kind} {self.problem.label} {self.estimator.label}"
+        return title_of(self.resolved())
+
+
+def title_of(config: dict[str, Any]) -> str:
+    """A cell in a few words, from its resolved configuration."""
+    problem = config["problem"]
+    points = {"logit": "|logit|", "scale": "scale"}
+    at = [f"at {words} {problem[key]:g}" for key, words in points.items() if problem.get(key) is not None]
+    return " ".join([config["measurement"]["kind"], problem["label"], *at, config["estimator"]["label"]])
 
 
 class Skipped(NamedTuple):

@@ -27,7 +27,7 @@ from bench.problems.toys import ToyPoint
 from bench.run import run_suite
 from bench.status import run_suite_of
 from bench.store import Record, Store
-from bench.suite import Cell, Suite, plan
+from bench.suite import Cell, Suite, plan, title_of
 from estimators.registry import BadInput, unknown
 
 VAE_WEIGHT = 20
@@ -168,12 +168,7 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         else:
             _write([out], out)
     for record in outcome.unwell:
-        config = record["config"]
-        print(
-            f"{record['status']}: {config['measurement']['kind']} {config['problem']['label']} "
-            f"{config['estimator']['label']}: {record['reason']}",
-            file=sys.stderr,
-        )
+        print(f"{record['status']}: {title_of(record['config'])}: {record['reason']}", file=sys.stderr)
     if outcome.unwell:
         print(
             f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again",

@@ -33,12 +33,12 @@ class Dask:
         if not cells:
             return
         cluster = self._distributed.LocalCluster(
-            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         )
         with cluster, self._distributed.Client(cluster) as client:
             by_future = {client.submit(run, cell, pure=False, retries=2): cell for cell in cells}
             for future in self._distributed.as_completed(by_future):
                 try:
                     yield by_future[future], future.result()
-                except self._distributed.KilledWorker as error:
-                    yield by_future[future], error
+                except self._distributed.KilledWorker:
+                    yield by_future[future], RuntimeError("its worker process died each time it was tried")

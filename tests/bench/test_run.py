@@ -326,6 +326,33 @@ def test_workers_run_a_third_partys_estimator_and_agree_with_one_process(tmp_pat
     assert one == two
 
 
+def test_a_killed_worker_costs_its_cell_alone(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    (tmp_path / "killer.py").write_text(
+        "import multiprocessing, os\n"
+        "from estimators import Estimator, register, registry\n\n\n"
+        '@register("killer", families=("bernoulli",), unbiased=True)\n'
+        "class Killer(Estimator):\n"
+        "    def forward(self, q, f, *, generator=None, context=None):\n"
+        "        if multiprocessing.parent_process() is not None:\n"
+        "            os._exit(9)\n"
+        '        return registry.get("reinforce").create()(q, f, generator=generator)\n'
+    )
+    (tmp_path / "toys.toml").write_text(
+        'name = "toys"\nestimators = ["killer:Killer", "rloo"]\n[moments]\ndraws = 50\n[[problems]]\n'
+        'kind = "toy"\nobjective = "cubic"\nfamily = "bernoulli"\nlatents = 2\nlogits = [0]\n'
+    )
+    done = _gradest("run", "toys.toml", "--workers", "2", cwd=tmp_path)
+    assert done.returncode == 1
+    assert (
+        "failed: moments cubic/bernoulli-2 at |logit| 0 killer:Killer: "
+        "RuntimeError: its worker process died each time it was tried" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    states = {r["config"]["estimator"]["name"]: r["status"] for r in Store(tmp_path / "runs" / "toys").records()}
+    assert states == {"killer:Killer": "failed", "rloo": "ok"}
+
+
 def test_a_run_needs_no_package_of_the_report(tmp_path: Path) -> None:
     """A node with torch, numpy, pydantic and typer alone runs a suite, and says where reports are made."""
     (tmp_path / "small.toml").write_text(SMALL.replace(', "reparameterization"]', "]"))
