@@ -1,6 +1,7 @@
 """What a person sees while cells run: progress with time left, and one line for every outcome."""
 
 import importlib.util
+import math
 import os
 import shlex
 import sys
@@ -55,7 +56,7 @@ def _cell(value: Any) -> str:
         case None:
             return "-"
         case float():
-            return f"{value:.3g}"
+            return "-" if math.isnan(value) else f"{value:.3g}"
         case dict():
             return ", ".join(f"{key} {_cell(item)}" for key, item in value.items()) or "-"
         case list() | tuple():
