@@ -31,23 +31,7 @@ def rows(what: str) -> list[Row]:
 
 
 def _estimators() -> list[Row]:
-    return [
-        {
-            "name": tags["name"],
-            "families": list(tags["families"]),
-            "bound": tags["bound"],
-            "unbiased": tags["unbiased"],
-            "samples": tags["samples"],
-            "f_evals": tags["f_evals"],
-            "needs": tags["needs"],
-            "own_parameters": tags["own_parameters"],
-            "biased_options": dict(tags["biased_options"]),
-            "summary": tags["summary"],
-            "paper": tags["paper"],
-            "class": tags["class"],
-        }
-        for tags in (entry.tags() for entry in estimators.available())
-    ]
+    return [entry.tags() for entry in estimators.available()]
 
 
 def _problems() -> list[Row]:

@@ -192,10 +192,8 @@ def plan(suite: Suite) -> Plan:
         _resolve(given, entry, suite.samples)
         legal = 0
         for problem in suite.problems:
-            bound = problem.bound if isinstance(problem, VAEConfig) else "elbo"
-            states = problem.states() if isinstance(problem, VAEConfig) else problem.points()[0].states()
-            reason = entry.reason_against(family=problem.family, bound=bound, states=states)
-            count = problem.importance_samples if isinstance(problem, VAEConfig) else None
+            reason = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states())
+            count = problem.importance_samples
             if reason is None and count and given.samples not in (None, count):
                 reason = f"draws {given.samples} samples, where the bound has {count}"
             if reason is None and count and not entry.samples.allow(count):

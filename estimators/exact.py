@@ -16,17 +16,6 @@ from estimators.distributions import event_shape, live, log_prob, parameters, ro
 from estimators.registry import MAX_STATES, register
 
 
-def state_count(q: Distribution) -> int | None:
-    """Number of joint states of q: 2^D, C^L, or None for a continuous q."""
-    event = event_shape(q)
-    match q:
-        case Bernoulli():
-            return int(2 ** event[0])
-        case OneHotCategorical():
-            return int(event[1] ** event[0])
-    return None
-
-
 def _product(values: Tensor, size: int) -> Tensor:
     """All `size`-tuples of the values [V, ...]: [V^size, size, ...]."""
     if len(values) ** size > MAX_STATES:

@@ -27,7 +27,7 @@ from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
 
-EVALUATED_ROWS = 1000
+ELBO_SAMPLES = 100
 
 
 class MomentsSettings(Config):
@@ -74,7 +74,7 @@ class Checkpoint:
     @cached_property
     def elbo(self) -> float:
         """ELBO of the minibatch in nats a row."""
-        return float(evaluate(self.vae, self.x[0], samples=EVALUATED_ROWS // 10, seed=0)[0])
+        return float(evaluate(self.vae, self.x[0], samples=ELBO_SAMPLES, seed=0)[0])
 
     @cached_property
     def reference(self) -> Reference:

@@ -15,8 +15,7 @@ from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import event_shape, family, from_parameters, parameters, row_shape
 
 CHUNK_ROWS = 2**14
-"""Evaluations of f in flight at once: memory does not grow with the number of draws."""
-
+"""Evaluations of f in flight at once, which bounds their graphs; the draws of the gradient itself are all kept."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
 

@@ -105,10 +105,8 @@ def measure_point(
     deviations = g - mean
     d = squared_distances(deviations) / rows**2
     if float(d.mean()) <= mean.numel() * (rounding / rows) ** 2:
-        d, deviations = (
-            torch.zeros_like(d),
-            torch.zeros_like(deviations),
-        )  # no noise: what is left is rounding
+        # No noise: what is left is rounding.
+        d, deviations = torch.zeros_like(d), torch.zeros_like(deviations)
     noise = float(reference.noise.sum()) / rows**2
     squared = squared_bias_interval((g - reference.gradient).flatten(1).numpy() / rows, noise)
     variance = spread(d)

@@ -23,6 +23,11 @@ from estimators.registry import MAX_STATES
 Family = Literal["gaussian", "bernoulli", "categorical"]
 
 
+def joint_states(family: Family, latents: int, categories: int | None) -> int | None:
+    """Number of joint states of q, None for a continuous q."""
+    return None if family == "gaussian" else int((categories or 2) ** latents)
+
+
 def _coupling(size: int, like: Tensor) -> Tensor:
     """A fixed symmetric matrix [size, size] of order one: entry (i, j) is cos(1 + i + j) / sqrt(size)."""
     index = torch.arange(size, dtype=torch.float64)
@@ -130,13 +135,27 @@ class ToyConfig(Config):
             size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
             departed = f"/target-{self.target:g}" if self.target != DEFAULT_TARGET else ""
             object.__setattr__(self, "label", f"{self.objective}/{self.family}-{size}{departed}")
-        states = self.points()[0].states()
+        states = self.states()
         if states is not None and states > MAX_STATES:
             raise ValueError(
                 f"its exact gradient would take {self.categories or 2}^{self.latents} joint states, "
                 f"more than {MAX_STATES}"
             )
         return self
+
+    @property
+    def bound(self) -> Literal["elbo"]:
+        """A toy's cost is taken as it is."""
+        return "elbo"
+
+    @property
+    def importance_samples(self) -> None:
+        """A toy has no importance-weighted bound."""
+        return None
+
+    def states(self) -> int | None:
+        """Number of joint states of q, None for a continuous q."""
+        return joint_states(self.family, self.latents, self.categories)
 
     def points(self) -> list["ToyPoint"]:
         """The toys of the sweep, each at one sharpness."""
@@ -159,12 +178,6 @@ class ToyPoint(Config):
     scale: float | None
     label: str
     bound: Literal["elbo"] = "elbo"
-
-    def states(self) -> int | None:
-        """Number of joint states of q, None for a continuous q."""
-        if self.family == "gaussian":
-            return None
-        return int((self.categories or 2) ** self.latents)
 
     def q(self) -> Distribution:
         """q of one row, in double precision.

@@ -19,7 +19,7 @@ from torch.distributions import Distribution, kl_divergence
 from torch.nn import functional as F
 
 from bench.config import Config
-from bench.problems.toys import Family
+from bench.problems.toys import Family, joint_states
 from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
@@ -84,9 +84,7 @@ class VAEConfig(Config):
 
     def states(self) -> int | None:
         """Number of joint states of q, None for a continuous q."""
-        if self.family == "gaussian":
-            return None
-        return int((self.categories or 2) ** self.latents)
+        return joint_states(self.family, self.latents, self.categories)
 
 
 class StackedLinear(nn.Module):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.report.figures import phrases
 from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
-from bench.report.figures.dots import Rows
+from bench.report.figures.dots import Rows, layout
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
 from bench.report.verdicts import ROUNDING
@@ -60,22 +60,19 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
 
 def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
     """The figure."""
-    labels = [str(label) for label in rows.drop_duplicates("label")["label"]]
-    points = rows.drop_duplicates("position").sort_values("position")
-    places = {position: i for i, position in enumerate(points["position"])}
-    styles = [summary.styles[label] for label in labels]
-    plot = Rows(styles, list(points["point"]), "norm of bias / norm of gradient", "smallest visible")
+    places = layout(rows, summary)
+    plot = Rows(places.styles, places.points, "norm of bias / norm of gradient", "smallest visible")
     ends = ("relative_bias_low", "relative_bias_high", "bias_floor")
     values = [v for name in ("relative_bias", *ends) for v in rows[name] if v > ROUNDING and math.isfinite(v)]
     log_axis(plot.axes, "x", *log_limits(values, pad=0.08))
     plot.grid()
     columns = zip(*(rows[name] for name in ("label", "position", "relative_bias", *ends)), strict=True)
     for label, position, estimate, low, high, floor in columns:
-        row, point = labels.index(label), places[position]
+        row, point = places.row[label], places.point[position]
         if low > ROUNDING:
-            plot.dot(row, point, styles[row], estimate, low, high)
+            plot.dot(row, point, places.styles[row], estimate, low, high)
         else:
-            plot.below(row, point, styles[row], high, "0" if max(high, floor) < ROUNDING else "")
+            plot.below(row, point, places.styles[row], high, "0" if max(high, floor) < ROUNDING else "")
         plot.tick(row, point, floor)
     return plot.figure
 

@@ -1,15 +1,43 @@
 """A row an estimator, a dot a point, earlier points paler: the frame of the variance and the bias figures."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.figures.canvas import COLUMN, LINE, blank, marker, text_width
 from bench.report.style import FAINT, INK, Style, tint
+from bench.report.summary import Summary
 from bench.report.text import wrap
+
+
+class Layout(NamedTuple):
+    """Which row and which point each measurement of a problem belongs to."""
+
+    styles: list[Style]
+    """The estimators from top to bottom."""
+    points: list[str]
+    """Names of the points, in order."""
+    row: dict[str, int]
+    """Of an estimator's label."""
+    point: dict[float, int]
+    """Of a point's position."""
+
+
+def layout(rows: pd.DataFrame, summary: Summary) -> Layout:
+    """Estimators in the order of the rows, points by position."""
+    labels = [str(label) for label in rows["label"].unique()]
+    points = rows.drop_duplicates("position").sort_values("position")
+    return Layout(
+        [summary.styles[label] for label in labels],
+        list(points["point"]),
+        {label: i for i, label in enumerate(labels)},
+        {position: i for i, position in enumerate(points["position"])},
+    )
 
 
 class Rows:

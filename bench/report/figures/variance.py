@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.report.figures import phrases
 from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
-from bench.report.figures.dots import Rows
+from bench.report.figures.dots import Rows, layout
 from bench.report.summary import Summary
 from bench.report.text import slug
 
@@ -34,21 +34,18 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
 
 def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
     """The figure."""
-    labels = [str(label) for label in rows.drop_duplicates("label")["label"]]
-    points = rows.drop_duplicates("position").sort_values("position")
-    places = {position: i for i, position in enumerate(points["position"])}
-    styles = [summary.styles[label] for label in labels]
-    plot = Rows(styles, list(points["point"]), "gradient variance w.r.t. q")
+    places = layout(rows, summary)
+    plot = Rows(places.styles, places.points, "gradient variance w.r.t. q")
     noisy = rows[~rows["quiet"]]
     log_axis(plot.axes, "x", *log_limits(noisy["variance"], [*noisy["variance_low"], *noisy["variance_high"]]))
     plot.grid()
     columns = ("label", "position", "variance", "variance_low", "variance_high", "quiet", "noiseless")
     for label, position, estimate, low, high, quiet, noiseless in zip(*(rows[name] for name in columns), strict=True):
-        row, point = labels.index(label), places[position]
+        row, point = places.row[label], places.point[position]
         if quiet:
-            plot.below(row, point, styles[row], 0, "0" if noiseless else "none drawn")
+            plot.below(row, point, places.styles[row], 0, "0" if noiseless else "none drawn")
         else:
-            plot.dot(row, point, styles[row], estimate, low, high)
+            plot.dot(row, point, places.styles[row], estimate, low, high)
     return plot.figure
 
 
