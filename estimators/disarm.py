@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped, uniform
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
@@ -19,6 +19,8 @@ from estimators.registry import register
     families=("bernoulli",),
     unbiased=True,
     samples=(2, 2, True),
+    f_evals=one_a_sample,
+    needs="neither",
     summary="antithetic pairs, noise integrated out",
     paper="Dong, Mnih and Tucker 2020, arXiv:2006.10680",
 )

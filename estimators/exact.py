@@ -104,6 +104,7 @@ def expectation_of_bound(q: Distribution, f: Objective, samples: int) -> Tensor:
     families=("bernoulli", "categorical"),
     unbiased=True,
     enumerates=True,
+    needs="neither",
     summary="sum over all joint states: the exact gradient, for small latents",
 )
 class Exact(Estimator):

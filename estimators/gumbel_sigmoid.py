@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import live, parameters, uniform
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 from estimators.temperature import Relaxation
 
 
@@ -20,6 +20,7 @@ from estimators.temperature import Relaxation
     "gumbel-sigmoid",
     families=("bernoulli",),
     unbiased=False,
+    f_evals=one_a_sample,
     needs="relaxed f",
     summary="Concrete relaxation; temperature fixed or annealed",
     paper="Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144",

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import gumbel, live, one_hot_argmax, parameters, stopped
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 from estimators.temperature import Relaxation
 
 PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144"
@@ -20,6 +20,7 @@ PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01
     "gumbel-softmax",
     families=("categorical",),
     unbiased=False,
+    f_evals=one_a_sample,
     needs="relaxed f",
     summary="Concrete relaxation; temperature fixed or annealed",
     paper=PAPER,
@@ -50,6 +51,7 @@ class GumbelSoftmax(Relaxation):
     "straight-through-gumbel-softmax",
     families=("categorical",),
     unbiased=False,
+    f_evals=one_a_sample,
     needs="gradient of f",
     summary="f at the vertex, gradient of the Concrete relaxation",
     paper="Jang et al. 2016, arXiv:1611.01144",

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import live, normal, parameters
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
@@ -19,6 +19,7 @@ from estimators.registry import register
     unbiased=True,
     bound="iwae",
     samples=(1, 5),
+    f_evals=one_a_sample,
     needs="gradient of f",
     summary="pathwise gradient of the importance-weighted bound, total derivative",
     paper="Burda, Grosse and Salakhutdinov 2015, arXiv:1509.00519",

@@ -54,7 +54,8 @@ class Samples(NamedTuple):
         return f"samples >= {self.min}" + (", even" if self.even else "")
 
 
-def _as_many(samples: int) -> int:
+def one_a_sample(samples: int) -> int:
+    """The tag `f_evals` of an estimator that evaluates f once a draw."""
     return samples
 
 
@@ -68,10 +69,10 @@ class Entry:
     unbiased: bool
     bound: Bound = "elbo"
     samples: Samples = Samples()  # noqa: RUF009  (immutable)
-    f_evals: Callable[[int], int] = _as_many
-    """Evaluations of f a row, for S samples; for one that enumerates, S is the number of joint states."""
-    needs: Needs = "neither"
-    """What it asks of f beyond its values at draws of q."""
+    f_evals: Callable[[int], int] | None = None
+    """Evaluations of f a row, for S samples; None where nothing is said, or where it enumerates."""
+    needs: Needs | None = None
+    """What it asks of f beyond its values at draws of q; None where nothing is said."""
     own_parameters: bool = False
     """Whether it learns parameters of its own, by the auxiliary loss."""
     enumerates: bool = False
@@ -138,7 +139,7 @@ class Entry:
         tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals")}
         return tags | {
             "samples": self.samples._asdict(),
-            "f_evals": None if self.enumerates else self.f_evals(self.samples.default),
+            "f_evals": self.f_evals(self.samples.default) if self.f_evals else None,
             "class": f"{self.cls.__module__}:{self.cls.__qualname__}",
         }
 
@@ -159,6 +160,40 @@ _plugins_loaded = False
 EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
 
 
+def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbiased: bool, **tags: Any) -> Entry:
+    """The entry that `register` makes of a class, without registering it.
+
+    Raises:
+        BadInput: a tag or a family that does not exist, or a class that is no estimator.
+    """
+    known = [tag for tag in Entry.__dataclass_fields__ if tag not in ("name", "cls")]
+    for tag in tags:
+        if tag not in known:
+            raise BadInput(unknown(f"tag of estimator {name!r}:", tag, known))
+    families = (families,) if isinstance(families, str) else tuple(families)
+    for family in families:
+        if family not in FAMILIES:
+            raise BadInput(unknown(f"family of estimator {name!r}:", family, FAMILIES))
+    for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
+        if tag in tags and tags[tag] not in allowed:
+            raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
+    if not callable(tags.get("f_evals", one_a_sample)):
+        raise BadInput(f"estimator {name!r}: f_evals must be a function of the number of samples")
+    if not (isinstance(cls, type) and issubclass(cls, Estimator)):
+        raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
+    if "samples" in tags:
+        given = (tags["samples"], tags["samples"]) if isinstance(tags["samples"], int) else tags["samples"]
+        if not isinstance(given, tuple | list) or not given or not all(isinstance(part, int) for part in given):
+            raise BadInput(f"estimator {name!r}: samples is {given!r}, expected a number or (min, default, even)")
+        tags["samples"] = Samples(*given)
+    else:
+        own = inspect.signature(cls).parameters.get("samples")
+        if own and type(own.default) is int and own.default > 1:
+            tags["samples"] = Samples(own.default, own.default)  # what it starts with is what it is known to work with
+    described = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0]} | tags
+    return Entry(name=name, cls=cls, families=families, unbiased=unbiased, **described)
+
+
 def register(
     name: str, *, families: Sequence[str], unbiased: bool, **tags: Any
 ) -> Callable[[EstimatorClass], EstimatorClass]:
@@ -173,33 +208,13 @@ def register(
     Raises:
         BadInput: a tag or a family that does not exist, or a name that is taken by another class.
     """
-    known = [tag for tag in Entry.__dataclass_fields__ if tag not in ("name", "cls")]
-    for tag in tags:
-        if tag not in known:
-            raise BadInput(unknown(f"tag of estimator {name!r}:", tag, known))
-    families = (families,) if isinstance(families, str) else tuple(families)
-    for family in families:
-        if family not in FAMILIES:
-            raise BadInput(unknown(f"family of estimator {name!r}:", family, FAMILIES))
-    for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
-        if tag in tags and tags[tag] not in allowed:
-            raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
-    if not callable(tags.get("f_evals", _as_many)):
-        raise BadInput(f"estimator {name!r}: f_evals must be a function of the number of samples")
-    if "samples" in tags:
-        given = (tags["samples"], tags["samples"]) if isinstance(tags["samples"], int) else tags["samples"]
-        if not isinstance(given, tuple | list) or not given or not all(isinstance(part, int) for part in given):
-            raise BadInput(f"estimator {name!r}: samples is {given!r}, expected a number or (min, default, even)")
-        tags["samples"] = Samples(*given)
 
     def decorate(cls: EstimatorClass) -> EstimatorClass:
-        if not (isinstance(cls, type) and issubclass(cls, Estimator)):
-            raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
+        entry = entry_of(cls, name, families=families, unbiased=unbiased, **tags)
         taken = _entries.get(name)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
-        described = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0]} | tags
-        _entries[name] = Entry(name=name, cls=cls, families=families, unbiased=unbiased, **described)
+        _entries[name] = entry
         return cls
 
     return decorate

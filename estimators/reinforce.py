@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import BASELINES
 from estimators.distributions import live, log_prob, sample, stopped
-from estimators.registry import BadInput, register, unknown
+from estimators.registry import BadInput, one_a_sample, register, unknown
 
 
 @register(
@@ -23,6 +23,8 @@ from estimators.registry import BadInput, register, unknown
     unbiased=True,
     own_parameters=True,
     biased_options={"variance_normalisation": "divides the gradient by a running standard deviation"},
+    f_evals=one_a_sample,
+    needs="neither",
     summary="score function; baseline = none | moving-average | input-dependent (NVIL) | leave-one-out",
     paper="Williams 1992; Mnih and Gregor 2014, arXiv:1402.0030",
 )

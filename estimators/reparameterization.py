@@ -11,13 +11,14 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import live, normal, parameters
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
     "reparameterization",
     families=("gaussian",),
     unbiased=True,
+    f_evals=one_a_sample,
     needs="gradient of f",
     summary="pathwise gradient, total derivative",
     paper="Kingma and Welling 2013, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082",

@@ -4,7 +4,7 @@ W. Kool, H. van Hoof, M. Welling, Buy 4 REINFORCE samples, get a baseline for fr
 Rezende 2016, arXiv:1602.06725.
 """
 
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 from estimators.reinforce import Reinforce
 
 
@@ -13,6 +13,8 @@ from estimators.reinforce import Reinforce
     families=("gaussian", "bernoulli", "categorical"),
     unbiased=True,
     samples=(2, 2),
+    f_evals=one_a_sample,
+    needs="neither",
     summary="score function with the leave-one-out baseline",
     paper="Kool, van Hoof and Welling 2019; Mnih and Rezende 2016, arXiv:1602.06725",
 )

@@ -9,7 +9,7 @@ baseline, which the formula has none of, leaves its bias as it is, and takes awa
 
 from torch import Tensor
 
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 from estimators.reinforce import Reinforce
 
 
@@ -18,6 +18,8 @@ from estimators.reinforce import Reinforce
     families=("bernoulli",),
     unbiased=False,
     own_parameters=True,
+    f_evals=one_a_sample,
+    needs="neither",
     summary="negative control: a published formula that drops the entropy's gradient; baselines as reinforce",
     paper="Hallerfelt 2022",
 )

@@ -9,13 +9,14 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import normal, parameters, stopped
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
     "sticking-the-landing",
     families=("gaussian",),
     unbiased=True,
+    f_evals=one_a_sample,
     needs="gradient of f",
     summary="pathwise gradient with the score of log q dropped",
     paper="Roeder, Wu and Duvenaud 2017, arXiv:1703.09194",

@@ -9,13 +9,14 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample, stopped
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
     "straight-through",
     families=("bernoulli",),
     unbiased=False,
+    f_evals=one_a_sample,
     needs="gradient of f",
     summary="gradient of f at the draw, passed to the mean",
     paper="Bengio, Leonard and Courville 2013, arXiv:1308.3432",

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import live, log_prob, sample
-from estimators.registry import register
+from estimators.registry import one_a_sample, register
 
 
 @register(
@@ -22,6 +22,8 @@ from estimators.registry import register
     unbiased=True,
     bound="iwae",
     samples=(2, 5),
+    f_evals=one_a_sample,
+    needs="neither",
     summary="score function of the importance-weighted bound, leave-one-out geometric baseline",
     paper="Mnih and Rezende 2016, arXiv:1602.06725",
 )

@@ -102,7 +102,7 @@ def test_unknown_names_answer_with_the_nearest(plugin: None, name: str, message:
 )
 def test_tags_are_checked(tags: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        estimators.register("mine", unbiased=True, **tags)
+        estimators.register("mine", unbiased=True, **tags)(estimators.Estimator)
 
 
 def test_a_taken_name_is_refused_but_a_reload_is_not() -> None:

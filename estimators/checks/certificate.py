@@ -1,0 +1,120 @@
+"""All checks of an estimator, as one certificate."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from estimators.checks import bias, contract, state
+from estimators.checks.result import Certificate, Result
+from estimators.checks.sampling import Broken
+from estimators.checks.subject import Subject
+from estimators.registry import BadInput, Entry, get, unknown
+
+ALPHA = 1e-3
+"""Chance that a certificate refutes a correct estimator by bad luck, over all its statistical tests."""
+DRAWS = 2**18
+
+Check = Callable[[Subject], Result]
+
+CHECKS: dict[str, Check] = {
+    "generator": contract.generator,
+    "evaluations": contract.evaluations,
+    "dtype": contract.dtype,
+    "rows": contract.rows,
+    "leading-dims": contract.leading_dims,
+    "state": state.state,
+    "auxiliary": state.auxiliary,
+    "finite": contract.finite,
+    "unbiased": bias.unbiased,
+    "theta": bias.theta,
+    "value": bias.value,
+    "constant": bias.constant,
+}
+"""Every check by name, in the order in which they run."""
+
+
+REPEATABLE = ("dtype", "rows", "leading-dims", "state")
+"""Checks that compare calls with the same noise, and say nothing where the generator does not decide it."""
+
+
+def subjects(
+    estimator: str | Entry,
+    options: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    alpha: float = ALPHA,
+    workers: int = 1,
+) -> tuple[Subject, ...]:
+    """What there is to certify of an estimator: one subject a family, sharing the chance of a false refutation.
+
+    Args:
+        estimator: an entry, or the name or `module:Class` of one.
+        options: of the estimator.
+        seed: of all noise.
+        draws: at most so many on each problem.
+        alpha: chance that a correct estimator is refuted.
+        workers: threads.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    entry = get(estimator) if isinstance(estimator, str) else estimator
+    options = dict(options or {})
+    entry.create(**options)  # bad options are bad input, not a refutation
+    share = alpha / len(entry.families)
+    return tuple(Subject(entry, family, options, seed, draws, share, workers) for family in entry.families)
+
+
+def run_check(name: str, subject: Subject) -> Result:
+    """One check of one subject; what an estimator raises is a failure of it.
+
+    Raises:
+        BadInput: no such check.
+    """
+    if name not in CHECKS:
+        raise BadInput(unknown("check", name, list(CHECKS)))
+    try:
+        if name in REPEATABLE and contract.generator(subject).status == "failed":
+            message = "cannot be told where the generator does not decide the noise: see generator"
+            return Result(name, subject.family, "not applicable", message)
+        return CHECKS[name](subject)
+    except Broken as error:
+        return Result(name, subject.family, "failed", str(error))
+
+
+def certify(
+    estimator: str | Entry,
+    options: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    alpha: float = ALPHA,
+    workers: int = 1,
+    progress: Callable[[Result], None] | None = None,
+) -> Certificate:
+    """Every check of an estimator, for every family it is for.
+
+    Args:
+        estimator: an entry, or the name or `module:Class` of one.
+        options: of the estimator.
+        seed: of all noise; the same seed gives the same certificate.
+        draws: at most so many on each problem.
+        alpha: chance that a correct estimator is refuted.
+        workers: threads; the result does not depend on them.
+        progress: called with every result as it comes.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    started = time.perf_counter()
+    found = subjects(estimator, options, seed=seed, draws=draws, alpha=alpha, workers=workers)
+    results = []
+    for subject in found:
+        for name in CHECKS:
+            results.append(run_check(name, subject))
+            if progress:
+                progress(results[-1])
+    first = found[0]
+    label = first.label.removesuffix(f"-{first.family}")
+    return Certificate(label, first.unbiased, first.sample_counts, seed, tuple(results), time.perf_counter() - started)

@@ -1,0 +1,289 @@
+"""Draws of an estimator on a grid, added until every row of it is decided or the budget ends.
+
+The test of a mean is Bernstein's inequality with the sample's own variance and range: P(|mean| > d) is at most
+2 exp(-n d^2 / (2 (variance + range d / 3))). A t test would do for symmetric draws; score functions are skewed, and at
+the levels of a family-wise test (1e-8) the normal tail accuses them wrongly.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator
+from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.noise import Forced, Watch, count_of
+from estimators.distributions import from_parameters
+
+LOOKS = (2**12, 2**14, 2**16, 2**18)
+"""Draws a row after which the rows are looked at."""
+TARGETS = (0.05, 0.05, 0.2, 0.2)
+"""Bias relative to the gradient that a row must be able to show to be done at that look; 0.05 is wanted, 0.2 will do."""
+AT_ONCE = 2**19
+"""Latents in flight at once, which bounds memory."""
+PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
+"""Draws at once: a size that no other dimension has, by which the rows of an estimator's noise are recognised."""
+RARE_EVENTS = 50
+"""Expected number of a row's rarer outcomes below which plain sampling cannot tell."""
+
+
+class Broken(Exception):
+    """The estimator does not return what its contract asks for; the message is a sentence."""
+
+
+def call(
+    estimator: Estimator,
+    family: str,
+    values: Sequence[Tensor],
+    f: Callable[..., Tensor],
+    generator: Generator | None,
+    context: Tensor | None = None,
+) -> Estimate:
+    """The estimate for a q with these parameters, held against the form that the contract asks for.
+
+    Raises:
+        Broken: it raises, or returns something of another form.
+    """
+    q = from_parameters(family, *values)
+    dims = 2 if family == "categorical" else 1
+    rows = values[0].shape[: values[0].dim() - dims]
+    try:
+        estimate = estimator(q, f, generator=generator, context=context)
+    except Exception as error:  # foreign code: whatever it raises is the finding
+        reason = " ".join(str(error).split())[:300]
+        raise Broken(f"forward raises {type(error).__name__} for rows {list(rows)}: {reason}") from error
+    if not isinstance(estimate, Estimate):
+        raise Broken(f"forward returns a {type(estimate).__name__} instead of Estimate(surrogate, value)")
+    for name, part in estimate._asdict().items():
+        if part is None and name == "auxiliary":
+            continue
+        found = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
+        if not isinstance(part, Tensor) or part.shape != rows:
+            raise Broken(
+                f"the {name} is {found} where q has rows {list(rows)}: it must be one number a row, "
+                "not reduced over the batch"
+            )
+    return estimate
+
+
+def gradients(surrogate: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients of the surrogate's sum, None for a leaf that it does not reach.
+
+    Raises:
+        Broken: it has no graph at all.
+    """
+    if not surrogate.requires_grad:
+        raise Broken("the surrogate has no gradient at all: it is detached, or made under no_grad")
+    try:
+        return torch.autograd.grad(surrogate.sum(), leaves, allow_unused=True)
+    except RuntimeError as error:
+        raise Broken(f"the surrogate cannot be differentiated: {' '.join(str(error).split())[:200]}") from error
+
+
+@dataclass
+class Tally:
+    """Running sums of weighted deviations from the exact answer, a row of the grid each.
+
+    The K = P + 3 columns are the P coordinates of the gradient of q's parameters, theta's gradient, the value, and the
+    projection of the gradient's error on the exact gradient, relative to its squared length.
+    """
+
+    grid: Grid
+    count: Tensor = field(init=False)
+    """[B]"""
+    total: Tensor = field(init=False)
+    """[B, K]"""
+    squares: Tensor = field(init=False)
+    """[B, K]"""
+    largest: Tensor = field(init=False)
+    """[B, K]"""
+    products: Tensor = field(init=False)
+    """[B, P, P], sums of products of the gradient's deviations."""
+    plain: list[str] = field(default_factory=list)
+    """Sources of noise that could not be forced."""
+    size: float = 0.0
+    """Largest |value|, which bounds rounding errors."""
+
+    def __post_init__(self) -> None:
+        rows, width = self.grid.exact.shape
+        self.count = torch.zeros(rows, dtype=DOUBLE)
+        self.total, self.squares, self.largest = (torch.zeros(rows, width + 1, dtype=DOUBLE) for _ in range(3))
+        self.products = torch.zeros(rows, width - 2, width - 2, dtype=DOUBLE)
+
+    def add(self, rows: Sequence[int], found: "Deviations") -> None:
+        """Take in the draws of some rows."""
+        index, deviations = torch.tensor(rows), found.error
+        self.plain += [source for source in found.plain if source not in self.plain]
+        self.size = max(self.size, found.size)
+        self.count[index] += len(deviations)
+        self.total[index] += deviations.sum(0)
+        self.squares[index] += deviations.square().sum(0)
+        self.largest[index] = torch.maximum(self.largest[index], deviations.abs().amax(0))
+        own = deviations[..., : self.products.shape[-1]].transpose(0, 1)
+        self.products[index] += own.transpose(1, 2) @ own
+
+    @property
+    def mean(self) -> Tensor:
+        """[B, K]."""
+        return self.total / self.count[:, None]
+
+    @property
+    def variance(self) -> Tensor:
+        """[B, K], of one draw."""
+        n = self.count[:, None]
+        return ((self.squares - self.total.square() / n) / (n - 1)).clamp_min(0)
+
+    @property
+    def error(self) -> Tensor:
+        """[B, K], standard error of the mean."""
+        return (self.variance / self.count[:, None]).sqrt()
+
+    @property
+    def norm(self) -> Tensor:
+        """[B], length of the exact gradient; for a constant objective, the spread of the estimate."""
+        exact = self.grid.exact[:, :-2].norm(dim=1)
+        typical = self.variance[:, : self.grid.exact.shape[1] - 2].sum(1).sqrt().clamp_min(1e-6)
+        return torch.where(self.constant, typical, exact)
+
+    @property
+    def constant(self) -> Tensor:
+        """[B], whether the row's objective is constant."""
+        return torch.tensor([row.objective == "constant" for row in self.grid.rows])
+
+    @property
+    def rare(self) -> Tensor:
+        """[B], whether too few rare outcomes are to be expected for a test, since their noise could not be forced."""
+        if not self.plain:
+            return torch.zeros_like(self.constant)
+        expected = self.count * self.grid.samples * torch.sigmoid(-self.grid.shift)
+        noisy = (self.largest > self.rounding)[:, :-1].any(1)
+        return (self.grid.shift > 0) & (expected < RARE_EVENTS) & noisy
+
+    @property
+    def rounding(self) -> Tensor:
+        """[B, K], differences that are no evidence: rounding of the costs that a coordinate is made of."""
+        eps = torch.finfo(DOUBLE).eps
+        tolerance = torch.full_like(self.total, 1e3 * eps * max(1.0, self.size))
+        tolerance[:, -1] /= self.grid.exact[:, :-2].norm(dim=1).clamp_min(1e-12)
+        return tolerance
+
+    def log_p(self) -> Tensor:
+        """[B, K], logarithm of a bound on the p-value of each column's mean being 0."""
+        excess = (self.mean.abs() - self.rounding).clamp_min(0)
+        n = self.count[:, None]
+        scale = 2 * (self.variance + self.largest * excess / 3)
+        exponent = torch.where(excess > 0, n * excess.square() / scale, 0.0)
+        return (math.log(2) - exponent).clamp_max(0)
+
+    def detectable(self, log_alpha: float, power: float = 2.33) -> Tensor:
+        """[B, K], the deviation that would have been refuted with 99 % chance at this level."""
+        n, level = self.count[:, None], math.log(2) - log_alpha
+        half = level * self.largest / (3 * n)
+        return half + (half.square() + 2 * level * self.variance / n).sqrt() + self.rounding + power * self.error
+
+
+class Deviations(NamedTuple):
+    """Draws of some rows, minus what they should be in mean."""
+
+    error: Tensor
+    """[R, rows, K], weighted; the columns are those of `Tally`."""
+    plain: list[str]
+    """Sources of noise that could not be forced."""
+    size: float
+    """Largest |value|."""
+
+
+class Prepared(NamedTuple):
+    """An estimator ready to be sampled, its state filled and frozen."""
+
+    estimator: Estimator
+    context: Tensor | None
+    """[B, X] or None."""
+
+
+def deviations(
+    prepared: Prepared,
+    grid: Grid,
+    rows: Sequence[int],
+    count: int,
+    generator: Generator,
+    choices: Generator,
+    noise: int,
+) -> Deviations:
+    """Draws of some rows of a grid.
+
+    Args:
+        prepared: the estimator.
+        grid: the problems.
+        rows: which of them.
+        count: R.
+        generator: of the estimator's noise.
+        choices: of what is forced.
+        noise: numbers of noise a row takes, 0 to force nothing.
+
+    Raises:
+        Broken: what comes back is not finite, or not of the form asked for.
+    """
+    index = torch.tensor(rows)
+    values = [v[index].expand(count, *v[index].shape).clone().requires_grad_() for v in grid.values]
+    theta = grid.theta[index].expand(count, len(rows)).clone().requires_grad_()
+    shift = grid.shift[index]
+    watch = Forced(count, shift, noise, choices) if noise and bool(shift.any()) else Watch()
+    context = prepared.context
+    with watch:
+        estimate = call(
+            prepared.estimator,
+            grid.family,
+            values,
+            grid.f(theta, rows),
+            generator,
+            None if context is None else context[index].expand(count, len(rows), -1),
+        )
+    grads = gradients(estimate.surrogate, (*values, theta))
+    flat = [
+        (torch.zeros_like(leaf) if g is None else g).reshape(count, len(rows), -1)
+        for g, leaf in zip(grads, (*values, theta), strict=True)
+    ]
+    found = torch.cat([*flat, estimate.value.detach()[..., None].to(DOUBLE)], -1)
+    if not bool(found.isfinite().all()):
+        bad = [grid.rows[rows[int(i)]] for i in (~found.isfinite()).any(-1).any(0).nonzero()[:1]]
+        share = float((~found.isfinite()).any(-1).double().mean())
+        raise Broken(f"{share:.2g} of the draws are not finite, first on {bad[0].objective} at level {bad[0].level:g}")
+    exact = grid.exact[index]
+    error = found - exact
+    gradient = exact[:, :-2]
+    along = (error[..., :-2] * gradient).sum(-1, keepdim=True) / gradient.square().sum(-1).clamp_min(1e-24)[:, None]
+    error = torch.cat((error, along * (gradient.norm(dim=1) > 1e-9)[:, None]), -1)
+    untouched: list[str] = []
+    if isinstance(watch, Forced):
+        error = error * watch.log_weight.exp()[..., None]
+        untouched = watch.untouched
+    if not watch.draws:
+        untouched = ["sources that torch does not see"]
+    return Deviations(error, untouched, float(estimate.value.detach().abs().max()))
+
+
+def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:
+    """Numbers of noise that one row takes, and evaluations of f.
+
+    Raises:
+        Broken: see `call`.
+    """
+    evaluations = 0
+    f = grid.f(grid.theta)
+
+    def counted(z: Tensor, q: Distribution, /) -> Tensor:
+        nonlocal evaluations
+        evaluations += len(z)
+        return f(z, q)
+
+    draws = PRIMES[-1]
+    with Watch() as watch:
+        values = [v.expand(draws, *v.shape).clone().requires_grad_() for v in grid.values]
+        context = None if prepared.context is None else prepared.context.expand(draws, *prepared.context.shape)
+        call(prepared.estimator, grid.family, values, counted, generator, context)
+    return count_of(watch.draws, (draws, len(grid.rows))), evaluations

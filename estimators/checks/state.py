@@ -1,0 +1,135 @@
+"""Running state and own parameters: the checks state and auxiliary."""
+
+import torch
+from torch import Tensor
+
+from estimators.base import Estimator
+from estimators.checks.contract import CLOSE, percent
+from estimators.checks.grid import Grid
+from estimators.checks.result import Result
+from estimators.checks.sampling import Broken, call, gradients
+from estimators.checks.subject import Subject, copied, run
+
+STEPS = 3
+"""Training steps that fill the state."""
+
+
+def state(subject: Subject) -> Result:
+    """Running state is frozen in eval(), updated after use in train(), and all of it is in state_dict()."""
+    if problem := _problem(subject):
+        return Result("state", subject.family, "failed", problem)
+    has = bool(subject.create().state_dict())
+    message = "frozen in eval(), updated after use in train(), restored by state_dict()" if has else "there is none"
+    return Result("state", subject.family, "passed", message)
+
+
+def _trained(subject: Subject, grid: Grid, context: Tensor, estimator: Estimator | None = None) -> Estimator:
+    """An estimator after a few training steps, each with a backward pass as in training."""
+    estimator = (estimator or subject.create(grid.samples)).train()
+    for seed in range(STEPS):
+        try:
+            run(estimator, grid, seed, context=context, scale=2.0 + seed)
+        except Broken as error:
+            if "second time" in str(error) or "freed" in str(error):
+                raise Broken("running state keeps the graph of an earlier step: store it detached") from error
+            raise
+    return estimator
+
+
+def _problem(subject: Subject) -> str | None:
+    grid = subject.small(subject.sample_counts[0])
+    context = subject.context(len(grid.rows))
+    trained = _trained(subject, grid, context)
+    saved = {key: value.clone() for key, value in trained.state_dict().items()}
+    if any(value.requires_grad for _, value in trained.named_buffers()):
+        return "a buffer carries a graph: running state must be stored detached"
+
+    still = copied(trained).eval()
+    before = run(still, grid, 11, context=context)
+    run(still, grid, 12, context=context, scale=100.0)
+    after = run(still, grid, 11, context=context)
+    moved = [key for key, value in still.state_dict().items() if not torch.equal(value, saved[key])]
+    if moved:
+        return f"in eval() the running state {', '.join(map(repr, moved))} changes: update it only if self.training"
+    if (apart := _apart(before, after)) > 0:
+        return (
+            f"in eval() the gradient moves by {percent(apart)} after a call with other costs, though no buffer changes: state is "
+            "kept in a plain attribute, and updated in eval()"
+        )
+
+    for start, words in ((subject.create(grid.samples), "fresh"), (trained, "trained")):
+        used = run(copied(start).train(), grid, 11, context=context)
+        frozen = run(copied(start).eval(), grid, 11, context=context)
+        if (apart := _apart(used, frozen)) > CLOSE:
+            return (
+                f"a {words} estimator gives a gradient in train() that is {percent(apart)} apart from that in eval(), with the "
+                "same noise and state: the state is updated before it is used, so a draw's own cost is in its baseline"
+            )
+
+    fresh = subject.create(grid.samples)
+    try:
+        fresh.load_state_dict(saved)
+    except RuntimeError as error:
+        return (
+            f"state_dict() of a trained estimator does not load into a fresh one: {' '.join(str(error).split())[:200]}"
+        )
+    if (apart := _apart(run(fresh.eval(), grid, 11, context=context), before)) > CLOSE:
+        return (
+            f"restored from state_dict(), the gradient is {percent(apart)} apart: some state is not saved; keep it in buffers "
+            "(register_buffer), not in plain attributes"
+        )
+    on = [run(_trained(subject, grid, context, e).eval(), grid, 11, context=context) for e in (copied(trained), fresh)]
+    if (apart := _apart(*on)) > CLOSE:
+        return f"trained on from state_dict(), the gradient is {percent(apart)} apart: some state is not saved"
+    return None
+
+
+def _apart(a: list[Tensor], b: list[Tensor]) -> float:
+    """Largest difference relative to the size of both."""
+    return max(
+        float((x - y).abs().max() / (x.abs().max() + y.abs().max()).clamp_min(1e-300))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def auxiliary(subject: Subject) -> Result:
+    """The auxiliary loss reaches the estimator's own parameters and nothing else; the surrogate does not reach them."""
+    grid = subject.small()
+    context = subject.context(len(grid.rows))
+    estimator = subject.create(grid.samples).train()
+    values = [v.clone().requires_grad_() for v in grid.values]
+    theta = grid.theta.clone().requires_grad_()
+    estimate = call(estimator, grid.family, values, grid.f(theta), torch.Generator().manual_seed(11), context)
+    own = dict(estimator.named_parameters())
+
+    def failed(message: str) -> Result:
+        return Result("auxiliary", subject.family, "failed", message)
+
+    if estimate.auxiliary is None:
+        if own:
+            return failed(f"it has parameters of its own ({', '.join(own)}) and no auxiliary loss: they never learn")
+        return Result("auxiliary", subject.family, "not applicable", "it has no parameters of its own")
+    if not own:
+        return failed("it returns an auxiliary loss and has no parameters of its own: return None")
+    if not estimate.auxiliary.requires_grad:
+        return failed("the auxiliary loss is detached: it reaches no parameter")
+    targets = [*values, theta, *own.values()]
+    reached = torch.autograd.grad(estimate.auxiliary.sum(), targets, allow_unused=True, retain_graph=True)
+    for name, g in zip([*("q's parameters" for _ in values), "theta"], reached, strict=False):
+        if g is not None and bool(g.abs().max() > 0):
+            return failed(
+                f"the auxiliary loss has a gradient in {name}: it must reach the estimator's own parameters alone; detach "
+                "costs and logits in it"
+            )
+    missed = [name for name, g in zip(own, reached[len(values) + 1 :], strict=True) if g is None]
+    if missed:
+        return failed(f"the auxiliary loss does not reach {', '.join(missed)}: they never learn")
+    leaked = gradients(estimate.surrogate, list(own.values()))
+    names = [name for name, g in zip(own, leaked, strict=True) if g is not None and bool(g.abs().max() > 0)]
+    if names:
+        return failed(
+            f"the surrogate has a gradient in the estimator's own {', '.join(names)}: they would learn from the model's "
+            "loss; detach them in the surrogate"
+        )
+    message = f"the auxiliary loss reaches {len(own)} own parameters and nothing else"
+    return Result("auxiliary", subject.family, "passed", message)

@@ -1,0 +1,176 @@
+"""What is certified: an estimator with its options, for one family of q."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from estimators.base import Estimator
+from estimators.checks.grid import DOUBLE, EVENTS, Grid
+from estimators.checks.sampling import Broken, Prepared, call, gradients
+from estimators.registry import MAX_STATES_AT_ONCE, Entry
+
+CONTEXT = 4
+"""Size of the context that input-dependent baselines get."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An estimator, its options, a family, and how much may be spent on it."""
+
+    entry: Entry
+    family: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    draws: int = 2**18
+    """Draws a problem at most."""
+    alpha: float = 1e-3
+    """Chance that any statistical test of this subject refutes it if it is right."""
+    workers: int = 1
+
+    @property
+    def label(self) -> str:
+        """The estimator as a person would type it, and the family."""
+        listed = ",".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.entry.name}[{listed}]-{self.family}" if listed else f"{self.entry.name}-{self.family}"
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether it is declared unbiased with these options."""
+        return self.entry.claims_unbiased(self.options)
+
+    @property
+    def sample_counts(self) -> tuple[int, ...]:
+        """The least legal number of samples and a larger one, or the one that the options fix."""
+        if "samples" in self.options:
+            return (int(self.options["samples"]),)
+        least = self._least()
+        if self.entry.enumerates:
+            return (least,)
+        # A bound's exact value takes an integral a sample.
+        larger = 2 * least if self.entry.bound == "elbo" or self.entry.samples.even else least + 1
+        return (least, larger)
+
+    def _least(self) -> int:
+        """The least number of samples that the options allow: a baseline may need more than the tag says."""
+        tag = self.entry.samples
+        for samples in range(tag.min, tag.min + 3):
+            if tag.allow(samples):
+                try:
+                    self.entry.create(**{**self.options, "samples": samples})
+                except ValueError:
+                    continue
+                return samples
+        return tag.default
+
+    @cached_property
+    def grids(self) -> tuple[Grid, ...]:
+        """The problems: every event shape with the fewest samples, all but the largest with more."""
+        grids = []
+        for index, samples in enumerate(self.sample_counts):
+            events = EVENTS[self.family] if index == 0 else EVENTS[self.family][:-1]
+            for event in events:
+                grid = Grid(self.family, event, samples, self.entry.bound)
+                states = None if self.family == "gaussian" else grid.states
+                legal = self.entry.reason_against(family=self.family, bound=self.entry.bound, states=states) is None
+                if grid.has_oracle and legal:
+                    grids.append(grid)
+        return tuple(grids)
+
+    def generator(self, purpose: int) -> Generator:
+        """Noise for a purpose of its own."""
+        return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
+
+    def create(self, samples: int | None = None, dtype: torch.dtype = DOUBLE, context: bool = True) -> Estimator:
+        """A fresh estimator in `eval()`, bound to a context, its own parameters moved off their start.
+
+        Raises:
+            Broken: it cannot be built.
+        """
+        options = dict(self.options) | ({} if samples is None else {"samples": samples})
+        try:
+            estimator = self.entry.create(**options)
+            estimator.bind(context_size=CONTEXT if context else 0, generator=torch.Generator().manual_seed(5))
+        except Exception as error:
+            raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
+        generator = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for p in estimator.parameters():
+                noise = torch.randn(p.shape, generator=generator, dtype=DOUBLE).to(p)
+                p.mul_(1 + 0.2 * noise).add_(0.05 * noise)
+        return estimator.to(dtype).eval()
+
+    def prepared(self, grid: Grid) -> Prepared:
+        """An estimator for a grid, its running state filled by a few steps of training and then frozen.
+
+        Raises:
+            Broken: it cannot be built or called.
+        """
+        estimator = self.create(grid.samples)
+        context = self.context(len(grid.rows))
+        generator = self.generator(1)
+        f = grid.f(grid.theta)
+        estimator.train()
+        for _ in range(3):
+            values = [v.clone().requires_grad_() for v in grid.values]
+            call(estimator, grid.family, values, lambda z, q: f(z, q) + 0.5, generator, context)
+        return Prepared(estimator.eval(), context)
+
+    def context(self, *rows: int, dtype: torch.dtype = DOUBLE) -> Tensor:
+        """What q was computed from, [*rows, X]: any numbers will do."""
+        return torch.randn(*rows, CONTEXT, generator=torch.Generator().manual_seed(3), dtype=DOUBLE).to(dtype)
+
+    def small(self, samples: int | None = None, level: float = 1.0) -> Grid:
+        """A grid of the middle event shape, at one level, for checks that need no sampling."""
+        chosen = self.sample_counts[-1] if samples is None else samples
+        bound = self.entry.bound
+        event = next(
+            event
+            for event in (EVENTS[self.family][1], EVENTS[self.family][0])
+            if not self.entry.enumerates or Grid(self.family, event, 1).states <= MAX_STATES_AT_ONCE
+        )
+        return Grid(self.family, event, chosen, bound, levels=(level,))
+
+
+def run(
+    estimator: Estimator,
+    grid: Grid,
+    seed: int,
+    *,
+    rows: Sequence[int] | None = None,
+    context: Tensor | None = None,
+    values: Sequence[Tensor] | None = None,
+    scale: Tensor | float = 1.0,
+) -> list[Tensor]:
+    """One call on the grid's rows, at its own parameters or those given: gradients of q's parameters and of theta.
+
+    Args:
+        estimator: used as it is.
+        grid: the problems.
+        seed: of the noise.
+        rows: which rows of the grid, all by default.
+        context: for input-dependent baselines.
+        values: q's parameters [..., B, *event].
+        scale: factor of f, row by row.
+
+    Raises:
+        Broken: what comes back is not of the form asked for.
+    """
+    leaves = [v.detach().clone().requires_grad_() for v in (grid.values if values is None else values)]
+    lead = leaves[0].shape[: leaves[0].dim() - len(grid.event)]
+    theta = grid.theta.to(leaves[0]).expand(lead).clone().requires_grad_()
+    f = grid.f(theta, rows)
+    estimate = call(
+        estimator, grid.family, leaves, lambda z, q: scale * f(z, q), torch.Generator().manual_seed(seed), context
+    )
+    grads = gradients(estimate.surrogate, (*leaves, theta))
+    return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, (*leaves, theta), strict=True)]
+
+
+def copied(estimator: Estimator) -> Estimator:
+    """An independent copy with the same state."""
+    return copy.deepcopy(estimator)

@@ -1,0 +1,218 @@
+"""Correct estimators that are not ours, as third parties write them: every one must be certified."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from estimators import Entry, Estimate, Estimator
+from estimators.distributions import from_parameters, live, log_prob, normal, parameters, sample, stopped, uniform
+from estimators.registry import entry_of
+
+CORRECT: list[Entry] = []
+
+
+def correct(
+    *, families: tuple[str, ...], unbiased: bool = True, **tags: Any
+) -> Callable[[type[Estimator]], type[Estimator]]:
+    """Collect a class with the tags of `register`, without registering it."""
+
+    def decorate(cls: type[Estimator]) -> type[Estimator]:
+        CORRECT.append(entry_of(cls, cls.__name__, families=families, unbiased=unbiased, **tags))
+        return cls
+
+    return decorate
+
+
+@correct(families=("gaussian",))
+class OnlyRequiredTags(Estimator):
+    """The pathwise gradient, with no tag but those that are required."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = q.loc + q.scale * normal(q, self.samples, generator)
+        surrogate = f(z, q).mean(0)
+        return Estimate(surrogate, surrogate.detach())
+
+
+@correct(families=("bernoulli",))
+class TextbookScore(Estimator):
+    """The score function as a textbook writes it: f sees q itself, and no tag says that it does not."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = sample(q, self.samples, generator)
+        cost = f(z, q)
+        surrogate = cost.detach() * q.log_prob(z).sum(-1) + cost
+        return Estimate(surrogate.mean(0), cost.detach().mean(0))
+
+
+@correct(families=("bernoulli",), samples=(2, 2))
+class ByTorchBernoulli(Estimator):
+    """Leave-one-out, with draws by torch.bernoulli, one sample after the other."""
+
+    def __init__(self, samples=2):
+        super().__init__(samples)
+
+    def forward(self, q, f, *, generator=None, context=None):
+        probs = q.probs.detach()
+        z = torch.stack([torch.bernoulli(probs, generator=generator) for _ in range(self.samples)])
+        cost = f(z, stopped(q))
+        baseline = (cost.sum(0) - cost) / (self.samples - 1)
+        surrogate = ((cost - baseline).detach() * log_prob(q, z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
+
+
+@correct(families=("categorical",))
+class ByMultinomial(Estimator):
+    """The score function with draws by torch.multinomial, whose noise cannot be forced."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        logits = q.logits
+        index = torch.multinomial(
+            logits.detach().softmax(-1).flatten(0, -2), self.samples, replacement=True, generator=generator
+        )
+        z = F.one_hot(index.T.reshape(self.samples, *logits.shape[:-1]), logits.shape[-1]).to(logits)
+        cost = f(z, stopped(q))
+        surrogate = (cost.detach() * log_prob(q, z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
+
+
+@correct(families=("gaussian", "bernoulli", "categorical"))
+class RunningMean(Estimator):
+    """A moving-average baseline in one buffer, without any thought of stacked seeds."""
+
+    def __init__(self, samples=1):
+        super().__init__(samples)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))
+        surrogate = ((cost - self.mean).detach() * log_prob(q, z) + cost).mean(0)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * cost.detach().mean()
+        return Estimate(surrogate, cost.detach().mean(0))
+
+
+@correct(families=("bernoulli",), samples=(2, 2, True))
+class ARM(Estimator):
+    """Yin and Zhou 2018, arXiv:1807.11143: (f(1[u > sigmoid(-e)]) - f(1[u < sigmoid(e)])) (u - 1/2)."""
+
+    def __init__(self, samples=2):
+        super().__init__(samples)
+
+    def forward(self, q, f, *, generator=None, context=None):
+        (logits,) = parameters(q)
+        u = uniform(q, self.samples // 2, generator)
+        first, second = (u > (-logits).sigmoid()).to(u), (u < logits.sigmoid()).to(u)
+        cost = f(torch.cat((first, second)), stopped(q))
+        a, b = cost.detach().chunk(2)
+        weight = (a - b).unsqueeze(-1) * (u - 0.5)
+        return Estimate((weight * logits).sum(-1).mean(0) + cost.mean(0), cost.detach().mean(0))
+
+
+def relaxed_pair(logits: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A hard draw b, z with H(z) = b, and z~ drawn anew given b, stable for any logits."""
+    z = logits + u.log() - torch.log1p(-u)
+    b = (z > 0).to(logits)
+    positive = F.softplus(logits + torch.log1p(-v)) - v.log()
+    negative = -(F.softplus(-logits + torch.log1p(-v)) - v.log())
+    return b, z, torch.where(b > 0, positive, negative)
+
+
+@correct(families=("bernoulli",), f_evals=lambda s: 3 * s, needs="relaxed f")
+class REBAR(Estimator):
+    """Tucker et al. 2017, arXiv:1703.07370, at a fixed temperature and scale."""
+
+    scale, temperature = 0.7, 0.5
+
+    def forward(self, q, f, *, generator=None, context=None):
+        (logits,) = parameters(q)
+        u, v = uniform(q, self.samples, generator), uniform(q, self.samples, generator)
+        b, z, again = relaxed_pair(logits, u, v)
+        hard = f(b, stopped(q))
+        soft, soft_again = (f(torch.sigmoid(x / self.temperature), stopped(q)) for x in (z, again))
+        signal = (hard - self.scale * soft_again).detach()
+        surrogate = signal * log_prob(live(q), b) + self.scale * (soft - soft_again) + hard
+        return Estimate(surrogate.mean(0), hard.detach().mean(0))
+
+
+@correct(families=("bernoulli",), own_parameters=True, f_evals=lambda s: s)
+class LearnedBaseline(Estimator):
+    """A linear baseline of the context, learned by its own loss."""
+
+    def __init__(self, samples=1):
+        super().__init__(samples)
+        self.weight = torch.nn.Parameter(torch.zeros(0))
+
+    def bind(self, *, stack=(), context_size=0, generator=None):
+        self.weight = torch.nn.Parameter(torch.zeros(*stack, 1, context_size))
+        return self
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))
+        predicted = (context.to(self.weight) * self.weight).sum(-1)
+        advantage = cost.detach() - predicted.detach()
+        surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
+
+
+@correct(families=("gaussian",), bound="iwae", samples=(1, 5), needs="gradient of f")
+class DReG(Estimator):
+    """Tucker et al. 2018, arXiv:1810.04152: sum of squared weights times the path; theta by the plain weights."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = q.loc + q.scale * normal(q, self.samples, generator)
+        path = f(z, stopped(q))  # the paths of phi and theta part below
+        weight = torch.softmax(-path.detach(), 0)
+        own = f(z.detach(), stopped(q))
+        bound = math.log(self.samples) - (-path.detach()).logsumexp(0)
+        surrogate = (weight.square() * (path - own) + weight * own).sum(0)
+        return Estimate(surrogate, bound)
+
+
+@correct(families=("bernoulli",), unbiased=False, needs="gradient of f", f_evals=lambda s: s)
+class ReinMax(Estimator):
+    """Liu et al. 2023, arXiv:2304.08612, for bits: half |b - theta| f'(b); exact for quadratics, declared biased."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        (logits,) = parameters(q)
+        b = sample(q, self.samples, generator)
+        weight = 0.5 * (b - logits.detach().sigmoid()).abs()
+        z = b + weight * (logits - logits.detach())
+        surrogate = f(z, stopped(q)).mean(0)
+        return Estimate(surrogate, surrogate.detach())
+
+
+@correct(families=("bernoulli",), samples=(2, 2))
+class ByCopula(Estimator):
+    """Leave-one-out whose bits come from normal noise, as a Gaussian copula's do."""
+
+    def __init__(self, samples=2):
+        super().__init__(samples)
+
+    def forward(self, q, f, *, generator=None, context=None):
+        (logits,) = parameters(q)
+        shape = (self.samples, *logits.shape)
+        x = torch.randn(shape, generator=generator, dtype=logits.dtype, device=logits.device)
+        z = (torch.special.ndtr(x) < logits.sigmoid()).to(logits)
+        cost = f(z, stopped(q))
+        advantage = (cost - cost.mean(0)).detach() * self.samples / (self.samples - 1)
+        surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
+
+
+@correct(families=("categorical",))
+class ByExponentials(Estimator):
+    """The score function with an exponential race: the first to arrive wins."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        (logits,) = parameters(q)
+        arrival = torch.empty((self.samples, *logits.shape), dtype=logits.dtype).exponential_(generator=generator)
+        z = F.one_hot((arrival.log() - logits).argmin(-1), logits.shape[-1]).to(logits)
+        cost = f(z, stopped(q))
+        surrogate = (cost.detach() * log_prob(from_parameters("categorical", logits), z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
