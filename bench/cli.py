@@ -79,6 +79,18 @@ def list_verb(what: Annotated[Listed, typer.Argument(help="What to list.")], as_
     return DONE
 
 
+@verb("check")
+def check_verb(
+    estimator: Annotated[str, typer.Argument(help="NAME or module:Class, with options as NAME[key=value,...].")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all noise; the same seed gives the same certificate.")] = 0,
+    as_json: JSON = False,
+) -> int:
+    """Certify an estimator against the exact gradient and its contract: exit code 0 certified, 1 refuted."""
+    from bench.check import check
+
+    return DONE if check(estimator, seed, as_json) else FAILED
+
+
 @verb("run")
 def run_verb(
     suite: Annotated[str, typer.Argument(help="A suite's name, or a path that ends in .toml.")],

@@ -22,6 +22,7 @@ from estimators.temperature import Relaxation
     unbiased=False,
     f_evals=one_a_sample,
     needs="relaxed f",
+    variants=({"temperature": 0.1},),
     summary="Concrete relaxation; temperature fixed or annealed",
     paper="Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144",
 )

@@ -22,6 +22,7 @@ PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01
     unbiased=False,
     f_evals=one_a_sample,
     needs="relaxed f",
+    variants=({"temperature": 0.1},),
     summary="Concrete relaxation; temperature fixed or annealed",
     paper=PAPER,
 )
@@ -53,6 +54,7 @@ class GumbelSoftmax(Relaxation):
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",
+    variants=({"temperature": 0.1},),
     summary="f at the vertex, gradient of the Concrete relaxation",
     paper="Jang et al. 2016, arXiv:1611.01144",
 )

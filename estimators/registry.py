@@ -79,6 +79,8 @@ class Entry:
     """Whether it visits every joint state, so that only small latents are legal."""
     biased_options: Mapping[str, str] = field(default_factory=dict)
     """Options that, when set, give up unbiasedness, each with the reason."""
+    variants: tuple[Mapping[str, Any], ...] = ()
+    """Options that are certified beside the defaults."""
     summary: str = ""
     paper: str = ""
 

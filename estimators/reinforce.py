@@ -25,6 +25,12 @@ from estimators.registry import BadInput, one_a_sample, register, unknown
     biased_options={"variance_normalisation": "divides the gradient by a running standard deviation"},
     f_evals=one_a_sample,
     needs="neither",
+    variants=(
+        {"baseline": "moving-average"},
+        {"baseline": "input-dependent"},
+        {"baseline": "input-dependent", "variance_normalisation": True},
+        {"baseline": "leave-one-out", "samples": 2},
+    ),
     summary="score function; baseline = none | moving-average | input-dependent (NVIL) | leave-one-out",
     paper="Williams 1992; Mnih and Gregor 2014, arXiv:1402.0030",
 )

@@ -28,8 +28,10 @@ from estimators.checks.subject import Subject
 
 PRECISE = 0.005
 """Standard error of a relative bias at which the measurement of a declared bias stops early."""
-NEGLIGIBLE = 0.02
-"""Relative bias below which a declared bias is called none, where its interval reaches no further."""
+ENOUGH = 2**16
+"""Draws at most to measure a declared bias."""
+NEGLIGIBLE = 0.1
+"""Where every interval of a relative bias holds 0 and ends below this, there is no bias to be seen."""
 QUANTILE = 1.959964
 
 
@@ -90,7 +92,8 @@ def _sampled(subject: Subject) -> Sampled:
     works = [_Work(subject, index, grid) for index, grid in enumerate(subject.grids)]
     if not works:
         raise Broken("there is no problem on which it is legal and whose exact gradient is known")
-    looks = [look for look in LOOKS if look <= subject.draws] or [subject.draws]
+    most = subject.draws if subject.unbiased else min(subject.draws, ENOUGH)
+    looks = [look for look in LOOKS if look <= most] or [most]
     columns = sum(work.tally.total.numel() for work in works) + len(works[0].grid.levels)
     log_alpha = math.log(subject.alpha / (columns * len(looks)))
     refuted, taken = False, 0
@@ -167,18 +170,27 @@ def _measured(subject: Subject) -> Result:
     by_objective = {}
     for name in dict.fromkeys(case["objective"] for case in table):
         cases = [case for case in table if case["objective"] == name]
-        largest = max(cases, key=lambda case: case["bias"])
-        by_objective[name] = {key: largest[key] for key in ("bias", "low", "high", "level")}
-        by_objective[name]["vanishes"] = all(case["low"] <= 0 for case in cases) and largest["high"] <= 5 * NEGLIGIBLE
-    gone = [name for name, case in by_objective.items() if case["vanishes"]]
-    words = ", ".join(
-        f"{name} {case['bias']:.0%} [{max(case['low'], 0):.0%}, {case['high']:.0%}]"
-        for name, case in by_objective.items()
-        if name not in gone
+        by_level = [
+            max((case for case in cases if case["level"] == level), key=lambda case: case["bias"])
+            for level in sorted({case["level"] for case in cases})
+        ]
+        by_objective[name] = {
+            "by_level": [{key: case[key] for key in ("level", "bias", "low", "high")} for case in by_level],
+            "vanishes": all(case["low"] <= 0 for case in cases) and max(c["high"] for c in cases) <= NEGLIGIBLE,
+        }
+    gone = [name for name, found_bias in by_objective.items() if found_bias["vanishes"]]
+    words = []
+    for name, found_bias in by_objective.items():
+        if name not in gone:
+            largest = max(found_bias["by_level"], key=lambda case: case["bias"])
+            ends = f"{max(largest['low'], 0):.0%}, {largest['high']:.0%}"
+            words.append(f"{name} {largest['bias']:.0%} [{ends}] at {largest['level']:g}")
+    message = (
+        f"declared biased; largest bias relative to the exact gradient, with its 95 % interval and {_sharpness(subject)}: "
+        f"{', '.join(words) or 'none to be seen'}"
     )
-    message = f"declared biased; largest relative bias: {words or 'none to be seen'}"
     if gone:
-        high = max(by_objective[name]["high"] for name in gone)
+        high = max(case["high"] for name in gone for case in by_objective[name]["by_level"])
         message += f"; none to be seen on {', '.join(gone)} (at most {high:.1%})"
     numbers = _counts(found) | {"bias": table, "by_objective": by_objective}
     return Result("bias", subject.family, "measured", message, numbers, _warnings(_undecided(found)))

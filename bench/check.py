@@ -1,0 +1,61 @@
+"""`gradest check`: a certificate on the terminal or as JSON."""
+
+import json
+import os
+import shutil
+import textwrap
+
+import torch
+
+from bench.config import EstimatorConfig, parse_estimator
+from estimators.checks import ALPHA, Certificate, Result, certify
+from estimators.registry import BadInput
+
+MARKS = {"passed": "ok", "failed": "FAILED", "measured": "measured", "not applicable": "-"}
+
+
+def workers() -> int:
+    """Threads for a certificate, one a core; torch itself then needs but one."""
+    torch.set_num_threads(1)
+    return max(1, min(os.cpu_count() or 1, 8))
+
+
+def check(estimator: str, seed: int, as_json: bool) -> bool:
+    """Print the certificate of `NAME[key=value,...]` or `module:Class[...]`; returns whether it is not refuted.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    try:
+        wanted = EstimatorConfig(**parse_estimator(estimator))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    progress = None if as_json else _print
+    certificate = certify(wanted.name, wanted.arguments(), seed=seed, workers=workers(), progress=progress)
+    if as_json:
+        print(json.dumps(certificate.plain(), indent=1, allow_nan=False))
+    else:
+        print(verdict(certificate))
+    return certificate.verdict != "refuted"
+
+
+def _print(result: Result) -> None:
+    """One check: its outcome, its name, its sentence."""
+    start = f"{MARKS[result.status]:9} {result.family:12} {result.check:13} "
+    width = max(shutil.get_terminal_size((120, 24)).columns, len(start) + 40)
+    indent = " " * len(start)
+    print(textwrap.fill(result.message, width, initial_indent=start, subsequent_indent=indent), flush=True)
+    for warning in result.warnings:
+        print(textwrap.fill(f"warning: {warning}", width, initial_indent=indent, subsequent_indent=indent), flush=True)
+
+
+def verdict(certificate: Certificate) -> str:
+    """The verdict in a line."""
+    count, failed = len(certificate.results), len(certificate.failures)
+    words = {
+        "certified": f"certified: no check of {count} failed",
+        "measured": f"declared biased and measured: no check of {count} failed",
+        "refuted": f"refuted: {failed} of {count} checks failed",
+    }[certificate.verdict]
+    odds = f"seed {certificate.seed}; chance refutes a correct estimator at most once in {1 / ALPHA:.0f}"
+    return f"{certificate.estimator} is {words} ({certificate.seconds:.0f} s, {odds})"
