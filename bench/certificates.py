@@ -126,23 +126,23 @@ def as_markdown(certificates: Sequence[tuple[str, Certificate]], made: str) -> s
             f"Every registered estimator against the exact gradient, in float64: latents {events}; |logit| or, for "
             "Gaussians, sharpness s with scale 2 / (1 + s) of 0, 1, 3, 6, 15; objectives constant, quadratic, cubic, "
             "coupled quadratic, a frozen tanh network, and one with log q inside (bounds have log q in all). "
-            "Each also passed, or its outcome says otherwise: generator, evaluations, dtype, rows, leading-dims, state, "
-            f"auxiliary, finite, theta, value, constant. Made by `tox -e certify`; {made}.",
+            "Each also passed, or its outcome says otherwise: generator, evaluations, dtype, rows, leading-dims, "
+            f"state, auxiliary, finite, theta, value, constant. Made by `tox -e certify`; {made}.",
             "",
             "## Declared unbiased",
             "",
-            "Under each level: the bias, relative to the length of the exact gradient, that every single problem of that "
-            "level would have shown with 99 % chance, and after the stroke the error of a factor on all problems of that "
-            f"level. The family-wise error of a certificate is {ALPHA:g}, by Bernstein's inequality at each of up to four "
-            "looks; from |logit| 6 on rare outcomes are forced and weighted.",
+            "Under each level: the bias, relative to the length of the exact gradient, that every single problem of "
+            "that level would have shown with 99 % chance, and after the stroke the error of a factor on all "
+            f"problems of that level. The family-wise error of a certificate is {ALPHA:g}, by Bernstein's inequality "
+            "at each of up to four looks; from |logit| 6 on rare outcomes are forced and weighted.",
             "",
             *pipe(["estimator", "family", "outcome", "samples", "problems", "draws", *levels, "s"], certified),
             "",
             "## Declared biased",
             "",
-            "Bias relative to the length of the exact gradient, its noise floor subtracted, with a 95 % interval (jackknife "
-            "of a U-statistic; up to 65,536 draws a problem): the largest over sizes and samples at each level. 0 in the "
-            "interval: none to be seen.",
+            "Bias relative to the length of the exact gradient, its noise floor subtracted, with a 95 % interval "
+            "(jackknife of a U-statistic; up to 65,536 draws a problem): the largest over sizes and samples at each "
+            "level. 0 in the interval: none to be seen.",
             "",
             *pipe(["estimator", "family", "outcome", "samples", "objective", *levels], measured),
             "",
@@ -190,9 +190,9 @@ def null_markdown(rows: Sequence[Row], made: str) -> str:
         [
             "# How often chance refutes a correct estimator",
             "",
-            "Whole certificates of estimators that are right, each with a seed of its own; the share refuted with its exact "
-            f"95 % interval (Clopper and Pearson). Promised: at most {ALPHA:g}. The last column is the smallest bound on a "
-            f"p-value of any single mean. Made by `tox -e certify-null`; {made}.",
+            "Whole certificates of estimators that are right, each with a seed of its own; the share refuted with "
+            f"its exact 95 % interval (Clopper and Pearson). Promised: at most {ALPHA:g}. The last column is the "
+            f"smallest bound on a p-value of any single mean. Made by `tox -e certify-null`; {made}.",
             "",
             *pipe(titles, cells),
             "",

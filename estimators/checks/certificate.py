@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from estimators.checks import bias, contract, state
+from estimators.checks import bias, calls, leading, precision, rows, state
 from estimators.checks.result import Certificate, Result
 from estimators.checks.sampling import Broken
 from estimators.checks.subject import Subject
@@ -17,14 +17,14 @@ DRAWS = 2**18
 Check = Callable[[Subject], Result]
 
 CHECKS: dict[str, Check] = {
-    "generator": contract.generator,
-    "evaluations": contract.evaluations,
-    "dtype": contract.dtype,
-    "rows": contract.rows,
-    "leading-dims": contract.leading_dims,
+    "generator": calls.generator,
+    "evaluations": calls.evaluations,
+    "dtype": precision.dtype,
+    "rows": rows.rows,
+    "leading-dims": leading.leading_dims,
     "state": state.state,
     "auxiliary": state.auxiliary,
-    "finite": contract.finite,
+    "finite": precision.finite,
     "unbiased": bias.unbiased,
     "theta": bias.theta,
     "value": bias.value,
@@ -75,7 +75,7 @@ def run_check(name: str, subject: Subject) -> Result:
     if name not in CHECKS:
         raise BadInput(unknown("check", name, list(CHECKS)))
     try:
-        if name in REPEATABLE and contract.generator(subject).status == "failed":
+        if name in REPEATABLE and calls.generator(subject).status == "failed":
             message = "cannot be told where the generator does not decide the noise: see generator"
             return Result(name, subject.family, "not applicable", message)
         return CHECKS[name](subject)

@@ -143,7 +143,7 @@ def _constant_too(
             start = "A constant objective has a gradient too, so the score has a mean"
             if levels and levels[0] >= 6:
                 return f"{start}, from |logit| {levels[0]:g} on: usually clipped probabilities or logits"
-            return f"{start}: it is that of other parameters than those drawn from, or cost and score share what they should not"
+            return f"{start}: usually it is that of other parameters than those drawn from, or noise is used twice"
     return None
 
 
@@ -170,10 +170,10 @@ def _sign(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
 def _only(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[Case], log_alpha: float) -> str | None:
     """All wrong problems share what no right one has."""
 
-    def split(name: Callable[[Case], bool]) -> bool:
-        """Whether everything wrong has a property and nearly everything with the property is wrong."""
+    def split(name: Callable[[Case], bool], share: float = 0.4) -> bool:
+        """Whether everything wrong has a property, and a good share of what has the property is seen to be wrong."""
         having = [case for case in cases if name(case)]
-        return all(name(case) for case in wrong) and len(having) < len(cases) and len(wrong) >= 0.4 * len(having)
+        return all(name(case) for case in wrong) and len(having) < len(cases) and len(wrong) >= share * len(having)
 
     def objective(case: Case) -> str:
         return case[0].grid.rows[case[1]].objective
@@ -183,12 +183,15 @@ def _only(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
 
     if split(lambda case: objective(case) == "entropy"):
         return "Only objectives with log q inside are wrong: the gradient of the entropy is dropped, or counted twice"
-    if split(lambda case: level(case) >= 15):
+    if split(lambda case: level(case) >= 15, 0.05):
         return "Only |logit| 15 is wrong: usually clipped probabilities, logits or noise, or float32 inside"
-    if split(lambda case: level(case) >= 6):
+    if split(lambda case: level(case) >= 6, 0.05):
         return "Only |logit| 6 and above are wrong: usually clipped probabilities or noise"
     if split(lambda case: level(case) > 0):
-        return "Only at logits 0 the mean is right: usually logits used where probabilities belong, or a sign or |logit| forgotten"
+        return (
+            "Only at logits 0 the mean is right: usually logits are used where probabilities belong, or a sign or "
+            "|logit| is forgotten"
+        )
     if split(lambda case: math.prod(case[0].grid.event) > min(math.prod(c[0].grid.event) for c in cases)):
         return (
             "Only with several latents the mean is wrong: usually latents are drawn with shared noise, or a product or "
@@ -196,7 +199,10 @@ def _only(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
         )
     least = subject.sample_counts[0]
     if len(subject.sample_counts) > 1 and split(lambda case: case[0].grid.samples > least):
-        return f"Only with more than {least} samples the mean is wrong: usually a mean where a sum belongs, or pairs mixed up"
+        return (
+            f"Only with more than {least} samples the mean is wrong: usually a mean where a sum belongs, or pairs are "
+            "mixed up"
+        )
     if split(lambda case: objective(case) not in ("quadratic", "coupled")):
         return "Only objectives beyond the quadratic are wrong: the rule is exact to second order only, so it is biased"
     return None

@@ -170,7 +170,7 @@ class Grid:
 
     @cached_property
     def shift(self) -> Tensor:
-        """[B], by how much noise must be shifted, in logits, to make a row's rare outcomes common; 0 if none is rare."""
+        """[B], logits by which noise must be shifted to make a row's rare outcomes common; 0 if none is rare."""
         level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
         return torch.where(level > 3, level, 0.0) * (self.family != "gaussian")
 
@@ -200,7 +200,7 @@ class Grid:
             return True
         if self.family == "gaussian":
             return self.samples == 2 or (self.samples == 3 and self.event == (1,))
-        return self.states**self.samples <= MAX_STATES // 8
+        return bool(self.states**self.samples <= MAX_STATES // 8)
 
     @property
     def states(self) -> int:

@@ -2,9 +2,9 @@
 
 At |logit| 15 the rarer value of a bit is drawn once in three million times: plain sampling can neither confirm nor
 refute what depends on it. Here the uniform noise of an estimator is drawn, now and then, from a logistic distribution
-shifted by the row's |logit|, which makes rare outcomes common, and each draw carries its likelihood ratio. The mixture is
-defensive: the weight of a row's draw never exceeds e. Weighted means are those of the plain noise, whatever the estimator does
-with it.
+shifted by the row's |logit|, which makes rare outcomes common, and each draw carries its likelihood ratio. The mixture
+is defensive: the weight of a row's draw never exceeds e. Weighted means are those of the plain noise, whatever the
+estimator does with it. (Defensive importance sampling: T. Hesterberg, Technometrics 37, 1995.)
 """
 
 import math
@@ -82,6 +82,11 @@ class Watch(TorchFunctionMode):
         return noise
 
 
+def _plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an in-place draw has its standard law: no argument but the tensor and the generator."""
+    return len(args) == 1 and set(kwargs) <= {"generator"}
+
+
 def _axis(shape: torch.Size, rows: Sequence[int]) -> int | None:
     """Where the leading dims `rows` lie in the shape, one after the other; None where they do not or do so twice."""
     found = [i for i in range(len(shape) - len(rows) + 1) if tuple(shape[i : i + len(rows)]) == tuple(rows)]
@@ -113,7 +118,7 @@ class Forced(Watch):
     def drawn(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
         """The noise of one call, forced where it is known which row a number belongs to."""
         if func is torch.bernoulli or func is Tensor.bernoulli:
-            probability = args[0]
+            probability: Tensor = args[0]
             if len(args) == 1 and set(kwargs) <= {"generator"} and _axis(probability.shape, self.rows) is not None:
                 plain = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device, **kwargs)
                 return (self._force(plain) < probability).to(probability.dtype)
@@ -121,7 +126,7 @@ class Forced(Watch):
         if _axis(noise.shape, self.rows) is None or not noise.is_floating_point():
             self._leave(SOURCES[func], noise)
             return noise
-        if func in (torch.rand, torch.rand_like) or (func is Tensor.uniform_ and len(args) == 1 and len(kwargs) <= 1):
+        if func in (torch.rand, torch.rand_like) or (func is Tensor.uniform_ and _plain(args, kwargs)):
             forced = self._force(noise)
         elif func in (torch.randn, torch.randn_like) or (
             func is Tensor.normal_ and len(args) == 1 and len(kwargs) <= 1
@@ -129,12 +134,13 @@ class Forced(Watch):
             lower = torch.special.ndtr(-noise.abs())  # the smaller tail, which keeps its digits
             u = self._force(torch.where(noise < 0, lower, 1 - lower))
             forced = torch.where(u < 0.5, torch.special.ndtri(u), -torch.special.ndtri(1 - u))
-        elif func is Tensor.exponential_ and len(args) == 1 and len(kwargs) <= 1:
+        elif func is Tensor.exponential_ and _plain(args, kwargs):
             forced = -torch.log1p(-self._force(-torch.expm1(-noise)))
         else:
             self._leave(SOURCES[func], noise)
             return noise
-        return noise.copy_(forced)
+        noise.copy_(forced)
+        return noise
 
     def _leave(self, source: str, noise: Tensor) -> None:
         if (noise.is_floating_point() and noise.numel() > 1) or source.endswith("multinomial"):

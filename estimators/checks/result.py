@@ -49,3 +49,8 @@ class Certificate:
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"verdict": self.verdict} | asdict(self)
+
+
+def failed(check: str, family: str, message: str, **numbers: Any) -> Result:
+    """A failure."""
+    return Result(check, family, "failed", message, numbers)

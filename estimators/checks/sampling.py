@@ -22,7 +22,7 @@ from estimators.distributions import from_parameters
 LOOKS = (2**12, 2**14, 2**16, 2**18)
 """Draws a row after which the rows are looked at."""
 TARGETS = (0.05, 0.05, 0.2, 0.2)
-"""Bias relative to the gradient that a row must be able to show to be done at that look; 0.05 is wanted, 0.2 will do."""
+"""Bias relative to the gradient that a row must be able to show to be done at that look."""
 AT_ONCE = 2**19
 """Latents in flight at once, which bounds memory."""
 PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from estimators.base import Estimator
-from estimators.checks.contract import CLOSE, percent
+from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import Grid
-from estimators.checks.result import Result
+from estimators.checks.result import Result, failed
 from estimators.checks.sampling import Broken, call, gradients
 from estimators.checks.subject import Subject, copied, run
 
@@ -17,7 +17,7 @@ STEPS = 3
 def state(subject: Subject) -> Result:
     """Running state is frozen in eval(), updated after use in train(), and all of it is in state_dict()."""
     if problem := _problem(subject):
-        return Result("state", subject.family, "failed", problem)
+        return failed("state", subject.family, problem)
     has = bool(subject.create().state_dict())
     message = "frozen in eval(), updated after use in train(), restored by state_dict()" if has else "there is none"
     return Result("state", subject.family, "passed", message)
@@ -51,19 +51,20 @@ def _problem(subject: Subject) -> str | None:
     moved = [key for key, value in still.state_dict().items() if not torch.equal(value, saved[key])]
     if moved:
         return f"in eval() the running state {', '.join(map(repr, moved))} changes: update it only if self.training"
-    if (apart := _apart(before, after)) > 0:
+    if (moves := apart(before, after)) > 0:
         return (
-            f"in eval() the gradient moves by {percent(apart)} after a call with other costs, though no buffer changes: state is "
-            "kept in a plain attribute, and updated in eval()"
+            f"in eval() the gradient moves by {percent(moves)} after a call with other costs, though no buffer "
+            "changes: state is kept in a plain attribute, and updated in eval()"
         )
 
     for start, words in ((subject.create(grid.samples), "fresh"), (trained, "trained")):
         used = run(copied(start).train(), grid, 11, context=context)
         frozen = run(copied(start).eval(), grid, 11, context=context)
-        if (apart := _apart(used, frozen)) > CLOSE:
+        if (moves := apart(used, frozen)) > CLOSE:
             return (
-                f"a {words} estimator gives a gradient in train() that is {percent(apart)} apart from that in eval(), with the "
-                "same noise and state: the state is updated before it is used, so a draw's own cost is in its baseline"
+                f"a {words} estimator gives a gradient in train() that is {percent(moves)} apart from that in "
+                "eval(), with the same noise and state: the state is updated before it is used, so a draw's own cost "
+                "is in its baseline"
             )
 
     fresh = subject.create(grid.samples)
@@ -73,23 +74,15 @@ def _problem(subject: Subject) -> str | None:
         return (
             f"state_dict() of a trained estimator does not load into a fresh one: {' '.join(str(error).split())[:200]}"
         )
-    if (apart := _apart(run(fresh.eval(), grid, 11, context=context), before)) > CLOSE:
+    if (moves := apart(run(fresh.eval(), grid, 11, context=context), before)) > CLOSE:
         return (
-            f"restored from state_dict(), the gradient is {percent(apart)} apart: some state is not saved; keep it in buffers "
-            "(register_buffer), not in plain attributes"
+            f"restored from state_dict(), the gradient is {percent(moves)} apart: some state is not saved; keep it in "
+            "buffers (register_buffer), not in plain attributes"
         )
     on = [run(_trained(subject, grid, context, e).eval(), grid, 11, context=context) for e in (copied(trained), fresh)]
-    if (apart := _apart(*on)) > CLOSE:
-        return f"trained on from state_dict(), the gradient is {percent(apart)} apart: some state is not saved"
+    if (moves := apart(*on)) > CLOSE:
+        return f"trained on from state_dict(), the gradient is {percent(moves)} apart: some state is not saved"
     return None
-
-
-def _apart(a: list[Tensor], b: list[Tensor]) -> float:
-    """Largest difference relative to the size of both."""
-    return max(
-        float((x - y).abs().max() / (x.abs().max() + y.abs().max()).clamp_min(1e-300))
-        for x, y in zip(a, b, strict=True)
-    )
 
 
 def auxiliary(subject: Subject) -> Result:
@@ -102,34 +95,34 @@ def auxiliary(subject: Subject) -> Result:
     estimate = call(estimator, grid.family, values, grid.f(theta), torch.Generator().manual_seed(11), context)
     own = dict(estimator.named_parameters())
 
-    def failed(message: str) -> Result:
-        return Result("auxiliary", subject.family, "failed", message)
+    def wrong(message: str) -> Result:
+        return failed("auxiliary", subject.family, message)
 
     if estimate.auxiliary is None:
         if own:
-            return failed(f"it has parameters of its own ({', '.join(own)}) and no auxiliary loss: they never learn")
+            return wrong(f"it has parameters of its own ({', '.join(own)}) and no auxiliary loss: they never learn")
         return Result("auxiliary", subject.family, "not applicable", "it has no parameters of its own")
     if not own:
-        return failed("it returns an auxiliary loss and has no parameters of its own: return None")
+        return wrong("it returns an auxiliary loss and has no parameters of its own: return None")
     if not estimate.auxiliary.requires_grad:
-        return failed("the auxiliary loss is detached: it reaches no parameter")
+        return wrong("the auxiliary loss is detached: it reaches no parameter")
     targets = [*values, theta, *own.values()]
     reached = torch.autograd.grad(estimate.auxiliary.sum(), targets, allow_unused=True, retain_graph=True)
     for name, g in zip([*("q's parameters" for _ in values), "theta"], reached, strict=False):
         if g is not None and bool(g.abs().max() > 0):
-            return failed(
-                f"the auxiliary loss has a gradient in {name}: it must reach the estimator's own parameters alone; detach "
-                "costs and logits in it"
+            return wrong(
+                f"the auxiliary loss has a gradient in {name}: it must reach the estimator's own parameters alone; "
+                "detach costs and logits in it"
             )
     missed = [name for name, g in zip(own, reached[len(values) + 1 :], strict=True) if g is None]
     if missed:
-        return failed(f"the auxiliary loss does not reach {', '.join(missed)}: they never learn")
+        return wrong(f"the auxiliary loss does not reach {', '.join(missed)}: they never learn")
     leaked = gradients(estimate.surrogate, list(own.values()))
     names = [name for name, g in zip(own, leaked, strict=True) if g is not None and bool(g.abs().max() > 0)]
     if names:
-        return failed(
-            f"the surrogate has a gradient in the estimator's own {', '.join(names)}: they would learn from the model's "
-            "loss; detach them in the surrogate"
+        return wrong(
+            f"the surrogate has a gradient in the estimator's own {', '.join(names)}: they would learn from the "
+            "model's loss; detach them in the surrogate"
         )
     message = f"the auxiliary loss reaches {len(own)} own parameters and nothing else"
     return Result("auxiliary", subject.family, "passed", message)

@@ -1,4 +1,4 @@
-"""Planted faults: wrong estimators of the kinds that are published and shipped, each with the check that must refute it.
+"""Planted faults: wrong estimators of the kinds that are published and shipped, each with the check to refute it.
 
 A fault names the check and words of the sentence that must explain it.
 """
@@ -13,7 +13,17 @@ import torch
 from torch.nn import functional as F
 
 from estimators import Entry, Estimate, Estimator
-from estimators.distributions import gumbel, live, log_prob, normal, one_hot_argmax, parameters, sample, stopped, uniform
+from estimators.distributions import (
+    gumbel,
+    live,
+    log_prob,
+    normal,
+    one_hot_argmax,
+    parameters,
+    sample,
+    stopped,
+    uniform,
+)
 from estimators.registry import entry_of, one_a_sample
 from tests.estimators.outside import REBAR, DReG, LearnedBaseline, RunningMean, relaxed_pair
 

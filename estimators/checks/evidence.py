@@ -1,0 +1,197 @@
+"""What the sums of a sampled subject say: intervals, the worst mean, the power, and what could not be told."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from estimators.checks.sampling import RARE_EVENTS, Tally
+from estimators.checks.sequence import Sampled
+from estimators.checks.subject import Subject
+
+QUANTILE = 1.959964
+
+
+class RelativeBias(NamedTuple):
+    """||E g - exact|| / ||exact|| of one problem."""
+
+    bias: float
+    low: float
+    """Ends of its 95 % interval; below 0 where the interval of the squared bias is."""
+    high: float
+    significant: bool
+    """Whether it is beyond twice that interval, which chance is once in 10,000 problems."""
+
+
+def relative_bias(tally: Tally, row: int) -> RelativeBias:
+    """Bias from the U-statistic of its square, which has no noise floor, with the normal interval of that."""
+    n, width = float(tally.count[row]), tally.products.shape[-1]
+    total, products = tally.total[row, :width], tally.products[row]
+    mean = total / n
+    covariance = (products - n * mean.outer(mean)) / (n - 1)
+    squared = float((total.square().sum() - products.trace()) / (n * (n - 1)))
+    variance = float(4 * mean @ covariance @ mean / n + 2 * covariance.square().sum() / n**2)
+    half = QUANTILE * math.sqrt(max(variance, 0.0))
+    rounding = width * float(tally.rounding[row, 0]) ** 2
+    norm = float(tally.norm[row])
+    low, high = (math.copysign(math.sqrt(abs(x)), x) / norm for x in (squared - half - rounding, squared + half))
+    return RelativeBias(math.sqrt(max(squared, 0.0)) / norm, low, max(high, 0.0), squared - 2 * half > rounding)
+
+
+class Worst(NamedTuple):
+    """The mean with the smallest p-value."""
+
+    tally: Tally
+    row: int
+    column: int
+    log_p: float
+
+    @property
+    def difference(self) -> float:
+        """Mean minus the exact number."""
+        return float(self.tally.mean[self.row, self.column])
+
+    @property
+    def exact(self) -> float:
+        """The exact number."""
+        return float(self.tally.grid.exact[self.row, self.column if self.column >= 0 else self.column + 1])
+
+    @property
+    def relative(self) -> float:
+        """Size of the whole row's bias, relative to its exact gradient."""
+        return relative_bias(self.tally, self.row).bias
+
+    @property
+    def interval(self) -> str:
+        """95 % interval of `relative`."""
+        found = relative_bias(self.tally, self.row)
+        return f"95 % interval {max(found.low, 0):.1%} to {found.high:.1%}, n = {int(self.tally.count[self.row])}"
+
+    @property
+    def interval_absolute(self) -> str:
+        """95 % interval of `difference`."""
+        half = QUANTILE * float(self.tally.error[self.row, self.column])
+        return f"95 % interval +- {half:.2g}, n = {int(self.tally.count[self.row])}"
+
+    def words(self, subject: Subject) -> str:
+        """Where, in words."""
+        grid, row = self.tally.grid, self.tally.grid.rows[self.row]
+        size = " x ".join(map(str, grid.event)) + (" latent" if math.prod(grid.event) == 1 else " latents")
+        sharp = f"scale {2 / (1 + row.level):.2g}" if grid.family == "gaussian" else f"|logit| {row.level:g}"
+        return f"on the {row.objective} objective at {sharp}, {size}, samples={grid.samples}"
+
+
+def worst_of(found: Sampled, columns: Callable[[Tally], slice], constant: bool | None) -> Worst:
+    """The smallest p-value among some columns, over rows whose objective is (not) constant, or all for None."""
+    best: Worst | None = None
+    for tally in found.tallies:
+        log_p = tally.log_p().clone()
+        keep = ~tally.rare if constant is None else ~tally.rare & (tally.constant == constant)
+        log_p[~keep] = 0.0
+        span = columns(tally)
+        chosen = log_p[:, span] if span.stop != 0 else log_p[:, span.start :]
+        index = int(chosen.argmin())
+        row, column = divmod(index, chosen.shape[1])
+        if best is None or float(chosen.min()) < best.log_p:
+            best = Worst(tally, row, span.start + column, float(chosen.min()))
+    assert best is not None
+    return best
+
+
+def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
+    """A level's projections on the exact gradient, averaged over its problems: a factor on all of them shows here."""
+    pooled = []
+    for level in found.tallies[0].grid.levels:
+        means, variances, steps = [], [], []
+        for tally in found.tallies:
+            for index, row in enumerate(tally.grid.rows):
+                if row.level == level and row.objective != "constant" and not bool(tally.rare[index]):
+                    means.append(float(tally.mean[index, -1]))
+                    variances.append(float(tally.error[index, -1]) ** 2)
+                    steps.append(float(tally.largest[index, -1] / tally.count[index]))
+        if not means:
+            continue
+        count = len(means)
+        mean, variance, step = sum(means) / count, sum(variances) / count**2, max(steps) / count
+        excess = max(abs(mean) - 1e-6, 0.0)
+        log_p = math.log(2) - (excess**2 / (2 * (variance + step * excess / 3)) if excess > 0 else 0.0)
+        cost = math.log(2) - found.log_alpha
+        half = cost * step / 3
+        seen = half + math.sqrt(half**2 + 2 * cost * variance) + 2.33 * math.sqrt(variance)
+        pooled.append({"level": level, "ratio": mean, "log_p": min(log_p, 0.0), "detectable": seen, "problems": count})
+    return pooled
+
+
+def power(found: Sampled) -> dict[str, Any]:
+    """The relative bias that the least conclusive problem of each level would have shown."""
+    by_level: dict[float, float] = {}
+    for tally in found.tallies:
+        seen = tally.detectable(found.log_alpha)[:, : tally.products.shape[-1]].amax(1) / tally.norm
+        for index, row in enumerate(tally.grid.rows):
+            if row.objective != "constant" and not bool(tally.rare[index]):
+                by_level[row.level] = max(by_level.get(row.level, 0.0), float(seen[index]))
+    return {"by_level": by_level, "chance": 0.99}
+
+
+def counts(found: Sampled) -> dict[str, Any]:
+    """How much was tested, and at which level."""
+    tested = [tally for tally in found.tallies for _ in tally.grid.rows]
+    return {
+        "problems": len(tested),
+        "means": sum(tally.products.shape[0] * tally.products.shape[1] for tally in found.tallies),
+        "draws": float(sum(tally.count.sum() for tally in found.tallies)),
+        "log_alpha": found.log_alpha,
+        "looks": found.looks,
+        "refuted": sum(
+            int((tally.log_p()[~tally.rare, : tally.products.shape[-1]] < found.log_alpha).sum())
+            for tally in found.tallies
+        ),
+    }
+
+
+def refuted_cases(found: Sampled) -> list[dict[str, Any]]:
+    """Every problem that was refuted."""
+    cases = []
+    for tally in found.tallies:
+        refuted = (tally.log_p() < found.log_alpha).any(1) & ~tally.rare
+        for index in refuted.nonzero()[:, 0].tolist():
+            row = tally.grid.rows[index]
+            cases.append(
+                {"objective": row.objective, "level": row.level, "event": tally.grid.event}
+                | {"samples": tally.grid.samples, "draws": int(tally.count[index])}
+                | relative_bias(tally, index)._asdict()
+            )
+    return cases
+
+
+def undecided(found: Sampled) -> dict[str, Any]:
+    """Problems whose rare outcomes plain sampling does not reach, and the noise that could not be forced."""
+    rare = [
+        (tally, row)
+        for tally in found.tallies
+        for row, is_rare in zip(tally.grid.rows, tally.rare, strict=True)
+        if is_rare
+    ]
+    sources = sorted({source for tally, _ in rare for source in tally.plain})
+    return {"problems": len(rare), "levels": sorted({row.level for _, row in rare}), "noise": sources}
+
+
+def warnings_of(found: dict[str, Any]) -> tuple[str, ...]:
+    """What `undecided` found, in a sentence."""
+    if not found["problems"]:
+        return ()
+    levels = ", ".join(f"{level:g}" for level in found["levels"])
+    return (
+        f"cannot tell by sampling at |logit| {levels}: fewer than {RARE_EVENTS} rare outcomes are to be expected in "
+        f"{found['problems']} problems, and noise from {', '.join(found['noise'])} cannot be forced; draw it "
+        "as torch.rand(S, *B, ...) to have these decided too",
+    )
+
+
+def sharpness(subject: Subject) -> str:
+    """What a level is, in words."""
+    return "sharpness, scale 2 / (1 + it)" if subject.family == "gaussian" else "|logit|"
+
+
+def p_words(log_p: float) -> str:
+    """A p-value's order of magnitude, rounded up."""
+    return f"1e{math.ceil(log_p / math.log(10))}" if log_p > -690 else "1e-300"

@@ -1,0 +1,114 @@
+"""The check leading-dims: [B], [R, B] and [R, E, B] are the same code."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from estimators.checks.compare import CLOSE, apart, percent
+from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.result import Result, failed
+from estimators.checks.sampling import call, gradients
+from estimators.checks.subject import Subject, copied
+from estimators.distributions import from_parameters, parameters
+
+
+def leading_dims(subject: Subject) -> Result:
+    """[B], [R, B] and [R, E, B] give the same gradients for the same noise, and so does a q that was expanded."""
+    grid = subject.small()
+    context = subject.context(6)
+    expected = _shaped(subject, grid, (6,), context)
+    for shape in ((6, 1), (1, 6), (2, 3), (3, 1, 2)):
+        moves = apart(expected, _shaped(subject, grid, shape, context))
+        if moves > CLOSE:
+            message = (
+                f"rows of shape {list(shape)} give gradients {percent(moves)} apart from those of the same six rows "
+                "in a line, with the same noise. Usually a dim is counted from the left, or the batch is reshaped in "
+                "another order"
+            )
+            return failed("leading-dims", subject.family, message, shape=list(shape), apart=moves)
+    single = [_shaped(subject, grid, shape, context) for shape in ((), (1,), (1, 1))]
+    if max(apart(single[0], other) for other in single[1:]) > CLOSE:
+        message = (
+            "one row alone gives other gradients as [], [1] or [1, 1]. Usually squeeze() takes away more than it should"
+        )
+        return failed("leading-dims", subject.family, message)
+    if found := _expanded(subject, grid) or _stacked(subject, grid):
+        return failed("leading-dims", subject.family, found)
+    message = "rows shaped [B], [R, B] and [R, E, B] give the same gradients for the same noise"
+    return Result("leading-dims", subject.family, "passed", message)
+
+
+def _arranged(grid: Grid, rows: Sequence[int], shape: Sequence[int]) -> Callable[[Tensor], Callable[..., Tensor]]:
+    """f for rows arranged in another shape than a line."""
+    dims = len(grid.event)
+
+    def with_theta(theta: Tensor) -> Callable[..., Tensor]:
+        line = grid.f(theta.reshape(-1), rows)
+
+        def f(z: Tensor, q: Distribution, /) -> Tensor:
+            flat_q = from_parameters(grid.family, *(p.reshape(-1, *grid.event) for p in parameters(q)))
+            lead = z.shape[: z.dim() - dims - len(shape)]
+            return line(z.reshape(*lead, -1, *grid.event), flat_q).reshape(*lead, *shape)
+
+        return f
+
+    return with_theta
+
+
+def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tensor) -> list[Tensor]:
+    """Gradients of the first rows of the grid, arranged in a shape, flattened again."""
+    count = int(torch.Size(shape).numel())
+    rows = [i % len(grid.rows) for i in range(count)]
+    values = [v[torch.tensor(sorted(rows))].reshape(*shape, *grid.event).clone().requires_grad_() for v in grid.values]
+    theta = grid.theta[torch.tensor(sorted(rows))].reshape(shape).clone().requires_grad_()
+    told = context[:count].reshape(*shape, -1)
+    f = _arranged(grid, sorted(rows), shape)(theta)
+    estimate = call(subject.create(grid.samples), grid.family, values, f, torch.Generator().manual_seed(11), told)
+    grads = gradients(estimate.surrogate, (*values, theta))
+    return [
+        (torch.zeros_like(leaf) if g is None else g).reshape(count, -1)
+        for g, leaf in zip(grads, (*values, theta), strict=True)
+    ]
+
+
+def _expanded(subject: Subject, grid: Grid) -> str | None:
+    """A q whose parameters are expanded, not copied, to [R, B]: gradients add up."""
+    count, context = 3, subject.context(len(grid.rows))
+    estimator = subject.create(grid.samples)
+    totals = []
+    for copy in (False, True):
+        leaves = [v.clone().requires_grad_() for v in grid.values]
+        values = [leaf.expand(count, *leaf.shape) for leaf in leaves]
+        values = [v.clone() for v in values] if copy else values
+        f = grid.f(grid.theta.expand(count, -1))
+        told = context.expand(count, *context.shape)
+        estimate = call(copied(estimator), grid.family, values, f, torch.Generator().manual_seed(11), told)
+        totals.append([g for g in gradients(estimate.surrogate, leaves) if g is not None])
+    if apart(*totals) > CLOSE:
+        return (
+            "a q expanded to [R, B] gives other gradients than one whose rows are copied: something is written in place"
+        )
+    return None
+
+
+def _stacked(subject: Subject, grid: Grid) -> str | None:
+    """Seeds stacked with bind(stack=...): it must run, in training too."""
+    seeds = 2
+    try:
+        estimator = subject.entry.create(**{**subject.options, "samples": grid.samples})
+        context = subject.context(seeds, len(grid.rows))
+        estimator.bind(stack=(seeds,), context_size=context.shape[-1], generator=torch.Generator().manual_seed(5))
+    except Exception as error:
+        return f"bind(stack=({seeds},)) raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    estimator = estimator.to(DOUBLE).train()
+    for lead in ((seeds,), (seeds,), (3, seeds)):
+        values = [v.expand(*lead, *v.shape).clone().requires_grad_() for v in grid.values]
+        f = grid.f(grid.theta.expand(*lead, -1))
+        told = context.expand(*lead, *context.shape[1:])
+        estimate = call(estimator, grid.family, values, f, torch.Generator().manual_seed(11), told)
+        grads = gradients(estimate.surrogate, values)
+        if any(g is not None and not bool(g.isfinite().all()) for g in grads):
+            return f"stacked seeds [{', '.join(map(str, lead))}, B] give gradients that are not finite"
+    return None

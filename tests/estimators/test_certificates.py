@@ -1,0 +1,356 @@
+"""Every registered estimator and every correct one from outside is certified; every planted fault is refuted."""
+
+import json
+import math
+import time
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Distribution
+
+import estimators
+from estimators.checks import CHECKS, certify, checks_for, parametrize_with_checks, run_check, subjects
+from estimators.checks.bias import NEGLIGIBLE
+from estimators.checks.grid import EVENTS, Grid
+from estimators.checks.noise import Forced, Watch
+from estimators.checks.sampling import LOOKS
+from estimators.distributions import from_parameters, sample, uniform
+from estimators.registry import BadInput, Entry, entry_of
+from tests.estimators.faults import FAULTS, Fault
+from tests.estimators.outside import CORRECT
+
+FEW = LOOKS[1]
+"""Draws a problem: enough to find every fault, and a quarter or less of what `gradest check` takes."""
+
+VARIANTS = [(entry, options) for entry in estimators.available() for options in entry.variants]
+
+
+@parametrize_with_checks([entry for entry in estimators.available()], draws=FEW)
+def test_registered_estimators(check) -> None:
+    result = check()
+    assert result.warnings == ()
+    assert result.message
+
+
+@parametrize_with_checks(VARIANTS, draws=LOOKS[0])
+def test_their_variants(check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("entry", CORRECT, ids=[entry.name for entry in CORRECT])
+def test_correct_estimators_from_outside_are_not_refuted(entry: Entry) -> None:
+    certificate = certify(entry, draws=FEW)
+    assert not certificate.failures
+    assert certificate.verdict == ("certified" if entry.unbiased else "measured")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.entry.name for fault in FAULTS])
+def test_a_fault_is_refuted_for_its_reason(fault: Fault) -> None:
+    for subject in subjects(fault.entry, draws=LOOKS[2]):
+        result = run_check(fault.check, subject)
+        assert result.status == "failed", f"{subject.family}: {result.message}"
+        assert fault.says in result.message
+        assert "\n" not in result.message
+
+
+def test_there_are_enough_faults_and_every_check_finds_one() -> None:
+    assert len(FAULTS) >= 20
+    found = {fault.check for fault in FAULTS}
+    assert found == set(CHECKS) - {"constant"}  # which fails beside unbiased, below
+
+
+def test_a_score_with_a_mean_fails_on_the_constant_objective() -> None:
+    clipped = next(fault.entry for fault in FAULTS if fault.entry.name == "ClippedProbabilities")
+    result = run_check("constant", subjects(clipped, draws=LOOKS[2])[0])
+    assert result.status == "failed"
+    assert "instead of zero" in result.message
+    assert "clipped probabilities" in result.message
+
+
+def test_a_declared_bias_is_measured_and_where_it_vanishes_is_said() -> None:
+    reinmax = next(entry for entry in CORRECT if entry.name == "ReinMax")
+    result = run_check("unbiased", subjects(reinmax)[0])
+    assert result.status == "measured"
+    by_objective = result.numbers["by_objective"]
+    assert [name for name, found in by_objective.items() if found["vanishes"]] == ["quadratic", "coupled"]
+    assert max(case["high"] for case in by_objective["quadratic"]["by_level"]) < NEGLIGIBLE
+    assert "none to be seen on quadratic, coupled" in result.message
+
+
+def test_the_negative_control_is_exposed() -> None:
+    """Its bias is known: minus the gradient of E_q[log q], eta theta (1 - theta) a unit."""
+    found = run_check("unbiased", subjects("score-no-entropy", {"baseline": "leave-one-out", "samples": 2})[0])
+    assert found.status == "measured"
+    cases = [case for case in found.numbers["cases"] if case["event"] == (3,) and case["level"] == 1.0]
+    assert len(cases) == 5
+    for case in cases:
+        grid = Grid("bernoulli", (3,), 2)
+        row = next(i for i, r in enumerate(grid.rows) if (r.objective, r.level) == (case["objective"], 1.0))
+        logits = grid.values[0][row]
+        missing = (logits * logits.sigmoid() * (-logits).sigmoid()).norm() / grid.exact[row, :3].norm()
+        assert case["low"] - 0.02 < float(missing) < case["high"] + 0.02
+        assert case["significant"]
+
+
+def test_the_negative_control_declared_unbiased_is_refuted() -> None:
+    cls = estimators.get("score-no-entropy").cls
+    entry = entry_of(cls, "liar", families=("bernoulli",), unbiased=True, own_parameters=True)
+    result = run_check("unbiased", subjects(entry, draws=FEW)[0])
+    assert result.status == "failed"
+    assert "A constant objective has a gradient too" in result.message
+
+
+def test_noise_that_cannot_be_forced_is_said_and_not_passed_in_silence() -> None:
+    multinomial = next(entry for entry in CORRECT if entry.name == "ByMultinomial")
+    result = run_check("unbiased", subjects(multinomial, draws=FEW)[0])
+    assert result.status == "passed"
+    assert result.numbers["undecided"]["noise"] == ["torch.multinomial"]
+    assert 15.0 in result.numbers["undecided"]["levels"]
+    assert 15.0 not in result.numbers["detectable"]["by_level"]
+    assert "cannot tell by sampling at |logit|" in result.warnings[0]
+
+
+def test_certificates_repeat_and_do_not_depend_on_workers() -> None:
+    first, again = (certify("disarm", seed=3, draws=FEW, workers=workers) for workers in (1, 2))
+    assert [r.message for r in first.results] == [r.message for r in again.results]
+    other = certify("disarm", seed=4, draws=FEW)
+    assert [r.message for r in first.results] != [r.message for r in other.results]
+
+
+def test_a_certificate_is_plain_json() -> None:
+    certificate = certify("straight-through", draws=LOOKS[0])
+    plain = json.loads(json.dumps(certificate.plain(), allow_nan=False))
+    assert plain["verdict"] == "measured"
+    assert {result["check"] for result in plain["results"]} == {*CHECKS} - {"unbiased"} | {"bias"}
+
+
+def test_chance_rarely_refutes_a_correct_estimator() -> None:
+    """A small repetition; `tox -e certify-null` makes the published one. By Bernstein's inequality none is expected."""
+    refuted = 0
+    for seed in range(20):
+        for subject in subjects("disarm", seed=seed, draws=LOOKS[0]):
+            refuted += any(run_check(name, subject).status == "failed" for name in ("unbiased", "constant", "theta"))
+    assert refuted == 0
+
+
+# Forced noise
+
+
+@pytest.mark.parametrize("shift", [6.0, 15.0])
+def test_forced_noise_keeps_means_and_makes_rare_outcomes_common(shift: float) -> None:
+    draws, logits = 20011, torch.full((3, 2), shift, dtype=torch.float64)
+    q = Bernoulli(logits=logits.expand(draws, 3, 2))
+    generator = torch.Generator().manual_seed(0)
+    with Forced(draws, torch.full((3,), shift, dtype=torch.float64), 2, torch.Generator().manual_seed(1)) as watch:
+        z = sample(q, 1, generator)[0]
+    weight = watch.log_weight.exp()
+    rare = (z == 0).double()
+    assert float(rare.mean()) > 0.05
+    assert float(weight.max()) <= math.e
+    for value, expected in (
+        (weight, 1.0),
+        (weight[..., None] * rare, torch.sigmoid(torch.tensor(-shift)).item()),
+        (weight * rare.prod(-1), torch.sigmoid(torch.tensor(-shift, dtype=torch.float64)).item() ** 2),
+    ):
+        error = value.std(0) / draws**0.5
+        assert bool(((value.mean(0) - expected).abs() < 5 * error + 1e-12).all())
+
+
+def test_every_kind_of_noise_is_forced_to_the_same_law() -> None:
+    """A weighted mean of a function of each source is that of the plain source."""
+    draws, shape = 40009, (1, 40009, 2, 3)
+    g = torch.Generator().manual_seed(0)
+
+    def rand() -> Tensor:
+        return torch.rand(shape, generator=g, dtype=torch.float64)
+
+    sources = {
+        "rand": (rand, lambda x: (x < 0.01).double(), 0.01),
+        "uniform_": (
+            lambda: torch.empty(shape, dtype=torch.float64).uniform_(generator=g),
+            lambda x: (x > 0.99).double(),
+            0.01,
+        ),
+        "randn": (
+            lambda: torch.randn(shape, generator=g, dtype=torch.float64),
+            lambda x: (x > 2.5).double(),
+            0.5 * math.erfc(2.5 / math.sqrt(2)),
+        ),
+        "exponential_": (
+            lambda: torch.empty(shape, dtype=torch.float64).exponential_(generator=g),
+            lambda x: (x > 5).double(),
+            math.exp(-5),
+        ),
+        "bernoulli": (
+            lambda: torch.bernoulli(torch.full(shape, 0.005, dtype=torch.float64), generator=g),
+            lambda x: x,
+            0.005,
+        ),
+    }
+    for name, (draw, function, expected) in sources.items():
+        with Forced(draws, torch.full((2,), 5.0, dtype=torch.float64), 3, torch.Generator().manual_seed(1)) as watch:
+            noise = draw()
+        assert watch.untouched == [], name
+        value = watch.log_weight.exp()[..., None] * function(noise)[0]
+        error = value.std(0) / draws**0.5
+        assert bool(((value.mean(0) - expected).abs() < 5 * error).all()), name
+        assert float(function(noise).mean()) > 1.5 * expected, f"{name} was not forced"
+
+
+def test_noise_whose_rows_cannot_be_told_stays_plain() -> None:
+    g = torch.Generator().manual_seed(0)
+    with Forced(53, torch.full((2,), 15.0), 3, torch.Generator().manual_seed(1)) as watch:
+        torch.rand(53 * 2 * 3, generator=g)
+        torch.multinomial(torch.ones(106, 3), 1, generator=g)
+        torch.randint(3, (53, 2), generator=g)
+    assert watch.untouched == ["torch.rand", "torch.multinomial"]
+    assert bool((watch.log_weight == 0).all())
+
+
+def test_the_watch_sees_every_source_and_its_generator() -> None:
+    g, q = torch.Generator().manual_seed(0), Bernoulli(logits=torch.zeros(4, 3))
+    with Watch() as watch:
+        uniform(q, 2, g)
+        q.sample()
+        torch.randperm(4, generator=g)
+    assert [draw.source for draw in watch.draws] == ["torch.rand", "torch.bernoulli", "torch.randperm"]
+    assert [draw.generator is g for draw in watch.draws] == [True, False, True]
+    assert all(draw.device_given for draw in watch.draws)
+
+
+# The grid and its oracle
+
+
+@pytest.mark.parametrize("family", EVENTS)
+@pytest.mark.parametrize(("bound", "samples"), [("elbo", 1), ("iwae", 2), ("iwae", 3)])
+def test_the_exact_value_is_that_of_plain_sampling(family: str, bound: str, samples: int) -> None:
+    """The oracle of every grid against 60,000 draws of q, with no estimator in between."""
+    for event in EVENTS[family]:
+        grid = Grid(family, event, samples, bound)
+        if not grid.has_oracle:
+            continue
+        q, generator = from_parameters(family, *grid.values), torch.Generator().manual_seed(0)
+        draws = 60_000 // samples
+        cost = grid.f(grid.theta)(sample(q, draws * samples, generator), q).reshape(samples, draws, -1)
+        value = math.log(samples) - (-cost).logsumexp(0) if bound == "iwae" else cost.mean(0)
+        error = value.std(0) / draws**0.5
+        rare = grid.shift > 0  # there plain sampling sees nothing
+        z = ((value.mean(0) - grid.exact[:, -1]).abs() / (error + 1e-9))[~rare]
+        assert float(z.max()) < 5
+
+
+@pytest.mark.parametrize("family", EVENTS)
+@pytest.mark.parametrize(("bound", "samples"), [("elbo", 1), ("iwae", 2)])
+def test_the_exact_gradient_is_that_of_finite_differences(family: str, bound: str, samples: int) -> None:
+    grid = Grid(family, EVENTS[family][1], samples, bound)
+    step, width = 1e-5, grid.exact.shape[1] - 2
+    direction = [torch.randn(v.shape, generator=torch.Generator().manual_seed(2), dtype=v.dtype) for v in grid.values]
+    ends = [
+        grid._expectation([v + sign * step * d for v, d in zip(grid.values, direction, strict=True)], grid.theta)
+        for sign in (1, -1)
+    ]
+    numeric = (ends[0] - ends[1]) / (2 * step)
+    flat = torch.cat([d.reshape(len(d), -1) for d in direction], -1)
+    torch.testing.assert_close(numeric, (flat * grid.exact[:, :width]).sum(-1), rtol=1e-5, atol=1e-7)
+
+
+def test_objectives_are_standardised_and_one_row_a_problem() -> None:
+    for family, events in EVENTS.items():
+        for event in events:
+            grid = Grid(family, event, 1)
+            assert len(grid.rows) == 6 * len(grid.levels) == len(set(grid.rows))
+            at_zero = [i for i, row in enumerate(grid.rows) if row.level == 0 and row.objective in ("cubic", "mlp")]
+            if family != "gaussian":
+                assert float(grid.exact[at_zero, -1].abs().max()) < 0.3  # the mean of f under an even q is near 0
+
+
+# What a user's pytest gets
+
+
+def test_ids_can_be_picked_and_options_are_in_them() -> None:
+    ids = [check.id for check in checks_for([("reinforce", {"baseline": "moving-average"}), "disarm"], draws=FEW)]
+    assert "reinforce[baseline=moving-average]-gaussian-unbiased" in ids
+    assert "disarm-bernoulli-leading-dims" in ids
+    assert len(ids) == len(set(ids)) == 4 * len(CHECKS)
+
+
+def test_a_check_that_fails_raises_its_sentence() -> None:
+    fault = next(fault for fault in FAULTS if fault.check == "theta")
+    check = next(c for c in checks_for(fault.entry, draws=FEW) if c.name == "theta")
+    with pytest.raises(
+        AssertionError, match="ThetaDetached-bernoulli-theta: the gradient of f's own parameters is off"
+    ):
+        check()
+
+
+def test_expected_failures_are_strict_and_must_name_a_check() -> None:
+    mark = parametrize_with_checks("disarm", expected_failures={"dtype": "single precision on purpose"})
+    marked = {parameter.id: parameter.marks for parameter in mark.args[1]}
+    (xfail,) = marked["disarm-bernoulli-dtype"]
+    assert xfail.kwargs["reason"] == "single precision on purpose"
+    assert xfail.kwargs["strict"]
+    assert not marked["disarm-bernoulli-rows"]
+    chosen = parametrize_with_checks("disarm", expected_failures=lambda check: {check.name: "all"})
+    assert all(parameter.marks for parameter in chosen.args[1])
+    with pytest.raises(BadInput, match="unknown check 'dtpye'; did you mean 'dtype'"):
+        parametrize_with_checks("disarm", expected_failures={"dtpye": "typo"})
+
+
+def test_a_users_own_pytest_runs_the_checks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        mine="""
+        import torch
+        from estimators import Estimate, Estimator, register
+        from estimators.distributions import log_prob, sample, stopped
+
+        @register("mine-half", families=("bernoulli",), unbiased=True)
+        class Half(Estimator):
+            def forward(self, q, f, *, generator=None, context=None):
+                z = sample(q, self.samples, generator)
+                cost = f(z, stopped(q))
+                return Estimate((0.5 * cost.detach() * log_prob(q, z) + cost).mean(0), cost.detach().mean(0))
+        """,
+        test_mine="""
+        from estimators.checks import parametrize_with_checks
+
+        @parametrize_with_checks(["mine:Half"], expected_failures={"unbiased": "a known factor"}, draws=4096)
+        def test_mine(check):
+            check()
+        """,
+    )
+    pytester.syspathinsert()
+    found = pytester.runpytest_subprocess("-q", "-k", "unbiased or rows")
+    found.assert_outcomes(passed=1, xfailed=1)
+
+
+def test_no_such_check() -> None:
+    with pytest.raises(BadInput, match="unknown check 'unbised'; did you mean 'unbiased'"):
+        run_check("unbised", subjects("disarm")[0])
+
+
+def test_an_estimator_without_a_legal_problem_is_a_failure_in_words() -> None:
+    class Many(estimators.Estimator):
+        """Needs so many samples that the bound has no oracle."""
+
+        def forward(self, q: Distribution, f, *, generator=None, context=None):  # type: ignore[no-untyped-def]
+            raise NotImplementedError
+
+    entry = entry_of(Many, "many", families=("gaussian",), unbiased=True, bound="iwae", samples=(50, 50))
+    result = run_check("unbiased", subjects(entry)[0])
+    assert result.status == "failed"
+    assert "no problem" in result.message
+
+
+def test_certificates_are_quick() -> None:
+    """A guard against a certificate that runs away, not a measurement."""
+    started = time.monotonic()
+    certify("exact", draws=LOOKS[0])
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("entry", estimators.available(), ids=[entry.name for entry in estimators.available()])
+def test_the_device_is_kept(entry: Entry) -> None:
+    for subject in subjects(entry):
+        assert "the device is kept" in run_check("dtype", subject).message
