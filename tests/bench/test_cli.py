@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
     done = gradest("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("list", "run", "status", "report", "compare", "doctor"))
+    assert all(verb in done.stdout for verb in ("list", "check", "run", "status", "report", "compare", "doctor"))
     code = (
         "import sys\nsys.argv = ['gradest', '--help']\nfrom bench.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
@@ -66,6 +66,11 @@ BAD = [
     (["status", "nowhere"], "'nowhere' holds no run"),
     (["report", "nowhere"], "'nowhere' holds no run"),
     (["report", "nowhere", "--format", "docx"], "unknown format 'docx'"),
+    (["check", "rlo"], "unknown estimator 'rlo'; did you mean 'rloo'?"),
+    (["check", "rloo[samples=1]"], "takes samples >= 2, got samples=1"),
+    (["check", "rloo[samples"], "cannot read estimator 'rloo[samples'; expected NAME or NAME[key=value,...]"),
+    (["check", "nowhere:Thing"], "cannot import 'nowhere'"),
+    (["check"], "Missing argument"),
     (["compare", "nowhere", "elsewhere"], "'nowhere' holds no run"),
 ]
 
@@ -164,6 +169,42 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     merged = gradest("report", "runs/small", "more", "--out", "both", "--format", "csv", cwd=folder)
     assert merged.returncode == 0
     assert sorted(path.name for path in (folder / "both").iterdir()) == ["cells.parquet", "tables"]
+
+
+def test_check_prints_a_certificate_and_json(folder: Path) -> None:
+    done = gradest("check", "straight-through", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "straight-through is declared biased and measured: no check of 12 failed" in done.stdout
+    assert all(name in done.stdout for name in ("leading-dims", "evaluations", "largest bias relative to the exact"))
+    found = json.loads(gradest("check", "exact", "--json", cwd=folder).stdout)
+    assert found["verdict"] == "certified"
+    assert {result["family"] for result in found["results"]} == {"bernoulli", "categorical"}
+
+
+def test_check_refutes_with_exit_code_1_and_a_sentence(folder: Path) -> None:
+    (folder / "half.py").write_text(
+        "from estimators import Estimate, Estimator, register\n"
+        "from estimators.distributions import log_prob, sample, stopped\n\n\n"
+        '@register("half", families=("bernoulli",), unbiased=True)\n'
+        "class Half(Estimator):\n"
+        "    def forward(self, q, f, *, generator=None, context=None):\n"
+        "        z = sample(q, self.samples, generator)\n"
+        "        cost = f(z, stopped(q))\n"
+        "        total = 0.5 * cost.detach() * log_prob(q, z) + cost\n"
+        "        return Estimate(total.mean(0), cost.detach().mean(0))\n"
+    )
+    done = gradest("check", "half:Half", cwd=folder)
+    assert done.returncode == 1
+    words = " ".join(done.stdout.split())
+    assert "FAILED bernoulli unbiased" in words
+    assert "the mean is the exact gradient 0.5 times (samples=1), 0.5 times (samples=2)" in words
+    assert "half is refuted: 1 of 12 checks failed" in words
+    assert "Traceback" not in done.stderr
+    found = gradest("check", "half:Half", "--json", cwd=folder)
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["verdict"] == "refuted"
+    assert not [path for path in folder.rglob("*") if path.suffix not in (".py", ".toml", ".pyc", "")]
 
 
 def test_failed_cells_make_exit_code_1(folder: Path) -> None:

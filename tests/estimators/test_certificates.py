@@ -26,7 +26,7 @@ FEW = LOOKS[1]
 VARIANTS = [(entry, options) for entry in estimators.available() for options in entry.variants]
 
 
-@parametrize_with_checks([entry for entry in estimators.available()], draws=FEW)
+@parametrize_with_checks(estimators.available(), draws=FEW)
 def test_registered_estimators(check) -> None:
     result = check()
     assert result.warnings == ()
