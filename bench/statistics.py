@@ -347,7 +347,7 @@ def time_to_target(times: ArrayLike, scores: ArrayLike, target: float, level: fl
     if not seen.any(1).all():
         raise ValueError(f"run {int(np.flatnonzero(~seen.any(1))[0])} has no score at all")
     hit = seen & (np.nan_to_num(curves, nan=-np.inf) >= target)
-    reached = hit.any(1)
+    reached: NDArray[np.bool_] = np.asarray(hit.any(1))
     last = curves.shape[1] - 1 - seen[:, ::-1].argmax(1)
     at = clock[np.arange(len(curves)), np.where(reached, hit.argmax(1), last)]
     survival = ecdf(CensoredData.right_censored(at, ~reached)).sf
@@ -362,6 +362,6 @@ def time_to_target(times: ArrayLike, scores: ArrayLike, target: float, level: fl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns of the ends where all or none have reached it
         ends = survival.confidence_interval(level, method="log-log")
-    low, high = (first(np.nan_to_num(end.probabilities, nan=1.0)) for end in ends)
+    low, high = (first(np.nan_to_num(end.probabilities, nan=1.0)) for end in (ends.low, ends.high))
     median = first(survival.probabilities)
     return TimeToTarget(at, reached, Interval(median, min(low, median), max(high, median)))

@@ -2,8 +2,8 @@
 
 import pickle
 import random
+import sys
 
-import numpy
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -60,7 +60,9 @@ def generator(subject: Subject) -> Result:
 
 
 def _numpy_state() -> bytes:
-    return pickle.dumps(numpy.random.get_state())
+    """State of numpy's global generator; where numpy is not even loaded, nothing."""
+    numpy = sys.modules.get("numpy")
+    return b"" if numpy is None else pickle.dumps(numpy.random.get_state())
 
 
 def evaluations(subject: Subject) -> Result:

@@ -1,0 +1,85 @@
+"""Known traps of published implementations, each as a test.
+
+Certificates cover the rest: a baseline that has seen its own cost (checks state and unbiased), noise terms left in f
+(evaluations), reductions over the batch (rows), and every estimator's bias (unbiased).
+"""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+import estimators
+from bench.measure import gradient_moments
+from estimators.checks import run_check, subjects
+from estimators.distributions import from_parameters
+from tests.estimators.faults import FAULTS
+from tests.estimators.outside import CORRECT, relaxed_pair
+
+OUTSIDE = {entry.name: entry for entry in CORRECT}
+
+
+@pytest.mark.parametrize("logit", [0.0, 6.0, 13.0, 15.0, 50.0, -15.0, -50.0])
+def test_the_conditional_relaxation_has_the_sign_of_its_draw_and_the_right_law(logit: float) -> None:
+    """Clipping the noise at 1e-6 gives a rare draw the wrong sign for every |logit| above 13.8."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.full((200_000,), logit, dtype=torch.float64)
+    u, v = (torch.rand(200_000, generator=generator, dtype=torch.float64).clamp_min(1e-300) for _ in range(2))
+    u[:1000] = torch.sigmoid(torch.tensor(-logit, dtype=torch.float64)) * 1e-3  # draws of the rarer kind
+    b, _, again = relaxed_pair(logits, u, v)
+    assert torch.equal((again > 0).double(), b)
+    assert bool(again.isfinite().all())
+    noise = again[1000:] - logit  # a logistic number, if b is drawn and then the relaxation given b
+    assert float(noise.mean()) == pytest.approx(0.0, abs=0.02)
+    assert float(noise.var()) == pytest.approx(math.pi**2 / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.3, 0.05])
+def test_second_moments_of_one_bit(theta: float) -> None:
+    """Second moments over Delta^2 for theta <= 1/2, by integrating over the noise: DisARM gains theta^3 / 6."""
+    logits = torch.tensor([[math.log(theta / (1 - theta))]], dtype=torch.float64)
+    q = from_parameters("bernoulli", logits)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return 2.0 * z[..., 0] - 0.3
+
+    expected = {
+        "rloo": theta * (1 - theta) / 2,
+        "disarm": theta / 2 - theta**2 + theta**3 / 2,
+        "ARM": theta / 2 - theta**2 + 2 * theta**3 / 3,
+    }
+    for name, moment in expected.items():
+        entry = OUTSIDE[name] if name in OUTSIDE else estimators.get(name)
+        found = gradient_moments(entry.create(samples=2), q, f, draws=200_000)
+        variance = 4 * (moment - (theta * (1 - theta)) ** 2)
+        assert float(found.mean) == pytest.approx(2 * theta * (1 - theta), abs=5 * math.sqrt(variance / 200_000) + 1e-9)
+        assert found.total.estimate == pytest.approx(variance, rel=0.03, abs=1e-12)
+
+
+def test_dreg_and_iwae_agree_in_mean_and_stl_does_not() -> None:
+    """Sticking the landing is unbiased for one sample only; DReG mends it."""
+    iwae = estimators.get("iwae-reparameterization")
+    faults = {fault.entry.name: fault.entry for fault in FAULTS}
+    for entry in (iwae, OUTSIDE["DReG"]):
+        assert run_check("unbiased", subjects(entry, draws=2**14)[0]).status == "passed"
+    result = run_check("unbiased", subjects(faults["STLBound"], draws=2**14)[0])
+    assert result.status == "failed"
+    assert {case["samples"] for case in result.numbers["cases"]} == {2}
+    assert "Only with more than 1 samples" in result.message
+
+
+def test_reinmax_is_the_trapezoid_rule() -> None:
+    """Its mean is theta (1 - theta) (f'(0) + f'(1)) / 2: exact for any quadratic f, not for a cubic one."""
+    theta = 0.2
+    q = from_parameters("bernoulli", torch.tensor([[math.log(theta / (1 - theta))]], dtype=torch.float64))
+    for power, exact in ((2, True), (3, False)):
+        moments = gradient_moments(
+            OUTSIDE["ReinMax"].create(), q, lambda z, q, power=power: (z[..., 0] - 0.45).pow(power), draws=100_000
+        )
+        slopes = [power * (b - 0.45) ** (power - 1) for b in (0.0, 1.0)]
+        error = 5 * math.sqrt(moments.total.estimate / 100_000)
+        assert float(moments.mean) == pytest.approx(theta * (1 - theta) * sum(slopes) / 2, abs=error)
+        truth = theta * (1 - theta) * ((1 - 0.45) ** power - (0 - 0.45) ** power)
+        assert (abs(float(moments.mean) - truth) < error) == exact
