@@ -9,7 +9,7 @@ the variance of a score-function gradient covers 42 % at n = 20 where it claims 
 import math
 import warnings
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -361,7 +361,7 @@ def time_to_target(times: ArrayLike, scores: ArrayLike, target: float, level: fl
         return TimeToTarget(at, reached, Interval(math.inf, math.inf, math.inf))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns of the ends where all or none have reached it
-        ends = survival.confidence_interval(level, method="log-log")
+        ends: Any = survival.confidence_interval(level, method="log-log")
     low, high = (first(np.nan_to_num(end.probabilities, nan=1.0)) for end in (ends.low, ends.high))
     median = first(survival.probabilities)
     return TimeToTarget(at, reached, Interval(median, min(low, median), max(high, median)))
