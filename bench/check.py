@@ -57,5 +57,5 @@ def verdict(certificate: Certificate) -> str:
         "measured": f"declared biased and measured: no check of {count} failed",
         "refuted": f"refuted: {failed} of {count} checks failed",
     }[certificate.verdict]
-    odds = f"seed {certificate.seed}; chance refutes a correct estimator at most once in {1 / ALPHA:.0f}"
+    odds = f"seed {certificate.seed}; nominal rate of false refutations {ALPHA:g}"
     return f"{certificate.estimator} is {words} ({certificate.seconds:.0f} s, {odds})"

@@ -23,7 +23,7 @@ from estimators.checks.sequence import sampled
 from estimators.checks.subject import Subject
 
 NEGLIGIBLE = 0.1
-"""Where every interval of a relative bias holds 0 and ends below this, there is no bias to be seen."""
+"""Where no relative bias is significant and most of their intervals end below this, there is none to be seen."""
 
 
 def unbiased(subject: Subject) -> Result:
@@ -43,10 +43,11 @@ def _unbiased(subject: Subject) -> Result:
         by_level = ", ".join(f"{value:.1%} at {level:g}" for level, value in seen["by_level"].items())
         scale = ", ".join(f"{p['detectable']:.1%} at {p['level']:g}" for p in pooled)
         message = (
-            f"the mean is the exact gradient in all {numbers['means']} coordinates of {numbers['problems']} problems"
+            f"no bias was seen in the {numbers['means']} coordinates of {numbers['problems']} problems with samples="
+            f"{', '.join(map(str, subject.sample_counts))}"
         )
         if max(seen["by_level"].values()) < 1e-3:
-            message += ", to rounding: there is no noise"
+            message += ": the exact gradient, to rounding; there is no noise"
         else:
             message += (
                 f" ({numbers['draws']:.2g} draws); by {sharpness(subject)}, 99 % chance to see on any one problem a "
@@ -60,11 +61,13 @@ def _unbiased(subject: Subject) -> Result:
             f"the mean is {1 + case['ratio']:.4g} times the exact gradient, averaged over all problems of level "
             f"{case['level']:g} (p < {p_words(case['log_p'])})"
         )
+        if min(p["level"] for p in pooled if p["log_p"] < found.log_alpha) >= 6:
+            message += ". Usually an epsilon in a logarithm, or clipped probabilities"
     else:
         message = (
             f"the mean is wrong: off by {worst.relative:.0%} of the exact gradient's length ({worst.interval}) "
-            f"{worst.words(subject)}, p < {p_words(worst.log_p)}; {numbers['refuted']} of {numbers['means']} means "
-            "are wrong"
+            f"{worst.words(subject)}, p < {p_words(worst.log_p)}; {numbers['refuted']} of {numbers['means']} "
+            "coordinates are wrong"
         )
     message += f". {cause(subject, found.tallies, found.log_alpha)}"
     return Result("unbiased", subject.family, "failed", message, numbers, warnings_of(untold))
@@ -88,8 +91,11 @@ def _measured(subject: Subject) -> Result:
                 max((case for case in own if case["level"] == level), key=lambda case: float(case["bias"]))
                 for level in sorted({case["level"] for case in own})
             ],
-            "vanishes": not any(case["significant"] for case in own) and max(c["high"] for c in own) <= NEGLIGIBLE,
+            "problems": len(own),
+            "narrow": sum(case["high"] <= NEGLIGIBLE for case in own),
         }
+        found_here = by_objective[name]
+        found_here["vanishes"] = not any(c["significant"] for c in own) and found_here["narrow"] >= 0.8 * len(own)
     gone = [name for name, found_bias in by_objective.items() if found_bias["vanishes"]]
     words = []
     for name, found_bias in by_objective.items():
@@ -102,8 +108,11 @@ def _measured(subject: Subject) -> Result:
         f"{sharpness(subject)}: {', '.join(words) or 'none to be seen'}"
     )
     if gone:
-        high = max(case["high"] for name in gone for case in by_objective[name]["by_level"])
-        message += f"; none to be seen on {', '.join(gone)} (at most {high:.1%})"
+        narrow, problems = (sum(by_objective[name][key] for name in gone) for key in ("narrow", "problems"))
+        message += (
+            f"; none to be seen on {', '.join(gone)}, whose intervals end below {NEGLIGIBLE:.0%} in {narrow} of "
+            f"{problems} problems"
+        )
     numbers = counts(found) | {"cases": cases, "by_objective": by_objective}
     return Result("bias", subject.family, "measured", message, numbers, warnings_of(undecided(found)))
 
@@ -192,9 +201,16 @@ def constant(subject: Subject) -> Result:
 def _column(subject: Subject, check: str, column: int, what: str, usual: str) -> Result:
     found = sampled(subject)
     worst = worst_of(found, lambda tally: slice(column, column + 1), constant=None)
-    numbers = {"smallest_log_p": worst.log_p}
+    numbers: dict[str, Any] = {"smallest_log_p": worst.log_p}
     if worst.log_p >= found.log_alpha:
-        return Result(check, subject.family, "passed", f"{what} is exact in mean", numbers)
+        seen = max(
+            float(tally.detectable(found.log_alpha)[~tally.rare, column].max())
+            for tally in found.tallies
+            if not bool(tally.rare.all())
+        )
+        numbers["detectable"] = {"largest": seen, "chance": 0.99}
+        message = f"no bias was seen in {what}; {seen:.2g} would have been, with 99 % chance, where costs spread by 1"
+        return Result(check, subject.family, "passed", message, numbers)
     message = (
         f"{what} is off by {worst.difference:.3g} ({worst.interval_absolute}) from the exact {worst.exact:.3g} "
         f"{worst.words(subject)}, p < {p_words(worst.log_p)}. {usual}"

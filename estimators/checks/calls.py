@@ -25,9 +25,9 @@ def generator(subject: Subject) -> Result:
     estimator = subject.create(grid.samples)
     before = (torch.get_rng_state(), _numpy_state(), random.getstate())
     noises, results = [], []
-    for seed in (1, 1, 2):
+    for seed, train in ((1, False), (1, False), (2, False), (1, True)):
         with Watch() as watch:
-            results.append(run(copied(estimator), grid, seed, context=context))
+            results.append(run(copied(estimator).train(train), grid, seed, context=context))
         for draw in watch.draws:
             if draw.generator is None:
                 message = f"{draw.source} is called without the generator: noise must come from the one that is given"
@@ -54,6 +54,11 @@ def generator(subject: Subject) -> Result:
     if noises[0] and not differ and not subject.entry.enumerates:
         return failed("generator", subject.family, "two seeds give the same gradient, though noise is drawn")
     values = [v.clone().requires_grad_() for v in grid.values]
+    g = torch.Generator().manual_seed(1)
+    pairs = [call(copied(estimator), grid.family, values, grid.f(grid.theta), g, context).surrogate for _ in range(20)]
+    if differ and all(torch.equal(pairs[0], other) for other in pairs):
+        message = "calls one after the other on one generator draw the same noise: it is seeded or set back inside"
+        return failed("generator", subject.family, message)
     call(copied(estimator), grid.family, values, grid.f(grid.theta), None, context)  # the generator is optional
     words = "the generator alone decides the result" if differ else "there is no noise"
     return Result("generator", subject.family, "passed", f"{words}, and no global generator is touched")
@@ -72,12 +77,14 @@ def evaluations(subject: Subject) -> Result:
     least = subject.sample_counts[0]
     counts = (least,) if "samples" in subject.options or entry.enumerates else (least, least + step, least + 2 * step)
     needs: Needs = "neither"
-    for samples in counts:
+    for samples, train in ((samples, train) for samples in counts for train in (True, False)):
         grid = subject.small(samples)
         seen = _Seen(grid)
         values = [v.clone().requires_grad_() for v in grid.values]
         context = subject.context(len(grid.rows))
-        call(subject.create(samples), grid.family, values, seen, torch.Generator().manual_seed(11), context)
+        call(
+            subject.create(samples).train(train), grid.family, values, seen, torch.Generator().manual_seed(11), context
+        )
         if any(v.grad is not None for v in values):
             message = (
                 "forward leaves gradients in q's parameters: it calls backward() itself, where it must use "

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from estimators.checks import bias, calls, leading, precision, rows, state
-from estimators.checks.result import Certificate, Result
+from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.sampling import Broken
 from estimators.checks.subject import Subject
 from estimators.registry import BadInput, Entry, get, unknown
@@ -80,7 +81,12 @@ def run_check(name: str, subject: Subject) -> Result:
             return Result(name, subject.family, "not applicable", message)
         return CHECKS[name](subject)
     except Broken as error:
-        return Result(name, subject.family, "failed", str(error))
+        return failed(name, subject.family, str(error))
+    except Exception as error:  # an estimator can break a check in ways not thought of; a person wants the rest
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return failed(
+            name, subject.family, f"the check could not be completed with what the estimator returns ({reason})"
+        )
 
 
 def certify(
@@ -109,10 +115,16 @@ def certify(
     """
     started = time.perf_counter()
     found = subjects(estimator, options, seed=seed, draws=draws, alpha=alpha, workers=workers)
-    results = []
+    results: list[Result] = []
     for subject in found:
+        said: dict[str, str] = {}
         for name in CHECKS:
-            results.append(run_check(name, subject))
+            result = run_check(name, subject)
+            if result.status == "failed" and result.message in said:
+                result = replace(result, message=f"for the same reason as {said[result.message]}")
+            elif result.status == "failed":
+                said[result.message] = name
+            results.append(result)
             if progress:
                 progress(results[-1])
     first = found[0]

@@ -53,7 +53,7 @@ def _nothing(subject: "Subject", cases: list[Case], *_: object) -> str | None:
 def _largest(case: Case, parts: int, index: int) -> float:
     """Size of the mean and the spread of one kind of parameter, relative to the exact gradient."""
     tally, row = case
-    if float(tally.grid.shift[row]) > 0:
+    if bool((tally.grid.shift[row] > 0).any()):
         return 0.0  # forced noise has weights, which spread even a gradient that is always zero
     spread = tally.variance[row, : tally.products.shape[-1]].sqrt()
     size = (_found(case).abs() + spread).chunk(parts)[index].max()
@@ -113,7 +113,7 @@ def _factor(subject: "Subject", cases: list[Case], *_: object) -> str | None:
     if near(lambda s: -1):
         return start + "the sign is flipped"
     if len(slopes) > 1 or subject.entry.samples.min > 1:
-        if near(lambda s: (s - 1) / s):
+        if near(lambda s: (s - 1) / s if s > 1 else 1.0):
             return (
                 start
                 + "the factor is (S - 1) / S, as where a draw's own cost is in its baseline (leave-one-out forgotten)"
@@ -200,8 +200,8 @@ def _only(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
     least = subject.sample_counts[0]
     if len(subject.sample_counts) > 1 and split(lambda case: case[0].grid.samples > least):
         return (
-            f"Only with more than {least} samples the mean is wrong: usually a mean where a sum belongs, or pairs are "
-            "mixed up"
+            f"Only with more than {least} sample{'s' if least > 1 else ''} the mean is wrong: usually a mean where a "
+            "sum belongs, or pairs are mixed up"
         )
     if split(lambda case: objective(case) not in ("quadratic", "coupled")):
         return "Only objectives beyond the quadratic are wrong: the rule is exact to second order only, so it is biased"

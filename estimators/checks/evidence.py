@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from estimators.checks.sampling import RARE_EVENTS, Tally
+import torch
+
+from estimators.checks.grid import scale_of
+from estimators.checks.sampling import Tally
 from estimators.checks.sequence import Sampled
 from estimators.checks.subject import Subject
 
@@ -76,7 +79,9 @@ class Worst(NamedTuple):
         """Where, in words."""
         grid, row = self.tally.grid, self.tally.grid.rows[self.row]
         size = " x ".join(map(str, grid.event)) + (" latent" if math.prod(grid.event) == 1 else " latents")
-        sharp = f"scale {2 / (1 + row.level):.2g}" if grid.family == "gaussian" else f"|logit| {row.level:g}"
+        sharp = f"|logit| {row.level:g}"
+        if grid.family == "gaussian":
+            sharp = f"scale {float(scale_of(torch.tensor(row.level))):.2g}"
         return f"on the {row.objective} objective at {sharp}, {size}, samples={grid.samples}"
 
 
@@ -134,10 +139,10 @@ def power(found: Sampled) -> dict[str, Any]:
 
 def counts(found: Sampled) -> dict[str, Any]:
     """How much was tested, and at which level."""
-    tested = [tally for tally in found.tallies for _ in tally.grid.rows]
     return {
-        "problems": len(tested),
-        "means": sum(tally.products.shape[0] * tally.products.shape[1] for tally in found.tallies),
+        "problems": sum(int((~tally.rare).sum()) for tally in found.tallies),
+        "means": sum(int((~tally.rare).sum()) * tally.products.shape[1] for tally in found.tallies),
+        "grids": [{"event": tally.grid.event, "samples": tally.grid.samples} for tally in found.tallies],
         "draws": float(sum(tally.count.sum() for tally in found.tallies)),
         "log_alpha": found.log_alpha,
         "looks": found.looks,
@@ -180,16 +185,17 @@ def warnings_of(found: dict[str, Any]) -> tuple[str, ...]:
     if not found["problems"]:
         return ()
     levels = ", ".join(f"{level:g}" for level in found["levels"])
+    sources = f" ({', '.join(found['noise'])})" if found["noise"] else ""
     return (
-        f"cannot tell by sampling at |logit| {levels}: fewer than {RARE_EVENTS} rare outcomes are to be expected in "
-        f"{found['problems']} problems, and noise from {', '.join(found['noise'])} cannot be forced; draw it "
-        "as torch.rand(S, *B, ...) to have these decided too",
+        f"cannot tell by sampling at |logit| {levels}: in {found['problems']} problems f met too few "
+        f"rare outcomes of a latent, since the noise that decides them{sources} could not be forced; "
+        "draw it as torch.rand(S, *B, ...) to have these decided too",
     )
 
 
 def sharpness(subject: Subject) -> str:
     """What a level is, in words."""
-    return "sharpness, scale 2 / (1 + it)" if subject.family == "gaussian" else "|logit|"
+    return "sharpness s, scale 2 / 10^(s/8)" if subject.family == "gaussian" else "|logit|"
 
 
 def p_words(log_p: float) -> str:

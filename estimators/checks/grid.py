@@ -22,7 +22,7 @@ from estimators.exact import expectation, expectation_of_bound
 from estimators.registry import MAX_STATES
 
 LEVELS = (0.0, 1.0, 3.0, 6.0, 15.0)
-"""|logit| of a discrete q; a Gaussian of level s has scale 2 / (1 + s)."""
+"""Largest |logit| of a discrete q, down to a third of it in its other latents; for a Gaussian, see `scale_of`."""
 EVENTS: dict[str, tuple[tuple[int, ...], ...]] = {
     "gaussian": ((1,), (3,), (6,)),
     "bernoulli": ((1,), (3,), (6,)),
@@ -101,6 +101,11 @@ def ridges(typical: Tensor, *, one_direction: bool = False, weights_of_a_bound: 
     return constant, *(ridge.standardised(typical) for ridge in chosen)
 
 
+def scale_of(level: Tensor) -> Tensor:
+    """Scale of a Gaussian at a level of sharpness: 2 at 0, then ten times less every 8 levels."""
+    return 2 * 10 ** (-level / 8)
+
+
 def _line(reach: float, step: float) -> tuple[Tensor, Tensor]:
     """Points and weights of the trapezoidal rule under a standard normal: geometric convergence for analytic f."""
     points = torch.arange(-reach, reach + step / 2, step, dtype=DOUBLE)
@@ -153,15 +158,18 @@ class Grid:
         """q's parameters, each [B, *event]; the signs of the logits differ between rows, and no two latents agree."""
         count, size = len(self.rows), self.event[0]
         level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
-        uneven = 1 - 0.1 * torch.arange(size, dtype=DOUBLE) / size
+        uneven = torch.linspace(1, 1 / 3, size, dtype=DOUBLE)
         turn = torch.arange(count)[:, None] // len(self.levels) + torch.arange(count)[:, None] + torch.arange(size)
         if self.family == "gaussian":
-            loc = 0.6 * (1 - 2 * (turn % 2)) * uneven
-            return loc, (2 / (1 + level))[:, None] * uneven
+            loc = (0.6 + level / 10)[:, None] * (1 - 2 * (turn % 2)) * uneven
+            return loc, scale_of(level)[:, None] * uneven
         if self.family == "bernoulli":
             return (level[:, None] * uneven * (1 - 2 * (turn % 2)),)
         favoured = torch.nn.functional.one_hot(turn % self.event[1], self.event[1]).double()
-        return (level[:, None, None] * uneven[:, None] * favoured,)
+        # No two categories are equally likely, but at level 0, and their order is not that of their numbers.
+        others = -torch.tensor([0.4, 0.1, 0.7, 0.2], dtype=DOUBLE)[: self.event[1]]
+        others = others * level.clamp_max(1)[:, None, None] * (1 - favoured)
+        return (level[:, None, None] * uneven[:, None] * favoured + others,)
 
     @cached_property
     def theta(self) -> Tensor:
@@ -170,9 +178,32 @@ class Grid:
 
     @cached_property
     def shift(self) -> Tensor:
-        """[B], logits by which noise must be shifted to make a row's rare outcomes common; 0 if none is rare."""
-        level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
-        return torch.where(level > 3, level, 0.0) * (self.family != "gaussian")
+        """[B, D] or [B, L], logits by which a latent's noise must be shifted to make its rare outcomes common.
+
+        0 for a latent without rare outcomes.
+        """
+        (*_, last) = self.values
+        if self.family == "gaussian":
+            return torch.zeros_like(last)
+        gap = last.abs() if self.family == "bernoulli" else last.amax(-1) - last.amin(-1)
+        return torch.where(gap > 3, gap, 0.0)
+
+    def is_rare(self, z: Tensor, rows: Sequence[int]) -> Tensor:
+        """Whether each latent of z [..., len(rows), *event] has another value than its likeliest: [..., len(rows), "
+        "D]."""
+        logits = self.values[0][torch.tensor(rows)]
+        if self.family == "bernoulli":
+            return (z > 0.5) != (logits > 0)
+        return z.argmax(-1) != logits.argmax(-1)
+
+    @cached_property
+    def rarity(self) -> Tensor:
+        """[B, D] or [B, L], chance that a latent does not have its likeliest value."""
+        (logits,) = self.values
+        if self.family == "bernoulli":
+            return torch.sigmoid(-logits.abs())
+        rest = (logits - logits.amax(-1, keepdim=True)).exp().sum(-1) - 1  # the likeliest one's share is the 1
+        return rest / (1 + rest)
 
     def f(self, theta: Tensor, rows: Sequence[int] | None = None) -> Objective:
         """The objective of a batch [..., B] of these rows (all by default), with theta [..., B]."""

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from estimators.base import Estimator
 from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call, gradients
-from estimators.checks.subject import Subject, copied
+from estimators.checks.subject import Subject, copied, run
 from estimators.distributions import from_parameters, parameters
 
 
@@ -111,4 +112,33 @@ def _stacked(subject: Subject, grid: Grid) -> str | None:
         grads = gradients(estimate.surrogate, values)
         if any(g is not None and not bool(g.isfinite().all()) for g in grads):
             return f"stacked seeds [{', '.join(map(str, lead))}, B] give gradients that are not finite"
+    return _mixed_seeds(estimator, grid, context, seeds)
+
+
+def _mixed_seeds(estimator: Estimator, grid: Grid, context: Tensor, seeds: int) -> str | None:
+    """Change what one seed has of its own, and see whether another seed's gradient moves."""
+    values = [v.expand(seeds, *v.shape) for v in grid.values]
+    estimator = copied(estimator).eval()
+    for changed in range(seeds):
+        factor = torch.ones(seeds, 1, dtype=DOUBLE)
+        factor[changed] = 5.0
+        before = run(copied(estimator), grid, 11, context=context, values=values)
+        after = run(copied(estimator), grid, 11, context=context, values=values, scale=factor)
+        others = [seed for seed in range(seeds) if seed != changed]
+        if apart([g[others] for g in before], [g[others] for g in after]) > CLOSE:
+            return "the gradient of one stacked seed moves with the costs of another: something is averaged over seeds"
+    own = [t for t in (*estimator.parameters(), *estimator.buffers()) if t.dim() and t.shape[0] == seeds]
+    for changed in range(seeds if own else 0):
+        moved = copied(estimator)
+        with torch.no_grad():
+            for t in (*moved.parameters(), *moved.buffers()):
+                if t.dim() and t.shape[0] == seeds and t.is_floating_point():
+                    t[changed] = 1.5 * t[changed] + 0.1
+        before, after = (run(e, grid, 11, context=context, values=values) for e in (estimator, moved))
+        others = [seed for seed in range(seeds) if seed != changed]
+        if apart([g[others] for g in before], [g[others] for g in after]) > CLOSE:
+            return (
+                "the gradient of one stacked seed moves with the parameters or state of another: own parameters of "
+                "shape [*stack, 1, ...] are indexed or averaged over seeds"
+            )
     return None

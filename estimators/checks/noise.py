@@ -27,6 +27,9 @@ SOURCES: dict[Callable[..., Any], str] = {
         "multinomial",
         "randint",
         "randperm",
+        "binomial",
+        "poisson",
+        "dropout",
     )
 } | {
     getattr(Tensor, name): f"Tensor.{name}"
@@ -39,6 +42,8 @@ SOURCES: dict[Callable[..., Any], str] = {
         "multinomial",
         "geometric_",
         "cauchy_",
+        "log_normal_",
+        "random_",
     )
 }
 """Functions that draw noise."""
@@ -101,14 +106,14 @@ class Forced(Watch):
 
         Args:
             draws: R; q has rows [R, B].
-            shift: [B], logits by which a row's noise is shifted; 0 leaves it as it is.
+            shift: [B, D], logits by which the noise of a latent is shifted; 0 leaves it as it is.
             count: how many numbers of noise a row has in all; one of them is forced, on average.
             generator: chooses which numbers are forced, apart from the noise itself.
         """
         super().__init__()
         self.rows, self.choices = (draws, len(shift)), generator
         self.chance = 1 / (1 + count)
-        self.which = shift.nonzero()[:, 0]
+        self.which = (shift > 0).any(1).nonzero()[:, 0]
         self.shift = shift[self.which]
         self.log_weight = torch.zeros(self.rows, dtype=shift.dtype)
         """[R, B]"""
@@ -142,8 +147,16 @@ class Forced(Watch):
         noise.copy_(forced)
         return noise
 
+    def _fitted(self, rest: torch.Size) -> Tensor:
+        """The shift for noise of rows [..., *rest]: that of its latent, or where it has no latents the row's "
+        "largest."""
+        rows, latents = self.shift.shape
+        if rest and rest[0] == latents:
+            return self.shift.reshape(rows, latents, *[1] * (len(rest) - 1))
+        return self.shift.amax(1).reshape(rows, *[1] * len(rest))
+
     def _leave(self, source: str, noise: Tensor) -> None:
-        if (noise.is_floating_point() and noise.numel() > 1) or source.endswith("multinomial"):
+        if noise.numel() > 1:
             self.untouched.append(source)
 
     def _force(self, u: Tensor) -> Tensor:
@@ -153,7 +166,7 @@ class Forced(Watch):
         part = u.index_select(axis + 1, self.which)
         choice = torch.rand(part.shape, generator=self.choices)
         up, down = choice < self.chance / 2, choice > 1 - self.chance / 2
-        shift = self.shift.reshape(-1, *[1] * (part.dim() - axis - 2)).to(u)
+        shift = self._fitted(part.shape[axis + 2 :]).to(u)
         for chosen, sign in ((up, 1), (down, -1)):
             moved = torch.sigmoid(torch.logit(part[chosen]) + sign * shift.expand_as(part)[chosen])
             part[chosen] = moved.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps / 2)

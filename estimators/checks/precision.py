@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from estimators.base import Estimator
+from estimators.checks.compare import percent
 from estimators.checks.grid import Grid
 from estimators.checks.noise import Watch
 from estimators.checks.result import Result, failed
@@ -125,9 +126,27 @@ def finite(subject: Subject) -> Result:
                 "clamp uniform noise away from 0 before a logarithm"
             )
             break
+    if found := _clipped(subject, middle):
+        warnings.append(found)
     where = " and ".join(extremes)
     message = f"finite at {where} with costs of a millionth and of a million, in float32 and float64"
     return Result("finite", subject.family, "passed", message, {}, tuple(warnings))
+
+
+def _clipped(subject: Subject, grid: Grid) -> str | None:
+    """Gradients at costs 0, 1,000 and 2,000 times as large lie on a line, draw by draw, unless costs are clipped."""
+    if not subject.unbiased or subject.entry.bound != "elbo":
+        return None
+    context = subject.context(len(grid.rows))
+    estimator = subject.create(grid.samples)
+    path = [run(copied(estimator), grid, 11, context=context, scale=size)[0] for size in (0.0, 1e3, 2e3)]
+    bend = float((path[0] - 2 * path[1] + path[2]).abs().max() / path[2].abs().max().clamp_min(1e-300))
+    if bend < 1e-6:
+        return None
+    return (
+        f"the gradient does not grow in proportion to costs of a thousand (it bends by {percent(bend)}): where costs, "
+        "advantages or gradients are clipped, it is biased for costs larger than those that are sampled here"
+    )
 
 
 class Edges(Watch):

@@ -28,7 +28,11 @@ AT_ONCE = 2**19
 PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
 """Draws at once: a size that no other dimension has, by which the rows of an estimator's noise are recognised."""
 RARE_EVENTS = 50
-"""Expected number of a row's rarer outcomes below which plain sampling cannot tell."""
+"""Number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
+
+
+CAPTURED = 0.7
+"""Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
 
 
 class Broken(Exception):
@@ -103,6 +107,12 @@ class Tally:
     """[B, K]"""
     products: Tensor = field(init=False)
     """[B, P, P], sums of products of the gradient's deviations."""
+    seen: Tensor = field(init=False)
+    """[B, D] or [B, L], how often f has met a rare outcome of each latent."""
+    mass: Tensor = field(init=False)
+    """The same, weighted."""
+    slots: Tensor = field(init=False)
+    """[B], evaluations of f."""
     plain: list[str] = field(default_factory=list)
     """Sources of noise that could not be forced."""
     size: float = 0.0
@@ -113,12 +123,17 @@ class Tally:
         self.count = torch.zeros(rows, dtype=DOUBLE)
         self.total, self.squares, self.largest = (torch.zeros(rows, width + 1, dtype=DOUBLE) for _ in range(3))
         self.products = torch.zeros(rows, width - 2, width - 2, dtype=DOUBLE)
+        self.seen, self.mass = (torch.zeros(self.grid.shift.shape, dtype=DOUBLE) for _ in range(2))
+        self.slots = torch.zeros(rows, dtype=DOUBLE)
 
     def add(self, rows: Sequence[int], found: "Deviations") -> None:
         """Take in the draws of some rows."""
         index, deviations = torch.tensor(rows), found.error
         self.plain += [source for source in found.plain if source not in self.plain]
         self.size = max(self.size, found.size)
+        self.seen[index] += found.rare
+        self.mass[index] += found.mass
+        self.slots[index] += found.slots
         self.count[index] += len(deviations)
         self.total[index] += deviations.sum(0)
         self.squares[index] += deviations.square().sum(0)
@@ -156,12 +171,13 @@ class Tally:
 
     @property
     def rare(self) -> Tensor:
-        """[B], whether too few rare outcomes are to be expected for a test, since their noise could not be forced."""
-        if not self.plain:
+        """[B], whether f has met too few of a latent's rare outcomes for a test: their noise could not be forced."""
+        if not bool((self.grid.shift > 0).any()):
             return torch.zeros_like(self.constant)
-        expected = self.count * self.grid.samples * torch.sigmoid(-self.grid.shift)
+        missed = self.mass < CAPTURED * self.grid.rarity * self.slots[:, None]
+        unseen = ((self.grid.shift > 0) & ((self.seen < RARE_EVENTS) | missed)).any(1)
         noisy = (self.largest > self.rounding)[:, :-1].any(1)
-        return (self.grid.shift > 0) & (expected < RARE_EVENTS) & noisy
+        return unseen & noisy
 
     @property
     def rounding(self) -> Tensor:
@@ -191,6 +207,12 @@ class Deviations(NamedTuple):
 
     error: Tensor
     """[R, rows, K], weighted; the columns are those of `Tally`."""
+    rare: Tensor
+    """[rows, D] or [rows, L], how often f met a rare outcome of each latent."""
+    mass: Tensor
+    """The same, weighted."""
+    slots: int
+    """Evaluations of f a row, over all draws."""
     plain: list[str]
     """Sources of noise that could not be forced."""
     size: float
@@ -232,14 +254,27 @@ def deviations(
     values = [v[index].expand(count, *v[index].shape).clone().requires_grad_() for v in grid.values]
     theta = grid.theta[index].expand(count, len(rows)).clone().requires_grad_()
     shift = grid.shift[index]
-    watch = Forced(count, shift, noise, choices) if noise and bool(shift.any()) else Watch()
+    some_rare = (shift > 0).any(1).nonzero()[:, 0]
+    watch = Forced(count, shift, noise, choices) if noise and some_rare.numel() else Watch()
+    f, slots = grid.f(theta, rows), 0
+    met = torch.zeros(count, *shift.shape, dtype=DOUBLE)  # R x rows x D
+
+    def counted(z: Tensor, q: Distribution, /) -> Tensor:
+        nonlocal slots
+        slots += len(z) * count
+        if some_rare.numel():
+            part = z.detach().index_select(z.dim() - 1 - len(grid.event), some_rare)
+            found = grid.is_rare(part, [rows[i] for i in some_rare.tolist()])
+            met[:, some_rare] += found.sum(0)
+        return f(z, q)
+
     context = prepared.context
     with watch:
         estimate = call(
             prepared.estimator,
             grid.family,
             values,
-            grid.f(theta, rows),
+            counted,
             generator,
             None if context is None else context[index].expand(count, len(rows), -1),
         )
@@ -252,19 +287,21 @@ def deviations(
     if not bool(found.isfinite().all()):
         bad = [grid.rows[rows[int(i)]] for i in (~found.isfinite()).any(-1).any(0).nonzero()[:1]]
         share = float((~found.isfinite()).any(-1).double().mean())
-        raise Broken(f"{share:.2g} of the draws are not finite, first on {bad[0].objective} at level {bad[0].level:g}")
+        raise Broken(f"{share:.2%} of the draws are not finite, first on {bad[0].objective} at level {bad[0].level:g}")
     exact = grid.exact[index]
     error = found - exact
     gradient = exact[:, :-2]
     along = (error[..., :-2] * gradient).sum(-1, keepdim=True) / gradient.square().sum(-1).clamp_min(1e-24)[:, None]
+    mass = met
     error = torch.cat((error, along * (gradient.norm(dim=1) > 1e-9)[:, None]), -1)
     untouched: list[str] = []
     if isinstance(watch, Forced):
-        error = error * watch.log_weight.exp()[..., None]
+        weight = watch.log_weight.exp()[..., None]
+        error, mass = error * weight, met * weight
         untouched = watch.untouched
     if not watch.draws:
-        untouched = ["sources that torch does not see"]
-    return Deviations(error, untouched, float(estimate.value.detach().abs().max()))
+        untouched = ["a source that torch does not show"]
+    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, float(estimate.value.detach().abs().max()))
 
 
 def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:

@@ -24,7 +24,9 @@ from estimators.checks.subject import Subject
 PRECISE = 0.005
 """Standard error of a relative bias at which the measurement of a declared bias stops early."""
 ENOUGH = 2**16
-"""Draws at most to measure a declared bias."""
+"""Draws at most to measure a declared bias; after as many, a problem far from its target is given up."""
+HOPELESS = 2.0
+"""How many times its target a detectable bias may be to be worth four times the draws."""
 
 
 class Sampled(NamedTuple):
@@ -62,7 +64,9 @@ class _Work:
             width = self.tally.products.shape[-1]
             if self.subject.unbiased:
                 seen = self.tally.detectable(self.log_alpha)[:, :width].amax(1) / self.tally.norm
-                self.active = [row for row in self.active if seen[row] > target]
+                # Where more draws would not reach the target they are saved; the certificate says what was reached.
+                hopeless = HOPELESS * target if look >= ENOUGH else math.inf
+                self.active = [row for row in self.active if target < seen[row] <= hopeless]
             else:
                 error = self.tally.error[:, :width].norm(dim=1) / self.tally.norm
                 self.active = [row for row in self.active if error[row] > PRECISE]

@@ -8,7 +8,7 @@ from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import Grid
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import Broken, call, gradients
-from estimators.checks.subject import Subject, copied, run
+from estimators.checks.subject import Subject, copied, own_parameters, run
 
 STEPS = 3
 """Training steps that fill the state."""
@@ -67,9 +67,10 @@ def _problem(subject: Subject) -> str | None:
                 "is in its baseline"
             )
 
-    fresh = subject.create(grid.samples)
+    fresh, unused = subject.create(grid.samples), subject.create(grid.samples)
     try:
         fresh.load_state_dict(saved)
+        unused.load_state_dict(saved)
     except RuntimeError as error:
         return (
             f"state_dict() of a trained estimator does not load into a fresh one: {' '.join(str(error).split())[:200]}"
@@ -78,6 +79,13 @@ def _problem(subject: Subject) -> str | None:
         return (
             f"restored from state_dict(), the gradient is {percent(moves)} apart: some state is not saved; keep it in "
             "buffers (register_buffer), not in plain attributes"
+        )
+    other = [0.7 * v for v in grid.values]
+    called, never = (run(copied(e), grid, 13, context=context, values=other) for e in (still, unused))
+    if (moves := apart(called, never)) > CLOSE:
+        return (
+            f"in eval() the gradient at other parameters is {percent(moves)} apart after calls at the first: something "
+            "of an earlier call is kept and used again"
         )
     on = [run(_trained(subject, grid, context, e).eval(), grid, 11, context=context) for e in (copied(trained), fresh)]
     if (moves := apart(*on)) > CLOSE:
@@ -93,7 +101,7 @@ def auxiliary(subject: Subject) -> Result:
     values = [v.clone().requires_grad_() for v in grid.values]
     theta = grid.theta.clone().requires_grad_()
     estimate = call(estimator, grid.family, values, grid.f(theta), torch.Generator().manual_seed(11), context)
-    own = dict(estimator.named_parameters())
+    own = own_parameters(estimator)
 
     def wrong(message: str) -> Result:
         return failed("auxiliary", subject.family, message)
@@ -114,6 +122,8 @@ def auxiliary(subject: Subject) -> Result:
                 f"the auxiliary loss has a gradient in {name}: it must reach the estimator's own parameters alone; "
                 "detach costs and logits in it"
             )
+    if any(g is not None and not bool(g.isfinite().all()) for g in reached):
+        return wrong("the auxiliary loss has a gradient that is not finite")
     missed = [name for name, g in zip(own, reached[len(values) + 1 :], strict=True) if g is None]
     if missed:
         return wrong(f"the auxiliary loss does not reach {', '.join(missed)}: they never learn")

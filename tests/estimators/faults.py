@@ -652,3 +652,99 @@ class OwnWeightInBaseline(Estimator):
         signal = (bound - log_weights.mean(0)).detach()
         surrogate = -(signal * log_prob(live(q), z) * 0.5).sum(0) - bound
         return Estimate(surrogate, -bound.detach())
+
+
+# Latents that are not interchangeable, state of an earlier call, stacked seeds, training mode
+
+
+@fault("unbiased", "the mean is wrong", **PAIRED)
+class OtherLatentsLogit(DisARMParts):
+    def weight(self, difference, b, antithetic, logits):
+        return 0.5 * difference * (b - antithetic) * logits.abs().roll(1, -1).sigmoid()
+
+
+@fault("unbiased", "the mean is wrong", families=("categorical",))
+class SortedAndNotUnsorted(Score):
+    """Draws by the inverse distribution function over sorted categories, and puts back the first one only."""
+
+    def draw(self, q, generator):
+        order = q.logits.argsort(-1, descending=True)
+        wrong = torch.cat((order[..., :1], order[..., 1:].flip(-1)), -1)
+        sorted_z = one_hot_argmax(q.logits.gather(-1, order).detach() + gumbel(q, self.samples, generator))
+        return torch.zeros_like(sorted_z).scatter(-1, wrong.expand_as(sorted_z), sorted_z)
+
+
+@fault("unbiased", "own cost is in its baseline", samples=(1, 1))
+class OwnCostFromThreeSamplesOn(Score):
+    def advantage(self, cost, q, z):
+        return cost - cost.mean(0) if len(cost) > 2 else cost
+
+
+@fault("state", "something of an earlier call is kept")
+class StaleProbabilities(Score):
+    kept = None
+
+    def draw(self, q, generator):
+        if self.kept is None or self.kept.shape != q.logits.shape:
+            self.kept = q.logits.detach().sigmoid()
+        return (uniform(q, self.samples, generator) < self.kept).to(q.logits)
+
+
+@fault("leading-dims", "one stacked seed moves with the parameters", own_parameters=True)
+class FirstSeedsWeight(LearnedBaseline):
+    def forward(self, q, f, *, generator=None, context=None):
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))
+        predicted = (context.to(self.weight) * self.weight.flatten()[: context.shape[-1]]).sum(-1)
+        surrogate = ((cost - predicted).detach() * log_prob(live(q), z) + cost).mean(0)
+        own = (context.to(self.weight) * self.weight).sum(-1)
+        return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - own).square().mean(0))
+
+
+@fault("generator", "draw the same noise")
+class SeededAnew(Score):
+    def draw(self, q, generator):
+        if generator is not None:
+            generator.manual_seed(generator.initial_seed())
+        return super().draw(q, generator)
+
+
+@fault("generator", "global generator of torch", own_parameters=True)
+class DropoutInTraining(LearnedBaseline):
+    def forward(self, q, f, *, generator=None, context=None):
+        return super().forward(q, f, generator=generator, context=F.dropout(context, 0.1, self.training))
+
+
+@fault("rows", "the rows of a call share a choice")
+class OneChoiceForAllRows(Score):
+    """Updates one latent a call, the same for all rows."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        found = super().forward(q, f, generator=generator, context=context)
+        latents = q.logits.shape[-1]
+        chosen = torch.randint(latents, (1,), generator=generator)
+        mask = latents * F.one_hot(chosen, latents).to(q.logits)[0]
+        z = self.draw(q, generator)
+        cost = self.cost(f, z, q)
+        score = ((z - q.logits.sigmoid()).detach() * mask * q.logits).sum(-1)
+        return found._replace(surrogate=(cost.detach() * score + cost).mean(0))
+
+
+@fault("rows", "leaves a hook")
+class HookOnTheLogits(Score):
+    def log_q(self, q, z):
+        if q.logits.requires_grad:
+            q.logits.register_hook(lambda g: 2 * g)
+        return super().log_q(q, z)
+
+    def total(self, advantage, log_q, cost):
+        return (0.5 * advantage * log_q + cost).mean(0)
+
+
+@fault("evaluations", "11 times a row", f_evals=one_a_sample)
+class MoreEvaluationsInTraining(Score):
+    def cost(self, f, z, q):
+        if self.training:
+            for _ in range(10):
+                f(z, stopped(q))
+        return f(z, stopped(q))

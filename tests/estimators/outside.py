@@ -216,3 +216,55 @@ class ByExponentials(Estimator):
         cost = f(z, stopped(q))
         surrogate = (cost.detach() * log_prob(from_parameters("categorical", logits), z) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0))
+
+
+def _score(f, q, z):
+    cost = f(z, stopped(q))
+    return Estimate((cost.detach() * log_prob(live(q), z) + cost).mean(0), cost.detach().mean(0))
+
+
+@correct(families=("bernoulli",))
+class ByIntegers(Estimator):
+    """Uniform noise made of 53 random bits, which cannot be forced."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        bits = torch.randint(0, 2**53, (self.samples, *q.logits.shape), generator=generator)
+        return _score(f, q, (bits.double() * 2.0**-53 < q.logits.sigmoid()).to(q.logits).detach())
+
+
+@correct(families=("bernoulli",))
+class ByBinomial(Estimator):
+    """torch.binomial, which rejects and so moves the noise of other rows."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        probs = q.logits.detach().sigmoid().expand(self.samples, *q.logits.shape).contiguous()
+        return _score(f, q, torch.binomial(torch.ones_like(probs), probs, generator=generator))
+
+
+@correct(families=("bernoulli",))
+class Systematic(Estimator):
+    """One uniform number a latent, rotated by k / S: rare outcomes do not lie in its tails."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        u = uniform(q, 1, generator)
+        k = uniform(q, self.samples, generator).argsort(0).to(u)
+        return _score(f, q, ((u + k / self.samples) % 1.0 < q.logits.sigmoid()).to(u).detach())
+
+
+@correct(families=("bernoulli",), own_parameters=True)
+class LayersOfTorch(LearnedBaseline):
+    """A network made in __init__ with torch's own initial values."""
+
+    def __init__(self, samples=1):
+        Estimator.__init__(self, samples)
+        self.net = torch.nn.Linear(4, 1)
+
+    def bind(self, *, stack=(), context_size=0, generator=None):
+        return self
+
+    def forward(self, q, f, *, generator=None, context=None):
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))
+        predicted = self.net(context.to(self.net.weight))[..., 0].to(cost)
+        surrogate = ((cost.detach() - predicted.detach()) * log_prob(live(q), z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
