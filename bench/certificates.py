@@ -50,8 +50,8 @@ def tidy(name: str, certificate: Certificate) -> Iterator[Row]:
         yield head | {"quantity": "verdict", "message": " ".join([result.message, *result.warnings])}
         for level, value in result.numbers.get("detectable", {}).get("by_level", {}).items():
             yield head | {"quantity": "detectable bias", "level": level, "value": value}
-        if "detectable" in result.numbers:
-            for pooled in result.numbers["pooled"]:
+        if result.status == "passed":
+            for pooled in result.numbers.get("pooled", ()):
                 yield head | {"quantity": "detectable factor", "level": pooled["level"], "value": pooled["detectable"]}
         for objective, found in result.numbers.get("by_objective", {}).items():
             for case in found["by_level"]:
