@@ -22,7 +22,7 @@ from estimators.checks import ALPHA, Certificate, Result, certify
 from estimators.checks.grid import EVENTS, LEVELS
 from estimators.registry import Entry, available, get
 
-REPEATED = (("disarm", 2**14),)
+REPEATED = (("disarm", 2**12),)
 """Correct estimators whose certificates are repeated, and the draws a problem at most: cheap ones."""
 
 Row = dict[str, Any]
