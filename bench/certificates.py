@@ -141,7 +141,7 @@ def as_markdown(certificates: Sequence[tuple[str, Certificate]], made: str) -> s
             "## Declared biased",
             "",
             "Bias relative to the length of the exact gradient, its noise floor subtracted, with a 95 % interval "
-            "(jackknife of a U-statistic; up to 65,536 draws a problem): the largest over sizes and samples at each "
+            "(normal, of a U-statistic; up to 65,536 draws a problem): the largest over sizes and samples at each "
             "level. 0 in the interval: none to be seen.",
             "",
             *pipe(["estimator", "family", "outcome", "samples", "objective", *levels], measured),
