@@ -55,7 +55,7 @@ class Subject:
             return (least,)
         # Some faults show from three samples on, and a bound of three has an exact value for one latent alone.
         wanted = (least, least + 1, 3) if self.entry.bound == "iwae" else (least, max(least + 1, 3))
-        wanted = (*wanted, max(self.entry.samples.default, least))
+        wanted = tuple(samples for samples in (*wanted, self.entry.samples.default) if samples >= least)
         return tuple(sorted({samples + samples % 2 if self.entry.samples.even else samples for samples in wanted}))
 
     def _least(self) -> int:

@@ -235,7 +235,7 @@ def test_the_exact_value_is_that_of_plain_sampling(family: str, bound: str, samp
         cost = grid.f(grid.theta)(sample(q, draws * samples, generator), q).reshape(samples, draws, -1)
         value = math.log(samples) - (-cost).logsumexp(0) if bound == "iwae" else cost.mean(0)
         error = value.std(0) / draws**0.5
-        rare = grid.shift > 0  # there plain sampling sees nothing
+        rare = (grid.shift > 0).any(1)  # there plain sampling sees nothing
         z = ((value.mean(0) - grid.exact[:, -1]).abs() / (error + 1e-9))[~rare]
         assert float(z.max()) < 5
 
