@@ -66,8 +66,8 @@ def test_dreg_and_iwae_agree_in_mean_and_stl_does_not() -> None:
         assert run_check("unbiased", subjects(entry, draws=2**14)[0]).status == "passed"
     result = run_check("unbiased", subjects(faults["STLBound"], draws=2**14)[0])
     assert result.status == "failed"
-    assert {case["samples"] for case in result.numbers["cases"]} == {2}
-    assert "Only with more than 1 samples" in result.message
+    assert min(case["samples"] for case in result.numbers["cases"]) == 2
+    assert "Only with more than 1 sample the mean" in result.message
 
 
 def test_reinmax_is_the_trapezoid_rule() -> None:
