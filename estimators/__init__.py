@@ -1,21 +1,14 @@
 """Gradient estimators for E_{z ~ q}[f(z, q)], one method a file, all in one registry."""
 
-from estimators import (
-    disarm,
-    exact,
-    gumbel_sigmoid,
-    gumbel_softmax,
-    iwae,
-    reinforce,
-    reparameterization,
-    rloo,
-    score_no_entropy,
-    sticking_the_landing,
-    straight_through,
-    vimco,
-)
+import importlib
+import pkgutil
+
 from estimators.base import Estimate, Estimator, Objective
 from estimators.registry import BadInput, Entry, available, get, register
+
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.ispkg:  # an estimator is one file here, and registers when it is imported
+        importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "BadInput",

@@ -53,12 +53,23 @@ class Estimator(nn.Module):
         super().__init__()
         self.samples = samples
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
         """Size running state and own parameters for the model at hand, and initialise them; a no-op without any.
+
+        An estimator that was never bound works too, for one seed and without a context: what depends on the event is
+        then sized by the first call.
 
         Args:
             stack: leading dims of seeds trained side by side; rows of q are then [..., *stack, B].
             context_size: size X of the context [*B, X] given to `forward`, 0 for none.
+            event: shape of an event of q, [D] or [L, C].
             generator: source of the initial values.
         """
         return self

@@ -23,6 +23,9 @@ MAX_STATES = 65536
 MAX_STATES_AT_ONCE = 4096
 """Joint states that an estimator may visit in one step, with a graph for each."""
 
+SHOWN: dict[str, tuple[int, ...]] = {"gaussian": (10,), "bernoulli": (10,), "categorical": (10, 10)}
+"""Event shapes at which the tags show the number of evaluations."""
+
 Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
 
@@ -69,8 +72,9 @@ class Entry:
     unbiased: bool
     bound: Bound = "elbo"
     samples: Samples = Samples()  # noqa: RUF009  (immutable)
-    f_evals: Callable[[int], int] | None = None
-    """Evaluations of f a row, for S samples; None where nothing is said, or where it enumerates."""
+    f_evals: Callable[[int], int] | Callable[[int, tuple[int, ...]], int] | None = None
+    """Evaluations of f a row, for S samples, or for S samples and an event shape, [D] or [L, C], where that matters;
+    None where nothing is said, or where it enumerates."""
     needs: Needs | None = None
     """What it asks of f beyond its values at draws of q; None where nothing is said."""
     own_parameters: bool = False
@@ -115,6 +119,18 @@ class Entry:
         except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
             raise BadInput(f"estimator {self.name!r}: {error}") from error
 
+    def evaluations(self, samples: int, event: tuple[int, ...]) -> int | None:
+        """Evaluations of f a row, as the tag `f_evals` has it; None where it says nothing.
+
+        Args:
+            samples: draws of z a row.
+            event: shape of an event, [D] or [L, C].
+        """
+        if self.f_evals is None:
+            return None
+        arguments: tuple[Any, ...] = (samples, event)[: len(inspect.signature(self.f_evals).parameters)]
+        return int(self.f_evals(*arguments))
+
     def claims_unbiased(self, options: Mapping[str, Any]) -> bool:
         """Whether the estimator is declared unbiased with these options."""
         return self.unbiased and not any(options.get(option) for option in self.biased_options)
@@ -137,11 +153,11 @@ class Entry:
         return None
 
     def tags(self) -> dict[str, Any]:
-        """The tags as plain values for JSON; f_evals at the default number of samples."""
+        """The tags as plain values for JSON; f_evals at the default number of samples, by family."""
         tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals")}
         return tags | {
             "samples": self.samples._asdict(),
-            "f_evals": self.f_evals(self.samples.default) if self.f_evals else None,
+            "f_evals": {family: self.evaluations(self.samples.default, SHOWN[family]) for family in self.families},
             "class": f"{self.cls.__module__}:{self.cls.__qualname__}",
         }
 
@@ -180,7 +196,7 @@ def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbias
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
     if not callable(tags.get("f_evals", one_a_sample)):
-        raise BadInput(f"estimator {name!r}: f_evals must be a function of the number of samples")
+        raise BadInput(f"estimator {name!r}: f_evals must be a function of samples, or of samples and the event shape")
     if not (isinstance(cls, type) and issubclass(cls, Estimator)):
         raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
     if "samples" in tags:

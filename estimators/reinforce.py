@@ -65,7 +65,14 @@ class Reinforce(Estimator):
             )
         self.baseline = kind(**options)
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
         """See `Estimator.bind`."""
         self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
         return self

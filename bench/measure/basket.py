@@ -94,7 +94,7 @@ class Checkpoint:
 
             return exact_reference(parts, q, "enumeration")
         estimator = registry.get(config.reference.name).create(**config.reference.arguments())
-        estimator.to(self.x.device).bind(stack=(1,))
+        estimator.to(self.x.device).bind(stack=(1,), event=vae.event)
 
         def draw(draws: int, seed: int) -> Tensor:
             return gradients(estimator, q, f, draws=draws, seed=seed, context=self.x, closed_form=vae.closed_form)
@@ -110,7 +110,8 @@ def travel(
     vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
     context_size = dataset.train.shape[1]
     driver = registry.get(config.reference.name).create(**config.reference.arguments())
-    driver.bind(stack=(1,), context_size=context_size, generator=stream("estimator", config.trajectory_seed))
+    initial = stream("estimator", config.trajectory_seed)
+    driver.bind(stack=(1,), context_size=context_size, event=vae.event, generator=initial)
     trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
     data = batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
     generator = stream("passenger", config.trajectory_seed, device=device)
@@ -148,7 +149,8 @@ def measure_basket(
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
     stops = _checkpoints(problem, config.model_dump_json(), device)
     initial = stream("estimator", config.trajectory_seed)
-    estimator.bind(stack=(1,), context_size=stops[0].x.shape[-1], generator=initial).to(device)
+    context_size, event = stops[0].x.shape[-1], stops[0].vae.event
+    estimator.bind(stack=(1,), context_size=context_size, event=event, generator=initial).to(device)
     paces: Iterable[Checkpoint] = stops
     if [*estimator.buffers(), *estimator.parameters()]:
         paces = travel(problem, config, device, estimator.train())

@@ -47,6 +47,7 @@ def measure_training(
     estimator.bind(
         stack=(len(seeds),),
         context_size=dataset.train.shape[1],
+        event=vae.event,
         generator=stream("estimator", seed),
     ).to(device)
     trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)

@@ -48,7 +48,14 @@ class Given(Estimator):
         super().__init__(samples)
         self.z: Tensor | None = None
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
         """Forget the constants, whose shape may have changed."""
         self.z = None
         return self
@@ -81,7 +88,8 @@ def measure_time(
     def trainer(timed: Estimator) -> Trainer:
         vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
         initial = stream("estimator", seed)
-        timed.bind(stack=(len(seeds),), context_size=dataset.train.shape[1], generator=initial).to(device)
+        pixels = dataset.train.shape[1]
+        timed.bind(stack=(len(seeds),), context_size=pixels, event=vae.event, generator=initial).to(device)
         return Trainer(vae, timed, config.optimisation, noise_seed=seed)
 
     subject = trainer(estimator)

@@ -35,7 +35,7 @@ def _trainer(estimator: Estimator, family: str, shape: str) -> tuple[Trainer, to
     size = {"latents": latents // 2, "categories": 4} if family == "categorical" else {"latents": latents}
     config = VAEConfig.model_validate({"kind": "vae", "dataset": shape, "family": family, **size})
     vae = VAE(config, torch.full((pixels,), 0.3), [0])
-    estimator.bind(stack=(1,), context_size=pixels, generator=torch.Generator().manual_seed(0))
+    estimator.bind(stack=(1,), context_size=pixels, event=vae.event, generator=torch.Generator().manual_seed(0))
     x = (torch.rand(1, BATCH, pixels, generator=torch.Generator().manual_seed(0)) < 0.3).float()
     return Trainer(vae, estimator, Optimisation(), noise_seed=0), x
 

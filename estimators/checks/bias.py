@@ -154,8 +154,8 @@ def value(subject: Subject) -> Result:
         message = "a biased estimator may report the value of a relaxed objective"
         return Result("value", subject.family, "not applicable", message)
     found = _column(subject, "value", -2, "the reported value", _VALUE)
-    estimator = subject.create()
     grid = subject.small(subject.sample_counts[0])
+    estimator = subject.create(grid)
     values = [v.clone().requires_grad_() for v in grid.values]
     estimate = call(
         estimator, grid.family, values, grid.f(grid.theta), subject.generator(3), subject.context(len(grid.rows))

@@ -22,7 +22,7 @@ def generator(subject: Subject) -> Result:
     """The generator alone decides the result, and no global one is touched."""
     grid = subject.small()
     context = subject.context(len(grid.rows))
-    estimator = subject.create(grid.samples)
+    estimator = subject.create(grid)
     before = (torch.get_rng_state(), _numpy_state(), random.getstate())
     noises, results = [], []
     for seed, train in ((1, False), (1, False), (2, False), (1, True)):
@@ -82,9 +82,7 @@ def evaluations(subject: Subject) -> Result:
         seen = _Seen(grid)
         values = [v.clone().requires_grad_() for v in grid.values]
         context = subject.context(len(grid.rows))
-        call(
-            subject.create(samples).train(train), grid.family, values, seen, torch.Generator().manual_seed(11), context
-        )
+        call(subject.create(grid).train(train), grid.family, values, seen, torch.Generator().manual_seed(11), context)
         if any(v.grad is not None for v in values):
             message = (
                 "forward leaves gradients in q's parameters: it calls backward() itself, where it must use "
@@ -92,7 +90,7 @@ def evaluations(subject: Subject) -> Result:
             )
             return failed("evaluations", subject.family, message)
         measured[samples] = seen.evaluations
-        expected = grid.states if entry.enumerates else entry.f_evals(samples) if entry.f_evals else None
+        expected = grid.states if entry.enumerates else entry.evaluations(samples, grid.event)
         if expected is not None and seen.evaluations != expected:
             message = (
                 f"f is evaluated {seen.evaluations} times a row where the tag f_evals says {expected} "

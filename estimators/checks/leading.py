@@ -66,7 +66,7 @@ def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tenso
     theta = grid.theta[torch.tensor(sorted(rows))].reshape(shape).clone().requires_grad_()
     told = context[:count].reshape(*shape, -1)
     f = _arranged(grid, sorted(rows), shape)(theta)
-    estimate = call(subject.create(grid.samples), grid.family, values, f, torch.Generator().manual_seed(11), told)
+    estimate = call(subject.create(grid), grid.family, values, f, torch.Generator().manual_seed(11), told)
     grads = gradients(estimate.surrogate, (*values, theta))
     return [
         (torch.zeros_like(leaf) if g is None else g).reshape(count, -1)
@@ -77,7 +77,7 @@ def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tenso
 def _expanded(subject: Subject, grid: Grid) -> str | None:
     """A q whose parameters are expanded, not copied, to [R, B]: gradients add up."""
     count, context = 3, subject.context(len(grid.rows))
-    estimator = subject.create(grid.samples)
+    estimator = subject.create(grid)
     totals = []
     for copy in (False, True):
         leaves = [v.clone().requires_grad_() for v in grid.values]
@@ -100,7 +100,8 @@ def _stacked(subject: Subject, grid: Grid) -> str | None:
     try:
         estimator = subject.entry.create(**{**subject.options, "samples": grid.samples})
         context = subject.context(seeds, len(grid.rows))
-        estimator.bind(stack=(seeds,), context_size=context.shape[-1], generator=torch.Generator().manual_seed(5))
+        size = context.shape[-1]
+        estimator.bind(stack=(seeds,), context_size=size, event=grid.event, generator=torch.Generator().manual_seed(5))
     except Exception as error:
         return f"bind(stack=({seeds},)) raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     estimator = estimator.to(DOUBLE).train()

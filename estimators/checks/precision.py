@@ -20,7 +20,7 @@ def dtype(subject: Subject) -> Result:
     grid = subject.small()
     warnings: list[str] = []
     for kind in (torch.float64, torch.float32):
-        estimator, f = subject.create(grid.samples, kind), grid.f(grid.theta.to(kind))
+        estimator, f = subject.create(grid, kind), grid.f(grid.theta.to(kind))
         values = [v.to(kind).requires_grad_() for v in grid.values]
         context = subject.context(len(grid.rows), dtype=kind)
         with Watch() as watch:
@@ -56,7 +56,7 @@ def _single_inside(subject: Subject, grid: Grid) -> str | None:
     """Second differences of the gradient along a smooth path: in double precision they are tiny, in single rounding."""
     step, worst = 1e-6, 0.0
     context = subject.context(len(grid.rows))
-    estimator = subject.create(grid.samples)
+    estimator = subject.create(grid)
     for what in ("scale", "values"):
         path = []
         for k in range(3):
@@ -81,7 +81,7 @@ def _single_inside(subject: Subject, grid: Grid) -> str | None:
 def _moved(subject: Subject, grid: Grid) -> str | None:
     """Run on the GPU."""
     values = [v.cuda().requires_grad_() for v in grid.values]
-    estimator = subject.create(grid.samples).cuda()
+    estimator = subject.create(grid).cuda()
     generator = torch.Generator("cuda").manual_seed(11)
     context = subject.context(len(grid.rows)).cuda()
     estimate = call(estimator, grid.family, values, grid.f(grid.theta.cuda()), generator, context)
@@ -106,7 +106,7 @@ def finite(subject: Subject) -> Result:
             for size in (1e-6, 1e6):
                 values = [v.to(kind).expand(draws, *v.shape).clone() for v in point]
                 context = subject.context(len(grid.rows), dtype=kind).expand(draws, len(grid.rows), -1)
-                share = _not_finite(subject.create(least, kind), grid, values, context, size)
+                share = _not_finite(subject.create(grid, kind), grid, values, context, size)
                 if share:
                     name = str(kind).removeprefix("torch.")
                     message = (
@@ -119,7 +119,7 @@ def finite(subject: Subject) -> Result:
         values = [v.to(kind).expand(draws, *v.shape).clone() for v in middle.values]
         context = subject.context(len(middle.rows), dtype=kind).expand(draws, len(middle.rows), -1)
         with Edges():
-            share = _not_finite(subject.create(least, kind), middle, values, context, 1.0)
+            share = _not_finite(subject.create(middle, kind), middle, values, context, 1.0)
         if share:
             warnings.append(
                 "torch.rand returns exactly 0 once in 2^24 draws of float32, and then the gradient is not finite: "
@@ -138,7 +138,7 @@ def _clipped(subject: Subject, grid: Grid) -> str | None:
     if not subject.unbiased or subject.entry.bound != "elbo":
         return None
     context = subject.context(len(grid.rows))
-    estimator = subject.create(grid.samples)
+    estimator = subject.create(grid)
     path = [run(copied(estimator), grid, 11, context=context, scale=size)[0] for size in (0.0, 1e3, 2e3)]
     bend = float((path[0] - 2 * path[1] + path[2]).abs().max() / path[2].abs().max().clamp_min(1e-300))
     if bend < 1e-6:

@@ -35,7 +35,7 @@ def rows(subject: Subject) -> Result:
 
 def _coupled(subject: Subject, grid: Grid, train: bool) -> str | None:
     """Change one row, and see whether another one's gradient moves."""
-    estimator = subject.create(grid.samples).train(train)
+    estimator = subject.create(grid).train(train)
     context = subject.context(len(grid.rows))
     changed, count = 2, len(grid.rows)
     others = [row for row in range(count) if row != changed]
@@ -87,7 +87,7 @@ def _leaking(subject: Subject) -> str | None:
     values = [v.clone().requires_grad_() for v in grid.values]
     theta = grid.theta.clone().requires_grad_()
     context = subject.context(len(grid.rows))
-    estimate = call(subject.create(grid.samples), grid.family, values, grid.f(theta), subject.generator(2), context)
+    estimate = call(subject.create(grid), grid.family, values, grid.f(theta), subject.generator(2), context)
     if not estimate.surrogate.requires_grad:
         return "the surrogate has no gradient at all: it is detached, or made under no_grad"
     grads = torch.autograd.grad(estimate.surrogate[1], (*values, theta), allow_unused=True, retain_graph=True)
@@ -123,14 +123,14 @@ def _shared_noise(subject: Subject) -> str | None:
     theta = grid.theta[chosen].expand(count, copies)
     context = subject.context(len(grid.rows))[chosen].expand(count, copies, -1)
     f = grid.f(theta, [chosen] * copies)
-    estimate = call(subject.create(grid.samples), grid.family, values, f, subject.generator(2), context)
+    estimate = call(subject.create(grid), grid.family, values, f, subject.generator(2), context)
     grads = gradients(estimate.surrogate, values)
     g = torch.cat([g.reshape(count, copies, -1) for g in grads if g is not None], -1)
     scale = g.abs().amax((0, 1)).clamp_min(1e-300)
     tiny = 1e-9 * float(scale.max())
     if float(g.std(0).max()) < tiny or float(g.std(1).max()) < tiny:
         told = subject.context(len(grid.rows))
-        found = [run(subject.create(grid.samples), grid, seed, context=told)[0] for seed in range(20)]
+        found = [run(subject.create(grid), grid, seed, context=told)[0] for seed in range(20)]
         if all(apart([found[0]], [other]) < CLOSE for other in found):
             return None  # no noise at all
         return "equal rows get equal gradients in every draw: the same noise is used for all rows"
@@ -169,7 +169,7 @@ BETWEEN = 4.0
 
 def _between_calls(subject: Subject, grid: Grid, values: Sequence[Tensor], theta: Tensor, context: Tensor) -> float:
     """Variance of the means of 40 calls, relative to the variance within calls over the number of rows."""
-    estimator, generator, means, within = subject.create(grid.samples), subject.generator(4), [], []
+    estimator, generator, means, within = subject.create(grid), subject.generator(4), [], []
     few = 251
     part = [v.detach()[:few] for v in values]
     count = part[0].shape[0] * part[0].shape[1]

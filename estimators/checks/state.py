@@ -18,14 +18,14 @@ def state(subject: Subject) -> Result:
     """Running state is frozen in eval(), updated after use in train(), and all of it is in state_dict()."""
     if problem := _problem(subject):
         return failed("state", subject.family, problem)
-    has = bool(subject.create().state_dict())
+    has = bool(subject.create(subject.small()).state_dict())
     message = "frozen in eval(), updated after use in train(), restored by state_dict()" if has else "there is none"
     return Result("state", subject.family, "passed", message)
 
 
 def _trained(subject: Subject, grid: Grid, context: Tensor, estimator: Estimator | None = None) -> Estimator:
     """An estimator after a few training steps, each with a backward pass as in training."""
-    estimator = (estimator or subject.create(grid.samples)).train()
+    estimator = (estimator or subject.create(grid)).train()
     for seed in range(STEPS):
         try:
             run(estimator, grid, seed, context=context, scale=2.0 + seed)
@@ -57,7 +57,7 @@ def _problem(subject: Subject) -> str | None:
             "changes: state is kept in a plain attribute, and updated in eval()"
         )
 
-    for start, words in ((subject.create(grid.samples), "fresh"), (trained, "trained")):
+    for start, words in ((subject.create(grid), "fresh"), (trained, "trained")):
         used = run(copied(start).train(), grid, 11, context=context)
         frozen = run(copied(start).eval(), grid, 11, context=context)
         if (moves := apart(used, frozen)) > CLOSE:
@@ -67,7 +67,7 @@ def _problem(subject: Subject) -> str | None:
                 "is in its baseline"
             )
 
-    fresh, unused = subject.create(grid.samples), subject.create(grid.samples)
+    fresh, unused = subject.create(grid), subject.create(grid)
     try:
         fresh.load_state_dict(saved)
         unused.load_state_dict(saved)
@@ -97,7 +97,7 @@ def auxiliary(subject: Subject) -> Result:
     """The auxiliary loss reaches the estimator's own parameters and nothing else; the surrogate does not reach them."""
     grid = subject.small()
     context = subject.context(len(grid.rows))
-    estimator = subject.create(grid.samples).train()
+    estimator = subject.create(grid).train()
     values = [v.clone().requires_grad_() for v in grid.values]
     theta = grid.theta.clone().requires_grad_()
     estimate = call(estimator, grid.family, values, grid.f(theta), torch.Generator().manual_seed(11), context)

@@ -88,18 +88,18 @@ class Subject:
         """Noise for a purpose of its own."""
         return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
 
-    def create(self, samples: int | None = None, dtype: torch.dtype = DOUBLE, context: bool = True) -> Estimator:
-        """A fresh estimator in `eval()`, bound to a context, its own parameters moved off their start.
+    def create(self, grid: Grid, dtype: torch.dtype = DOUBLE) -> Estimator:
+        """A fresh estimator for a grid in `eval()`, bound to a context, its own parameters moved off their start.
 
         Raises:
             Broken: it cannot be built.
         """
-        options = dict(self.options) | ({} if samples is None else {"samples": samples})
+        options = dict(self.options) | {"samples": grid.samples}
         try:
             with torch.random.fork_rng(devices=[]):  # layers of torch start from the global generator
                 torch.manual_seed(5)
                 estimator = self.entry.create(**options)
-                estimator.bind(context_size=CONTEXT if context else 0, generator=torch.Generator().manual_seed(5))
+                estimator.bind(context_size=CONTEXT, event=grid.event, generator=torch.Generator().manual_seed(5))
         except Exception as error:
             raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
         generator = torch.Generator().manual_seed(7)
@@ -115,7 +115,7 @@ class Subject:
         Raises:
             Broken: it cannot be built or called.
         """
-        estimator = self.create(grid.samples)
+        estimator = self.create(grid)
         context = self.context(len(grid.rows))
         generator = self.generator(1)
         f = grid.f(grid.theta)

@@ -147,7 +147,7 @@ class LearnedBaseline(Estimator):
         super().__init__(samples)
         self.weight = torch.nn.Parameter(torch.zeros(0))
 
-    def bind(self, *, stack=(), context_size=0, generator=None):
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
         self.weight = torch.nn.Parameter(torch.zeros(*stack, 1, context_size))
         return self
 
@@ -259,7 +259,7 @@ class LayersOfTorch(LearnedBaseline):
         Estimator.__init__(self, samples)
         self.net = torch.nn.Linear(4, 1)
 
-    def bind(self, *, stack=(), context_size=0, generator=None):
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
         return self
 
     def forward(self, q, f, *, generator=None, context=None):

@@ -1,0 +1,50 @@
+"""Relaxed discrete draws, and the same drawn anew given the hard draw: what REBAR, RELAX and Gumbel-Rao share.
+
+The relaxed scores z = logits + noise decide the hard draw: b = H(z), the sign of a logistic score or the argmax of
+Gumbel scores. Given b the scores have a law of their own, from which they are drawn again as a differentiable function
+of the logits. G. Tucker et al., REBAR, 2017, arXiv:1703.07370; W. Grathwohl et al., RELAX, 2017, arXiv:1711.00123,
+appendices on the conditional marginalization. Everything is a sum of softplus and logarithms, so that the conditional
+scores decide for b at any logits; clipping the noise instead breaks that above |logit| 13.8.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from estimators.distributions import one_hot_argmax
+
+
+def logistic_scores(logits: Tensor, u: Tensor) -> Tensor:
+    """Scores [S, *B, D] of Bernoulli draws: logits plus logistic noise made of the uniform u."""
+    return logits + u.log() - torch.log1p(-u)
+
+
+def conditional_logistic_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    """Scores [S, *B, D] given that their signs are b, made of the uniform v."""
+    away = -torch.log1p(-v)
+    positive = F.softplus(logits - away) - v.log()
+    negative = v.log() - F.softplus(-logits - away)
+    return torch.where(b > 0.5, positive, negative)
+
+
+def gumbel_scores(logits: Tensor, u: Tensor) -> Tensor:
+    """Scores [S, *B, L, C] of one-hot draws: log probabilities plus Gumbel noise made of the uniform u."""
+    return logits.log_softmax(-1) - torch.log(-torch.log(u))
+
+
+def conditional_gumbel_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    """Scores [S, *B, L, C] given that their argmax is the one-hot b, made of the uniform v.
+
+    The largest score is a standard Gumbel number, whichever class has it; the others are Gumbel numbers cut off there.
+    """
+    log_probs = logits.log_softmax(-1)
+    exponential = -torch.log(v)
+    chosen = (exponential * b).sum(-1, keepdim=True).log()  # minus the largest score
+    others = -torch.logaddexp(exponential.log() - log_probs, chosen)
+    return torch.where(b > 0.5, -chosen, others)
+
+
+def hard(scores: Tensor, *, categorical: bool) -> Tensor:
+    """The draw that the scores decide for, outside any graph: their signs as bits, or the one-hot of their argmax."""
+    scores = scores.detach()
+    return one_hot_argmax(scores) if categorical else (scores > 0).to(scores.dtype)
