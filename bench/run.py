@@ -19,6 +19,7 @@ from bench.measure.elbo import TrainConfig, measure_training
 from bench.measure.moments import probe
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.measure.wallclock import TimeConfig, measure_time
+from bench.problems.per_layer import build
 from bench.problems.toys import ToyPoint
 from bench.problems.vae import VAEConfig
 from bench.provenance import provenance, source_hash
@@ -32,7 +33,7 @@ from estimators.registry import BadInput
 
 def measure(cell: Cell) -> dict[str, Any]:
     """The measurements of a cell, all noise from a seed that its id gives."""
-    estimator = registry.get(cell.estimator.name).create(**cell.estimator.arguments())
+    estimator = build(cell.problem, cell.estimator)
     seed = int(cell.id[:8], 16)
     device = torch.device(cell.device)
     match cell.measurement, cell.problem:

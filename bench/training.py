@@ -128,17 +128,22 @@ def evaluate(vae: VAE, rows: Tensor, *, samples: int, seed: int) -> tuple[Tensor
         seed: of the draws.
 
     Returns:
-        The ELBO, from the closed-form KL and the mean over K draws of log p(x|z), and the K-sample importance-weighted
-        bound from the same draws.
+        The ELBO, from the closed-form KL and the mean over K draws of log p(x|z), or for two layers the mean log weight
+        of K draws, and the K-sample importance-weighted bound from the same draws.
     """
     generator = stream("evaluate", seed, device=rows.device)
     elbo = iwae = torch.zeros(vae.stack, dtype=torch.float64, device=rows.device)
     for part in torch.split(rows, max(1, EVALUATION_ROWS // (samples * vae.stack))):
         x = part.expand(vae.stack, *part.shape)
-        q: Distribution = vae.encode(x)
-        z = sample(q, samples, generator)
-        log_likelihood = vae.log_likelihood(x, z)  # K x E x n
-        log_weights = log_likelihood + log_prob(vae.prior(), z) - log_prob(q, z)
-        elbo = elbo + (log_likelihood.mean(0) - vae.kl(q)).double().sum(-1)
+        if vae.config.stochastic_layers == 1:
+            q: Distribution = vae.encode(x)
+            z = sample(q, samples, generator)
+            log_likelihood = vae.log_likelihood(x, z)  # K x E x n
+            log_weights = log_likelihood + log_prob(vae.prior(), z) - log_prob(q, z)
+            integrand = log_likelihood.mean(0) - vae.kl(q)
+        else:
+            log_weights = vae.log_weights(x, samples, generator)
+            integrand = log_weights.mean(0)
+        elbo = elbo + integrand.double().sum(-1)
         iwae = iwae + (log_weights.logsumexp(0) - math.log(samples)).double().sum(-1)
     return elbo / len(rows), iwae / len(rows)

@@ -19,10 +19,10 @@ from bench.config import Config, EstimatorConfig
 from bench.datasets import load_once
 from bench.measure.moments import CHUNK_ROWS, frozen, gradients
 from bench.measure.points import EncoderNoise, Reference, exact_reference, long_run_reference, measure_point
+from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate, make_optimiser
-from estimators import registry
 from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
@@ -88,12 +88,12 @@ class Checkpoint:
                 if problem.bound == "iwae":
                     yield expectation_of_bound(q, f, samples)
                 else:
-                    yield from expectation_parts(q, f, max(1, CHUNK_ROWS // config.rows))
+                    yield from expectation_parts(q, f, max(1, CHUNK_ROWS // (config.rows * problem.upper_states())))
                 if (closed := vae.closed_form(q)) is not None:
                     yield closed
 
             return exact_reference(parts, q, "enumeration")
-        estimator = registry.get(config.reference.name).create(**config.reference.arguments())
+        estimator = build(problem, config.reference)
         estimator.to(self.x.device).bind(stack=(1,), event=vae.event)
 
         def draw(draws: int, seed: int) -> Tensor:
@@ -109,7 +109,7 @@ def travel(
     dataset = load_once(problem.dataset)
     vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
     context_size = dataset.train.shape[1]
-    driver = registry.get(config.reference.name).create(**config.reference.arguments())
+    driver = build(problem, config.reference)
     initial = stream("estimator", config.trajectory_seed)
     driver.bind(stack=(1,), context_size=context_size, event=vae.event, generator=initial)
     trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)

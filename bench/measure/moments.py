@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +42,10 @@ class CountedObjective:
         self.f = f
         self.evaluations = 0
 
-    def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
-        """Evaluate f, and count the draws in z."""
+    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+        """Evaluate f, and count the draws in z; what else f takes is passed on."""
         self.evaluations += len(z)
-        return self.f(z, q)
+        return self.f(z, q, *more)
 
 
 def checked(estimate: object, q: Distribution) -> Estimate:

@@ -18,6 +18,7 @@ from bench.clock import Stopwatch
 from bench.config import Config
 from bench.datasets import load_once
 from bench.measure.moments import probe
+from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches
@@ -97,7 +98,7 @@ def measure_time(
     with torch.no_grad():
         f_evals = probe(estimator, subject.vae.encode(x), subject.vae.objective(x), x).evaluations
     peak = _peak_memory(subject, x, device)
-    floor = trainer(Given(f_evals))
+    floor = trainer(_floor_of(estimator, f_evals))
     seconds: dict[str, list[float]] = {"step": [], "floor": []}
     for index in range(config.warm_up + config.rounds):
         x = next(data)
@@ -116,6 +117,13 @@ def measure_time(
         "peak_memory_bytes": peak,
         "load": list(os.getloadavg()),
     }
+
+
+def _floor_of(estimator: Estimator, evaluations: int) -> Estimator:
+    """The floor of an estimator that evaluates f so many times a row; each layer has one of its own."""
+    if isinstance(estimator, PerLayer):
+        return PerLayer(Given(evaluations), Given(estimator.upper.samples))
+    return Given(evaluations)
 
 
 def _peak_memory(subject: Trainer, x: Tensor, device: torch.device) -> int | None:

@@ -5,12 +5,16 @@ seed owns its initialisation, so that seed s starts from the same values alone o
 
 f(z, q) = log q(z) - log p(z) - log p(x|z) with the entropy sampled; with the entropy analytic f = -log p(x|z), and
 KL(q || p) is added in closed form.
+
+With two stochastic layers q = q(z1|x) q(z2|z1) and p = p(z2) p(z1|z2) p(x|z1), as in the tables of REBAR and RELAX. The
+second layer is then a VAE of z1: -log p(z1) in f gives way to an estimate of E_{q(z2|z1)}[log q(z2|z1) - log p(z2) -
+log p(z1|z2)], whose gradient is an estimator's again. So each layer has an estimator of its own, and neither knows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field, model_validator
@@ -22,10 +26,23 @@ from bench.config import Config
 from bench.problems.toys import Family, joint_states
 from bench.seeds import stream
 from estimators.base import Objective
-from estimators.distributions import from_parameters, log_prob
+from estimators.distributions import from_parameters, log_prob, sample
+from estimators.exact import expectation
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 NEGATIVE_SLOPE = 0.3
+Expectation = Callable[[Distribution, Objective, Tensor], Tensor]
+"""E_q[f], [*B], from q, f and what q was computed from."""
+
+
+class LayeredObjective(Protocol):
+    """An objective whose second layer's expectation is taken by what it is given."""
+
+    def __call__(self, z: Tensor, q: Distribution, inner: Expectation | None = None, /) -> Tensor:
+        """Evaluate f at z [S, *B, *event], for a model of two layers with this expectation over z2, or exactly."""
+        ...
+
+
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 
 
@@ -43,6 +60,8 @@ class VAEConfig(Config):
     importance_samples: Annotated[int, Field(ge=1, le=1000)] | None = None
     """K of the importance-weighted bound, which every estimator of it then draws."""
     entropy: Literal["sampled", "analytic"] = "sampled"
+    stochastic_layers: Literal[1, 2] = 1
+    """Layers of `latents` latents each, between networks of the same architecture."""
     prior: Literal["fixed", "learned"] = "fixed"
     centre_input: bool = True
     """Whether the encoder sees x minus the train mean."""
@@ -60,6 +79,8 @@ class VAEConfig(Config):
             raise ValueError('importance_samples = K belongs to bound = "iwae", and only to it')
         if self.bound == "iwae" and self.entropy == "analytic":
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
+        if self.stochastic_layers == 2 and (self.bound == "iwae" or self.entropy == "analytic"):
+            raise ValueError('stochastic_layers = 2 takes bound = "elbo" and entropy = "sampled"')
         if self.signed_decoder_input and self.family == "gaussian":
             raise ValueError("signed_decoder_input is for discrete latents")
         if not self.label:
@@ -68,6 +89,7 @@ class VAEConfig(Config):
             factors = [
                 f"iwae-{self.importance_samples}" * (self.bound == "iwae"),
                 "analytic" * (self.entropy == "analytic"),
+                "two-layers" * (self.stochastic_layers == 2),
                 "learned-prior" * (self.prior == "learned"),
                 "raw-input" * (not self.centre_input),
                 "signed" * self.signed_decoder_input,
@@ -82,9 +104,13 @@ class VAEConfig(Config):
         """Hidden sizes of the encoder; the decoder mirrors them."""
         return SHAPES[self.architecture] if isinstance(self.architecture, str) else self.architecture
 
+    def upper_states(self) -> int:
+        """Number of states of a discrete second layer, 1 without one."""
+        return joint_states(self.family, self.latents * (self.stochastic_layers - 1), self.categories) or 1
+
     def states(self) -> int | None:
-        """Number of joint states of q, None for a continuous q."""
-        return joint_states(self.family, self.latents, self.categories)
+        """Number of joint states of q, over all its layers, None for a continuous q."""
+        return joint_states(self.family, self.latents * self.stochastic_layers, self.categories)
 
 
 class StackedLinear(nn.Module):
@@ -118,6 +144,10 @@ def _network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.
     return nn.Sequential(*layers[:-1])
 
 
+def _exactly(q: Distribution, f: Objective, z: Tensor) -> Tensor:
+    return expectation(q, f)
+
+
 class VAE(nn.Module):
     """E variational autoencoders with a Bernoulli likelihood.
 
@@ -144,6 +174,9 @@ class VAE(nn.Module):
             last = self.decoder[-1]
             assert isinstance(last, StackedLinear)
             last.bias.data.copy_(torch.logit(pixel_mean.clamp(0.001, 0.999)))
+        if config.stochastic_layers == 2:
+            self.upper_encoder = _network((latents, *config.hidden, outputs), generators)
+            self.upper_decoder = _network((latents, *config.hidden[::-1], outputs), generators)
         # The prior's parameters [E, 1, *event]: zeros are a standard normal (loc, log variance) or uniform classes.
         count = 2 if config.family == "gaussian" else 1
         self.prior_parameters = nn.Parameter(
@@ -156,33 +189,68 @@ class VAE(nn.Module):
             return from_parameters("gaussian", loc, (0.5 * log_variance).exp())
         return from_parameters(self.config.family, *raw)
 
-    def encode(self, x: Tensor) -> Distribution:
-        """q(z|x) of rows [E, B, *event] for x [E, B, X]."""
-        raw = self.encoder(x - self.pixel_mean if self.config.centre_input else x)
+    def _latents(self, raw: Tensor) -> Distribution:
+        """Latents of rows [..., E, B, *event] from what a network gives."""
         if self.config.family == "gaussian":
             return self._distribution(*raw.chunk(2, -1))
         return self._distribution(raw.unflatten(-1, self.event))
 
+    def _input(self, z: Tensor) -> Tensor:
+        """Latents as a network sees them, [..., E, B, latents or L C]."""
+        if self.config.signed_decoder_input:
+            z = 2 * z - 1
+        return z.flatten(-2) if self.config.categories else z
+
+    def encode(self, x: Tensor) -> Distribution:
+        """q(z|x) of rows [E, B, *event] for x [E, B, X]; with two layers, q(z1|x)."""
+        return self._latents(self.encoder(x - self.pixel_mean if self.config.centre_input else x))
+
+    def encode_upper(self, z: Tensor) -> Distribution:
+        """q(z2|z1) of rows [..., E, B, *event] for z1 of that shape."""
+        return self._latents(self.upper_encoder(self._input(z)))
+
     def prior(self) -> Distribution:
-        """p(z), of rows [E, 1, *event]."""
+        """p(z), or p(z2), of rows [E, 1, *event]."""
         return self._distribution(*self.prior_parameters)
+
+    def upper_objective(self, z: Tensor) -> Objective:
+        """What E_{q(z2|z1)} is taken of, for z1 [..., E, B, *event]: minus the second layer's ELBO integrand."""
+
+        def f(upper: Tensor, q: Distribution, /) -> Tensor:
+            below = log_prob(self._latents(self.upper_decoder(self._input(upper))), z)
+            return log_prob(q, upper) - log_prob(self.prior(), upper) - below
+
+        return f
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats: x [E, B, X], z [S, ..., E, B, *event] to [S, ..., E, B]."""
-        if self.config.signed_decoder_input:
-            z = 2 * z - 1
-        logits: Tensor = self.decoder(z.flatten(-2) if self.config.categories else z)
+        logits: Tensor = self.decoder(self._input(z))
         return (x * logits - F.softplus(logits)).sum(-1)
 
-    def objective(self, x: Tensor) -> Objective:
+    def objective(self, x: Tensor) -> LayeredObjective:
         """f for the rows x [E, B, X]."""
 
-        def f(z: Tensor, q: Distribution, /) -> Tensor:
+        def f(z: Tensor, q: Distribution, inner: Expectation | None = None, /) -> Tensor:
             if self.config.entropy == "analytic":
                 return -self.log_likelihood(x, z)
-            return log_prob(q, z) - log_prob(self.prior(), z) - self.log_likelihood(x, z)
+            return log_prob(q, z) + self._cost_of_prior(z, inner or _exactly) - self.log_likelihood(x, z)
 
         return f
+
+    def _cost_of_prior(self, z: Tensor, inner: Expectation) -> Tensor:
+        """-log p(z), [S, ..., E, B]; with two layers, an upper bound on it, estimated over z2."""
+        if self.config.stochastic_layers == 1:
+            return -log_prob(self.prior(), z)
+        return inner(self.encode_upper(z), self.upper_objective(z), z)
+
+    def log_weights(self, x: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) - log q(z|x) in nats at draws of all layers, [S, E, B]."""
+
+        def one_draw(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
+            return f(sample(upper, 1, generator), upper)[0]
+
+        q = self.encode(x)
+        return -self.objective(x)(sample(q, samples, generator), q, one_draw)
 
     def closed_form(self, q: Distribution) -> Tensor | None:
         """What is added to the surrogate, [E, B]: KL(q || p) where the entropy is analytic, else None."""

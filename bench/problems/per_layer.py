@@ -1,0 +1,84 @@
+"""An estimator for a problem: as it is, or for two stochastic layers one of its kind for each."""
+
+import math
+from collections.abc import Sequence
+from typing import Self, cast
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from bench.config import EstimatorConfig
+from bench.problems.toys import ToyPoint
+from bench.problems.vae import LayeredObjective, VAEConfig
+from estimators import registry
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import event_shape
+
+
+def build(problem: VAEConfig | ToyPoint, config: EstimatorConfig) -> Estimator:
+    """The estimator that a suite names, ready to be bound to the problem's model."""
+    entry = registry.get(config.name)
+    lower = entry.create(**config.arguments())
+    if isinstance(problem, VAEConfig) and problem.stochastic_layers == 2:
+        return PerLayer(lower, entry.create(**config.arguments()))
+    return lower
+
+
+class PerLayer(Estimator):
+    """An estimator for z1, and another one for z2 given each draw of z1.
+
+    To the lower one the upper one is a part of f: E_{q(z2|z1)}[...] with its estimated gradient, which reaches q(z2|z1)
+    and, where f is differentiated in z1, z1 itself. Noise of z2 is drawn anew for every evaluation of f. Each layer's
+    estimator has its own state and parameters.
+    """
+
+    def __init__(self, lower: Estimator, upper: Estimator) -> None:
+        super().__init__(lower.samples)
+        self.lower, self.upper = lower, upper
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`; the upper estimator's context is z1."""
+        self.lower.bind(stack=stack, context_size=context_size, event=event, generator=generator)
+        self.upper.bind(stack=stack, context_size=math.prod(event), event=event, generator=generator)
+        return self
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`.
+
+        Args:
+            q: q(z1|x).
+            f: the objective of a VAE of two layers, which takes the expectation over z2 as a third argument.
+            generator: of all noise.
+            context: what q was computed from.
+        """
+        layered = cast(LayeredObjective, f)
+        losses: list[Tensor] = []
+
+        def inner(upper: Distribution, cost: Objective, z: Tensor) -> Tensor:
+            flat = z.detach().flatten(-len(event_shape(upper)))
+            estimate = self.upper(upper, cost, generator=generator, context=flat)
+            if estimate.auxiliary is not None and estimate.auxiliary.requires_grad:
+                losses.append(estimate.auxiliary.mean(0))
+            surrogate: Tensor = estimate.surrogate
+            through: Tensor = estimate.value + (surrogate - surrogate.detach())
+            return through
+
+        estimate = self.lower(q, lambda z, q: layered(z, q, inner), generator=generator, context=context)
+        own = [estimate.auxiliary] if estimate.auxiliary is not None else []
+        auxiliary = torch.stack(own + losses).sum(0) if own or losses else None
+        return Estimate(estimate.surrogate, estimate.value, auxiliary)
