@@ -39,7 +39,7 @@ def _problems() -> list[Row]:
         {
             "name": name,
             "kind": "toy",
-            "families": ["gaussian", "bernoulli", "categorical"],
+            "families": list(toy.families),
             "summary": toy.summary,
         }
         for name, toy in OBJECTIVES.items()

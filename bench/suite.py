@@ -242,7 +242,8 @@ def _cells(suite: Suite, problem: VAEConfig | ToyConfig, config: EstimatorConfig
     shared: dict[str, Any] = {"estimator": config, "threads": suite.threads}
     if isinstance(problem, ToyConfig):
         assert suite.moments is not None
-        moments = ToyMoments(draws=suite.moments.draws, warm_up=suite.moments.warm_up)
+        rate = suite.training.own_learning_rate
+        moments = ToyMoments(draws=suite.moments.draws, warm_up=suite.moments.warm_up, own_learning_rate=rate)
         return [Cell(measurement=moments, problem=point, device="cpu", **shared) for point in problem.points()]
     measurements: list[TrainConfig | BasketConfig | TimeConfig] = []
     if suite.moments:

@@ -48,7 +48,7 @@ class MomentsSettings(Config):
     reference_draws: Annotated[int, Field(ge=1000)] = 20000
     trajectory_seed: Annotated[int, Field(ge=0)] = 0
     warm_up: Annotated[int, Field(ge=0)] = 50
-    """Calls in which running state settles at a toy, which has no trajectory."""
+    """Steps in which running state settles and own parameters learn at a toy, which has no trajectory."""
 
 
 class BasketConfig(Config):

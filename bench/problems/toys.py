@@ -55,6 +55,24 @@ def _cos(y: Tensor, target: float) -> Tensor:
     return torch.cos(target * y).sum(-1)
 
 
+def _network(y: Tensor, target: float) -> Tensor:
+    generator = torch.Generator().manual_seed(y.shape[-1])
+    first, second, shift = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(y) for shape in ((y.shape[-1], 8), (8,), (8,))
+    )
+    return torch.tanh(2 * (y - target) @ first / math.sqrt(y.shape[-1]) + shift) @ second
+
+
+def _random(y: Tensor, target: float) -> Tensor:
+    """Between the vertices the multilinear extension, which is the mean over independent bits."""
+    generator = torch.Generator().manual_seed(y.shape[-1])
+    value = torch.randn(2 ** y.shape[-1], generator=generator, dtype=torch.float64).to(y)
+    for bit in y.unbind(-1):  # each halves the table
+        zero, one = value.unflatten(-1, (2, -1)).unbind(-2)
+        value = torch.lerp(zero, one, bit[..., None])
+    return value[..., 0] - target
+
+
 # E f in closed form for y ~ Normal(loc, scale), coordinate by coordinate independent.
 
 
@@ -84,9 +102,10 @@ class ToyObjective(NamedTuple):
 
     f: Callable[[Tensor, float], Tensor]
     """y [S, *B, L] and the target to [S, *B]."""
-    gaussian_mean: Callable[[Tensor, Tensor, float], Tensor]
-    """loc and scale [*B, L] and the target to [*B]."""
+    gaussian_mean: Callable[[Tensor, Tensor, float], Tensor] | None
+    """loc and scale [*B, L] and the target to [*B]; None where it has no closed form."""
     summary: str
+    families: tuple[Family, ...] = ("gaussian", "bernoulli", "categorical")
 
 
 OBJECTIVES = {
@@ -105,15 +124,23 @@ OBJECTIVES = {
     ),
     "exp": ToyObjective(_exp, _exp_mean, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
     "cos": ToyObjective(_cos, _cos_mean, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
+    "network": ToyObjective(
+        _network, None, "a frozen random network of 8 tanh units over y - target", ("bernoulli", "categorical")
+    ),
+    "random": ToyObjective(
+        _random, None, "a standard normal number for every joint state, minus the target", ("bernoulli",)
+    ),
 }
 DEFAULT_TARGET = 0.45
+MAX_RANDOM = 8
+"""Latents of the random toy, whose table doubles with each."""
 
 
 class ToyConfig(Config):
     """One toy in a suite, over a sweep of q."""
 
     kind: Literal["toy"]
-    objective: Literal["quadratic", "cubic", "coupled", "exp", "cos"]
+    objective: Literal["quadratic", "cubic", "coupled", "exp", "cos", "network", "random"]
     family: Family
     latents: Annotated[int, Field(ge=1, le=16)] = 4
     categories: Annotated[int, Field(ge=2, le=64)] | None = None
@@ -129,6 +156,11 @@ class ToyConfig(Config):
             raise ValueError(f"a {self.family} toy is swept over {swept} = [...], not empty, and takes no {other}")
         if (self.family == "categorical") != (self.categories is not None):
             raise ValueError("categories belongs to categorical latents, and only to them")
+        if self.family not in OBJECTIVES[self.objective].families:
+            families = " and ".join(OBJECTIVES[self.objective].families)
+            raise ValueError(f"the {self.objective} toy is for {families} latents, not {self.family}")
+        if self.objective == "random" and self.latents > MAX_RANDOM:
+            raise ValueError(f"the random toy takes at most {MAX_RANDOM} latents, got {self.latents}")
         if self.objective == "exp" and self.target < 0:
             raise ValueError("the exp toy takes target >= 0: exp(-target y^2) has no mean otherwise")
         if not self.label:
@@ -208,7 +240,8 @@ class ToyPoint(Config):
 
     def expectation(self, q: Distribution) -> Tensor:
         """E_q[f], [*B], exact: in closed form for a Gaussian q, else by enumeration."""
-        if self.family == "gaussian":
+        closed = OBJECTIVES[self.objective].gaussian_mean
+        if closed is not None and self.family == "gaussian":
             loc, scale = parameters(q)
-            return OBJECTIVES[self.objective].gaussian_mean(loc, scale, self.target)
+            return closed(loc, scale, self.target)
         return expectation(q, self.f())

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -18,7 +19,7 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Optimisation
 from estimators import Estimate, Estimator, Objective
-from estimators.distributions import from_parameters, parameters
+from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, expectation_of_bound, expectation_parts, states
 from tests.estimators.cases import build, leaves, objective
 
@@ -331,3 +332,50 @@ def test_streams_of_different_purposes_differ() -> None:
     draws = [torch.rand(4, generator=stream(*key)).tolist() for key in (("a", 0), ("b", 0), ("a", 1), ("a", 2**32))]
     assert len({tuple(draw) for draw in draws}) == 4
     assert torch.rand(4, generator=stream("a", 0)).tolist() == draws[0]
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "categorical"])
+def test_discrete_toys_have_no_closed_form_and_are_enumerated(family: str) -> None:
+    size = {"categories": 3} if family == "categorical" else {}
+    toy = ToyConfig(kind="toy", objective="network", family=family, latents=3, logits=(1.0,), **size).points()[0]
+    q = toy.q()
+    assert float(toy.expectation(q)) == pytest.approx(float(expectation(q, toy.f())))
+    with pytest.raises(ValidationError, match="the network toy is for bernoulli and categorical latents, not gaussian"):
+        ToyConfig(kind="toy", objective="network", family="gaussian", scales=(1.0,))
+
+
+def test_the_random_toy_is_a_table_and_its_multilinear_extension() -> None:
+    toy = ToyConfig(kind="toy", objective="random", family="bernoulli", latents=3, target=0.0, logits=(0.0,)).points()[
+        0
+    ]
+    q, f = toy.q(), toy.f()
+    values = f(states(q), q).flatten()
+    assert len(values.unique()) == 8
+    middle = torch.full((1, 1, 3), 0.5, dtype=torch.float64)
+    assert float(f(middle, q)) == pytest.approx(float(values.mean()))
+    assert float(f(middle, q)) == pytest.approx(float(toy.expectation(q)))
+    with pytest.raises(ValidationError, match="at most 8 latents"):
+        ToyConfig(kind="toy", objective="random", family="bernoulli", latents=9, logits=(0.0,))
+
+
+def test_own_parameters_learn_at_a_toy_before_it_is_measured() -> None:
+    class Scaled(Estimator):
+        """Leave-one-out whose advantage has a factor that learns to be 1, from 3."""
+
+        def __init__(self, samples: int = 2) -> None:
+            super().__init__(samples)
+            self.factor = torch.nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, q, f, *, generator=None, context=None):
+            z = sample(q, 2, generator)
+            cost = f(z, q).detach()
+            surrogate = self.factor.detach() * ((cost - cost.flip(0)) / 2 * log_prob(q, z)).sum(0)
+            return Estimate(surrogate, cost.mean(0), (self.factor - 1).square().expand(surrogate.shape))
+
+    toy = ToyConfig(kind="toy", objective="cubic", family="bernoulli", logits=(0.0,)).points()[0]
+    found = [
+        measure_toy(toy, Scaled(), ToyMoments(draws=20_000, warm_up=steps, own_learning_rate=0.05), seed=0)["points"][0]
+        for steps in (0, 300)
+    ]
+    assert found[0]["bias"]["relative"] == pytest.approx(2.0, rel=0.1)
+    assert found[1]["bias"]["relative_low"] < 0.05
