@@ -14,7 +14,7 @@ from bench.measure.basket import BasketConfig, MomentsSettings
 from bench.measure.elbo import ElboSettings, TrainConfig
 from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig, TimeSettings
-from bench.problems.toys import ToyConfig, ToyPoint
+from bench.problems.toys import ToyConfig, ToyPoint, event_of
 from bench.problems.vae import VAEConfig
 from bench.training import Optimisation
 from estimators import registry
@@ -37,6 +37,9 @@ class Suite(Config):
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
     samples: Annotated[int, Field(ge=1)] | None = None
     """Draws of z a row for estimators that do not say otherwise, where legal for them."""
+    f_evals: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Where
+    there is a bound, its K decides."""
     problems: Annotated[tuple[Problem, ...], Field(min_length=1)]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
     training: Optimisation = Optimisation()
@@ -48,6 +51,8 @@ class Suite(Config):
     def _sensible(self) -> "Suite":
         if not (self.elbo or self.moments or self.time):
             raise ValueError("nothing is measured: add one of [elbo], [moments], [time]")
+        if self.samples is not None and self.f_evals is not None:
+            raise ValueError("samples and f_evals both decide how many draws are taken: give one of them")
         if self.moments is None and any(problem.kind == "toy" for problem in self.problems):
             raise ValueError("toys are measured by [moments], which is missing")
         if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
@@ -191,6 +196,7 @@ def plan(suite: Suite) -> Plan:
     for given, entry in zip(suite.estimators, entries, strict=True):
         _resolve(given, entry, suite.samples)
         legal = 0
+        preferred = suite.samples
         for problem in suite.problems:
             reason = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states())
             count = problem.importance_samples
@@ -198,8 +204,12 @@ def plan(suite: Suite) -> Plan:
                 reason = f"draws {given.samples} samples, where the bound has {count}"
             if reason is None and count and not entry.samples.allow(count):
                 reason = f"cannot draw the {count} samples of the bound: it takes {entry.samples.words()}"
+            if reason is None and suite.f_evals and not count:
+                preferred = _draws_for(suite.f_evals, given, entry, event_of(problem.latents, problem.categories))
+                if preferred is None:
+                    reason = f"cannot spend exactly {suite.f_evals} evaluations of f a row"
             if reason is None:
-                cells += _cells(suite, problem, _resolve(given, entry, count or suite.samples))
+                cells += _cells(suite, problem, _resolve(given, entry, count or preferred))
                 legal += 1
             else:
                 skipped.append(Skipped(problem.label, given.label, reason))
@@ -225,6 +235,14 @@ def _check_data(suite: Suite, problem: VAEConfig) -> None:
     for key, count in wanted.items():
         if count > rows:
             raise BadInput(f"{key} = {count} is larger than the train split of {problem.dataset}, {rows} rows")
+
+
+def _draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> int | None:
+    """Draws with which an estimator evaluates f so often, or None where there is no such number."""
+    for samples in range(1, evaluations + 1) if config.samples is None else (config.samples,):
+        if entry.samples.allow(samples) and entry.evaluations(samples, event) == evaluations:
+            return samples
+    return None
 
 
 def _resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:

@@ -23,6 +23,11 @@ from estimators.registry import MAX_STATES
 Family = Literal["gaussian", "bernoulli", "categorical"]
 
 
+def event_of(latents: int, categories: int | None) -> tuple[int, ...]:
+    """Shape of an event, [D] or [L, C]."""
+    return (latents, categories) if categories else (latents,)
+
+
 def joint_states(family: Family, latents: int, categories: int | None) -> int | None:
     """Number of joint states of q, None for a continuous q."""
     return None if family == "gaussian" else int((categories or 2) ** latents)

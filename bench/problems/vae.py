@@ -23,7 +23,7 @@ from torch.distributions import Distribution, kl_divergence
 from torch.nn import functional as F
 
 from bench.config import Config
-from bench.problems.toys import Family, joint_states
+from bench.problems.toys import Family, event_of, joint_states
 from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob, sample
@@ -164,7 +164,7 @@ class VAE(nn.Module):
         self.config = config
         generators = [stream("weights", seed) for seed in seeds]
         self.stack = len(seeds)
-        self.event = (config.latents, config.categories) if config.categories else (config.latents,)
+        self.event = event_of(config.latents, config.categories)
         pixels, latents = len(pixel_mean), math.prod(self.event)
         outputs = 2 * latents if config.family == "gaussian" else latents
         self.encoder = _network((pixels, *config.hidden, outputs), generators)

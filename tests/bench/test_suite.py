@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from bench.config import EstimatorConfig, parse_estimator
 from bench.suite import Suite, load_suite, override, parse_suite, plan, suite_names
@@ -214,3 +215,24 @@ def test_unreadable_estimators_are_refused(text: str) -> None:
 def test_labels_show_what_was_asked_for() -> None:
     config = EstimatorConfig.model_validate("reinforce[variance_normalisation=true,baseline=input-dependent,samples=3]")
     assert config.label == "reinforce[baseline=input-dependent,samples=3,variance_normalisation=true]"
+
+
+def test_a_suite_may_fix_the_evaluations_of_f_instead_of_the_draws() -> None:
+    given = {
+        "name": "equal",
+        "f_evals": 6,
+        "problems": [{"kind": "toy", "objective": "cubic", "family": "bernoulli", "latents": 3, "logits": [1.0]}],
+        "estimators": ["rloo", "disarm", "exact", "rloo[samples=4]", "rloo[samples=6]"],
+        "moments": {},
+    }
+    given["estimators"][-1] = {"name": "rloo", "samples": 6, "label": "six"}
+    with pytest.raises(BadInput, match="'exact' fits no problem of the suite: it cannot spend exactly 6 evaluations"):
+        plan(Suite.model_validate(given))
+    given["estimators"].remove("exact")
+    with pytest.raises(BadInput, match="cannot spend exactly 6"):
+        plan(Suite.model_validate(given))
+    given["estimators"].remove("rloo[samples=4]")
+    chosen = plan(Suite.model_validate(given))
+    assert [cell.estimator.samples for cell in chosen.cells] == [6, 6, 6]
+    with pytest.raises(ValidationError, match="give one of them"):
+        Suite.model_validate(given | {"samples": 2})
