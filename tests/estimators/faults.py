@@ -25,7 +25,7 @@ from estimators.distributions import (
     uniform,
 )
 from estimators.registry import entry_of, one_a_sample
-from tests.estimators.outside import REBAR, DReG, LearnedBaseline, RunningMean, relaxed_pair
+from tests.estimators.outside import REBAR, LearnedBaseline, RunningMean, relaxed_pair
 
 
 class Fault(NamedTuple):
@@ -630,7 +630,7 @@ class STLBound(Estimator):
 
 
 @fault("unbiased", "the mean is wrong", families=("gaussian",), bound="iwae", samples=(2, 5))
-class WeightsNotSquared(DReG):
+class WeightsNotSquared(Estimator):
     """DReG with the weights where their squares belong, and q stopped."""
 
     def forward(self, q, f, *, generator=None, context=None):

@@ -1,6 +1,5 @@
 """Correct estimators that are not ours, as third parties write them: every one must be certified."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -158,20 +157,6 @@ class LearnedBaseline(Estimator):
         advantage = cost.detach() - predicted.detach()
         surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
-
-
-@correct(families=("gaussian",), bound="iwae", samples=(1, 5), needs="gradient of f")
-class DReG(Estimator):
-    """Tucker et al. 2018, arXiv:1810.04152: sum of squared weights times the path; theta by the plain weights."""
-
-    def forward(self, q, f, *, generator=None, context=None):
-        z = q.loc + q.scale * normal(q, self.samples, generator)
-        path = f(z, stopped(q))  # the paths of phi and theta part below
-        weight = torch.softmax(-path.detach(), 0)
-        own = f(z.detach(), stopped(q))
-        bound = math.log(self.samples) - (-path.detach()).logsumexp(0)
-        surrogate = (weight.square() * (path - own) + weight * own).sum(0)
-        return Estimate(surrogate, bound)
 
 
 @correct(families=("bernoulli",), unbiased=False, needs="gradient of f", f_evals=lambda s: s)

@@ -71,14 +71,15 @@ def test_value_estimates_the_expectation(family: str) -> None:
             assert _z(value, exact) < LIMIT, entry.name
 
 
-def test_the_two_estimators_of_the_gaussian_bound_agree() -> None:
+def test_the_unbiased_estimators_of_the_gaussian_bound_agree() -> None:
     values, theta = leaves("gaussian", 1.0), torch.tensor(0.7, dtype=torch.float64)
-    entries = estimators.available(family="gaussian", bound="iwae")
-    assert len(entries) == 2
-    sampled = [_sampled(entry, "gaussian", values, theta, 3)[0] for entry in entries]
-    for a, b in zip(*sampled, strict=True):
-        error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
-        assert ((a.mean(0) - b.mean(0)) / error).abs().max() < LIMIT
+    entries = [entry for entry in estimators.available(family="gaussian", bound="iwae") if entry.unbiased]
+    first, *others = [_sampled(entry, "gaussian", values, theta, 3)[0] for entry in entries]
+    assert len(others) >= 2
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
+            assert ((a.mean(0) - b.mean(0)) / error).abs().max() < LIMIT
 
 
 def test_the_oracle_is_right_by_finite_differences() -> None:

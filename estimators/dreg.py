@@ -1,0 +1,53 @@
+"""DReG, doubly reparameterized gradients of the importance-weighted bound: the path weighted by squared weights.
+
+G. Tucker, D. Lawson, S. Gu, C. J. Maddison, Doubly reparameterized gradient estimators for Monte Carlo objectives,
+2018, arXiv:1810.04152. With weights log w_k = -f(z_k, q), normalised to sum to 1, the gradient of q's parameters is
+sum_k w_k^2 df/dz dz_k/dphi with q's parameters stopped inside f, and theta's is sum_k w_k df/dtheta, as in
+`iwae-reparameterization`. The score of log q is reparameterized a second time instead of dropped, which holds only
+where f depends on q through + log q(z) and nothing else, as -log(p(x, z) / q(z)) does; other f are estimated wrongly.
+"""
+
+import math
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import normal, parameters, stopped
+from estimators.registry import one_a_sample, register
+
+
+@register(
+    "dreg",
+    families=("gaussian",),
+    unbiased=True,
+    bound="iwae",
+    samples=(1, 5),
+    f_evals=one_a_sample,
+    needs="gradient of f",
+    summary="doubly reparameterized gradient of the importance-weighted bound; f must hold log q",
+    paper="Tucker, Lawson, Gu and Maddison 2018, arXiv:1810.04152",
+)
+class DReG(Estimator):
+    """The K-sample bound's gradient by squared weights for q's parameters, by plain ones for theta."""
+
+    def __init__(self, samples: int = 5) -> None:
+        super().__init__(samples)
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        loc, scale = parameters(q)
+        z = loc + scale * normal(q, self.samples, generator)
+        cost = f(z, stopped(q))  # K x *B
+        weight = (-cost.detach()).softmax(0)
+        if z.requires_grad:  # the bound weights the path once, and this, on its way from z to q's parameters, again
+            z.register_hook(lambda gradient: gradient * weight.unsqueeze(-1))
+        bound = math.log(self.samples) - (-cost).logsumexp(0)
+        return Estimate(bound, bound.detach())
