@@ -7,8 +7,8 @@ from typing import Any
 
 from estimators.checks import bias, calls, leading, precision, rows, state
 from estimators.checks.result import Certificate, Result, failed
-from estimators.checks.sampling import Broken
 from estimators.checks.subject import Subject
+from estimators.contract import Broken
 from estimators.registry import BadInput, Entry, get, unknown
 
 ALPHA = 1e-3

@@ -17,7 +17,8 @@ from torch.distributions import Distribution
 from estimators.base import Estimate, Estimator
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.noise import Forced, Watch, count_of
-from estimators.distributions import from_parameters
+from estimators.contract import Broken, CountedObjective, checked
+from estimators.distributions import from_parameters, row_shape
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
 """Draws a row after which the rows are looked at."""
@@ -30,13 +31,8 @@ PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
 RARE_EVENTS = 50
 """Number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
 
-
 CAPTURED = 0.7
 """Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
-
-
-class Broken(Exception):
-    """The estimator does not return what its contract asks for; the message is a sentence."""
 
 
 def call(
@@ -53,25 +49,12 @@ def call(
         Broken: it raises, or returns something of another form.
     """
     q = from_parameters(family, *values)
-    dims = 2 if family == "categorical" else 1
-    rows = values[0].shape[: values[0].dim() - dims]
     try:
         estimate = estimator(q, f, generator=generator, context=context)
     except Exception as error:  # foreign code: whatever it raises is the finding
         reason = " ".join(str(error).split())[:300]
-        raise Broken(f"forward raises {type(error).__name__} for rows {list(rows)}: {reason}") from error
-    if not isinstance(estimate, Estimate):
-        raise Broken(f"forward returns a {type(estimate).__name__} instead of Estimate(surrogate, value)")
-    for name, part in estimate._asdict().items():
-        if part is None and name == "auxiliary":
-            continue
-        found = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
-        if not isinstance(part, Tensor) or part.shape != rows:
-            raise Broken(
-                f"the {name} is {found} where q has rows {list(rows)}: it must be one number a row, "
-                "not reduced over the batch"
-            )
-    return estimate
+        raise Broken(f"forward raises {type(error).__name__} for rows {list(row_shape(q))}: {reason}") from error
+    return checked(estimate, q)
 
 
 def gradients(surrogate: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
@@ -256,19 +239,17 @@ def deviations(
     shift = grid.shift[index]
     some_rare = (shift > 0).any(1).nonzero()[:, 0]
     watch = Forced(count, shift, noise, choices) if noise and some_rare.numel() else Watch()
-    f, slots = grid.f(theta, rows), 0
+    f = grid.f(theta, rows)
     met = torch.zeros(count, *shift.shape, dtype=DOUBLE)  # R x rows x D
 
-    def counted(z: Tensor, q: Distribution, /) -> Tensor:
-        nonlocal slots
-        slots += len(z) * count
+    def noted(z: Tensor, q: Distribution, /) -> Tensor:
         if some_rare.numel():
             part = z.detach().index_select(z.dim() - 1 - len(grid.event), some_rare)
             found = grid.is_rare(part, [rows[i] for i in some_rare.tolist()])
             met[:, some_rare] += found.sum(0)
         return f(z, q)
 
-    context = prepared.context
+    context, counted = prepared.context, CountedObjective(noted)
     with watch:
         estimate = call(
             prepared.estimator,
@@ -301,7 +282,8 @@ def deviations(
         untouched = watch.untouched
     if not watch.draws:
         untouched = ["a source that torch does not show"]
-    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, float(estimate.value.detach().abs().max()))
+    slots, size = counted.evaluations * count, float(estimate.value.detach().abs().max())
+    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, size)
 
 
 def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:
@@ -310,17 +292,9 @@ def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int,
     Raises:
         Broken: see `call`.
     """
-    evaluations = 0
-    f = grid.f(grid.theta)
-
-    def counted(z: Tensor, q: Distribution, /) -> Tensor:
-        nonlocal evaluations
-        evaluations += len(z)
-        return f(z, q)
-
-    draws = PRIMES[-1]
+    draws, counted = PRIMES[-1], CountedObjective(grid.f(grid.theta))
     with Watch() as watch:
         values = [v.expand(draws, *v.shape).clone().requires_grad_() for v in grid.values]
         context = None if prepared.context is None else prepared.context.expand(draws, *prepared.context.shape)
         call(prepared.estimator, grid.family, values, counted, generator, context)
-    return count_of(watch.draws, (draws, len(grid.rows))), evaluations
+    return count_of(watch.draws, (draws, len(grid.rows))), counted.evaluations

@@ -13,13 +13,13 @@ from estimators.checks.sampling import (
     LOOKS,
     PRIMES,
     TARGETS,
-    Broken,
     Prepared,
     Tally,
     deviations,
     noise_of,
 )
 from estimators.checks.subject import Subject
+from estimators.contract import Broken
 
 PRECISE = 0.005
 """Standard error of a relative bias at which the measurement of a declared bias stops early."""

@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, EVENTS, Grid
-from estimators.checks.sampling import Broken, Prepared, call, gradients
+from estimators.checks.sampling import Prepared, call, gradients
+from estimators.contract import Broken
 from estimators.registry import MAX_STATES_AT_ONCE, Entry
 
 CONTEXT = 4
