@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, EVENTS, Grid
 from estimators.checks.sampling import Prepared, call, gradients
 from estimators.contract import Broken
-from estimators.registry import MAX_STATES_AT_ONCE, Entry
+from estimators.registry import Entry
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
@@ -27,13 +27,13 @@ class Subject:
 
     entry: Entry
     family: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    draws: int = 2**18
+    options: Mapping[str, Any]
+    seed: int
+    draws: int
     """Draws a problem at most."""
-    alpha: float = 1e-3
+    alpha: float
     """Chance that any statistical test of this subject refutes it if it is right."""
-    workers: int = 1
+    workers: int
 
     @property
     def label(self) -> str:
@@ -89,8 +89,8 @@ class Subject:
         """Noise for a purpose of its own."""
         return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
 
-    def create(self, samples: int | None = None, dtype: torch.dtype = DOUBLE, context: bool = True) -> Estimator:
-        """A fresh estimator in `eval()`, bound to a context, its own parameters moved off their start.
+    def create(self, samples: int | None = None, dtype: torch.dtype = DOUBLE, stack: Sequence[int] = ()) -> Estimator:
+        """A fresh estimator in `eval()`, bound to a stack and a context, its own parameters moved off their start.
 
         Raises:
             Broken: it cannot be built.
@@ -100,7 +100,7 @@ class Subject:
             with torch.random.fork_rng(devices=[]):  # layers of torch start from the global generator
                 torch.manual_seed(5)
                 estimator = self.entry.create(**options)
-                estimator.bind(context_size=CONTEXT if context else 0, generator=torch.Generator().manual_seed(5))
+                estimator.bind(stack=stack, context_size=CONTEXT, generator=torch.Generator().manual_seed(5))
         except Exception as error:
             raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
         generator = torch.Generator().manual_seed(7)
@@ -133,13 +133,7 @@ class Subject:
     def small(self, samples: int | None = None, level: float = 1.0) -> Grid:
         """A grid of the middle event shape, at one level, for checks that need no sampling."""
         chosen = self.sample_counts[-1] if samples is None else samples
-        bound = self.entry.bound
-        event = next(
-            event
-            for event in (EVENTS[self.family][1], EVENTS[self.family][0])
-            if not self.entry.enumerates or Grid(self.family, event, 1).states <= MAX_STATES_AT_ONCE
-        )
-        return Grid(self.family, event, chosen, bound, levels=(level,))
+        return Grid(self.family, EVENTS[self.family][1], chosen, self.entry.bound, levels=(level,))
 
 
 def run(
@@ -147,7 +141,6 @@ def run(
     grid: Grid,
     seed: int,
     *,
-    rows: Sequence[int] | None = None,
     context: Tensor | None = None,
     values: Sequence[Tensor] | None = None,
     scale: Tensor | float = 1.0,
@@ -158,7 +151,6 @@ def run(
         estimator: used as it is.
         grid: the problems.
         seed: of the noise.
-        rows: which rows of the grid, all by default.
         context: for input-dependent baselines.
         values: q's parameters [..., B, *event].
         scale: factor of f, row by row.
@@ -169,7 +161,7 @@ def run(
     leaves = [v.detach().clone().requires_grad_() for v in (grid.values if values is None else values)]
     lead = leaves[0].shape[: leaves[0].dim() - len(grid.event)]
     theta = grid.theta.to(leaves[0]).expand(lead).clone().requires_grad_()
-    f = grid.f(theta, rows)
+    f = grid.f(theta)
     estimate = call(
         estimator, grid.family, leaves, lambda z, q: scale * f(z, q), torch.Generator().manual_seed(seed), context
     )
