@@ -31,9 +31,8 @@ def cause(subject: Subject, tallies: Sequence[Tally], log_alpha: float) -> str:
 
 def _wrong(case: Case, log_alpha: float) -> bool:
     tally, row = case
-    width = tally.products.shape[-1]
     log_p = tally.log_p()[row]
-    return bool((log_p[:width] < log_alpha).any() or log_p[-1] < log_alpha)
+    return bool((log_p[: tally.width] < log_alpha).any() or log_p[-1] < log_alpha)
 
 
 def _nothing(subject: Subject, cases: list[Case], *_: object) -> str | None:
@@ -51,7 +50,7 @@ def _largest(case: Case, parts: int, index: int) -> float:
     tally, row = case
     if bool((tally.grid.shift[row] > 0).any()):
         return 0.0  # forced noise has weights, which spread even a gradient that is always zero
-    spread = tally.variance[row, : tally.products.shape[-1]].sqrt()
+    spread = tally.variance[row, : tally.width].sqrt()
     size = (_found(case).abs() + spread).chunk(parts)[index].max()
     return float(size / tally.norm[row].clamp_min(1e-12))
 
@@ -66,8 +65,7 @@ def _one_variable(subject: Subject, cases: list[Case], *_: object) -> str | None
 
 def _found(case: Case) -> torch.Tensor:
     tally, row = case
-    width = tally.products.shape[-1]
-    return tally.mean[row, :width] + tally.grid.exact[row, :width]
+    return tally.mean[row, : tally.width] + tally.grid.exact[row, : tally.width]
 
 
 def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
@@ -75,7 +73,7 @@ def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
     top = bottom = 0.0
     pieces = []
     for tally, row in cases:
-        width = tally.products.shape[-1]
+        width = tally.width
         exact, found = tally.grid.exact[row, :width], _found((tally, row))
         floor = 1e-9 * float(exact.norm())
         error = (tally.error[row, :width].square() + floor**2).sqrt()
@@ -131,7 +129,7 @@ def _factor(subject: Subject, cases: list[Case], *_: object) -> str | None:
 def _constant_too(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Constant objectives are wrong as well: the score itself has a mean."""
     for tally in {id(case[0]): case[0] for case in cases}.values():
-        refuted = (tally.log_p()[:, : tally.products.shape[-1]] < log_alpha).any(1)
+        refuted = (tally.log_p()[:, : tally.width] < log_alpha).any(1)
         if bool((refuted & tally.constant & ~tally.rare).any()):
             levels = sorted({case[0].grid.rows[case[1]].level for case in wrong})
             start = "A constant objective has a gradient too, so the score has a mean"
@@ -149,7 +147,7 @@ def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: flo
     for tally, row in cases:
         if tally.grid.rows[row].level < 1:
             continue
-        refuted = tally.log_p()[row, : tally.products.shape[-1]] < log_alpha
+        refuted = tally.log_p()[row, : tally.width] < log_alpha
         for logit, bad in zip(tally.grid.values[0][row].tolist(), refuted.tolist(), strict=True):
             seen[1 if logit > 0 else -1][int(bad)] += 1
     for sign, word in ((1, "positive"), (-1, "negative")):

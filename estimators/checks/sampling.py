@@ -1,11 +1,5 @@
-"""Draws of an estimator on a grid, added until every row of it is decided or the budget ends.
+"""Draws of an estimator on a grid, and their sums."""
 
-The test of a mean is Bernstein's inequality with the sample's own variance and range: P(|mean| > d) is at most
-2 exp(-n d^2 / (2 (variance + range d / 3))). A t test would do for symmetric draws; score functions are skewed, and at
-the levels of a family-wise test (1e-8) the normal tail accuses them wrongly.
-"""
-
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +9,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator
+from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.noise import Forced, Watch, count_of
 from estimators.contract import Broken, CountedObjective, checked
@@ -121,8 +116,13 @@ class Tally:
         self.total[index] += deviations.sum(0)
         self.squares[index] += deviations.square().sum(0)
         self.largest[index] = torch.maximum(self.largest[index], deviations.abs().amax(0))
-        own = deviations[..., : self.products.shape[-1]].transpose(0, 1)
+        own = deviations[..., : self.width].transpose(0, 1)
         self.products[index] += own.transpose(1, 2) @ own
+
+    @property
+    def width(self) -> int:
+        """P, the number of coordinates of the gradient."""
+        return self.products.shape[-1]
 
     @property
     def mean(self) -> Tensor:
@@ -143,8 +143,8 @@ class Tally:
     @property
     def norm(self) -> Tensor:
         """[B], length of the exact gradient; for a constant objective, the spread of the estimate."""
-        exact = self.grid.exact[:, :-2].norm(dim=1)
-        typical = self.variance[:, : self.grid.exact.shape[1] - 2].sum(1).sqrt().clamp_min(1e-6)
+        exact = self.grid.exact[:, : self.width].norm(dim=1)
+        typical = self.variance[:, : self.width].sum(1).sqrt().clamp_min(1e-6)
         return torch.where(self.constant, typical, exact)
 
     @property
@@ -173,16 +173,11 @@ class Tally:
     def log_p(self) -> Tensor:
         """[B, K], logarithm of a bound on the p-value of each column's mean being 0."""
         excess = (self.mean.abs() - self.rounding).clamp_min(0)
-        n = self.count[:, None]
-        scale = 2 * (self.variance + self.largest * excess / 3)
-        exponent = torch.where(excess > 0, n * excess.square() / scale, 0.0)
-        return (math.log(2) - exponent).clamp_max(0)
+        return bernstein.log_p(excess, self.count[:, None], self.variance, self.largest)
 
-    def detectable(self, log_alpha: float, power: float = 2.33) -> Tensor:
+    def detectable(self, log_alpha: float) -> Tensor:
         """[B, K], the deviation that would have been refuted with 99 % chance at this level."""
-        n, level = self.count[:, None], math.log(2) - log_alpha
-        half = level * self.largest / (3 * n)
-        return half + (half.square() + 2 * level * self.variance / n).sqrt() + self.rounding + power * self.error
+        return self.rounding + bernstein.detectable(log_alpha, self.count[:, None], self.variance, self.largest)
 
 
 class Deviations(NamedTuple):

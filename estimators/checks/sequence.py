@@ -60,7 +60,7 @@ class _Work:
             if not self.tally.count.gt(count).any() and bool((found.error.abs() <= self.tally.rounding).all()):
                 self.active = []  # no noise at all
         if self.active:
-            width = self.tally.products.shape[-1]
+            width = self.tally.width
             if self.subject.unbiased:
                 seen = self.tally.detectable(self.log_alpha)[:, :width].amax(1) / self.tally.norm
                 # Where more draws would not reach the target they are saved; the certificate says what was reached.
