@@ -9,7 +9,7 @@ from estimators.checks import bias, calls, leading, precision, rows, state
 from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
-from estimators.registry import BadInput, Entry, get, unknown
+from estimators.registry import BadInput, Entry, get, label_of, unknown
 
 ALPHA = 1e-3
 """Chance that a certificate refutes a correct estimator by bad luck, over all its statistical tests."""
@@ -128,5 +128,5 @@ def certify(
             if progress:
                 progress(results[-1])
     first = found[0]
-    label = first.label.removesuffix(f"-{first.family}")
+    label = label_of(first.entry.name, first.options)
     return Certificate(label, first.unbiased, first.sample_counts, seed, tuple(results), time.perf_counter() - started)

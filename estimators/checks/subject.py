@@ -13,7 +13,7 @@ from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, EVENTS, Grid
 from estimators.checks.sampling import Prepared, call, gradients
 from estimators.contract import Broken
-from estimators.registry import Entry
+from estimators.registry import Entry, label_of
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
@@ -37,9 +37,8 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """The estimator as a person would type it, and the family."""
-        listed = ",".join(f"{key}={value}" for key, value in self.options.items())
-        return f"{self.entry.name}[{listed}]-{self.family}" if listed else f"{self.entry.name}-{self.family}"
+        """The estimator as a person types it, and the family."""
+        return f"{label_of(self.entry.name, self.options)}-{self.family}"
 
     @property
     def unbiased(self) -> bool:
