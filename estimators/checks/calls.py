@@ -3,6 +3,7 @@
 import pickle
 import random
 import sys
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -19,8 +20,9 @@ from estimators.distributions import parameters
 from estimators.registry import Needs
 
 
+@cache
 def generator(subject: Subject) -> Result:
-    """The generator alone decides the result, and no global one is touched."""
+    """The generator alone decides the result, and no global one is touched; told once a subject, as others ask it."""
     grid = subject.small()
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid.samples)

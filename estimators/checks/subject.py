@@ -45,7 +45,7 @@ class Subject:
         """Whether it is declared unbiased with these options."""
         return self.entry.claims_unbiased(self.options)
 
-    @property
+    @cached_property
     def sample_counts(self) -> tuple[int, ...]:
         """The least legal number of samples and larger ones, or the one that the options fix."""
         if "samples" in self.options:
