@@ -4,18 +4,18 @@
 certifies a few correct estimators with N seeds each and writes certificates-null.csv and .md.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from scipy import stats
 
 from bench.check import verdict, workers
 from bench.provenance import provenance
+from bench.report.tables.render import pipe
 from bench.store import write_atomic
 from estimators.checks import ALPHA, Certificate, Result, certify
 from estimators.checks.grid import EVENTS, LEVELS
@@ -59,17 +59,7 @@ COLUMNS = (
 
 def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Rows as CSV; what a row does not have stays empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
 def _result(certificate: Certificate, family: str, *checks: str) -> Result:
