@@ -55,7 +55,7 @@ def subjects(
         seed: of all noise.
         draws: at most so many on each problem.
         alpha: chance that a correct estimator is refuted.
-        workers: threads.
+        workers: threads; the results do not depend on them.
 
     Raises:
         BadInput: no such estimator, or options that it does not take.
@@ -99,16 +99,9 @@ def certify(
     workers: int = 1,
     progress: Callable[[Result], None] | None = None,
 ) -> Certificate:
-    """Every check of an estimator, for every family it is for.
+    """Every check of an estimator, for every family it is for; the same seed gives the same certificate.
 
-    Args:
-        estimator: an entry, or the name or `module:Class` of one.
-        options: of the estimator.
-        seed: of all noise; the same seed gives the same certificate.
-        draws: at most so many on each problem.
-        alpha: chance that a correct estimator is refuted.
-        workers: threads; the result does not depend on them.
-        progress: called with every result as it comes.
+    Takes what `subjects` takes, and `progress`, which is called with every result as it comes.
 
     Raises:
         BadInput: no such estimator, or options that it does not take.

@@ -100,7 +100,7 @@ class Subject:
                 torch.manual_seed(5)
                 estimator = self.entry.create(**options)
                 estimator.bind(stack=stack, context_size=CONTEXT, generator=torch.Generator().manual_seed(5))
-        except Exception as error:
+        except Exception as error:  # foreign code: whatever it raises is the finding
             raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():
@@ -182,7 +182,7 @@ def copied(estimator: Estimator) -> Estimator:
     """
     try:
         return copy.deepcopy(estimator)
-    except Exception as error:
+    except Exception as error:  # of deepcopy, or of an attribute's own __deepcopy__
         reason = " ".join(str(error).split())[:150]
         raise Broken(
             f"it cannot be copied, as a checkpoint must be: an attribute holds a graph or a lock ({reason})"
