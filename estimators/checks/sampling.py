@@ -201,8 +201,8 @@ class Prepared(NamedTuple):
     """An estimator ready to be sampled, its state filled and frozen."""
 
     estimator: Estimator
-    context: Tensor | None
-    """[B, X] or None."""
+    context: Tensor
+    """[B, X]."""
 
 
 def deviations(
@@ -244,16 +244,9 @@ def deviations(
             met[:, some_rare] += found.sum(0)
         return f(z, q)
 
-    context, counted = prepared.context, CountedObjective(noted)
+    counted, context = CountedObjective(noted), prepared.context[index]  # not expanded: draws share their inputs
     with watch:
-        estimate = call(
-            prepared.estimator,
-            grid.family,
-            values,
-            counted,
-            generator,
-            None if context is None else context[index].expand(count, len(rows), -1),
-        )
+        estimate = call(prepared.estimator, grid.family, values, counted, generator, context)
     grads = gradients(estimate.surrogate, (*values, theta))
     flat = [
         (torch.zeros_like(leaf) if g is None else g).reshape(count, len(rows), -1)
@@ -290,6 +283,5 @@ def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int,
     draws, counted = PRIMES[-1], CountedObjective(grid.f(grid.theta))
     with Watch() as watch:
         values = [v.expand(draws, *v.shape).clone().requires_grad_() for v in grid.values]
-        context = None if prepared.context is None else prepared.context.expand(draws, *prepared.context.shape)
-        call(prepared.estimator, grid.family, values, counted, generator, context)
+        call(prepared.estimator, grid.family, values, counted, generator, prepared.context)
     return count_of(watch.draws, (draws, len(grid.rows))), counted.evaluations
