@@ -92,12 +92,11 @@ class AuxiliaryReachesTheta(LearnedBaseline):
     def forward(self, q, f, *, generator=None, context=None):
         found = super().forward(q, f, generator=generator, context=context)
         z = sample(q, self.samples, generator)
-        predicted = (context.to(self.weight) * self.weight).sum(-1)
-        return found._replace(auxiliary=(f(z, stopped(q)) - predicted).square().mean(0))
+        return found._replace(auxiliary=(f(z, stopped(q)) - self.predicted(context)).square().mean(0))
 
 
 @fault("auxiliary", "surrogate has a gradient in the estimator's own", own_parameters=True)
 class SurrogateReachesOwn(LearnedBaseline):
     def forward(self, q, f, *, generator=None, context=None):
         found = super().forward(q, f, generator=generator, context=context)
-        return found._replace(surrogate=found.surrogate + (context * self.weight).sum(-1))
+        return found._replace(surrogate=found.surrogate + self.predicted(context))
