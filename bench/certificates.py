@@ -4,23 +4,22 @@
 certifies a few correct estimators with N seeds each and writes certificates-null.csv and .md.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from scipy import stats
 
 from bench.check import verdict, workers
-from bench.config import EstimatorConfig
 from bench.provenance import provenance
+from bench.report.tables.render import pipe
 from bench.store import write_atomic
 from estimators.checks import ALPHA, Certificate, Result, certify
 from estimators.checks.grid import EVENTS, LEVELS
-from estimators.registry import Entry, available, get
+from estimators.registry import available, get
 
 REPEATED = (("disarm", 2**12),)
 """Correct estimators whose certificates are repeated, and the draws a problem at most: cheap ones."""
@@ -28,24 +27,17 @@ REPEATED = (("disarm", 2**12),)
 Row = dict[str, Any]
 
 
-def label(entry: Entry, options: Mapping[str, Any]) -> str:
-    """The estimator as a person types it."""
-    samples = options.get("samples")
-    rest = {key: value for key, value in options.items() if key != "samples"}
-    return EstimatorConfig(name=entry.name, samples=samples, options=rest).label
-
-
-def all_certificates() -> Iterator[tuple[str, Certificate]]:
+def all_certificates() -> Iterator[Certificate]:
     """Every registered estimator, with its defaults and with the variants that its tags name."""
     for entry in available():
         for options in ({}, *entry.variants):
-            yield label(entry, options), certify(entry, options, workers=workers())
+            yield certify(entry, options, workers=workers())
 
 
-def tidy(name: str, certificate: Certificate) -> Iterator[Row]:
+def tidy(certificate: Certificate) -> Iterator[Row]:
     """A row for each check, and one for each number that the bias check rests on."""
     for result in certificate.results:
-        head = {"estimator": name, "declared": "unbiased" if certificate.unbiased else "biased"}
+        head = {"estimator": certificate.estimator, "declared": "unbiased" if certificate.unbiased else "biased"}
         head |= {"family": result.family, "check": result.check, "status": result.status}
         yield head | {"quantity": "verdict", "message": " ".join([result.message, *result.warnings])}
         for level, value in result.numbers.get("detectable", {}).get("by_level", {}).items():
@@ -67,17 +59,7 @@ COLUMNS = (
 
 def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Rows as CSV; what a row does not have stays empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
 def _result(certificate: Certificate, family: str, *checks: str) -> Result:
@@ -95,10 +77,11 @@ def _families(certificate: Certificate) -> list[str]:
     return list(dict.fromkeys(result.family for result in certificate.results))
 
 
-def as_markdown(certificates: Sequence[tuple[str, Certificate]], made: str) -> str:
+def as_markdown(certificates: Sequence[Certificate], made: str) -> str:
     """The certified in one table, the measured in another."""
     certified, measured, warnings = [], [], []
-    for name, certificate in certificates:
+    for certificate in certificates:
+        name = certificate.estimator
         for family in _families(certificate):
             found = _result(certificate, family, "unbiased", "bias")
             shared = [name, family, _outcome(certificate, family), ", ".join(map(str, certificate.samples))]
@@ -215,13 +198,13 @@ def main(
         write_atomic(out / "certificates-null.md", null_markdown(rows, made).encode())
         return
     certificates = []
-    for name, certificate in all_certificates():
+    for certificate in all_certificates():
         print(verdict(certificate), flush=True)
-        certificates.append((name, certificate))
-    rows = [row for name, certificate in certificates for row in tidy(name, certificate)]
+        certificates.append(certificate)
+    rows = [row for certificate in certificates for row in tidy(certificate)]
     write_atomic(out / "certificates.csv", as_csv(rows, COLUMNS).encode())
     write_atomic(out / "certificates.md", as_markdown(certificates, made).encode())
-    if any(certificate.verdict == "refuted" for _, certificate in certificates):
+    if any(certificate.verdict == "refuted" for certificate in certificates):
         raise typer.Exit(1)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from estimators.registry import label_of
+
 Scalar = bool | int | float | str
 
 
@@ -33,17 +35,12 @@ class EstimatorConfig(Config):
         if "samples" in self.options:
             raise ValueError("samples is a key beside options, not among them")
         if not self.label:
-            listed = ",".join(f"{key}={_show(value)}" for key, value in sorted(self.arguments().items()))
-            object.__setattr__(self, "label", f"{self.name}[{listed}]" if listed else self.name)
+            object.__setattr__(self, "label", label_of(self.name, self.arguments()))
         return self
 
     def arguments(self) -> dict[str, Any]:
         """What the registry's `create` takes."""
         return self.options | ({} if self.samples is None else {"samples": self.samples})
-
-
-def _show(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_estimator(text: str) -> dict[str, Any]:

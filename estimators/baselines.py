@@ -145,8 +145,6 @@ class InputDependent(Baseline):
             return like.new_zeros(())
         if context is None:
             raise ValueError("the input-dependent baseline was bound to a context, and got none")
-        if context.dim() > 2 and context.stride(0) == 0:
-            context = context[:1]  # repeated draws, an expanded dim: their inputs are the same
         hidden = torch.tanh(context.to(self.first) @ self.first + self.first_bias)
         return (hidden @ self.second + self.second_bias).squeeze(-1).to(like)
 

@@ -41,6 +41,13 @@ def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> 
     return f"unknown {what} {typed!r}{guess} Known: {', '.join(known) or 'none'}" + (f" ({where})" if where else "")
 
 
+def label_of(name: str, options: Mapping[str, Any]) -> str:
+    """An estimator with its options as a person types it: `name[key=value,...]`, keys in order."""
+    words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in sorted(options.items())}
+    listed = ",".join(f"{key}={value}" for key, value in words.items())
+    return f"{name}[{listed}]" if listed else name
+
+
 class Samples(NamedTuple):
     """How many draws of z an estimator takes a row."""
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from torch.distributions import Distribution
 
 from bench.seeds import stream
 from bench.statistics import Interval, variance_interval
-from estimators.base import Estimate, Estimator, Objective
+from estimators.base import Estimator, Objective
+from estimators.contract import CountedObjective, checked
 from estimators.distributions import event_shape, family, from_parameters, parameters, row_shape
 
 CHUNK_ROWS = 2**14
@@ -33,36 +34,6 @@ class GradientMoments(NamedTuple):
     """Shaped as the parameters; over the draws (n - 1 in the denominator)."""
     total: Interval
     """Sum of `variance` over rows and coordinates, the trace of the covariance, with its interval."""
-
-
-class CountedObjective:
-    """f, counting how many times a row it is evaluated."""
-
-    def __init__(self, f: Objective) -> None:
-        self.f = f
-        self.evaluations = 0
-
-    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-        """Evaluate f, and count the draws in z; what else f takes is passed on."""
-        self.evaluations += len(z)
-        return self.f(z, q, *more)
-
-
-def checked(estimate: object, q: Distribution) -> Estimate:
-    """The estimate, if it has the form that the contract asks for.
-
-    Raises:
-        ValueError: it is not an Estimate, or a part is not one number a row of q.
-    """
-    if not isinstance(estimate, Estimate):
-        raise ValueError(f"forward returned a {type(estimate).__name__}, expected Estimate(surrogate, value)")
-    for name, part in estimate._asdict().items():
-        if part is None and name == "auxiliary":
-            continue
-        if not isinstance(part, Tensor) or part.shape != row_shape(q):
-            found = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
-            raise ValueError(f"{name} is {found}, expected {list(row_shape(q))}: one number a row of q")
-    return estimate
 
 
 class Probe(NamedTuple):
@@ -128,7 +99,7 @@ def gradients(
         are flattened, P = L C.
 
     Raises:
-        ValueError: what the estimator returns breaks the contract.
+        Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
     name, rows = family(q), row_shape(q)

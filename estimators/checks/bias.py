@@ -6,12 +6,12 @@ import torch
 
 from estimators.checks.diagnosis import cause
 from estimators.checks.evidence import (
+    case_of,
     counts,
     p_words,
     pooled_by_level,
     power,
     refuted_cases,
-    relative_bias,
     sharpness,
     undecided,
     warnings_of,
@@ -33,7 +33,7 @@ def unbiased(subject: Subject) -> Result:
 
 def _unbiased(subject: Subject) -> Result:
     found = sampled(subject)
-    worst = worst_of(found, lambda tally: slice(0, tally.products.shape[-1]), constant=False)
+    worst = worst_of(found, lambda tally: slice(0, tally.width), constant=False)
     pooled = pooled_by_level(found)
     numbers: dict[str, Any] = counts(found) | {"pooled": pooled}
     untold = undecided(found)
@@ -70,7 +70,7 @@ def _unbiased(subject: Subject) -> Result:
             "coordinates are wrong"
         )
     message += f". {cause(subject, found.tallies, found.log_alpha)}"
-    return Result("unbiased", subject.family, "failed", message, numbers, warnings_of(untold))
+    return failed("unbiased", subject.family, message, warnings=warnings_of(untold), **numbers)
 
 
 def _measured(subject: Subject) -> Result:
@@ -80,9 +80,7 @@ def _measured(subject: Subject) -> Result:
     for tally in found.tallies:
         for index, row in enumerate(tally.grid.rows):
             if row.objective != "constant" and not bool(tally.rare[index]):
-                where = {"objective": row.objective, "level": row.level, "event": tally.grid.event}
-                where |= {"samples": tally.grid.samples, "draws": int(tally.count[index])}
-                cases.append(where | relative_bias(tally, index)._asdict())
+                cases.append(case_of(tally, index))
     by_objective: dict[str, Any] = {}
     for name in dict.fromkeys(case["objective"] for case in cases):
         own = [case for case in cases if case["objective"] == name]
@@ -137,7 +135,7 @@ def theta(subject: Subject) -> Result:
             f"theta's gradient differs by {worst:.0%} from that of the value it reports, though f is linear in theta. "
             + _THETA
         )
-        return Result("theta", subject.family, "failed", message, {"largest_difference": worst})
+        return failed("theta", subject.family, message, largest_difference=worst)
     message = "theta's gradient is that of the value, draw by draw"
     return Result("theta", subject.family, "passed", message, {"largest_difference": worst})
 
@@ -177,12 +175,11 @@ _VALUE = (
 def constant(subject: Subject) -> Result:
     """A constant objective has no gradient in mean."""
     found = sampled(subject)
-    worst = worst_of(found, lambda tally: slice(0, tally.products.shape[-1]), constant=True)
-    numbers = {"smallest_log_p": worst.log_p, "objective": "constant"}
+    worst = worst_of(found, lambda tally: slice(0, tally.width), constant=True)
+    numbers: dict[str, Any] = {"smallest_log_p": worst.log_p, "objective": "constant"}
     if not subject.unbiased:
         level = max(
-            float((tally.mean[tally.constant & ~tally.rare, : tally.products.shape[-1]]).abs().max())
-            for tally in found.tallies
+            float(tally.mean[tally.constant & ~tally.rare, : tally.width].abs().max()) for tally in found.tallies
         )
         words = "zero" if worst.log_p >= found.log_alpha else f"up to {level:.2g} where f is constant, not zero: biased"
         return Result("constant", subject.family, "measured", f"declared biased; mean gradient {words}", numbers)
@@ -195,7 +192,7 @@ def constant(subject: Subject) -> Result:
         "(clipped probabilities, a score of other parameters than those that were sampled from), or a baseline that "
         "has seen its own draw"
     )
-    return Result("constant", subject.family, "failed", message, numbers)
+    return failed("constant", subject.family, message, **numbers)
 
 
 def _column(subject: Subject, check: str, column: int, what: str, usual: str) -> Result:
@@ -215,4 +212,4 @@ def _column(subject: Subject, check: str, column: int, what: str, usual: str) ->
         f"{what} is off by {worst.difference:.3g} ({worst.interval_absolute}) from the exact {worst.exact:.3g} "
         f"{worst.words(subject)}, p < {p_words(worst.log_p)}. {usual}"
     )
-    return Result(check, subject.family, "failed", message, numbers)
+    return failed(check, subject.family, message, **numbers)

@@ -3,6 +3,7 @@
 import pickle
 import random
 import sys
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,12 +15,14 @@ from estimators.checks.noise import Watch
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call
 from estimators.checks.subject import Subject, copied, run
+from estimators.contract import CountedObjective
 from estimators.distributions import parameters
 from estimators.registry import Needs
 
 
+@cache
 def generator(subject: Subject) -> Result:
-    """The generator alone decides the result, and no global one is touched."""
+    """The generator alone decides the result, and no global one is touched; told once a subject, as others ask it."""
     grid = subject.small()
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid)
@@ -106,20 +109,19 @@ def evaluations(subject: Subject) -> Result:
     return Result("evaluations", subject.family, "passed", message, {"evaluations": measured, "needs": needs})
 
 
-class _Seen:
+class _Seen(CountedObjective):
     """f, noting how it is called."""
 
     def __init__(self, grid: Grid) -> None:
-        self.f, self.discrete = grid.f(grid.theta), grid.family != "gaussian"
-        self.evaluations = 0
+        super().__init__(grid.f(grid.theta))
+        self.discrete = grid.family != "gaussian"
         self.through_z = self.through_q = self.relaxed = False
 
     def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
-        self.evaluations += len(z)
         self.through_z |= z.requires_grad
         self.through_q |= torch.is_grad_enabled() and any(p.requires_grad for p in parameters(q))
         self.relaxed |= self.discrete and not bool(((z == 0) | (z == 1)).all())
-        return self.f(z, q)
+        return super().__call__(z, q)
 
     @property
     def needs(self) -> Needs:

@@ -7,9 +7,9 @@ from typing import Any
 
 from estimators.checks import bias, calls, leading, precision, rows, state
 from estimators.checks.result import Certificate, Result, failed
-from estimators.checks.sampling import Broken
 from estimators.checks.subject import Subject
-from estimators.registry import BadInput, Entry, get, unknown
+from estimators.contract import Broken
+from estimators.registry import BadInput, Entry, get, label_of, unknown
 
 ALPHA = 1e-3
 """Chance that a certificate refutes a correct estimator by bad luck, over all its statistical tests."""
@@ -55,7 +55,7 @@ def subjects(
         seed: of all noise.
         draws: at most so many on each problem.
         alpha: chance that a correct estimator is refuted.
-        workers: threads.
+        workers: threads; the results do not depend on them.
 
     Raises:
         BadInput: no such estimator, or options that it does not take.
@@ -99,16 +99,9 @@ def certify(
     workers: int = 1,
     progress: Callable[[Result], None] | None = None,
 ) -> Certificate:
-    """Every check of an estimator, for every family it is for.
+    """Every check of an estimator, for every family it is for; the same seed gives the same certificate.
 
-    Args:
-        estimator: an entry, or the name or `module:Class` of one.
-        options: of the estimator.
-        seed: of all noise; the same seed gives the same certificate.
-        draws: at most so many on each problem.
-        alpha: chance that a correct estimator is refuted.
-        workers: threads; the result does not depend on them.
-        progress: called with every result as it comes.
+    Takes what `subjects` takes, and `progress`, which is called with every result as it comes.
 
     Raises:
         BadInput: no such estimator, or options that it does not take.
@@ -128,5 +121,5 @@ def certify(
             if progress:
                 progress(results[-1])
     first = found[0]
-    label = first.label.removesuffix(f"-{first.family}")
+    label = label_of(first.entry.name, first.options)
     return Certificate(label, first.unbiased, first.sample_counts, seed, tuple(results), time.perf_counter() - started)

@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from estimators.checks.sampling import Tally
-
-if TYPE_CHECKING:
-    from estimators.checks.subject import Subject
+from estimators.checks.subject import Subject
 
 Case = tuple[Tally, int]
 GENERIC = (
@@ -17,7 +14,7 @@ GENERIC = (
 )
 
 
-def cause(subject: "Subject", tallies: Sequence[Tally], log_alpha: float) -> str:
+def cause(subject: Subject, tallies: Sequence[Tally], log_alpha: float) -> str:
     """One sentence on the usual cause, told from where the mean is wrong and where it is not."""
     cases = [
         (tally, row)
@@ -26,21 +23,19 @@ def cause(subject: "Subject", tallies: Sequence[Tally], log_alpha: float) -> str
         if tally.grid.rows[row].objective != "constant" and not bool(tally.rare[row])
     ]
     wrong = [case for case in cases if _wrong(case, log_alpha)]
-    right = [case for case in cases if not _wrong(case, log_alpha)]
     for rule in (_nothing, _one_variable, _factor, _constant_too, _sign, _only):
-        if words := rule(subject, cases, wrong, right, log_alpha):
+        if words := rule(subject, cases, wrong, log_alpha):
             return words
     return GENERIC
 
 
 def _wrong(case: Case, log_alpha: float) -> bool:
     tally, row = case
-    width = tally.products.shape[-1]
     log_p = tally.log_p()[row]
-    return bool((log_p[:width] < log_alpha).any() or log_p[-1] < log_alpha)
+    return bool((log_p[: tally.width] < log_alpha).any() or log_p[-1] < log_alpha)
 
 
-def _nothing(subject: "Subject", cases: list[Case], *_: object) -> str | None:
+def _nothing(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """The gradient is zero, of all parameters or of one of them."""
     parts = ("all of q's parameters",) if subject.family != "gaussian" else ("loc", "scale")
     for index, name in enumerate(parts):
@@ -55,12 +50,12 @@ def _largest(case: Case, parts: int, index: int) -> float:
     tally, row = case
     if bool((tally.grid.shift[row] > 0).any()):
         return 0.0  # forced noise has weights, which spread even a gradient that is always zero
-    spread = tally.variance[row, : tally.products.shape[-1]].sqrt()
+    spread = tally.variance[row, : tally.width].sqrt()
     size = (_found(case).abs() + spread).chunk(parts)[index].max()
     return float(size / tally.norm[row].clamp_min(1e-12))
 
 
-def _one_variable(subject: "Subject", cases: list[Case], *_: object) -> str | None:
+def _one_variable(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """A categorical estimator that has no gradient where there is one variable: it normalises over the variables."""
     single = [case for case in cases if case[0].grid.event[0] == 1]
     if subject.family == "categorical" and single and max(_largest(case, 1, 0) for case in single) < 1e-6:
@@ -70,8 +65,7 @@ def _one_variable(subject: "Subject", cases: list[Case], *_: object) -> str | No
 
 def _found(case: Case) -> torch.Tensor:
     tally, row = case
-    width = tally.products.shape[-1]
-    return tally.mean[row, :width] + tally.grid.exact[row, :width]
+    return tally.mean[row, : tally.width] + tally.grid.exact[row, : tally.width]
 
 
 def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
@@ -79,7 +73,7 @@ def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
     top = bottom = 0.0
     pieces = []
     for tally, row in cases:
-        width = tally.products.shape[-1]
+        width = tally.width
         exact, found = tally.grid.exact[row, :width], _found((tally, row))
         floor = 1e-9 * float(exact.norm())
         error = (tally.error[row, :width].square() + floor**2).sqrt()
@@ -92,7 +86,7 @@ def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
     return slope, bottom**-0.5, float(sum(c.sum() for c in chi)) / max(degrees, 1)
 
 
-def _factor(subject: "Subject", cases: list[Case], *_: object) -> str | None:
+def _factor(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """The mean is a multiple of the exact gradient, the same for all problems of a number of samples."""
     by_samples: dict[int, list[Case]] = {}
     for case in cases:
@@ -132,12 +126,10 @@ def _factor(subject: "Subject", cases: list[Case], *_: object) -> str | None:
     return start + "a factor of the formula is left out, or used twice"
 
 
-def _constant_too(
-    subject: "Subject", cases: list[Case], wrong: list[Case], right: list[Case], log_alpha: float
-) -> str | None:
+def _constant_too(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Constant objectives are wrong as well: the score itself has a mean."""
     for tally in {id(case[0]): case[0] for case in cases}.values():
-        refuted = (tally.log_p()[:, : tally.products.shape[-1]] < log_alpha).any(1)
+        refuted = (tally.log_p()[:, : tally.width] < log_alpha).any(1)
         if bool((refuted & tally.constant & ~tally.rare).any()):
             levels = sorted({case[0].grid.rows[case[1]].level for case in wrong})
             start = "A constant objective has a gradient too, so the score has a mean"
@@ -147,7 +139,7 @@ def _constant_too(
     return None
 
 
-def _sign(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[Case], log_alpha: float) -> str | None:
+def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Only the logits of one sign are wrong."""
     if subject.family != "bernoulli":
         return None
@@ -155,7 +147,7 @@ def _sign(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
     for tally, row in cases:
         if tally.grid.rows[row].level < 1:
             continue
-        refuted = tally.log_p()[row, : tally.products.shape[-1]] < log_alpha
+        refuted = tally.log_p()[row, : tally.width] < log_alpha
         for logit, bad in zip(tally.grid.values[0][row].tolist(), refuted.tolist(), strict=True):
             seen[1 if logit > 0 else -1][int(bad)] += 1
     for sign, word in ((1, "positive"), (-1, "negative")):
@@ -167,7 +159,7 @@ def _sign(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[
     return None
 
 
-def _only(subject: "Subject", cases: list[Case], wrong: list[Case], right: list[Case], log_alpha: float) -> str | None:
+def _only(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """All wrong problems share what no right one has."""
 
     def split(name: Callable[[Case], bool], share: float = 0.4) -> bool:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from estimators.checks.grid import scale_of
+from estimators.checks import bernstein
+from estimators.checks.grid import DOUBLE, scale_of
 from estimators.checks.sampling import Tally
 from estimators.checks.sequence import Sampled
 from estimators.checks.subject import Subject
@@ -27,7 +28,7 @@ class RelativeBias(NamedTuple):
 
 def relative_bias(tally: Tally, row: int) -> RelativeBias:
     """Bias from the U-statistic of its square, which has no noise floor, with the normal interval of that."""
-    n, width = float(tally.count[row]), tally.products.shape[-1]
+    n, width = float(tally.count[row]), tally.width
     total, products = tally.total[row, :width], tally.products[row]
     mean = total / n
     covariance = (products - n * mean.outer(mean)) / (n - 1)
@@ -38,6 +39,13 @@ def relative_bias(tally: Tally, row: int) -> RelativeBias:
     norm = float(tally.norm[row])
     low, high = (math.copysign(math.sqrt(abs(x)), x) / norm for x in (squared - half - rounding, squared + half))
     return RelativeBias(math.sqrt(max(squared, 0.0)) / norm, low, max(high, 0.0), squared - 2 * half > rounding)
+
+
+def case_of(tally: Tally, row: int) -> dict[str, Any]:
+    """A problem and its bias, as plain values."""
+    grid, problem = tally.grid, tally.grid.rows[row]
+    where = {"objective": problem.objective, "level": problem.level, "event": grid.event, "samples": grid.samples}
+    return where | {"draws": int(tally.count[row])} | relative_bias(tally, row)._asdict()
 
 
 class Worst(NamedTuple):
@@ -117,12 +125,12 @@ def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
             continue
         count = len(means)
         mean, variance, step = sum(means) / count, sum(variances) / count**2, max(steps) / count
-        excess = max(abs(mean) - 1e-6, 0.0)
-        log_p = math.log(2) - (excess**2 / (2 * (variance + step * excess / 3)) if excess > 0 else 0.0)
-        cost = math.log(2) - found.log_alpha
-        half = cost * step / 3
-        seen = half + math.sqrt(half**2 + 2 * cost * variance) + 2.33 * math.sqrt(variance)
-        pooled.append({"level": level, "ratio": mean, "log_p": min(log_p, 0.0), "detectable": seen, "problems": count})
+        # One draw of this mean, of the variance and the largest deviation that it has.
+        spread = torch.tensor(variance, dtype=DOUBLE), torch.tensor(step, dtype=DOUBLE)
+        excess = torch.tensor(max(abs(mean) - 1e-6, 0.0), dtype=DOUBLE)
+        log_p = float(bernstein.log_p(excess, 1, *spread))
+        seen = float(bernstein.detectable(found.log_alpha, 1, *spread))
+        pooled.append({"level": level, "ratio": mean, "log_p": log_p, "detectable": seen, "problems": count})
     return pooled
 
 
@@ -130,7 +138,7 @@ def power(found: Sampled) -> dict[str, Any]:
     """The relative bias that the least conclusive problem of each level would have shown."""
     by_level: dict[float, float] = {}
     for tally in found.tallies:
-        seen = tally.detectable(found.log_alpha)[:, : tally.products.shape[-1]].amax(1) / tally.norm
+        seen = tally.detectable(found.log_alpha)[:, : tally.width].amax(1) / tally.norm
         for index, row in enumerate(tally.grid.rows):
             if row.objective != "constant" and not bool(tally.rare[index]):
                 by_level[row.level] = max(by_level.get(row.level, 0.0), float(seen[index]))
@@ -141,30 +149,23 @@ def counts(found: Sampled) -> dict[str, Any]:
     """How much was tested, and at which level."""
     return {
         "problems": sum(int((~tally.rare).sum()) for tally in found.tallies),
-        "means": sum(int((~tally.rare).sum()) * tally.products.shape[1] for tally in found.tallies),
+        "means": sum(int((~tally.rare).sum()) * tally.width for tally in found.tallies),
         "grids": [{"event": tally.grid.event, "samples": tally.grid.samples} for tally in found.tallies],
         "draws": float(sum(tally.count.sum() for tally in found.tallies)),
         "log_alpha": found.log_alpha,
         "looks": found.looks,
         "refuted": sum(
-            int((tally.log_p()[~tally.rare, : tally.products.shape[-1]] < found.log_alpha).sum())
-            for tally in found.tallies
+            int((tally.log_p()[~tally.rare, : tally.width] < found.log_alpha).sum()) for tally in found.tallies
         ),
     }
 
 
 def refuted_cases(found: Sampled) -> list[dict[str, Any]]:
     """Every problem that was refuted."""
-    cases = []
+    cases: list[dict[str, Any]] = []
     for tally in found.tallies:
         refuted = (tally.log_p() < found.log_alpha).any(1) & ~tally.rare
-        for index in refuted.nonzero()[:, 0].tolist():
-            row = tally.grid.rows[index]
-            cases.append(
-                {"objective": row.objective, "level": row.level, "event": tally.grid.event}
-                | {"samples": tally.grid.samples, "draws": int(tally.count[index])}
-                | relative_bias(tally, index)._asdict()
-            )
+        cases += [case_of(tally, row) for row in refuted.nonzero()[:, 0].tolist()]
     return cases
 
 

@@ -189,8 +189,15 @@ class Grid:
         return torch.where(gap > 3, gap, 0.0)
 
     def is_rare(self, z: Tensor, rows: Sequence[int]) -> Tensor:
-        """Whether each latent of z [..., len(rows), *event] has another value than its likeliest: [..., len(rows), "
-        "D]."""
+        """Whether each latent has another value than its likeliest.
+
+        Args:
+            z: [..., len(rows), *event].
+            rows: of the grid, to which the rows of z belong.
+
+        Returns:
+            [..., len(rows), D] or [..., len(rows), L].
+        """
         logits = self.values[0][torch.tensor(rows)]
         if self.family == "bernoulli":
             return (z > 0.5) != (logits > 0)
@@ -206,7 +213,13 @@ class Grid:
         return rest / (1 + rest)
 
     def f(self, theta: Tensor, rows: Sequence[int] | None = None) -> Objective:
-        """The objective of a batch [..., B] of these rows (all by default), with theta [..., B]."""
+        """The objective of a batch of rows.
+
+        Args:
+            theta: [..., B].
+            rows: the B rows of the grid that the batch holds, all by default; objective by objective, in the order of
+                `objectives`, as they lie in the grid. A row may come more than once.
+        """
         chosen = list(range(len(self.rows))) if rows is None else list(rows)
         spans, start = [], 0
         for ridge in self.objectives:

@@ -1,17 +1,16 @@
 """The check leading-dims: [B], [R, B] and [R, E, B] are the same code."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from estimators.base import Estimator
+from estimators.base import Estimator, Objective
 from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call, gradients
 from estimators.checks.subject import Subject, copied, run
+from estimators.contract import Broken
 from estimators.distributions import from_parameters, parameters
 
 
@@ -41,32 +40,26 @@ def leading_dims(subject: Subject) -> Result:
     return Result("leading-dims", subject.family, "passed", message)
 
 
-def _arranged(grid: Grid, rows: Sequence[int], shape: Sequence[int]) -> Callable[[Tensor], Callable[..., Tensor]]:
-    """f for rows arranged in another shape than a line."""
-    dims = len(grid.event)
+def _arranged(grid: Grid, theta: Tensor) -> Objective:
+    """f for the first rows of the grid, arranged in the shape of theta."""
+    line, dims, shape = grid.f(theta.reshape(-1), range(theta.numel())), len(grid.event), theta.shape
 
-    def with_theta(theta: Tensor) -> Callable[..., Tensor]:
-        line = grid.f(theta.reshape(-1), rows)
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        flat_q = from_parameters(grid.family, *(p.reshape(-1, *grid.event) for p in parameters(q)))
+        lead = z.shape[: z.dim() - dims - len(shape)]
+        return line(z.reshape(*lead, -1, *grid.event), flat_q).reshape(*lead, *shape)
 
-        def f(z: Tensor, q: Distribution, /) -> Tensor:
-            flat_q = from_parameters(grid.family, *(p.reshape(-1, *grid.event) for p in parameters(q)))
-            lead = z.shape[: z.dim() - dims - len(shape)]
-            return line(z.reshape(*lead, -1, *grid.event), flat_q).reshape(*lead, *shape)
-
-        return f
-
-    return with_theta
+    return f
 
 
 def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tensor) -> list[Tensor]:
     """Gradients of the first rows of the grid, arranged in a shape, flattened again."""
     count = int(torch.Size(shape).numel())
-    rows = [i % len(grid.rows) for i in range(count)]
-    values = [v[torch.tensor(sorted(rows))].reshape(*shape, *grid.event).clone().requires_grad_() for v in grid.values]
-    theta = grid.theta[torch.tensor(sorted(rows))].reshape(shape).clone().requires_grad_()
+    values = [v[:count].reshape(*shape, *grid.event).clone().requires_grad_() for v in grid.values]
+    theta = grid.theta[:count].reshape(shape).clone().requires_grad_()
     told = context[:count].reshape(*shape, -1)
-    f = _arranged(grid, sorted(rows), shape)(theta)
-    estimate = call(subject.create(grid), grid.family, values, f, torch.Generator().manual_seed(11), told)
+    f, generator = _arranged(grid, theta), torch.Generator().manual_seed(11)
+    estimate = call(subject.create(grid), grid.family, values, f, generator, told)
     grads = gradients(estimate.surrogate, (*values, theta))
     return [
         (torch.zeros_like(leaf) if g is None else g).reshape(count, -1)
@@ -98,13 +91,11 @@ def _stacked(subject: Subject, grid: Grid) -> str | None:
     """Seeds stacked with bind(stack=...): it must run, in training too."""
     seeds = 2
     try:
-        estimator = subject.entry.create(**{**subject.options, "samples": grid.samples})
-        context = subject.context(seeds, len(grid.rows))
-        size = context.shape[-1]
-        estimator.bind(stack=(seeds,), context_size=size, event=grid.event, generator=torch.Generator().manual_seed(5))
-    except Exception as error:
-        return f"bind(stack=({seeds},)) raises {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    estimator = estimator.to(DOUBLE).train()
+        estimator = subject.create(grid, stack=(seeds,)).train()
+    except Broken as error:
+        cause = error.__cause__  # without a stack it was built in the checks above
+        return f"bind(stack=({seeds},)) raises {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+    context = subject.context(seeds, len(grid.rows))
     for lead in ((seeds,), (seeds,), (3, seeds)):
         values = [v.expand(*lead, *v.shape).clone().requires_grad_() for v in grid.values]
         f = grid.f(grid.theta.expand(*lead, -1))

@@ -88,7 +88,7 @@ class Watch(TorchFunctionMode):
 
 
 def _plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an in-place draw has its standard law: no argument but the tensor and the generator."""
+    """Whether a draw has its standard law: no argument but one tensor and the generator."""
     return len(args) == 1 and set(kwargs) <= {"generator"}
 
 
@@ -124,7 +124,7 @@ class Forced(Watch):
         """The noise of one call, forced where it is known which row a number belongs to."""
         if func is torch.bernoulli or func is Tensor.bernoulli:
             probability: Tensor = args[0]
-            if len(args) == 1 and set(kwargs) <= {"generator"} and _axis(probability.shape, self.rows) is not None:
+            if _plain(args, kwargs) and _axis(probability.shape, self.rows) is not None:
                 plain = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device, **kwargs)
                 return (self._force(plain) < probability).to(probability.dtype)
         noise = super().drawn(func, args, kwargs)
@@ -133,9 +133,7 @@ class Forced(Watch):
             return noise
         if func in (torch.rand, torch.rand_like) or (func is Tensor.uniform_ and _plain(args, kwargs)):
             forced = self._force(noise)
-        elif func in (torch.randn, torch.randn_like) or (
-            func is Tensor.normal_ and len(args) == 1 and len(kwargs) <= 1
-        ):
+        elif func in (torch.randn, torch.randn_like) or (func is Tensor.normal_ and _plain(args, kwargs)):
             lower = torch.special.ndtr(-noise.abs())  # the smaller tail, which keeps its digits
             u = self._force(torch.where(noise < 0, lower, 1 - lower))
             forced = torch.where(u < 0.5, torch.special.ndtri(u), -torch.special.ndtri(1 - u))
@@ -148,8 +146,7 @@ class Forced(Watch):
         return noise
 
     def _fitted(self, rest: torch.Size) -> Tensor:
-        """The shift for noise of rows [..., *rest]: that of its latent, or where it has no latents the row's "
-        "largest."""
+        """The shift for noise of rows [..., *rest]: that of its latent, or the row's largest if it has no latents."""
         rows, latents = self.shift.shape
         if rest and rest[0] == latents:
             return self.shift.reshape(rows, latents, *[1] * (len(rest) - 1))

@@ -51,6 +51,6 @@ class Certificate:
         return {"verdict": self.verdict} | asdict(self)
 
 
-def failed(check: str, family: str, message: str, **numbers: Any) -> Result:
+def failed(check: str, family: str, message: str, *, warnings: tuple[str, ...] = (), **numbers: Any) -> Result:
     """A failure."""
-    return Result(check, family, "failed", message, numbers)
+    return Result(check, family, "failed", message, numbers, warnings)

@@ -163,8 +163,10 @@ def _shared_noise(subject: Subject) -> str | None:
 
 
 BETWEEN = 4.0
-"""Variance between calls over that of independent rows, beyond which rows share noise; 40 calls make 4 a chance of "
-"1e-15."""
+"""Variance between calls over that of independent rows, beyond which rows share noise.
+
+By chance 40 calls reach 4 once in 1e15 times.
+"""
 
 
 def _between_calls(subject: Subject, grid: Grid, values: Sequence[Tensor], theta: Tensor, context: Tensor) -> float:

@@ -1,11 +1,5 @@
-"""Draws of an estimator on a grid, added until every row of it is decided or the budget ends.
+"""Draws of an estimator on a grid, and their sums."""
 
-The test of a mean is Bernstein's inequality with the sample's own variance and range: P(|mean| > d) is at most
-2 exp(-n d^2 / (2 (variance + range d / 3))). A t test would do for symmetric draws; score functions are skewed, and at
-the levels of a family-wise test (1e-8) the normal tail accuses them wrongly.
-"""
-
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,9 +9,11 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator
+from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.noise import Forced, Watch, count_of
-from estimators.distributions import from_parameters
+from estimators.contract import Broken, CountedObjective, checked
+from estimators.distributions import from_parameters, row_shape
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
 """Draws a row after which the rows are looked at."""
@@ -30,13 +26,8 @@ PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
 RARE_EVENTS = 50
 """Number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
 
-
 CAPTURED = 0.7
 """Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
-
-
-class Broken(Exception):
-    """The estimator does not return what its contract asks for; the message is a sentence."""
 
 
 def call(
@@ -53,25 +44,12 @@ def call(
         Broken: it raises, or returns something of another form.
     """
     q = from_parameters(family, *values)
-    dims = 2 if family == "categorical" else 1
-    rows = values[0].shape[: values[0].dim() - dims]
     try:
         estimate = estimator(q, f, generator=generator, context=context)
     except Exception as error:  # foreign code: whatever it raises is the finding
         reason = " ".join(str(error).split())[:300]
-        raise Broken(f"forward raises {type(error).__name__} for rows {list(rows)}: {reason}") from error
-    if not isinstance(estimate, Estimate):
-        raise Broken(f"forward returns a {type(estimate).__name__} instead of Estimate(surrogate, value)")
-    for name, part in estimate._asdict().items():
-        if part is None and name == "auxiliary":
-            continue
-        found = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
-        if not isinstance(part, Tensor) or part.shape != rows:
-            raise Broken(
-                f"the {name} is {found} where q has rows {list(rows)}: it must be one number a row, "
-                "not reduced over the batch"
-            )
-    return estimate
+        raise Broken(f"forward raises {type(error).__name__} for rows {list(row_shape(q))}: {reason}") from error
+    return checked(estimate, q)
 
 
 def gradients(surrogate: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
@@ -138,8 +116,13 @@ class Tally:
         self.total[index] += deviations.sum(0)
         self.squares[index] += deviations.square().sum(0)
         self.largest[index] = torch.maximum(self.largest[index], deviations.abs().amax(0))
-        own = deviations[..., : self.products.shape[-1]].transpose(0, 1)
+        own = deviations[..., : self.width].transpose(0, 1)
         self.products[index] += own.transpose(1, 2) @ own
+
+    @property
+    def width(self) -> int:
+        """P, the number of coordinates of the gradient."""
+        return self.products.shape[-1]
 
     @property
     def mean(self) -> Tensor:
@@ -160,8 +143,8 @@ class Tally:
     @property
     def norm(self) -> Tensor:
         """[B], length of the exact gradient; for a constant objective, the spread of the estimate."""
-        exact = self.grid.exact[:, :-2].norm(dim=1)
-        typical = self.variance[:, : self.grid.exact.shape[1] - 2].sum(1).sqrt().clamp_min(1e-6)
+        exact = self.grid.exact[:, : self.width].norm(dim=1)
+        typical = self.variance[:, : self.width].sum(1).sqrt().clamp_min(1e-6)
         return torch.where(self.constant, typical, exact)
 
     @property
@@ -190,16 +173,11 @@ class Tally:
     def log_p(self) -> Tensor:
         """[B, K], logarithm of a bound on the p-value of each column's mean being 0."""
         excess = (self.mean.abs() - self.rounding).clamp_min(0)
-        n = self.count[:, None]
-        scale = 2 * (self.variance + self.largest * excess / 3)
-        exponent = torch.where(excess > 0, n * excess.square() / scale, 0.0)
-        return (math.log(2) - exponent).clamp_max(0)
+        return bernstein.log_p(excess, self.count[:, None], self.variance, self.largest)
 
-    def detectable(self, log_alpha: float, power: float = 2.33) -> Tensor:
+    def detectable(self, log_alpha: float) -> Tensor:
         """[B, K], the deviation that would have been refuted with 99 % chance at this level."""
-        n, level = self.count[:, None], math.log(2) - log_alpha
-        half = level * self.largest / (3 * n)
-        return half + (half.square() + 2 * level * self.variance / n).sqrt() + self.rounding + power * self.error
+        return self.rounding + bernstein.detectable(log_alpha, self.count[:, None], self.variance, self.largest)
 
 
 class Deviations(NamedTuple):
@@ -223,8 +201,8 @@ class Prepared(NamedTuple):
     """An estimator ready to be sampled, its state filled and frozen."""
 
     estimator: Estimator
-    context: Tensor | None
-    """[B, X] or None."""
+    context: Tensor
+    """[B, X]."""
 
 
 def deviations(
@@ -256,28 +234,19 @@ def deviations(
     shift = grid.shift[index]
     some_rare = (shift > 0).any(1).nonzero()[:, 0]
     watch = Forced(count, shift, noise, choices) if noise and some_rare.numel() else Watch()
-    f, slots = grid.f(theta, rows), 0
+    f = grid.f(theta, rows)
     met = torch.zeros(count, *shift.shape, dtype=DOUBLE)  # R x rows x D
 
-    def counted(z: Tensor, q: Distribution, /) -> Tensor:
-        nonlocal slots
-        slots += len(z) * count
+    def noted(z: Tensor, q: Distribution, /) -> Tensor:
         if some_rare.numel():
             part = z.detach().index_select(z.dim() - 1 - len(grid.event), some_rare)
             found = grid.is_rare(part, [rows[i] for i in some_rare.tolist()])
             met[:, some_rare] += found.sum(0)
         return f(z, q)
 
-    context = prepared.context
+    counted, context = CountedObjective(noted), prepared.context[index]  # not expanded: draws share their inputs
     with watch:
-        estimate = call(
-            prepared.estimator,
-            grid.family,
-            values,
-            counted,
-            generator,
-            None if context is None else context[index].expand(count, len(rows), -1),
-        )
+        estimate = call(prepared.estimator, grid.family, values, counted, generator, context)
     grads = gradients(estimate.surrogate, (*values, theta))
     flat = [
         (torch.zeros_like(leaf) if g is None else g).reshape(count, len(rows), -1)
@@ -301,7 +270,8 @@ def deviations(
         untouched = watch.untouched
     if not watch.draws:
         untouched = ["a source that torch does not show"]
-    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, float(estimate.value.detach().abs().max()))
+    slots, size = counted.evaluations * count, float(estimate.value.detach().abs().max())
+    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, size)
 
 
 def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:
@@ -310,17 +280,8 @@ def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int,
     Raises:
         Broken: see `call`.
     """
-    evaluations = 0
-    f = grid.f(grid.theta)
-
-    def counted(z: Tensor, q: Distribution, /) -> Tensor:
-        nonlocal evaluations
-        evaluations += len(z)
-        return f(z, q)
-
-    draws = PRIMES[-1]
+    draws, counted = PRIMES[-1], CountedObjective(grid.f(grid.theta))
     with Watch() as watch:
         values = [v.expand(draws, *v.shape).clone().requires_grad_() for v in grid.values]
-        context = None if prepared.context is None else prepared.context.expand(draws, *prepared.context.shape)
-        call(prepared.estimator, grid.family, values, counted, generator, context)
-    return count_of(watch.draws, (draws, len(grid.rows))), evaluations
+        call(prepared.estimator, grid.family, values, counted, generator, prepared.context)
+    return count_of(watch.draws, (draws, len(grid.rows))), counted.evaluations

@@ -7,19 +7,18 @@ from typing import NamedTuple
 
 from torch import Generator
 
-from estimators.checks.grid import Grid
 from estimators.checks.sampling import (
     AT_ONCE,
     LOOKS,
     PRIMES,
     TARGETS,
-    Broken,
     Prepared,
     Tally,
     deviations,
     noise_of,
 )
 from estimators.checks.subject import Subject
+from estimators.contract import Broken
 
 PRECISE = 0.005
 """Standard error of a relative bias at which the measurement of a declared bias stops early."""
@@ -42,14 +41,14 @@ class Sampled(NamedTuple):
 class _Work:
     """One grid's estimator, noise and sums."""
 
-    def __init__(self, subject: Subject, index: int, grid: Grid) -> None:
-        self.subject, self.grid, self.tally = subject, grid, Tally(grid)
-        self.prepared: Prepared = subject.prepared(grid)
+    def __init__(self, subject: Subject, index: int, tally: Tally, log_alpha: float) -> None:
+        self.subject, self.tally, self.grid, self.log_alpha = subject, tally, tally.grid, log_alpha
+        self.prepared: Prepared = subject.prepared(self.grid)
         self.generator: Generator = subject.generator(10 + 2 * index)
         self.choices: Generator = subject.generator(11 + 2 * index)
-        self.noise, evaluations = noise_of(self.prepared, grid, subject.generator(9))
-        self.latents = max(evaluations, grid.samples) * math.prod(grid.event)
-        self.active = list(range(len(grid.rows)))
+        self.noise, evaluations = noise_of(self.prepared, self.grid, subject.generator(9))
+        self.latents = max(evaluations, self.grid.samples) * math.prod(self.grid.event)
+        self.active = list(range(len(self.grid.rows)))
 
     def advance(self, look: int, target: float) -> None:
         """Draw until every active row has `look` draws; those that could show a bias of `target` are done."""
@@ -61,7 +60,7 @@ class _Work:
             if not self.tally.count.gt(count).any() and bool((found.error.abs() <= self.tally.rounding).all()):
                 self.active = []  # no noise at all
         if self.active:
-            width = self.tally.products.shape[-1]
+            width = self.tally.width
             if self.subject.unbiased:
                 seen = self.tally.detectable(self.log_alpha)[:, :width].amax(1) / self.tally.norm
                 # Where more draws would not reach the target they are saved; the certificate says what was reached.
@@ -71,37 +70,30 @@ class _Work:
                 error = self.tally.error[:, :width].norm(dim=1) / self.tally.norm
                 self.active = [row for row in self.active if error[row] > PRECISE]
 
-    log_alpha = 0.0
 
-
+@cache
 def sampled(subject: Subject) -> Sampled:
     """Draw on every grid of the subject, look by look, until all is decided; made once a subject.
 
     Raises:
         Broken: the estimator cannot be called.
     """
-    return _sampled(subject)
-
-
-@cache
-def _sampled(subject: Subject) -> Sampled:
-    works = [_Work(subject, index, grid) for index, grid in enumerate(subject.grids)]
-    if not works:
+    tallies = tuple(Tally(grid) for grid in subject.grids)
+    if not tallies:
         raise Broken("there is no problem on which it is legal and whose exact gradient is known")
     most = subject.draws if subject.unbiased else min(subject.draws, ENOUGH)
     looks = [look for look in LOOKS if look <= most] or [most]
-    columns = sum(work.tally.total.numel() for work in works) + len(works[0].grid.levels)
+    columns = sum(tally.total.numel() for tally in tallies) + len(tallies[0].grid.levels)
     log_alpha = math.log(subject.alpha / (columns * len(looks)))
+    works = [_Work(subject, index, tally, log_alpha) for index, tally in enumerate(tallies)]
     refuted, taken = False, 0
     with ThreadPoolExecutor(subject.workers) as pool:
-        for work in works:
-            work.log_alpha = log_alpha
         for look, target in zip(looks, TARGETS, strict=False):
             list(pool.map(lambda work, look=look, target=target: work.advance(look, target), works))
             taken += 1
             if refuted:  # one more look than it took, to see how far the fault reaches
                 break
             refuted = subject.unbiased and any(
-                bool((work.tally.log_p()[~work.tally.rare] < log_alpha).any()) for work in works
+                bool((tally.log_p()[~tally.rare] < log_alpha).any()) for tally in tallies
             )
-    return Sampled(tuple(work.tally for work in works), log_alpha, taken)
+    return Sampled(tallies, log_alpha, taken)

@@ -7,8 +7,9 @@ from estimators.base import Estimator
 from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import Grid
 from estimators.checks.result import Result, failed
-from estimators.checks.sampling import Broken, call, gradients
+from estimators.checks.sampling import call, gradients
 from estimators.checks.subject import Subject, copied, own_parameters, run
+from estimators.contract import Broken
 
 STEPS = 3
 """Training steps that fill the state."""

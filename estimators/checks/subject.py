@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import Generator, Tensor
 
 from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, EVENTS, Grid
-from estimators.checks.sampling import Broken, Prepared, call, gradients
-from estimators.registry import MAX_STATES_AT_ONCE, Entry
+from estimators.checks.sampling import Prepared, call, gradients
+from estimators.contract import Broken
+from estimators.registry import Entry, label_of
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
@@ -26,26 +27,25 @@ class Subject:
 
     entry: Entry
     family: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    draws: int = 2**18
+    options: Mapping[str, Any]
+    seed: int
+    draws: int
     """Draws a problem at most."""
-    alpha: float = 1e-3
+    alpha: float
     """Chance that any statistical test of this subject refutes it if it is right."""
-    workers: int = 1
+    workers: int
 
     @property
     def label(self) -> str:
-        """The estimator as a person would type it, and the family."""
-        listed = ",".join(f"{key}={value}" for key, value in self.options.items())
-        return f"{self.entry.name}[{listed}]-{self.family}" if listed else f"{self.entry.name}-{self.family}"
+        """The estimator as a person types it, and the family."""
+        return f"{label_of(self.entry.name, self.options)}-{self.family}"
 
     @property
     def unbiased(self) -> bool:
         """Whether it is declared unbiased with these options."""
         return self.entry.claims_unbiased(self.options)
 
-    @property
+    @cached_property
     def sample_counts(self) -> tuple[int, ...]:
         """The least legal number of samples and larger ones, or the one that the options fix."""
         if "samples" in self.options:
@@ -88,7 +88,7 @@ class Subject:
         """Noise for a purpose of its own."""
         return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
 
-    def create(self, grid: Grid, dtype: torch.dtype = DOUBLE) -> Estimator:
+    def create(self, grid: Grid, dtype: torch.dtype = DOUBLE, stack: Sequence[int] = ()) -> Estimator:
         """A fresh estimator for a grid in `eval()`, bound to a context, its own parameters moved off their start.
 
         Raises:
@@ -99,8 +99,9 @@ class Subject:
             with torch.random.fork_rng(devices=[]):  # layers of torch start from the global generator
                 torch.manual_seed(5)
                 estimator = self.entry.create(**options)
-                estimator.bind(context_size=CONTEXT, event=grid.event, generator=torch.Generator().manual_seed(5))
-        except Exception as error:
+                source = torch.Generator().manual_seed(5)
+                estimator.bind(stack=stack, context_size=CONTEXT, event=grid.event, generator=source)
+        except Exception as error:  # foreign code: whatever it raises is the finding
             raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():
@@ -132,13 +133,7 @@ class Subject:
     def small(self, samples: int | None = None, level: float = 1.0) -> Grid:
         """A grid of the middle event shape, at one level, for checks that need no sampling."""
         chosen = self.sample_counts[-1] if samples is None else samples
-        bound = self.entry.bound
-        event = next(
-            event
-            for event in (EVENTS[self.family][1], EVENTS[self.family][0])
-            if not self.entry.enumerates or Grid(self.family, event, 1).states <= MAX_STATES_AT_ONCE
-        )
-        return Grid(self.family, event, chosen, bound, levels=(level,))
+        return Grid(self.family, EVENTS[self.family][1], chosen, self.entry.bound, levels=(level,))
 
 
 def run(
@@ -146,7 +141,6 @@ def run(
     grid: Grid,
     seed: int,
     *,
-    rows: Sequence[int] | None = None,
     context: Tensor | None = None,
     values: Sequence[Tensor] | None = None,
     scale: Tensor | float = 1.0,
@@ -157,7 +151,6 @@ def run(
         estimator: used as it is.
         grid: the problems.
         seed: of the noise.
-        rows: which rows of the grid, all by default.
         context: for input-dependent baselines.
         values: q's parameters [..., B, *event].
         scale: factor of f, row by row.
@@ -168,7 +161,7 @@ def run(
     leaves = [v.detach().clone().requires_grad_() for v in (grid.values if values is None else values)]
     lead = leaves[0].shape[: leaves[0].dim() - len(grid.event)]
     theta = grid.theta.to(leaves[0]).expand(lead).clone().requires_grad_()
-    f = grid.f(theta, rows)
+    f = grid.f(theta)
     estimate = call(
         estimator, grid.family, leaves, lambda z, q: scale * f(z, q), torch.Generator().manual_seed(seed), context
     )
@@ -190,7 +183,7 @@ def copied(estimator: Estimator) -> Estimator:
     """
     try:
         return copy.deepcopy(estimator)
-    except Exception as error:
+    except Exception as error:  # of deepcopy, or of an attribute's own __deepcopy__
         reason = " ".join(str(error).split())[:150]
         raise Broken(
             f"it cannot be copied, as a checkpoint must be: an attribute holds a graph or a lock ({reason})"

@@ -150,10 +150,13 @@ class LearnedBaseline(Estimator):
         self.weight = torch.nn.Parameter(torch.zeros(*stack, 1, context_size))
         return self
 
+    def predicted(self, context):
+        return (context.to(self.weight) * self.weight).sum(-1)
+
     def forward(self, q, f, *, generator=None, context=None):
         z = sample(q, self.samples, generator)
         cost = f(z, stopped(q))
-        predicted = (context.to(self.weight) * self.weight).sum(-1)
+        predicted = self.predicted(context)
         advantage = cost.detach() - predicted.detach()
         surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
@@ -247,9 +250,5 @@ class LayersOfTorch(LearnedBaseline):
     def bind(self, *, stack=(), context_size=0, event=(), generator=None):
         return self
 
-    def forward(self, q, f, *, generator=None, context=None):
-        z = sample(q, self.samples, generator)
-        cost = f(z, stopped(q))
-        predicted = self.net(context.to(self.net.weight))[..., 0].to(cost)
-        surrogate = ((cost.detach() - predicted.detach()) * log_prob(live(q), z) + cost).mean(0)
-        return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
+    def predicted(self, context):
+        return self.net(context.to(self.net.weight))[..., 0]

@@ -198,13 +198,16 @@ def test_every_kind_of_noise_is_forced_to_the_same_law() -> None:
         assert float(function(noise).mean()) > 1.5 * expected, f"{name} was not forced"
 
 
-def test_noise_whose_rows_cannot_be_told_stays_plain() -> None:
+def test_noise_whose_rows_or_law_cannot_be_told_stays_plain() -> None:
     g = torch.Generator().manual_seed(0)
     with Forced(53, torch.full((2, 3), 15.0), 3, torch.Generator().manual_seed(1)) as watch:
         torch.rand(53 * 2 * 3, generator=g)
         torch.multinomial(torch.ones(106, 3), 1, generator=g)
         torch.randint(3, (53, 2), generator=g)
-    assert watch.untouched == ["torch.rand", "torch.multinomial", "torch.randint"]
+        torch.empty(1, 53, 2, 3).normal_(mean=5.0)
+        torch.empty(1, 53, 2, 3).uniform_(1.0, 2.0, generator=g)
+    names = ["torch.rand", "torch.multinomial", "torch.randint", "Tensor.normal_", "Tensor.uniform_"]
+    assert watch.untouched == names
     assert bool((watch.log_weight == 0).all())
 
 

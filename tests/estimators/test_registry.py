@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import estimators
+from bench.config import parse_estimator
 from estimators import BadInput, registry
+from estimators.checks import subjects
 
 PLUGIN = Path(__file__).parent.parent / "plugin"
 
@@ -140,6 +142,16 @@ def test_reasons_say_why_an_estimator_is_illegal() -> None:
     assert exact.reason_against(family="bernoulli", states=2**40) == "enumerates at most 4096 joint states, not 1.1e+12"
     assert exact.reason_against(family="gaussian") == "is for bernoulli and categorical latents, not gaussian"
     assert exact.reason_against(family="bernoulli", bound="iwae", states=4) == "estimates the elbo bound, not iwae"
+
+
+def test_labels_are_as_a_person_types_them() -> None:
+    assert registry.label_of("rloo", {}) == "rloo"
+    options = {"variance_normalisation": True, "baseline": "input-dependent"}
+    label = registry.label_of("reinforce", options | {"samples": 2})
+    assert label == "reinforce[baseline=input-dependent,samples=2,variance_normalisation=true]"
+    assert parse_estimator(label) == {"name": "reinforce", "samples": 2, "options": options}
+    (subject,) = subjects("disarm", {"samples": 4})
+    assert subject.label == "disarm[samples=4]-bernoulli"
 
 
 def test_importing_estimators_imports_nothing_of_the_harness() -> None:

@@ -1,6 +1,7 @@
 """Tables as CSV, Markdown and LaTeX text."""
 
 import re
+from collections.abc import Sequence
 
 from bench.report.tables.view import Section, Table
 
@@ -25,30 +26,31 @@ def csv(table: Table) -> str:
     return table.frame.reindex(columns=table.csv).to_csv(index=False, lineterminator="\n")
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bool] | None = None) -> list[str]:
+    """The lines of a Markdown table.
+
+    Args:
+        titles: of the columns.
+        rows: cells of each row.
+        left: whether each column stands left or else right, and is padded to be read as text; None pads nothing.
+    """
+    marks = ["---"] * len(titles)
+    lines = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in (titles, *rows)]
+    if left is not None:
+        widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+        sides = list(zip(widths, left, strict=True))
+        marks = [":" + "-" * (w - 1) if is_left else "-" * (w - 1) + ":" for w, is_left in sides]
+        lines = [
+            [text.ljust(w) if is_left else text.rjust(w) for text, (w, is_left) in zip(row, sides, strict=True)]
+            for row in lines
+        ]
+    return ["| " + " | ".join(row) + " |" for row in (lines[0], marks, *lines[1:])]
 
 
 def _markdown_section(table: Table, section: Section) -> list[str]:
-    titles = [_cell(column.title) for column in table.columns]
-    cells = [[_cell(text) for text in row] for row in section.cells]
-    widths = [max(3, *(len(row[i]) for row in [titles, *cells])) for i in range(len(titles))]
-
-    def line(row: list[str]) -> str:
-        pairs = zip(row, widths, table.columns, strict=True)
-        return "| " + " | ".join(t.ljust(w) if c.left else t.rjust(w) for t, w, c in pairs) + " |"
-
-    marks = [":" + "-" * (w - 1) if c.left else "-" * (w - 1) + ":" for w, c in zip(widths, table.columns, strict=True)]
     about = [section.about + ".", ""] if section.about else []
-    return [
-        "",
-        f"## {section.heading}",
-        "",
-        *about,
-        line(titles),
-        "| " + " | ".join(marks) + " |",
-        *map(line, cells),
-    ]
+    titles, left = [column.title for column in table.columns], [column.left for column in table.columns]
+    return ["", f"## {section.heading}", "", *about, *pipe(titles, section.cells, left)]
 
 
 def markdown(table: Table) -> str:
