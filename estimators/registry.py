@@ -26,6 +26,9 @@ MAX_STATES_AT_ONCE = 4096
 SHOWN: dict[str, tuple[int, ...]] = {"gaussian": (10,), "bernoulli": (10,), "categorical": (10, 10)}
 """Event shapes at which the tags show the number of evaluations."""
 
+LISTED = 20
+"""Names that a message lists at most."""
+
 Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
 
@@ -35,10 +38,11 @@ class BadInput(ValueError):
 
 
 def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
-    """One line for a name that does not exist: what was typed, the nearest names, all of them, where to look."""
+    """One line for a name that does not exist: what was typed, the nearest names, all if not too many, where to look."""
     near = difflib.get_close_matches(str(typed), known, n=2)
     guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
-    return f"unknown {what} {typed!r}{guess} Known: {', '.join(known) or 'none'}" + (f" ({where})" if where else "")
+    listed = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
+    return f"unknown {what} {typed!r}{guess} Known: {listed}" + (f" ({where})" if where else "")
 
 
 def label_of(name: str, options: Mapping[str, Any]) -> str:
