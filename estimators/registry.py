@@ -38,7 +38,7 @@ class BadInput(ValueError):
 
 
 def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
-    """One line for a name that does not exist: what was typed, the nearest names, all if not too many, where to look."""
+    """One line for a name that does not exist: what was typed, the nearest names, all where they are few, and more."""
     near = difflib.get_close_matches(str(typed), known, n=2)
     guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
     listed = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
