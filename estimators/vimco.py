@@ -1,19 +1,19 @@
 """VIMCO: the score function of the importance-weighted bound, each draw with a baseline made of the others.
 
 A. Mnih, D. J. Rezende, Variational inference for Monte Carlo objectives, 2016, arXiv:1602.06725. With weights
-log w_k = -f(z_k, q), the bound L = log mean_k w_k and L_{-k} the same with w_k replaced by the geometric mean of the
-other weights, the gradient is sum_k (L - L_{-k}) grad log q(z_k) + sum_k w_k / sum_j w_j grad log w_k.
+log w_k = -f(z_k, q), the bound L = log mean_k w_k and L_{-k} the same with w_k replaced by the geometric or the
+arithmetic mean of the other weights, the gradient is
+sum_k (L - L_{-k}) grad log q(z_k) + sum_k w_k / sum_j w_j grad log w_k.
 """
 
 import math
 
-import torch
-from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch import Tensor
 
-from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, sample
-from estimators.registry import one_a_sample, register
+from estimators.iwae_score import IWAEScore, log_sum_of_others, log_sum_with_geometric_mean
+from estimators.registry import BadInput, one_a_sample, register, unknown
+
+MEANS = ("geometric", "arithmetic")
 
 
 @register(
@@ -24,36 +24,21 @@ from estimators.registry import one_a_sample, register
     samples=(2, 5),
     f_evals=one_a_sample,
     needs="neither",
-    summary="score function of the importance-weighted bound, leave-one-out geometric baseline",
+    variants=({"mean": "arithmetic"},),
+    summary="score function of the importance-weighted bound, leave-one-out baseline; mean = geometric | arithmetic",
     paper="Mnih and Rezende 2016, arXiv:1602.06725",
 )
-class VIMCO(Estimator):
-    """VIMCO with the geometric mean."""
+class VIMCO(IWAEScore):
+    """VIMCO with the geometric or the arithmetic mean of the other weights."""
 
-    def __init__(self, samples: int = 5) -> None:
+    def __init__(self, samples: int = 5, mean: str = "geometric") -> None:
         super().__init__(samples)
+        if mean not in MEANS:
+            raise BadInput(unknown("mean", mean, MEANS))
+        self.mean = mean
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
-        count = self.samples
-        z = sample(q, count, generator)
-        log_weights = -f(z, live(q))  # K x *B
-        bound = log_weights.logsumexp(0) - math.log(count)
-        with torch.no_grad():
-            # Dim 0 is the draw left out, dim 1 runs over the weights. Masking, not subtracting: the sum of the others
-            # is lost to rounding where the one left out dominates.
-            own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
-            own = own.reshape(count, count, *[1] * (log_weights.dim() - 1))
-            others = log_weights.expand(count, *log_weights.shape)
-            geometric = others.masked_fill(own, 0.0).sum(1) / (count - 1)  # K x *B
-            without = torch.where(own, geometric.unsqueeze(1), others).logsumexp(1) - math.log(count)
-            signal = bound - without
-        surrogate = -(signal * log_prob(live(q), z)).sum(0) - bound
-        return Estimate(surrogate, -bound.detach())
+    def signal(self, log_weights: Tensor, bound: Tensor) -> Tensor:
+        """L - L_{-k}, [K, *B]."""
+        if self.mean == "arithmetic":  # with w_k replaced by it, the mean of all is the mean of the others
+            return bound - log_sum_of_others(log_weights) + math.log(self.samples - 1)
+        return bound - log_sum_with_geometric_mean(log_weights) + math.log(self.samples)

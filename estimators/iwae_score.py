@@ -1,0 +1,88 @@
+"""The score function of the importance-weighted bound, without any baseline, and what its relatives share.
+
+Y. Burda, R. Grosse, R. Salakhutdinov, Importance weighted autoencoders, 2015, arXiv:1509.00519; A. Mnih, D. J. Rezende,
+Variational inference for Monte Carlo objectives, 2016, arXiv:1602.06725. With weights log w_k = -f(z_k, q) and the
+bound L = log mean_k w_k, the gradient is sum_k s_k grad log q(z_k) + sum_k w_k / sum_j w_j grad log w_k, where s_k = L.
+Unbiased too is s_k = L - b_k for any b_k made of the other draws; VIMCO and OVIS differ in it.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import live, log_prob, sample
+from estimators.registry import one_a_sample, register
+
+
+@register(
+    "iwae-score",
+    families=("gaussian", "bernoulli", "categorical"),
+    unbiased=True,
+    bound="iwae",
+    samples=(1, 5),
+    f_evals=one_a_sample,
+    needs="neither",
+    summary="score function of the importance-weighted bound, no baseline",
+    paper="Burda et al. 2015, arXiv:1509.00519; Mnih and Rezende 2016, arXiv:1602.06725",
+)
+class IWAEScore(Estimator):
+    """The plain score function of the K-sample bound; subclasses change what multiplies the score."""
+
+    def __init__(self, samples: int = 5) -> None:
+        super().__init__(samples)
+
+    def signal(self, log_weights: Tensor, bound: Tensor) -> Tensor:
+        """What multiplies the score of each draw.
+
+        Args:
+            log_weights: [K, *B], detached.
+            bound: [*B], detached, log mean_k w_k.
+
+        Returns:
+            A tensor that broadcasts to [K, *B].
+        """
+        return bound
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
+        z = sample(q, self.samples, generator)
+        log_weights = -f(z, live(q))  # K x *B
+        bound = log_weights.logsumexp(0) - math.log(self.samples)
+        signal = self.signal(log_weights.detach(), bound.detach())
+        surrogate = -(signal * log_prob(live(q), z)).sum(0) - bound
+        return Estimate(surrogate, -bound.detach())
+
+
+def _own(log_weights: Tensor) -> Tensor:
+    """Mask [K, K, 1, ...] of each draw's own weight among all: dim 0 is the draw left out, dim 1 runs over weights."""
+    count = len(log_weights)
+    own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
+    return own.reshape(count, count, *[1] * (log_weights.dim() - 1))
+
+
+# Both below mask, and do not subtract: the sum of the others is lost to rounding where the one left out dominates.
+
+
+def log_sum_of_others(log_weights: Tensor) -> Tensor:
+    """log sum_{l != k} w_l, [K, *B]."""
+    return (
+        log_weights.expand(len(log_weights), *log_weights.shape).masked_fill(_own(log_weights), -math.inf).logsumexp(1)
+    )
+
+
+def log_sum_with_geometric_mean(log_weights: Tensor) -> Tensor:
+    """log of the sum of all weights, w_k being replaced by the geometric mean of the others, [K, *B]."""
+    count, own = len(log_weights), _own(log_weights)
+    others = log_weights.expand(count, *log_weights.shape)
+    geometric = others.masked_fill(own, 0.0).sum(1, keepdim=True) / (count - 1)
+    return torch.where(own, geometric, others).logsumexp(1)
