@@ -1,0 +1,326 @@
+"""Couplings of categorical draws, and the score functions of the bound: exact means and variances by enumeration.
+
+The noise is replaced by a table of all its outcomes, one a row of q, so that means and variances have no error but
+rounding.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+import estimators
+from estimators import arsm, coupled_decisions, iwae_score, reinforce, reweighted_wake_sleep
+from estimators.base import Objective
+from estimators.distributions import from_parameters, gumbel, log_prob
+from estimators.exact import expectation, expectation_of_bound, states
+from tests.estimators.cases import build, gradients, leaves, objective
+
+DOUBLE = torch.float64
+
+
+def _theta() -> Tensor:
+    return torch.tensor(0.7, dtype=DOUBLE, requires_grad=True)
+
+
+class Exact(NamedTuple):
+    """Moments over all outcomes of the noise."""
+
+    mean: Tensor
+    variance: Tensor
+    """Sum over the coordinates."""
+    theta: Tensor
+
+
+def _moments(
+    name: str, family: str, logits: Tensor, f: Objective, theta: Tensor, weights: Callable[[], Tensor], **options
+) -> Exact:
+    """Moments of an estimator on logits [N, *event], a row for each outcome, `weights()` being their chances [N]."""
+    rows = logits.detach().clone().requires_grad_()
+    estimate = estimators.get(name).create(**options)(from_parameters(family, rows), f)
+    grads, *_ = torch.autograd.grad(estimate.surrogate.sum(), rows, retain_graph=True)
+    chances = weights()
+    assert abs(chances.sum().item() - 1) < 1e-9
+    mean = torch.tensordot(chances, grads, 1)
+    variance = (chances @ grads.flatten(1).square()).sum() - mean.square().sum()
+    (theta_grad,) = torch.autograd.grad((chances * estimate.surrogate).sum(), theta)
+    return Exact(mean, variance, theta_grad)
+
+
+def _over_draws(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    family: str,
+    value: Tensor,
+    f: Objective,
+    theta: Tensor,
+    samples: int,
+    **options,
+) -> Exact:
+    """Moments over all tuples of independent draws."""
+    q = from_parameters(family, value)
+    one = states(q)
+    index = torch.cartesian_prod(*[torch.arange(len(one))] * samples).reshape(-1, samples)
+    chances = log_prob(q, one)[:, 0][index].sum(1).exp().detach()
+    for module in (iwae_score, reweighted_wake_sleep, reinforce):
+        monkeypatch.setattr(module, "sample", lambda q, samples, generator: one[:, 0][index.T])
+    rows = value.expand(len(index), *value.shape[1:])
+    return _moments(name, family, rows, f, theta, lambda: chances, samples=samples, **options)
+
+
+BOUNDS = [("iwae-score", {}), ("vimco", {}), ("vimco", {"mean": "arithmetic"}), ("ovis", {})]
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "categorical"])
+@pytest.mark.parametrize("level", [0.0, 2.0, 6.0])
+@pytest.mark.parametrize("samples", [2, 3])
+def test_scores_of_the_bound_are_exact_in_mean(
+    family: str, level: float, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theta, (value,) = _theta(), leaves(family, level, rows=1)
+    f = objective(family, theta)
+    exact = gradients(lambda v: expectation_of_bound(build(family, v), f, samples), [value], (theta,))
+    found = {
+        (name, *options): _over_draws(monkeypatch, name, family, value, f, theta, samples, **options)
+        for name, options in BOUNDS
+    }
+    for moments in found.values():
+        torch.testing.assert_close(moments.mean, exact[0][0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(moments.theta, exact[1], rtol=1e-9, atol=1e-12)
+    # At large logits the mode costs next to nothing here: no baseline is then hard to beat, and the others are noise.
+    for name in (("vimco",), ("vimco", "mean")) if level < 3 else ():
+        assert found[name].variance < found["iwae-score",].variance
+
+
+def test_ovis_is_biased_by_gamma_times_the_gradient_of_reweighted_wake_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    theta, (value,) = _theta(), leaves("bernoulli", 1.0, rows=1)
+    f = objective("bernoulli", theta)
+    (exact,) = gradients(lambda v: expectation_of_bound(build("bernoulli", v), f, 3), [value])
+    wake = _over_draws(monkeypatch, "reweighted-wake-sleep", "bernoulli", value, f, theta, 3)
+    for gamma in (0.5, 1.0):
+        found = _over_draws(monkeypatch, "ovis", "bernoulli", value, f, theta, 3, gamma=gamma)
+        torch.testing.assert_close(found.mean, exact[0] + gamma * wake.mean, rtol=1e-9, atol=1e-12)
+    assert (found.mean - exact[0]).norm() > 0.5 * exact.norm()
+    entry = estimators.get("ovis")
+    assert entry.claims_unbiased({}) and entry.claims_unbiased({"gamma": 0.0})
+    assert not entry.claims_unbiased({"gamma": 0.5})
+
+
+@pytest.mark.parametrize("samples", [2, 5])
+def test_ovis_is_vimco_with_the_arithmetic_mean_but_for_a_constant_or_the_own_weight(samples: int) -> None:
+    log_weights = 5 * torch.randn(samples, 7, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    bound = log_weights.logsumexp(0)
+
+    def signal(name: str, **options) -> Tensor:
+        return estimators.get(name).create(samples=samples, **options).signal(log_weights, bound)
+
+    arithmetic, shift = signal("vimco", mean="arithmetic"), torch.tensor(1 - 1 / samples, dtype=DOUBLE).log()
+    torch.testing.assert_close(signal("ovis"), arithmetic - shift)
+    torch.testing.assert_close(signal("ovis", gamma=1.0), arithmetic + log_weights.softmax(0))
+
+
+def test_reweighted_wake_sleep_follows_an_objective_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of -sum_k v_k log q(z_k), draws and weights held fixed; with more draws, the inclusive divergence's."""
+    theta, (value,) = _theta(), leaves("bernoulli", 1.0, rows=1)
+    f = objective("bernoulli", theta)
+    one = states(build("bernoulli", [value]))[:, 0]
+    drawn, cost = log_prob(build("bernoulli", [value]), one).detach(), f(one, build("bernoulli", [value])).detach()
+    posterior = (drawn - cost).softmax(0)
+
+    def inclusive(v: list[Tensor]) -> Tensor:
+        return -(posterior * log_prob(build("bernoulli", v), one)).sum()
+
+    (divergence,) = gradients(inclusive, [value])
+    errors = []
+    for samples in (2, 3, 4):
+        found = _over_draws(monkeypatch, "reweighted-wake-sleep", "bernoulli", value, f, theta, samples)
+        index = torch.cartesian_prod(*[torch.arange(len(one))] * samples)
+        chances, share = drawn[index].sum(1).exp(), (-cost)[index].softmax(1)
+
+        def own(v: list[Tensor], index: Tensor = index, weight: Tensor = chances[:, None] * share) -> Tensor:
+            return -(weight * log_prob(build("bernoulli", v), one)[index]).sum()
+
+        (expected,) = gradients(own, [value])
+        torch.testing.assert_close(found.mean, expected[0], rtol=1e-9, atol=1e-12)
+        (by_theta,) = torch.autograd.grad(expectation_of_bound(build("bernoulli", [value]), f, samples).sum(), theta)
+        torch.testing.assert_close(found.theta, by_theta, rtol=1e-9, atol=1e-12)
+        errors.append((found.mean - divergence[0]).norm())
+    assert errors[0] > errors[1] > errors[2]
+
+
+# Couplings of categorical draws.
+
+
+def _over_decisions(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Tensor, f: Objective, theta: Tensor, **options
+) -> Exact:
+    """Moments over one antithetic pair: each decision's noise lies below, between or above its two thresholds."""
+    latents, decisions = value.shape[-2], value.shape[-1] - 1
+    cell = torch.cartesian_prod(*[torch.arange(3)] * (latents * decisions)).reshape(-1, latents, decisions)
+    chances: list[Tensor] = []
+
+    def uniform(q: Distribution, samples: int, generator: object) -> Tensor:
+        least = (-q.logits.detach().abs()).sigmoid()  # N x L x C - 1
+        chances.append(torch.where(cell == 1, 1 - 2 * least, least).flatten(1).prod(1))
+        between = torch.full_like(least, 0.5)
+        return torch.where(cell == 0, least / 2, torch.where(cell == 1, between, 1 - least / 2)).unsqueeze(0)
+
+    monkeypatch.setattr(coupled_decisions, "uniform", uniform)
+    rows = value.expand(len(cell), *value.shape[1:])
+    return _moments(name, "categorical", rows, f, theta, lambda: chances[0], samples=2, **options)
+
+
+def _logits(level: float, latents: int, classes: int) -> Tensor:
+    generator = torch.Generator().manual_seed(classes)
+    return level * torch.randn(1, latents, classes, dtype=DOUBLE, generator=generator).clamp(-1, 1)
+
+
+def _smooth(latents: int, classes: int, theta: Tensor, *, entropy: bool) -> Objective:
+    generator = torch.Generator().manual_seed(latents)
+    weights = torch.randn(latents * classes, 4, dtype=DOUBLE, generator=generator)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        cost = theta * torch.tanh(z.flatten(-2) @ weights).sum(-1) + (z.flatten(-2) @ weights[:, 0]).square()
+        return cost + log_prob(q, z) if entropy else cost
+
+    return f
+
+
+DECISIONS = [
+    ("disarm-stick-breaking", {}),
+    ("disarm-stick-breaking", {"order": "descending"}),
+    ("disarm-stick-breaking", {"order": "ascending"}),
+    ("disarm-tree", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), DECISIONS)
+@pytest.mark.parametrize(("latents", "classes"), [(2, 3), (2, 4), (1, 5), (3, 2)])
+@pytest.mark.parametrize("level", [0.0, 3.0, 15.0])
+def test_sticks_and_trees_are_exact_in_mean(
+    name: str, options: dict[str, str], latents: int, classes: int, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theta, value = _theta(), _logits(level, latents, classes).requires_grad_()
+    f = _smooth(latents, classes, theta, entropy=True)
+    exact = gradients(lambda v: expectation(build("categorical", v), f), [value], (theta,))
+    found = _over_decisions(monkeypatch, name, value, f, theta, **options)
+    torch.testing.assert_close(found.mean, exact[0][0], rtol=1e-8, atol=1e-11)
+    torch.testing.assert_close(found.theta, exact[1], rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize(("name", "options"), DECISIONS)
+@pytest.mark.parametrize(("latents", "classes"), [(2, 3), (2, 4), (3, 3)])
+def test_sticks_and_trees_have_at_most_the_variance_of_two_independent_draws(
+    name: str, options: dict[str, str], latents: int, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theta, value = _theta(), _logits(0.0, latents, classes)
+    f = _smooth(latents, classes, theta, entropy=False)
+    independent = _over_draws(monkeypatch, "rloo", "categorical", value, f, theta, 2)
+    assert _over_decisions(monkeypatch, name, value, f, theta, **options).variance < independent.variance
+
+
+def _as_bits(f: Objective) -> Objective:
+    """f of categorical draws of two classes as a function of bits, the bit being the first class."""
+    return lambda b, q: f(torch.stack((b, 1 - b), -1), q)
+
+
+@pytest.mark.parametrize("name", ["disarm-stick-breaking", "disarm-tree"])
+@pytest.mark.parametrize("samples", [2, 6])
+def test_of_two_classes_sticks_and_trees_are_disarm(name: str, samples: int) -> None:
+    logits = _logits(2.0, 3, 2).expand(5, 3, 2).clone().requires_grad_()
+    bits = (logits[..., 0] - logits[..., 1]).detach().requires_grad_()
+    f = _smooth(3, 2, _theta(), entropy=False)
+    found = estimators.get(name).create(samples=samples)(
+        build("categorical", [logits]), f, generator=torch.Generator().manual_seed(1)
+    )
+    expected = estimators.get("disarm").create(samples=samples)(
+        build("bernoulli", [bits]), _as_bits(f), generator=torch.Generator().manual_seed(1)
+    )
+    (grad,) = torch.autograd.grad(found.surrogate.sum(), logits)
+    (wanted,) = torch.autograd.grad(expected.surrogate.sum(), bits)
+    torch.testing.assert_close(grad, torch.stack((wanted, -wanted), -1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.value, expected.value, rtol=1e-12, atol=1e-12)
+    assert wanted.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_an_order_of_the_sticks_is_that_of_sorted_logits(descending: bool) -> None:
+    logits = _logits(2.0, 2, 4).requires_grad_()
+    by_size, order = logits.detach().sort(-1, descending=descending)
+    by_size.requires_grad_()
+    f = _smooth(2, 4, _theta(), entropy=False)
+
+    def unsorted(z: Tensor, q: Distribution, /) -> Tensor:
+        return f(torch.zeros_like(z).scatter(-1, order.expand(z.shape), z), q)
+
+    create = estimators.get("disarm-stick-breaking").create
+    named = create(samples=8, order="descending" if descending else "ascending")
+    found = named(build("categorical", [logits]), f, generator=torch.Generator().manual_seed(1))
+    expected = create(samples=8)(build("categorical", [by_size]), unsorted, generator=torch.Generator().manual_seed(1))
+    (grad,) = torch.autograd.grad(found.surrogate.sum(), logits)
+    (wanted,) = torch.autograd.grad(expected.surrogate.sum(), by_size)
+    torch.testing.assert_close(grad.gather(-1, order), wanted, rtol=1e-12, atol=1e-12)
+    assert wanted.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["arsm", "ars"])
+def test_of_two_classes_swaps_are_arm(name: str) -> None:
+    """(f(1[u > sigmoid(-e)]) - f(1[u < sigmoid(e)])) (u - 1/2), u being the noise of the first class."""
+    logits = _logits(2.0, 3, 2).expand(50, 3, 2).clone().requires_grad_()
+    q = build("categorical", [logits])
+    f = _smooth(3, 2, _theta(), entropy=False)
+    u = (-gumbel(q, 1, torch.Generator().manual_seed(1))).softmax(-1)[..., 0]
+    e = (logits[..., 0] - logits[..., 1]).detach()
+    on = _as_bits(f)
+    gap = on((u > (-e).sigmoid()).double(), q) - on((u < e.sigmoid()).double(), q)
+    wanted = (gap.detach().unsqueeze(-1) * (u - 0.5))[0]
+    found = estimators.get(name).create()(q, f, generator=torch.Generator().manual_seed(1))
+    (grad,) = torch.autograd.grad(found.surrogate.sum(), logits)
+    torch.testing.assert_close(grad, torch.stack((wanted, -wanted), -1), rtol=1e-12, atol=1e-12)
+    assert wanted.abs().max() > 0.1
+
+
+def test_arsm_is_the_mean_of_ars_over_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = _logits(2.0, 2, 4).expand(50, 2, 4).clone().requires_grad_()
+    theta = _theta()
+    f = _smooth(2, 4, theta, entropy=True)
+
+    def found(name: str) -> list[Tensor]:
+        estimator, generator = estimators.get(name).create(samples=3), torch.Generator().manual_seed(1)
+        estimate = estimator(build("categorical", [logits]), f, generator=generator)
+        return [*torch.autograd.grad(estimate.surrogate.sum(), (logits, theta)), estimate.value]
+
+    merged = found("arsm")
+    references = []
+    for j in range(4):
+        monkeypatch.setattr(arsm.torch, "randint", lambda high, size, j=j, **_: torch.full(size, j))
+        references.append(found("ars"))
+    for got, *parts in zip(merged, *references, strict=True):
+        torch.testing.assert_close(got, torch.stack(parts).mean(0), rtol=1e-12, atol=1e-12)
+    # The value and theta's gradient come from the draw that was not swapped, whatever the reference.
+    torch.testing.assert_close(references[0][1:], references[3][1:], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["arsm", "ars", "disarm-stick-breaking", "disarm-tree"])
+def test_a_latent_of_one_class_has_no_gradient(name: str) -> None:
+    logits = torch.ones(4, 2, 1, dtype=DOUBLE, requires_grad=True)
+    estimate = estimators.get(name).create()(build("categorical", [logits]), lambda z, q: z.sum((-2, -1)))
+    (grad,) = torch.autograd.grad(estimate.surrogate.sum(), logits)
+    assert grad.abs().max() == 0
+    assert estimate.value.tolist() == [2.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("vimco", {"mean": "harmonic"}, "unknown mean"),
+        ("ovis", {"gamma": 1.5}, r"\[0, 1\]"),
+        ("disarm-stick-breaking", {"order": "abs"}, "unknown order"),
+    ],
+)
+def test_options_are_checked(name: str, options: dict[str, object], words: str) -> None:
+    with pytest.raises(estimators.BadInput, match=words):
+        estimators.get(name).create(**options)
