@@ -95,23 +95,6 @@ class RunningMean(Estimator):
         return Estimate(surrogate, cost.detach().mean(0))
 
 
-@correct(families=("bernoulli",), samples=(2, 2, True))
-class ARM(Estimator):
-    """Yin and Zhou 2018, arXiv:1807.11143: (f(1[u > sigmoid(-e)]) - f(1[u < sigmoid(e)])) (u - 1/2)."""
-
-    def __init__(self, samples=2):
-        super().__init__(samples)
-
-    def forward(self, q, f, *, generator=None, context=None):
-        (logits,) = parameters(q)
-        u = uniform(q, self.samples // 2, generator)
-        first, second = (u > (-logits).sigmoid()).to(u), (u < logits.sigmoid()).to(u)
-        cost = f(torch.cat((first, second)), stopped(q))
-        a, b = cost.detach().chunk(2)
-        weight = (a - b).unsqueeze(-1) * (u - 0.5)
-        return Estimate((weight * logits).sum(-1).mean(0) + cost.mean(0), cost.detach().mean(0))
-
-
 def relaxed_pair(logits: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A hard draw b, z with H(z) = b, and z~ drawn anew given b, stable for any logits."""
     z = logits + u.log() - torch.log1p(-u)

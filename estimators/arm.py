@@ -1,0 +1,82 @@
+"""AR and ARM: REINFORCE on the uniform noise behind Bernoulli draws, for single draws and for antithetic pairs.
+
+M. Yin, M. Zhou, ARM: augment-REINFORCE-merge gradient for stochastic binary networks, 2018, arXiv:1807.11143. AR is
+f(1[u < sigmoid(logits)]) (1 - 2u). ARM is the mean of AR at u and at 1 - u:
+(f(1[u > sigmoid(-logits)]) - f(1[u < sigmoid(logits)])) (u - 1/2). DisARM integrates out what is left of u in it.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import parameters, stopped, uniform
+from estimators.registry import one_a_sample, register
+
+
+@register(
+    "augment-reinforce",
+    families=("bernoulli",),
+    unbiased=True,
+    f_evals=one_a_sample,
+    needs="neither",
+    summary="AR: score function of the uniform noise instead of the bits",
+    paper="Yin and Zhou 2018, arXiv:1807.11143",
+)
+class AugmentReinforce(Estimator):
+    """Independent draws, without a baseline."""
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        (logits,) = parameters(q)
+        with torch.no_grad():
+            u = uniform(q, self.samples, generator)
+            b = (u < logits.sigmoid()).to(logits.dtype)  # S x *B x D
+        cost = f(b, stopped(q))  # S x *B
+        weight = cost.detach().unsqueeze(-1) * (1 - 2 * u)
+        surrogate = ((weight * logits).sum(-1) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
+
+
+@register(
+    "arm",
+    families=("bernoulli",),
+    unbiased=True,
+    samples=(2, 2, True),
+    f_evals=one_a_sample,
+    needs="neither",
+    summary="antithetic pairs, score function of the uniform noise",
+    paper="Yin and Zhou 2018, arXiv:1807.11143",
+)
+class ARM(Estimator):
+    """samples / 2 antithetic pairs."""
+
+    def __init__(self, samples: int = 2) -> None:
+        super().__init__(samples)
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        (logits,) = parameters(q)
+        with torch.no_grad():
+            u = uniform(q, self.samples // 2, generator)
+            antithetic = (u > (-logits).sigmoid()).to(logits.dtype)  # 1 - u < sigmoid(logits)
+            b = (u < logits.sigmoid()).to(logits.dtype)  # S/2 x *B x D
+        cost = f(torch.cat((antithetic, b)), stopped(q))  # S x *B
+        first, second = cost.detach().chunk(2)
+        weight = (first - second).unsqueeze(-1) * (u - 0.5)
+        surrogate = (weight * logits).sum(-1).mean(0) + cost.mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
