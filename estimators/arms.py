@@ -1,0 +1,62 @@
+"""ARMS: leave-one-out on any number of mutually antithetic draws, divided by 1 - rho bit by bit.
+
+A. Dimitriev, M. Zhou, ARMS: antithetic-REINFORCE-multi-sample gradient for binary variables, 2021, arXiv:2105.14141.
+1/(n-1) sum_i (f_i - mean f) (b_i - theta) / (1 - rho), with rho the correlation of a bit's values in two draws. It is
+DisARM for two draws and leave-one-out for independent ones.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.copula import COPULAS
+from estimators.distributions import parameters, stopped
+from estimators.registry import BadInput, one_a_sample, register, unknown
+
+
+@torch.no_grad()
+def antithetic_bits(logits: Tensor, count: int, copula: str, generator: Generator | None) -> tuple[Tensor, Tensor]:
+    """Bits [n, *B, D] coupled by the copula, and what RLOO's score must be multiplied by, 1 / (1 - rho) [*B, D]."""
+    away = logits.abs()
+    rare = COPULAS[copula].draw(count, away, generator)
+    bits = (rare != (logits >= 0)).to(logits.dtype)  # the rare value is 1 where the logit is negative
+    return bits, 1 / COPULAS[copula].decorrelation(count, away)
+
+
+@register(
+    "arms",
+    families=("bernoulli",),
+    unbiased=True,
+    samples=(2, 4),
+    f_evals=one_a_sample,
+    needs="neither",
+    variants=({"copula": "gaussian"}, {"copula": "independent"}),
+    summary="leave-one-out on mutually antithetic draws; copula = dirichlet | gaussian | independent",
+    paper="Dimitriev and Zhou 2021, arXiv:2105.14141",
+)
+class ARMS(Estimator):
+    """Draws coupled by a Dirichlet or a Gaussian copula."""
+
+    def __init__(self, samples: int = 4, copula: str = "dirichlet") -> None:
+        super().__init__(samples)
+        if copula not in COPULAS:
+            raise BadInput(unknown("copula", copula, list(COPULAS)))
+        self.copula = copula
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        (logits,) = parameters(q)
+        b, factor = antithetic_bits(logits, self.samples, self.copula, generator)
+        cost = f(b, stopped(q))  # S x *B
+        advantage = (cost - cost.mean(0)).detach() / (self.samples - 1)
+        weight = (advantage.unsqueeze(-1) * b).sum(0) * factor  # theta drops out: the advantages sum to 0
+        surrogate = (weight * logits).sum(-1) + cost.mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))

@@ -1,0 +1,100 @@
+"""Mutually antithetic rare events: n draws that each happen with a chance below one half and avoid each other.
+
+A bit's rarer value is the event. The copula couples the n draws of a bit, each of which keeps its chance
+m = sigmoid(-away), and any two of which have correlation rho. ARMS and CARMS need the draws and 1 - rho, which is
+P(two draws differ) / (2 m (1 - m)) and lies between 1, independence, and 1 / (1 - m), the most that is possible.
+
+dirichlet: d uniform on the simplex; draw i happens where (1 - d_i)^(n - 1) < m, for small m never two together.
+gaussian: n normal numbers minus their mean, with correlation -1 / (n - 1); draw i happens in the lower tail.
+independent: no coupling.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+NODES = 64
+"""Gauss-Legendre nodes for Owen's T function: 1 - rho to 14 digits."""
+
+
+class Copula(NamedTuple):
+    """A coupling of n draws."""
+
+    draw: Callable[[int, Tensor, Generator | None], Tensor]
+    """(n, away [*shape], generator) to the events, booleans [n, *shape]."""
+    decorrelation: Callable[[int, Tensor], Tensor]
+    """(n, away [*shape]) to 1 - rho [*shape]."""
+
+
+def _uniform(count: int, like: Tensor, generator: Generator | None) -> Tensor:
+    noise: Tensor = torch.rand((count, *like.shape), generator=generator, dtype=like.dtype, device=like.device)
+    return noise.clamp_min_(torch.finfo(like.dtype).tiny)
+
+
+def _dirichlet_draw(count: int, away: Tensor, generator: Generator | None) -> Tensor:
+    """A point of the simplex from its sorted spacings, so that a single uniform number decides whether d_i nears 1.
+
+    A gamma variate a draw would hold the digits of 1 - d_i too, but a rare event would need all the others to be small.
+    """
+    last = _uniform(1, away, generator) ** (1 / (count - 1))  # 1 minus a Beta(1, n - 1) number
+    cuts = _uniform(count - 2, away, generator).sort(0).values
+    rest = torch.cat((torch.zeros_like(last), cuts, torch.ones_like(last))).diff(dim=0) * last  # n - 1 spacings
+    left = torch.arange(count, 1, -1, dtype=away.dtype, device=away.device).reshape(-1, *[1] * away.dim())
+    others = (rest / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
+    away_from_one = torch.cat((1 - others, others.sum(0, keepdim=True)))  # the largest one's keeps its digits
+    order = _uniform(count, away, generator).argsort(0)
+    return away_from_one.gather(0, order) < torch.exp(F.logsigmoid(-away) / (count - 1))
+
+
+def _dirichlet_decorrelation(count: int, away: Tensor) -> Tensor:
+    # P(both) / m = (2 - m^(-1 / (n - 1)))^(n - 1), or 0; the power may overflow, into 0.
+    both = (2 - torch.exp(F.softplus(away) / (count - 1))).clamp_min(0).pow(count - 1)
+    return (1 - both) / away.sigmoid()
+
+
+def _gaussian_draw(count: int, away: Tensor, generator: Generator | None) -> Tensor:
+    x = torch.randn((count, *away.shape), generator=generator, dtype=away.dtype, device=away.device)
+    x = (x - x.mean(0)) * math.sqrt(count / (count - 1))
+    threshold: Tensor = torch.special.ndtri((-away).double().sigmoid())
+    return x.lt(threshold.to(away.dtype))
+
+
+def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
+    """By Owen's T function: P(x < t, y > t) = 2 T(t, a), a^2 = (1 + 1/(n-1)) / (1 - 1/(n-1)) = n / (n - 2)."""
+    if count == 2:
+        return 1 / away.sigmoid()
+    precise = away.double().clamp_max(600)  # where the normal quantile is finite; 1 - rho is 1 long before
+    t = torch.special.ndtri((-precise).sigmoid())
+    nodes, weights = (part.to(precise.device) for part in _legendre(NODES))
+    end = math.sqrt(count / (count - 2))
+    x = (nodes + 1) * 0.5 * end
+    # T(t, a) / m, with the density at t and m under one exponential, as both may underflow.
+    log_density = -0.5 * t.square() + F.softplus(precise)
+    integrand = torch.exp(log_density.unsqueeze(-1) - 0.5 * (t.unsqueeze(-1) * x).square()) / (1 + x.square())
+    owen = (integrand * weights).sum(-1) * 0.5 * end / (2 * math.pi)
+    return (2 * owen / precise.sigmoid()).to(away.dtype)
+
+
+@functools.cache
+def _legendre(nodes: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights [nodes] on [-1, 1], by Golub and Welsch."""
+    k = torch.arange(1, nodes, dtype=torch.float64)
+    off = k / (4 * k.square() - 1).sqrt()
+    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    return values, 2 * vectors[0].square()
+
+
+COPULAS = {
+    "dirichlet": Copula(_dirichlet_draw, _dirichlet_decorrelation),
+    "gaussian": Copula(_gaussian_draw, _gaussian_decorrelation),
+    "independent": Copula(
+        lambda count, away, generator: _uniform(count, away, generator) < (-away).sigmoid(),
+        lambda count, away: torch.ones_like(away),
+    ),
+}
+"""Couplings by name."""
