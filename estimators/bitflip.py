@@ -1,0 +1,124 @@
+"""Bitflip-1 and UGC: the exact difference of one random bit, which stays calm where q is nearly certain.
+
+R. Z. Kunes, M. Yin, M. Land, D. Haviv, D. Pe'er, S. Tavare, Gradient estimation for binary latent variables via
+gradient variance clipping, 2022, arXiv:2208.06124. With bit i taken with chance pi_i and the other bits drawn:
+theta_i (1 - theta_i) / pi_i * (f(b_i = 1) - f(b_i = 0)). Where costs differ by at most R, the second moment of a bit
+whose rarer value has chance m is at most R^2 (1 - m)^2 m^2 / pi, and DisARM's R^2 (1 - m)^2 m / 2: UGC takes bitflip-1
+for the bits with m < 1 / (2 D), and DisARM for the others.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.distributions import parameters, stopped, uniform
+from estimators.registry import BadInput, one_a_sample, register, unknown
+
+PROPOSALS = ("uniform", "variance")
+
+
+def choose(log_chances: Tensor, count: int, generator: Generator | None) -> Tensor:
+    """One bit a draw, as one-hot [count, *B, D], from log chances [*B, D] up to a constant."""
+    chances = log_chances.softmax(-1)
+    u = torch.rand((count, *chances.shape[:-1]), generator=generator, dtype=chances.dtype, device=chances.device)
+    index = (u.unsqueeze(-1) >= chances.cumsum(-1)[..., :-1]).sum(-1)
+    return F.one_hot(index, chances.shape[-1]).to(chances.dtype)
+
+
+@register(
+    "bitflip",
+    families=("bernoulli",),
+    unbiased=True,
+    samples=(2, 2, True),
+    f_evals=one_a_sample,
+    needs="neither",
+    variants=({"proposal": "variance"},),
+    summary="bitflip-1: one random bit both ways; proposal = uniform | variance",
+    paper="Kunes et al. 2022, arXiv:2208.06124",
+)
+class Bitflip(Estimator):
+    """samples / 2 draws, each with one of its bits both ways.
+
+    Proposal uniform takes every bit equally often, variance in proportion to theta (1 - theta).
+    """
+
+    def __init__(self, samples: int = 2, proposal: str = "uniform") -> None:
+        super().__init__(samples)
+        if proposal not in PROPOSALS:
+            raise BadInput(unknown("proposal", proposal, PROPOSALS))
+        self.proposal = proposal
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        (logits,) = parameters(q)
+        with torch.no_grad():
+            log_variances = F.logsigmoid(logits) + F.logsigmoid(-logits)
+            proposal = log_variances if self.proposal == "variance" else torch.zeros_like(logits)
+            chosen = choose(proposal, self.samples // 2, generator)  # S/2 x *B x D
+            b = (uniform(q, self.samples // 2, generator) < logits.sigmoid()).to(logits.dtype)
+            one, zero = torch.maximum(b, chosen), b * (1 - chosen)
+            slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
+            share = torch.cat([(chosen * p.sigmoid()).sum(-1) for p in (logits, -logits)])  # S x *B
+        cost = f(torch.cat((one, zero)), stopped(q))  # S x *B
+        first, second = cost.detach().chunk(2)
+        weight = (first - second).unsqueeze(-1) * slope
+        # Weighted by the chances of the two values the pair is one draw of q, the chosen bit summed out.
+        value = 2 * (share * cost).mean(0)
+        return Estimate((weight * logits).sum(-1).mean(0) + value, value.detach())
+
+
+@register(
+    "ugc",
+    families=("bernoulli",),
+    unbiased=True,
+    samples=(2, 2, True),
+    f_evals=lambda samples: 3 * samples // 2,
+    needs="neither",
+    summary="DisARM, but bitflip-1 for the bits of chance below 1 / (2 D) (unbiased gradient variance clipping)",
+    paper="Kunes et al. 2022, arXiv:2208.06124",
+)
+class UGC(Estimator):
+    """samples / 2 antithetic pairs, the first of each also with one bit flipped.
+
+    Which bits are flipped depends on the logits alone, or the mean would be lost. Only those are proposed.
+    """
+
+    def __init__(self, samples: int = 2) -> None:
+        super().__init__(samples)
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        (logits,) = parameters(q)
+        with torch.no_grad():
+            u = uniform(q, self.samples // 2, generator)
+            b = (u < logits.sigmoid()).to(logits.dtype)  # S/2 x *B x D
+            antithetic = (u > (-logits).sigmoid()).to(logits.dtype)
+            certain = ((-logits.abs()).sigmoid() < 0.5 / logits.shape[-1]).to(logits.dtype)  # *B x D
+            none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, for nothing
+            chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), generator)
+            flipped = (b - chosen).abs()
+            other = f(flipped, stopped(q))  # S/2 x *B
+        cost = f(torch.cat((b, antithetic)), stopped(q))  # S x *B
+        first, second = cost.detach().chunk(2)
+        pair = 0.5 * (first - second).unsqueeze(-1) * (b - antithetic) * logits.detach().abs().sigmoid()
+        spread = logits.detach().sigmoid() * (-logits.detach()).sigmoid()
+        flip = (first - other).unsqueeze(-1) * (2 * b - 1) * chosen * spread * certain.sum(-1, keepdim=True)
+        weight = certain * flip + (1 - certain) * pair
+        surrogate = (weight * logits).sum(-1).mean(0) + cost.mean(0)
+        return Estimate(surrogate, cost.detach().mean(0))
