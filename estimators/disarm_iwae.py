@@ -1,0 +1,114 @@
+"""Local DisARM and ARMS: the importance-weighted bound, one draw of it after another replaced by antithetic ones.
+
+Z. Dong, A. Mnih, G. Tucker, DisARM, 2020, arXiv:2006.10680, section on multi-sample bounds; A. Dimitriev, M. Zhou,
+ARMS, 2021, arXiv:2105.14141. With log w = -f(b, q) and L = log mean_k w_k of K independent draws, L(k, b') is L with
+draw k replaced by b'. Given the others, L(k, .) is a function of one draw, of which DisARM takes the pair b_k and its
+antithetic one, and ARMS K antithetic draws, the same for every k. The sum over k is the gradient: the ARMS authors'
+code takes the mean instead, which is off by K. Antithetic draws inside the bound itself would change the bound.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.arms import antithetic_bits
+from estimators.base import Estimate, Estimator, Objective
+from estimators.copula import COPULAS
+from estimators.distributions import live, parameters, stopped, uniform
+from estimators.registry import BadInput, register, unknown
+
+
+def without(log_weights: Tensor) -> Tensor:
+    """Log-sums [K, *B] of all weights but one; masked, as subtracting would lose the rest where one dominates."""
+    count = len(log_weights)
+    own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
+    own = own.reshape(count, count, *[1] * (log_weights.dim() - 1))
+    return log_weights.expand(count, *log_weights.shape).masked_fill(own, -math.inf).logsumexp(1)
+
+
+@register(
+    "disarm-iwae",
+    families=("bernoulli",),
+    unbiased=True,
+    bound="iwae",
+    samples=(1, 5),
+    f_evals=lambda samples: 2 * samples,
+    needs="neither",
+    summary="local DisARM: an antithetic copy of each draw of the importance-weighted bound",
+    paper="Dong, Mnih and Tucker 2020, arXiv:2006.10680",
+)
+class LocalDisARM(Estimator):
+    """K draws and an antithetic copy of each."""
+
+    def __init__(self, samples: int = 5) -> None:
+        super().__init__(samples)
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
+        (logits,) = parameters(q)
+        with torch.no_grad():
+            u = uniform(q, self.samples, generator)
+            b = (u < logits.sigmoid()).to(logits.dtype)  # K x *B x D
+            antithetic = (u > (-logits).sigmoid()).to(logits.dtype)
+            replaced = -f(antithetic, stopped(q))  # K x *B
+        log_weights = -f(b, live(q))
+        total = log_weights.logsumexp(0)
+        with torch.no_grad():
+            gap = total - torch.logaddexp(without(log_weights), replaced)  # L(k, b_k) - L(k, b'_k)
+            weight = 0.5 * gap.unsqueeze(-1) * (b - antithetic) * logits.abs().sigmoid()
+        bound = total - math.log(self.samples)
+        return Estimate(-(weight.sum(0) * logits).sum(-1) - bound, -bound.detach())
+
+
+@register(
+    "arms-iwae",
+    families=("bernoulli",),
+    unbiased=True,
+    bound="iwae",
+    samples=(2, 5),
+    f_evals=lambda samples: 2 * samples,
+    needs="neither",
+    variants=({"copula": "gaussian"},),
+    summary="local ARMS: antithetic draws in the place of each draw of the importance-weighted bound",
+    paper="Dimitriev and Zhou 2021, arXiv:2105.14141",
+)
+class LocalARMS(Estimator):
+    """K independent draws, which make the bound, and K antithetic ones that take the place of each."""
+
+    def __init__(self, samples: int = 5, copula: str = "dirichlet") -> None:
+        super().__init__(samples)
+        if copula not in COPULAS:
+            raise BadInput(unknown("copula", copula, list(COPULAS)))
+        self.copula = copula
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
+        (logits,) = parameters(q)
+        count = self.samples
+        with torch.no_grad():
+            b = (uniform(q, count, generator) < logits.sigmoid()).to(logits.dtype)  # K x *B x D
+            antithetic, factor = antithetic_bits(logits, count, self.copula, generator)
+            replacing = -f(antithetic, stopped(q))  # K x *B
+        log_weights = -f(b, live(q))
+        with torch.no_grad():
+            replaced = torch.logaddexp(without(log_weights).unsqueeze(1), replacing)  # L(k, b'_i), k x i x *B
+            signal = (replaced - replaced.mean(1, keepdim=True)).sum(0) / (count - 1)  # K x *B
+            weight = (signal.unsqueeze(-1) * antithetic).sum(0) * factor
+        bound = log_weights.logsumexp(0) - math.log(count)
+        return Estimate(-(weight * logits).sum(-1) - bound, -bound.detach())
