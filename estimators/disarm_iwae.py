@@ -17,15 +17,8 @@ from estimators.arms import antithetic_bits
 from estimators.base import Estimate, Estimator, Objective
 from estimators.copula import COPULAS
 from estimators.distributions import live, parameters, stopped, uniform
+from estimators.iwae_score import log_sum_of_others
 from estimators.registry import BadInput, register, unknown
-
-
-def without(log_weights: Tensor) -> Tensor:
-    """Log-sums [K, *B] of all weights but one; masked, as subtracting would lose the rest where one dominates."""
-    count = len(log_weights)
-    own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
-    own = own.reshape(count, count, *[1] * (log_weights.dim() - 1))
-    return log_weights.expand(count, *log_weights.shape).masked_fill(own, -math.inf).logsumexp(1)
 
 
 @register(
@@ -63,7 +56,7 @@ class LocalDisARM(Estimator):
         log_weights = -f(b, live(q))
         total = log_weights.logsumexp(0)
         with torch.no_grad():
-            gap = total - torch.logaddexp(without(log_weights), replaced)  # L(k, b_k) - L(k, b'_k)
+            gap = total - torch.logaddexp(log_sum_of_others(log_weights), replaced)  # L(k, b_k) - L(k, b'_k)
             weight = 0.5 * gap.unsqueeze(-1) * (b - antithetic) * logits.abs().sigmoid()
         bound = total - math.log(self.samples)
         return Estimate(-(weight.sum(0) * logits).sum(-1) - bound, -bound.detach())
@@ -107,7 +100,7 @@ class LocalARMS(Estimator):
             replacing = -f(antithetic, stopped(q))  # K x *B
         log_weights = -f(b, live(q))
         with torch.no_grad():
-            replaced = torch.logaddexp(without(log_weights).unsqueeze(1), replacing)  # L(k, b'_i), k x i x *B
+            replaced = torch.logaddexp(log_sum_of_others(log_weights).unsqueeze(1), replacing)  # L(k, b'_i), k x i x *B
             signal = (replaced - replaced.mean(1, keepdim=True)).sum(0) / (count - 1)  # K x *B
             weight = (signal.unsqueeze(-1) * antithetic).sum(0) * factor
         bound = log_weights.logsumexp(0) - math.log(count)
