@@ -1,20 +1,33 @@
-"""Straight-through: f at a Bernoulli draw, its gradient passed through as if the draw were its mean.
+"""Straight-through: f at a discrete draw, its gradient passed through as if the draw were its mean.
 
 Y. Bengio, N. Leonard, A. Courville, Estimating or propagating gradients through stochastic neurons, 2013,
-arXiv:1308.3432. The gradient is theta (1 - theta) f'(b): exact for affine f, biased otherwise.
+arXiv:1308.3432. With p the mean of q, the gradient is p (1 - p) f'(b) for bits, and p * (f'(z) - p . f'(z)), latent by
+latent, for one-hot draws: exact for affine f, biased otherwise.
 """
 
 from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample, stopped
 from estimators.registry import one_a_sample, register
 
 
+def means(q: Distribution) -> Tensor:
+    """Probabilities of a discrete q, [*B, D] or [*B, L, C], differentiable in its logits."""
+    (logits,) = parameters(q)
+    return logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
+
+
+def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Estimate:
+    """The estimate with f at the vertices z [S, *B, *event] exactly, and the gradient of `soft` for that of z."""
+    surrogate = f(z + (soft - soft.detach()), stopped(q)).mean(0)
+    return Estimate(surrogate, surrogate.detach())
+
+
 @register(
     "straight-through",
-    families=("bernoulli",),
+    families=("bernoulli", "categorical"),
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -33,7 +46,4 @@ class StraightThrough(Estimator):
         context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
-        mean = parameters(q)[0].sigmoid()
-        z = sample(q, self.samples, generator) + (mean - mean.detach())  # exactly the draw, with the mean's gradient
-        surrogate = f(z, stopped(q)).mean(0)
-        return Estimate(surrogate, surrogate.detach())
+        return passed_through(q, f, sample(q, self.samples, generator), means(q))
