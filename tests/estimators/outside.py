@@ -145,19 +145,6 @@ class LearnedBaseline(Estimator):
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
 
 
-@correct(families=("bernoulli",), unbiased=False, needs="gradient of f", f_evals=lambda s: s)
-class ReinMax(Estimator):
-    """Liu et al. 2023, arXiv:2304.08612, for bits: half |b - theta| f'(b); exact for quadratics, declared biased."""
-
-    def forward(self, q, f, *, generator=None, context=None):
-        (logits,) = parameters(q)
-        b = sample(q, self.samples, generator)
-        weight = 0.5 * (b - logits.detach().sigmoid()).abs()
-        z = b + weight * (logits - logits.detach())
-        surrogate = f(z, stopped(q)).mean(0)
-        return Estimate(surrogate, surrogate.detach())
-
-
 @correct(families=("bernoulli",), samples=(2, 2))
 class ByCopula(Estimator):
     """Leave-one-out whose bits come from normal noise, as a Gaussian copula's do."""

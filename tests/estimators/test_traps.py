@@ -74,7 +74,10 @@ def test_reinmax_is_the_trapezoid_rule() -> None:
     q = from_parameters("bernoulli", torch.tensor([[math.log(theta / (1 - theta))]], dtype=torch.float64))
     for power, exact in ((2, True), (3, False)):
         moments = gradient_moments(
-            OUTSIDE["ReinMax"].create(), q, lambda z, q, power=power: (z[..., 0] - 0.45).pow(power), draws=100_000
+            estimators.get("reinmax").create(),
+            q,
+            lambda z, q, power=power: (z[..., 0] - 0.45).pow(power),
+            draws=100_000,
         )
         slopes = [power * (b - 0.45) ** (power - 1) for b in (0.0, 1.0)]
         error = 5 * math.sqrt(moments.total.estimate / 100_000)
