@@ -189,3 +189,15 @@ def test_log_prob_extends_affinely_to_relaxed_points() -> None:
     z = sample(normal, 3, torch.Generator().manual_seed(0))
     torch.testing.assert_close(log_prob(normal, z), normal.log_prob(z).sum(-1))
     assert parameters(normal)[0].shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [0.0, 15.0, 21.0, -21.0, 50.0, -50.0])
+def test_the_score_of_a_bit_keeps_its_digits_where_q_is_nearly_certain(logit: float, dtype: torch.dtype) -> None:
+    """Its mean is 0 to the relative precision of its own terms, which are of the size of the gradient there."""
+    logits = torch.tensor([logit], dtype=dtype, requires_grad=True)
+    q = from_parameters("bernoulli", logits)
+    scores = [torch.autograd.grad(log_prob(q, torch.tensor([b], dtype=dtype)), logits)[0] for b in (0.0, 1.0)]
+    expected = torch.tensor([-logit, logit], dtype=torch.float64).sigmoid()  # chances of 0 and of 1
+    torch.testing.assert_close(scores[0].double(), -expected[1:], rtol=1e-6, atol=0)
+    torch.testing.assert_close(scores[1].double(), expected[:1], rtol=1e-6, atol=0)
