@@ -1,0 +1,67 @@
+"""What estimators with control variates share: scores, derivatives of f, rows of own parameters.
+
+An estimator with a learned control variate writes its estimate as a tensor that depends on its own parameters alone,
+and learns them by the squared estimate: its mean does not depend on them, so that this is the variance and a constant.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, OneHotCategorical
+
+from estimators.base import Estimator, Objective
+from estimators.distributions import event_shape, parameters
+
+
+def event_dims(q: Distribution) -> tuple[int, ...]:
+    """The event's dims, counted from the right."""
+    return tuple(range(-len(event_shape(q)), 0))
+
+
+def over_event(x: Tensor, q: Distribution) -> Tensor:
+    """x [..., *B] with a dim of size one for each of the event's."""
+    return x[(..., *(None for _ in event_dims(q)))]
+
+
+def mean_of(q: Distribution, logits: Tensor) -> Tensor:
+    """Mean of a discrete q with these logits."""
+    return logits.softmax(-1) if isinstance(q, OneHotCategorical) else logits.sigmoid()
+
+
+def score(q: Distribution, b: Tensor) -> Tensor:
+    """Gradient of log q(b) with respect to a discrete q's logits, [S, *B, *event], detached."""
+    return b - mean_of(q, parameters(q)[0].detach())
+
+
+def derivative(output: Tensor, point: Tensor, *, create_graph: bool = False) -> Tensor:
+    """Gradient of the output's sum, zero where it does not depend on the point; the output's graph is kept."""
+    if not output.requires_grad:
+        return torch.zeros_like(point)
+    (gradient,) = torch.autograd.grad(
+        output.sum(), point, create_graph=create_graph, retain_graph=True, materialize_grads=True
+    )
+    return gradient
+
+
+def costs_and_derivatives(f: Objective, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
+    """f at z, [S, *B] with theta's graph, and its detached derivative with respect to z, from one evaluation."""
+    with torch.enable_grad():
+        point = z.detach().requires_grad_()
+        cost = f(point, q)
+        return cost, derivative(cost, point)
+
+
+def learns(estimator: Estimator) -> bool:
+    """Whether the loss of own parameters is wanted: in training, unless they are frozen."""
+    return estimator.training and torch.is_grad_enabled() and any(p.requires_grad for p in estimator.parameters())
+
+
+def rows_of(parameter: Tensor, rows: Sequence[int]) -> Tensor:
+    """An own parameter [*stack, 1], one for each row *B."""
+    return parameter.expand(rows) if len(rows) else parameter.squeeze(-1)
+
+
+def weighted(weight: Tensor, q: Distribution) -> Tensor:
+    """[*B], whose gradient with respect to a discrete q's logits is the detached weight [*B, *event]."""
+    return (weight.detach() * parameters(q)[0]).sum(event_dims(q))

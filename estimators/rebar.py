@@ -1,0 +1,168 @@
+"""REBAR: the score function, with f at a relaxed draw as a control variate whose mean is known by reparameterization.
+
+G. Tucker, A. Mnih, C. J. Maddison, D. Lawson, J. Sohl-Dickstein, REBAR: low-variance, unbiased gradient estimates for
+discrete latent variable models, 2017, arXiv:1703.07370. With relaxed scores z, b = H(z), z~ drawn anew given b, and
+c(z) = eta f(relax(z / temperature)), the estimate is (f(b) - c(z~)) grad log q(b) + grad c(z) - grad c(z~). It is
+unbiased for any eta and temperature, which learn by its square; the gradient through z~, which depends on q given b,
+must be kept.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.distributions import Distribution, OneHotCategorical
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.controls import derivative, event_dims, learns, mean_of, over_event, rows_of, score, weighted
+from estimators.distributions import parameters, row_shape, stopped, uniform
+from estimators.registry import register
+from estimators.relaxed import (
+    conditional_gumbel_scores,
+    conditional_logistic_scores,
+    gumbel_scores,
+    hard,
+    logistic_scores,
+)
+
+
+class RelaxedDraws:
+    """Hard draws b, their relaxed scores, and the scores drawn anew given b, in the graph of logits of their own."""
+
+    def __init__(self, q: Distribution, samples: int, generator: Generator | None) -> None:
+        categorical = isinstance(q, OneHotCategorical)
+        scores, conditional = (
+            (gumbel_scores, conditional_gumbel_scores)
+            if categorical
+            else (logistic_scores, conditional_logistic_scores)
+        )
+        u, v = uniform(q, samples, generator), uniform(q, samples, generator)
+        with torch.enable_grad():
+            self.logits = parameters(q)[0].detach().expand(u.shape).clone().requires_grad_()
+            first = scores(self.logits, u)
+            self.b = hard(first, categorical=categorical)
+            self.scores = torch.cat((first, conditional(self.logits, self.b, v)))
+        self.q = stopped(q)
+        self.score = score(q, self.b)
+
+    def control(self, c: Objective, log_temperature: Tensor, *, create_graph: bool) -> Tensor:
+        """What the control variate c of a relaxed draw adds to the estimate, [S, *B, *event].
+
+        Args:
+            c: of relaxed draws [2 S, *B, *event], as f.
+            log_temperature: [*B].
+            create_graph: whether to keep the graph of what c and the temperature depend on.
+        """
+        with torch.enable_grad():
+            relaxed = mean_of(self.q, self.scores * over_event((-log_temperature).exp(), self.q))
+            own, again = c(relaxed, self.q).chunk(2)
+            path = derivative(own - again, self.logits, create_graph=create_graph)
+            return path - over_event(again, self.q) * self.score
+
+
+class Relaxing(Estimator):
+    """Base of the estimators with a control variate of the relaxed draw, at a temperature that can be learned."""
+
+    log_temperature: nn.Parameter
+
+    def __init__(self, samples: int, temperature: float, learn: bool) -> None:
+        super().__init__(samples)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        self.temperature, self.learn = temperature, learn
+
+    def own(self, value: float, stack: Sequence[int]) -> nn.Parameter:
+        """A parameter [*stack, 1] of this value, which learns if the others do."""
+        return nn.Parameter(torch.full((*stack, 1), value), requires_grad=self.learn)
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`."""
+        self.log_temperature = self.own(math.log(self.temperature), stack)
+        return self
+
+    def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
+        """The part of the control that evaluates f, before it is scaled, [S, *B, *event]; the rows' temperature."""
+        return torch.zeros_like(draws.b)
+
+    def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
+        """The whole control [S, *B, *event], given that part, in the graph of own parameters."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        learning = learns(self)
+        draws = RelaxedDraws(q, self.samples, generator)
+        cost = f(draws.b, stopped(q))  # S x *B
+        # f holds theta, which the loss of own parameters must not reach. So its part stands for itself, detached, and
+        # the slope that it gives to each row's temperature is taken here.
+        own = rows_of(self.log_temperature, row_shape(q)).to(draws.b)
+        log_temperature = own.detach().requires_grad_(learning)
+        of_f = self.made_of_f(draws, f, log_temperature, learning)
+        stand_in = of_f.detach().requires_grad_(learning)
+        control = self.control(draws, stand_in, context, learning)
+        estimate = over_event(cost.detach(), q) * draws.score + control  # S x *B x *event
+        loss = None
+        if learning:
+            loss = estimate.square().sum(event_dims(q)).mean(0)
+            slope = derivative(derivative(loss, stand_in) * of_f, log_temperature)
+            loss = loss + slope * (own - own.detach())
+        return Estimate(weighted(estimate.mean(0), q) + cost.mean(0), cost.detach().mean(0), loss)
+
+
+@register(
+    "rebar",
+    families=("bernoulli", "categorical"),
+    unbiased=True,
+    own_parameters=True,
+    f_evals=lambda samples: 3 * samples,
+    needs="relaxed f",
+    variants=({"learn": False},),
+    summary="score function with f at a relaxed draw as control; temperature and scale learned or fixed",
+    paper="Tucker et al. 2017, arXiv:1703.07370",
+)
+class REBAR(Relaxing):
+    """REBAR; temperature and scale are where learning starts, or what they stay at without `learn`."""
+
+    scale: nn.Parameter
+
+    def __init__(self, samples: int = 1, temperature: float = 0.5, scale: float = 1.0, learn: bool = True) -> None:
+        super().__init__(samples, temperature, learn)
+        self.initial_scale = scale
+        self.bind()
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`."""
+        self.scale = self.own(self.initial_scale, stack)
+        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+
+    def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
+        """See `Relaxing.made_of_f`."""
+        return draws.control(f, log_temperature, create_graph=create_graph)
+
+    def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
+        """See `Relaxing.control`."""
+        scale = rows_of(self.scale, row_shape(draws.q)).to(of_f)
+        return over_event(scale, draws.q) * of_f
