@@ -1,0 +1,45 @@
+"""MuProp: the score function, with the first-order Taylor expansion of f at q's mean as a control variate.
+
+S. Gu, S. Levine, I. Sutskever, A. Mnih, MuProp: unbiased backpropagation for stochastic neural networks, 2015,
+arXiv:1511.05176. With m the mean of q: (f(b) - f(m) - f'(m) (b - m)) grad log q(b) + f'(m) grad m. No noise is left
+where f is affine.
+"""
+
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.controls import costs_and_derivatives, event_dims, mean_of
+from estimators.distributions import live, log_prob, parameters, sample, stopped
+from estimators.registry import register
+
+
+@register(
+    "muprop",
+    families=("bernoulli", "categorical"),
+    unbiased=True,
+    f_evals=lambda samples: samples + 1,
+    needs="relaxed f",
+    summary="score function with f's Taylor expansion at the mean as control",
+    paper="Gu, Levine, Sutskever and Mnih 2015, arXiv:1511.05176",
+)
+class MuProp(Estimator):
+    """MuProp without a further baseline."""
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`; f at the mean carries no gradient of theta."""
+        mean = mean_of(q, parameters(q)[0])
+        b = sample(q, self.samples, generator)
+        cost = f(b, stopped(q))  # S x *B
+        there, slope = costs_and_derivatives(f, mean.unsqueeze(0), stopped(q))  # 1 x *B, 1 x *B x *event
+        affine = there.detach() + (slope * (b - mean.detach())).sum(event_dims(q))
+        signal = cost.detach() - affine
+        surrogate = (signal * log_prob(live(q), b) + cost).mean(0) + (slope[0] * mean).sum(event_dims(q))
+        return Estimate(surrogate, cost.detach().mean(0))
