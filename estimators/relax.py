@@ -1,0 +1,146 @@
+"""RELAX: REBAR's control variate with a learned network of the relaxed draw, alone or added to f there.
+
+W. Grathwohl, D. Choi, Y. Wu, G. Roeder, D. Duvenaud, Backpropagation through the void, 2017, arXiv:1711.00123. The
+estimate is (f(b) - c(z~)) grad log q(b) + grad c(z) - grad c(z~), as REBAR's, with c(z) = r(relax(z / temperature)), or
+eta f(relax(z / temperature)) + r(relax(z / temperature)). Network, temperature and eta learn by its square. The network
+also reads the context, what q was computed from, if it is bound to one: f differs from row to row.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Objective
+from estimators.controls import rows_of
+from estimators.distributions import event_shape, parameters, row_shape
+from estimators.network import Network
+from estimators.rebar import REBAR, RelaxedDraws, Relaxing
+from estimators.registry import one_a_sample, register
+
+PAPER = "Grathwohl et al. 2017, arXiv:1711.00123"
+
+
+class Surrogate(Network):
+    """The learned control variate r of relaxed draws and the context."""
+
+    def of(self, draws: RelaxedDraws, log_temperature: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
+        """What it adds to the estimate, [S, *B, *event], in the graph of own parameters."""
+        event = event_shape(draws.q)
+        outside = (self.first.shape[-2] if self.first is not None else 0) - math.prod(event)
+        if outside and context is None:
+            raise ValueError("the surrogate was bound to a context, and got none")
+
+        def r(z: Tensor, q: Distribution, /) -> Tensor:
+            x = z.flatten(-len(event))
+            if outside and context is not None:
+                x = torch.cat((x, context.to(x).expand(*x.shape[:-1], -1)), -1)
+            return self.forward(x)
+
+        own = rows_of(log_temperature, row_shape(draws.q)).to(draws.b)
+        return draws.control(r, own, create_graph=create_graph)
+
+    def ready(self, q: Distribution) -> None:
+        """Size it, where it was never bound, for the event alone."""
+        if self.first is None:
+            self.size(math.prod(event_shape(q)))
+            self.to(parameters(q)[0].device)
+
+
+@register(
+    "relax",
+    families=("bernoulli", "categorical"),
+    unbiased=True,
+    own_parameters=True,
+    f_evals=one_a_sample,
+    needs="neither",
+    summary="score function with a learned network of the relaxed draw as control",
+    paper=PAPER,
+)
+class RELAX(Relaxing):
+    """RELAX with a network alone, which needs nothing of f but its values."""
+
+    def __init__(self, samples: int = 1, temperature: float = 0.5, hidden: int = 100) -> None:
+        super().__init__(samples, temperature, learn=True)
+        self.surrogate = Surrogate(hidden)
+        self.bind()
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`."""
+        if event:
+            self.surrogate.size(math.prod(event) + context_size, stack, generator)
+        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+
+    def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
+        """See `Relaxing.control`."""
+        return self.surrogate.of(draws, self.log_temperature, context, create_graph)
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        self.surrogate.ready(q)
+        return super().forward(q, f, generator=generator, context=context)
+
+
+@register(
+    "relax-rebar",
+    families=("bernoulli", "categorical"),
+    unbiased=True,
+    own_parameters=True,
+    f_evals=lambda samples: 3 * samples,
+    needs="relaxed f",
+    summary="REBAR with a learned network added to its control",
+    paper=PAPER,
+)
+class RELAXRebar(REBAR):
+    """RELAX in the form of REBAR plus a network."""
+
+    def __init__(self, samples: int = 1, temperature: float = 0.5, scale: float = 1.0, hidden: int = 100) -> None:
+        super().__init__(samples, temperature, scale)
+        self.surrogate = Surrogate(hidden)
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`."""
+        if event:
+            self.surrogate.size(math.prod(event) + context_size, stack, generator)
+        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+
+    def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
+        """See `Relaxing.control`."""
+        network = self.surrogate.of(draws, self.log_temperature, context, create_graph)
+        return super().control(draws, of_f, context, create_graph) + network
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        self.surrogate.ready(q)
+        return super().forward(q, f, generator=generator, context=context)
