@@ -53,7 +53,7 @@ class LeaveOneOut(Baseline):
 
 
 class RunningMean(nn.Module):
-    """Exponential moving average [*stack, 1] of row costs, corrected for its start at nothing."""
+    """Exponential moving average [*stack, 1, *event] over rows and draws, corrected for its start at nothing."""
 
     total: Tensor
     weight: Tensor
@@ -66,9 +66,9 @@ class RunningMean(nn.Module):
         self.register_buffer("total", torch.zeros(1))
         self.register_buffer("weight", torch.zeros(()))
 
-    def size(self, stack: Sequence[int]) -> None:
-        """Start anew for this stack of seeds."""
-        self.total = self.total.new_zeros((*stack, 1))
+    def size(self, stack: Sequence[int], event: Sequence[int] = ()) -> None:
+        """Start anew for this stack of seeds, with a mean for each part of the event."""
+        self.total = self.total.new_zeros((*stack, 1, *event))
         self.weight = self.weight.new_zeros(())
 
     def value(self) -> Tensor:
@@ -77,7 +77,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
-        """Take in values [S, *B], each stacked seed its own."""
+        """Take in values [S, *B, *event], each stacked seed its own."""
         self.total.lerp_(mean_to(values, self.total.shape).to(self.total), 1 - self.decay)
         self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
 
