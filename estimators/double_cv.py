@@ -1,0 +1,84 @@
+"""Double control variates: leave-one-out, with linear terms from the gradient of f at the other draws.
+
+M. K. Titsias, J. Shi, Double control variates for gradient estimation in discrete latent variable models, 2021,
+arXiv:2111.05300. With g_k the mean of f' over the draws but the k-th, leave-one-out is taken of
+f(b_k) + alpha g_k (b_k - theta) instead of f(b_k), and the mean of what this adds, alpha f'(b_k) theta (1 - theta)
+averaged over the draws, is taken away. alpha, unbounded, learns by the square of the estimate from 0, which is
+leave-one-out; near -1 the linear part of f is gone.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.distributions import Distribution
+
+from estimators.base import Estimate, Estimator, Objective
+from estimators.baselines import LeaveOneOut
+from estimators.controls import costs_and_derivatives, learns, rows_of, score, weighted
+from estimators.distributions import parameters, row_shape, sample, stopped
+from estimators.registry import one_a_sample, register
+
+
+@register(
+    "double-cv",
+    families=("bernoulli",),
+    unbiased=True,
+    own_parameters=True,
+    samples=(2, 2),
+    f_evals=one_a_sample,
+    needs="gradient of f",
+    summary="leave-one-out with a linear control from the gradient of f at the other draws",
+    paper="Titsias and Shi 2021, arXiv:2111.05300",
+)
+class DoubleCV(Estimator):
+    """Double control variates on leave-one-out; `scale` is where alpha starts."""
+
+    alpha: nn.Parameter
+
+    def __init__(self, samples: int = 2, scale: float = 0.0) -> None:
+        super().__init__(samples)
+        self.scale, self.leave_one_out = scale, LeaveOneOut()
+        self.bind()
+
+    def bind(
+        self,
+        *,
+        stack: Sequence[int] = (),
+        context_size: int = 0,
+        event: Sequence[int] = (),
+        generator: Generator | None = None,
+    ) -> Self:
+        """See `Estimator.bind`."""
+        self.alpha = nn.Parameter(torch.full((*stack, 1), self.scale))
+        return self
+
+    def forward(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """See `Estimator.forward`."""
+        b = sample(q, self.samples, generator)
+        cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
+        logits = parameters(q)[0].detach()
+        scores, spread = score(q, b), logits.sigmoid() * (-logits).sigmoid()
+        others = (slope.sum(0) - slope) / (self.samples - 1)
+        linear = (others * scores).sum(-1)  # S x *B; a bit's score is b - theta
+
+        def leave_one_out(signal: Tensor) -> Tensor:
+            advantage: Tensor = self.leave_one_out(signal, None)[0]
+            return (advantage.unsqueeze(-1) * scores).mean(0)
+
+        plain = leave_one_out(cost.detach())
+        control = leave_one_out(linear) - slope.mean(0) * spread  # *B x D, of mean zero
+        learning = learns(self)
+        with torch.set_grad_enabled(learning):
+            alpha = rows_of(self.alpha, row_shape(q)).to(control).unsqueeze(-1)
+            estimate = plain + alpha * control
+            loss = estimate.square().sum(-1) if learning else None
+        return Estimate(weighted(estimate, q) + cost.mean(0), cost.detach().mean(0), loss)
