@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from estimators import Entry, Estimate, Estimator
 from estimators.distributions import from_parameters, live, log_prob, normal, parameters, sample, stopped, uniform
 from estimators.registry import entry_of
+from estimators.relaxed import conditional_logistic_scores, hard, logistic_scores
 
 CORRECT: list[Entry] = []
 
@@ -96,12 +97,10 @@ class RunningMean(Estimator):
 
 
 def relaxed_pair(logits: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A hard draw b, z with H(z) = b, and z~ drawn anew given b, stable for any logits."""
-    z = logits + u.log() - torch.log1p(-u)
-    b = (z > 0).to(logits)
-    positive = F.softplus(logits + torch.log1p(-v)) - v.log()
-    negative = -(F.softplus(-logits + torch.log1p(-v)) - v.log())
-    return b, z, torch.where(b > 0, positive, negative)
+    """A hard draw b, its scores, and the scores drawn anew given b."""
+    z = logistic_scores(logits, u)
+    b = hard(z, categorical=False)
+    return b, z, conditional_logistic_scores(logits, b, v)
 
 
 @correct(families=("bernoulli",), f_evals=lambda s: 3 * s, needs="relaxed f")

@@ -15,8 +15,15 @@ import estimators
 from bench.measure import gradient_moments
 from estimators.checks import run_check, subjects
 from estimators.distributions import from_parameters
+from estimators.relaxed import (
+    conditional_gumbel_scores,
+    conditional_logistic_scores,
+    gumbel_scores,
+    hard,
+    logistic_scores,
+)
 from tests.estimators.faults import FAULTS
-from tests.estimators.outside import CORRECT, relaxed_pair
+from tests.estimators.outside import CORRECT
 
 OUTSIDE = {entry.name: entry for entry in CORRECT}
 
@@ -28,12 +35,31 @@ def test_the_conditional_relaxation_has_the_sign_of_its_draw_and_the_right_law(l
     logits = torch.full((200_000,), logit, dtype=torch.float64)
     u, v = (torch.rand(200_000, generator=generator, dtype=torch.float64).clamp_min(1e-300) for _ in range(2))
     u[:1000] = torch.sigmoid(torch.tensor(-logit, dtype=torch.float64)) * 1e-3  # draws of the rarer kind
-    b, _, again = relaxed_pair(logits, u, v)
+    b = hard(logistic_scores(logits, u), categorical=False)
+    again = conditional_logistic_scores(logits, b, v)
     assert torch.equal((again > 0).double(), b)
     assert bool(again.isfinite().all())
     noise = again[1000:] - logit  # a logistic number, if b is drawn and then the relaxation given b
     assert float(noise.mean()) == pytest.approx(0.0, abs=0.02)
     assert float(noise.var()) == pytest.approx(math.pi**2 / 3, rel=0.02)
+
+
+@pytest.mark.parametrize("logit", [0.0, 6.0, 15.0, 50.0, -50.0])
+def test_the_conditional_relaxation_of_categories_has_the_argmax_of_its_draw_and_the_right_law(logit: float) -> None:
+    """Given the draw, the largest score is one Gumbel number and the others are cut off there."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.tensor([logit, 0.0, -1.0], dtype=torch.float64).expand(200_000, 3)
+    u, v = (torch.rand(200_000, 3, generator=generator, dtype=torch.float64).clamp_min(1e-300) for _ in range(2))
+    b = hard(gumbel_scores(logits, u), categorical=True)
+    b[:1000] = torch.eye(3, dtype=torch.float64)[torch.arange(1000) % 3]  # whatever is rare, too
+    again = conditional_gumbel_scores(logits, b, v)
+    assert torch.equal(hard(again, categorical=True), b)
+    assert bool(again.isfinite().all())
+    noise = (again - logits.log_softmax(-1))[1000:]  # independent Gumbel numbers, if b is drawn first
+    for k in range(3):
+        assert float(noise[:, k].mean()) == pytest.approx(0.5772, abs=0.02)
+        assert float(noise[:, k].var()) == pytest.approx(math.pi**2 / 6, rel=0.03)
+    assert float(torch.corrcoef(noise.T).fill_diagonal_(0).abs().max()) < 0.02
 
 
 @pytest.mark.parametrize("theta", [0.5, 0.3, 0.05])
