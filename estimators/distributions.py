@@ -86,8 +86,8 @@ def log_prob(q: Distribution, z: Tensor) -> Tensor:
             standard = (z - q.loc) / q.scale
             return (-0.5 * standard.square() - q.scale.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
         case Bernoulli():
-            # Both logarithms, so that the score keeps its digits where q is nearly certain: z * logits - softplus(logits)
-            # loses that of the likely value, of size exp(-|logit|), to rounding, and above |logit| 20 altogether.
+            # Both logarithms keep the score's digits where q is nearly certain. z * logits - softplus(logits) loses that of
+            # the likely value, of size exp(-|logit|), to rounding, and above |logit| 20 altogether.
             return (z * F.logsigmoid(q.logits) + (1 - z) * F.logsigmoid(-q.logits)).sum(-1)
         case OneHotCategorical():
             return (z * q.logits).sum((-2, -1))
