@@ -88,7 +88,8 @@ class Estimator(nn.Module):
             q: the distribution of the latents, event dims last.
             f: the objective.
             generator: the only source of randomness, on q's device.
-            context: [*B, X], what q was computed from; input-dependent baselines read it.
+            context: what q was computed from, [*B, X], or without those leading dims of q that share it, as repeated
+                draws do; input-dependent baselines read it.
         """
         raise NotImplementedError
 

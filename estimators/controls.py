@@ -24,14 +24,12 @@ def over_event(x: Tensor, q: Distribution) -> Tensor:
     return x[(..., *(None for _ in event_dims(q)))]
 
 
-def mean_of(q: Distribution, logits: Tensor) -> Tensor:
-    """Mean of a discrete q with these logits."""
-    return logits.softmax(-1) if isinstance(q, OneHotCategorical) else logits.sigmoid()
-
-
 def score(q: Distribution, b: Tensor) -> Tensor:
     """Gradient of log q(b) with respect to a discrete q's logits, [S, *B, *event], detached."""
-    return b - mean_of(q, parameters(q)[0].detach())
+    logits = parameters(q)[0].detach()
+    if isinstance(q, OneHotCategorical):
+        return b - logits.softmax(-1)
+    return torch.where(b > 0.5, (-logits).sigmoid(), -logits.sigmoid())  # keeps its digits, as log_prob does
 
 
 def derivative(output: Tensor, point: Tensor, *, create_graph: bool = False) -> Tensor:

@@ -63,6 +63,11 @@ def stopped(q: Distribution) -> Distribution:
     return from_parameters(family(q), *(p.detach() for p in parameters(q)))
 
 
+def mean_of(q: Distribution, logits: Tensor) -> Tensor:
+    """Mean of a discrete q with these logits, differentiable in them."""
+    return logits.softmax(-1) if isinstance(q, OneHotCategorical) else logits.sigmoid()
+
+
 def event_shape(q: Distribution) -> torch.Size:
     """[D], or [L, C] for categorical latents."""
     shape = parameters(q)[0].shape
@@ -86,8 +91,8 @@ def log_prob(q: Distribution, z: Tensor) -> Tensor:
             standard = (z - q.loc) / q.scale
             return (-0.5 * standard.square() - q.scale.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
         case Bernoulli():
-            # Both logarithms keep the score's digits where q is nearly certain. z * logits - softplus(logits) loses that of
-            # the likely value, of size exp(-|logit|), to rounding, and above |logit| 20 altogether.
+            # Both logarithms keep the score's digits where q is nearly certain: z * logits - softplus(logits) loses the
+            # likely value's, of size exp(-|logit|), to rounding, and above |logit| 20 altogether.
             return (z * F.logsigmoid(q.logits) + (1 - z) * F.logsigmoid(-q.logits)).sum(-1)
         case OneHotCategorical():
             return (z * q.logits).sum((-2, -1))

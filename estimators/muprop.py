@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import costs_and_derivatives, event_dims, mean_of
-from estimators.distributions import live, log_prob, parameters, sample, stopped
+from estimators.controls import costs_and_derivatives, event_dims
+from estimators.distributions import live, log_prob, mean_of, parameters, sample, stopped
 from estimators.registry import register
 
 

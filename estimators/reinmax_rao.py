@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import parameters, sample
+from estimators.distributions import mean_of, parameters, sample
 from estimators.gumbel_rao import GumbelRao, conditional_softmax
 from estimators.registry import one_a_sample, register
-from estimators.straight_through import means, passed_through
+from estimators.straight_through import passed_through
 
 
 @register(
@@ -50,7 +50,7 @@ class ReinMaxRao(GumbelRao):
     ) -> Estimate:
         """See `Estimator.forward`."""
         z = sample(q, self.samples, generator)
-        mean = means(q)
+        mean = mean_of(q, parameters(q)[0])
         # log((p + z) / 2) but for a constant: log p where z is zero, however small, and log(1 + p) where it is one
         midpoint = parameters(q)[0].log_softmax(-1) * (1 - z) + mean.log1p() * z
         soft = 2 * conditional_softmax(q, midpoint, z, self.temperature(), self.inner, generator) - 0.5 * mean

@@ -6,17 +6,11 @@ latent, for one-hot draws: exact for affine f, biased otherwise.
 """
 
 from torch import Generator, Tensor
-from torch.distributions import Bernoulli, Distribution
+from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, sample, stopped
+from estimators.distributions import mean_of, parameters, sample, stopped
 from estimators.registry import one_a_sample, register
-
-
-def means(q: Distribution) -> Tensor:
-    """Probabilities of a discrete q, [*B, D] or [*B, L, C], differentiable in its logits."""
-    (logits,) = parameters(q)
-    return logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
 
 
 def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Estimate:
@@ -46,4 +40,4 @@ class StraightThrough(Estimator):
         context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
-        return passed_through(q, f, sample(q, self.samples, generator), means(q))
+        return passed_through(q, f, sample(q, self.samples, generator), mean_of(q, parameters(q)[0]))

@@ -16,9 +16,9 @@ from torch.distributions import Bernoulli, Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, sample
+from estimators.distributions import mean_of, parameters, sample
 from estimators.registry import one_a_sample, register
-from estimators.straight_through import means, passed_through
+from estimators.straight_through import passed_through
 
 
 @register(
@@ -48,5 +48,5 @@ class ZGR(Estimator):
             log_q = z * F.logsigmoid(logits) + (1 - z) * F.logsigmoid(-logits)
         else:
             log_q = (z * logits.log_softmax(-1)).sum(-1, keepdim=True)
-        mean = means(q)
+        mean = mean_of(q, parameters(q)[0])
         return passed_through(q, f, z, 0.5 * (mean + (z - mean.detach()) * log_q))
