@@ -13,18 +13,17 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, stopped, uniform
+from estimators.distributions import one_hot_argmax, parameters, stopped, uniform
 from estimators.registry import BadInput, one_a_sample, register, unknown
 
 PROPOSALS = ("uniform", "variance")
 
 
 def choose(log_chances: Tensor, count: int, generator: Generator | None) -> Tensor:
-    """One bit a draw, as one-hot [count, *B, D], from log chances [*B, D] up to a constant."""
-    chances = log_chances.softmax(-1)
-    u = torch.rand((count, *chances.shape[:-1]), generator=generator, dtype=chances.dtype, device=chances.device)
-    index = (u.unsqueeze(-1) >= chances.cumsum(-1)[..., :-1]).sum(-1)
-    return F.one_hot(index, chances.shape[-1]).to(chances.dtype)
+    """One bit a draw, as one-hot [count, *B, D], from log chances [*B, D] up to a constant: a race of exponentials."""
+    p = log_chances
+    noise = torch.rand((count, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+    return one_hot_argmax(p - torch.log(-torch.log(noise.clamp_min_(torch.finfo(p.dtype).tiny))))
 
 
 @register(
