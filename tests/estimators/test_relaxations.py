@@ -1,6 +1,7 @@
 """Straight-through estimators, their kin of second order, and unbiased ones for one-hot latents.
 
-Means are exact wherever they can be: the draws are replaced by all joint states, each weighted by its probability.
+Means are exact wherever they can be: the draws are replaced by all joint states, or all sets of them, each weighted by
+its probability.
 """
 
 import importlib
@@ -14,9 +15,10 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from estimators.distributions import log_prob, sample, uniform
+from estimators.distributions import from_parameters, log_prob, sample, uniform
 from estimators.exact import expectation, states
 from estimators.relaxed import hard, logistic_scores
+from estimators.unordered_set import draw_set, log_mass_outside
 from tests.estimators.cases import build, flat, gradients, leaves, objective
 
 DISCRETE = ("bernoulli", "categorical")
@@ -210,7 +212,7 @@ def test_gapped_straight_through_moves_the_draw_ahead(gap: float, monkeypatch: p
         torch.testing.assert_close(found[0, 0], p * (slope - p @ slope) / 0.8)
 
 
-@pytest.mark.parametrize("name", [*HARD, "rao-blackwell-top-k"])
+@pytest.mark.parametrize("name", [*HARD, "rao-blackwell-top-k", "unordered-set"])
 def test_classes_are_the_last_axis(name: str) -> None:
     """A gradient sums to zero over classes; of hard draws, a latent that f does not read has none."""
     logits = torch.randn(50, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
@@ -222,7 +224,7 @@ def test_classes_are_the_last_axis(name: str) -> None:
         assert float(g[:, 1].abs().max()) == 0
 
 
-@pytest.mark.parametrize("name", [*HARD, "straight-through-gumbel-sigmoid", "rao-blackwell-top-k"])
+@pytest.mark.parametrize("name", [*HARD, "straight-through-gumbel-sigmoid", "rao-blackwell-top-k", "unordered-set"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("zeros", [False, True])
 def test_large_logits_and_zero_uniforms_stay_finite(
@@ -282,6 +284,85 @@ def test_top_k_with_its_baseline_ignores_an_offset() -> None:
     assert variance["none", 30.0] > 10 * variance["top", 30.0]
 
 
+def set_probability(p: list[float], chosen: tuple[int, ...]) -> float:
+    """That states drawn one after the other without replacement are these, in any order."""
+    total = 0.0
+    for order in itertools.permutations(chosen):
+        left, term = 1.0, 1.0
+        for s in order:
+            term *= p[s] / left
+            left -= p[s]
+        total += term
+    return total
+
+
+@pytest.mark.parametrize(("latents", "classes", "count"), [(1, 4, 2), (2, 3, 2), (2, 3, 3), (3, 2, 4), (2, 2, 4)])
+def test_unordered_set_is_unbiased_summed_over_all_sets(
+    latents: int, classes: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly: every set is a row, weighted by its probability, which is summed over all orders."""
+    logits = torch.randn(1, latents, classes, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    w = torch.randn(latents * classes, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return (flat("categorical", z) @ w).pow(3) + 0.3 * (flat("categorical", z) @ w).exp()
+
+    joint = list(itertools.product(range(classes), repeat=latents))
+    p = [float(logits[0].softmax(-1)[range(latents), s].prod()) for s in joint]
+    sets = list(itertools.combinations(range(len(joint)), count))
+    chosen = torch.tensor([[joint[s] for s in these] for these in sets])  # sets x count x L
+    monkeypatch.setattr("estimators.unordered_set.draw_set", lambda log_probs, u: chosen)
+    rows = logits.expand(len(sets), latents, classes).clone().requires_grad_()
+    estimate = estimators.get("unordered-set").create(samples=count)(build("categorical", [rows]), f)
+    (g,) = torch.autograd.grad(estimate.surrogate.sum(), rows)
+    weights = torch.tensor([set_probability(p, these) for these in sets], dtype=torch.float64)
+    assert float(weights.sum()) == pytest.approx(1.0, abs=1e-12)
+    leaf = logits.clone().requires_grad_()
+    value = expectation(build("categorical", [leaf]), f)
+    torch.testing.assert_close((weights * estimate.value).sum(), value[0].detach(), atol=1e-12, rtol=1e-10)
+    (truth,) = torch.autograd.grad(value.sum(), leaf)
+    torch.testing.assert_close(torch.einsum("s,slc->lc", weights, g), truth[0], atol=1e-12, rtol=1e-10)
+
+
+def test_sets_are_drawn_as_without_replacement() -> None:
+    count = 200_000
+    logits = torch.tensor([[0.5, -1.0], [0.2, 1.5]], dtype=torch.float64)
+    u = torch.rand(2, count, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).clamp_min(1e-300)
+    drawn = draw_set(logits.log_softmax(-1).expand(count, 2, 2), u)
+    code = (drawn * torch.tensor([2, 1])).sum(-1).sort(-1).values
+    joint = list(itertools.product(range(2), repeat=2))
+    p = [float(logits.softmax(-1)[range(2), s].prod()) for s in joint]
+    for these in itertools.combinations(range(4), 2):
+        expected = set_probability(p, these)
+        found = float((code == torch.tensor(these)).all(-1).double().mean())
+        assert abs(found - expected) < 5 * math.sqrt(expected * (1 - expected) / count)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 50.0])
+def test_the_mass_outside_of_a_set_is_that_of_all_other_states(sharpness: float) -> None:
+    logits = sharpness * torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    q = from_parameters("categorical", logits)
+    z = states(q)
+    log_p = log_prob(q, z)
+    order = log_p.argsort(descending=True)
+    for count in (1, 2, 5, 26):
+        inside, outside = order[:count], order[count:]
+        found = log_mass_outside(logits.log_softmax(-1), z[inside])
+        torch.testing.assert_close(found, log_p[outside].logsumexp(0), atol=1e-9, rtol=1e-9)
+
+
+def test_unordered_set_beats_as_many_independent_draws() -> None:
+    """Kool et al. 2020; most where q is sharp, and draws with replacement repeat each other."""
+    f = objective("categorical", THETA, entropy=False)
+    for sharpness, gain in ((1.0, 1.1), (4.0, 3.0)):
+        q = build("categorical", leaves("categorical", sharpness, rows=1))
+        without, independent = (
+            gradient_moments(estimators.get(name).create(samples=3), q, f, draws=20_000).total.estimate
+            for name in ("unordered-set", "rloo")
+        )
+        assert independent > gain * without
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -289,6 +370,7 @@ def test_top_k_with_its_baseline_ignores_an_offset() -> None:
         ("gumbel-rao", {"inner": 0}, "at least 1"),
         ("gapped-straight-through", {"gap": -1.0}, "at least 0"),
         ("rao-blackwell-top-k", {"baseline": "mean"}, "none, top"),
+        ("unordered-set", {"samples": 40}, "between 2 and 10"),
     ],
 )
 def test_bad_options_are_told_in_one_line(name: str, options: dict, words: str) -> None:
