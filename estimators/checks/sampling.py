@@ -23,8 +23,8 @@ AT_ONCE = 2**19
 """Latents in flight at once, which bounds memory."""
 PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
 """Draws at once: a size that no other dimension has, by which the rows of an estimator's noise are recognised."""
-RARE_EVENTS = 50
-"""Number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
+RARE_EVENTS = 25
+"""Effective number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
 
 CAPTURED = 0.7
 """Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
@@ -85,12 +85,12 @@ class Tally:
     """[B, K]"""
     products: Tensor = field(init=False)
     """[B, P, P], sums of products of the gradient's deviations."""
-    seen: Tensor = field(init=False)
-    """[B, D] or [B, L], how often f has met a rare outcome of each latent."""
     mass: Tensor = field(init=False)
-    """The same, weighted."""
+    """[B, D] or [B, L], how often f has met a rare outcome of each latent, weighted."""
+    mass_squares: Tensor = field(init=False)
+    """Sum of the squares of the same."""
     slots: Tensor = field(init=False)
-    """[B], evaluations of f."""
+    """[B], evaluations of f at draws."""
     plain: list[str] = field(default_factory=list)
     """Sources of noise that could not be forced."""
     size: float = 0.0
@@ -101,7 +101,7 @@ class Tally:
         self.count = torch.zeros(rows, dtype=DOUBLE)
         self.total, self.squares, self.largest = (torch.zeros(rows, width + 1, dtype=DOUBLE) for _ in range(3))
         self.products = torch.zeros(rows, width - 2, width - 2, dtype=DOUBLE)
-        self.seen, self.mass = (torch.zeros(self.grid.shift.shape, dtype=DOUBLE) for _ in range(2))
+        self.mass, self.mass_squares = (torch.zeros(self.grid.shift.shape, dtype=DOUBLE) for _ in range(2))
         self.slots = torch.zeros(rows, dtype=DOUBLE)
 
     def add(self, rows: Sequence[int], found: "Deviations") -> None:
@@ -109,8 +109,8 @@ class Tally:
         index, deviations = torch.tensor(rows), found.error
         self.plain += [source for source in found.plain if source not in self.plain]
         self.size = max(self.size, found.size)
-        self.seen[index] += found.rare
-        self.mass[index] += found.mass
+        self.mass[index] += found.rare.sum(0)
+        self.mass_squares[index] += found.rare.square().sum(0)
         self.slots[index] += found.slots
         self.count[index] += len(deviations)
         self.total[index] += deviations.sum(0)
@@ -158,7 +158,9 @@ class Tally:
         if not bool((self.grid.shift > 0).any()):
             return torch.zeros_like(self.constant)
         missed = self.mass < CAPTURED * self.grid.rarity * self.slots[:, None]
-        unseen = ((self.grid.shift > 0) & ((self.seen < RARE_EVENTS) | missed)).any(1)
+        # Few heavy weights among many light ones count as few: the noise was forced, but not where it decides.
+        effective = self.mass.square() / self.mass_squares.clamp_min(1e-300)
+        unseen = ((self.grid.shift > 0) & ((effective < RARE_EVENTS) | missed)).any(1)
         noisy = (self.largest > self.rounding)[:, :-1].any(1)
         return unseen & noisy
 
@@ -186,11 +188,9 @@ class Deviations(NamedTuple):
     error: Tensor
     """[R, rows, K], weighted; the columns are those of `Tally`."""
     rare: Tensor
-    """[rows, D] or [rows, L], how often f met a rare outcome of each latent."""
-    mass: Tensor
-    """The same, weighted."""
-    slots: int
-    """Evaluations of f a row, over all draws."""
+    """[R, rows, D] or [R, rows, L], how often f met a rare outcome of each latent, weighted."""
+    slots: Tensor
+    """[rows], evaluations of f at draws, over all R."""
     plain: list[str]
     """Sources of noise that could not be forced."""
     size: float
@@ -236,8 +236,14 @@ def deviations(
     watch = Forced(count, shift, noise, choices) if noise and some_rare.numel() else Watch()
     f = grid.f(theta, rows)
     met = torch.zeros(count, *shift.shape, dtype=DOUBLE)  # R x rows x D
+    slots = torch.zeros(len(rows), dtype=DOUBLE)
 
     def noted(z: Tensor, q: Distribution, /) -> Tensor:
+        nonlocal slots
+        # A point between the values that is the same in all draws, such as the mean, is none of them.
+        flat = z.detach().flatten(z.dim() - len(grid.event))  # S x R x rows x N
+        drawn = ((flat != flat[:, :1]).any(1) | (flat == flat.round()).all(1)).any(-1)
+        slots = slots + count * drawn.sum(0)
         if some_rare.numel():
             part = z.detach().index_select(z.dim() - 1 - len(grid.event), some_rare)
             found = grid.is_rare(part, [rows[i] for i in some_rare.tolist()])
@@ -261,17 +267,15 @@ def deviations(
     error = found - exact
     gradient = exact[:, :-2]
     along = (error[..., :-2] * gradient).sum(-1, keepdim=True) / gradient.square().sum(-1).clamp_min(1e-24)[:, None]
-    mass = met
     error = torch.cat((error, along * (gradient.norm(dim=1) > 1e-9)[:, None]), -1)
     untouched: list[str] = []
     if isinstance(watch, Forced):
         weight = watch.log_weight.exp()[..., None]
-        error, mass = error * weight, met * weight
+        error, met = error * weight, met * weight
         untouched = watch.untouched
     if not watch.draws:
         untouched = ["a source that torch does not show"]
-    slots, size = counted.evaluations * count, float(estimate.value.detach().abs().max())
-    return Deviations(error, met.sum(0), mass.sum(0), slots, untouched, size)
+    return Deviations(error, met, slots, untouched, float(estimate.value.detach().abs().max()))
 
 
 def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:

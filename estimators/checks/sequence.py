@@ -68,7 +68,8 @@ class _Work:
                 self.active = [row for row in self.active if target < seen[row] <= hopeless]
             else:
                 error = self.tally.error[:, :width].norm(dim=1) / self.tally.norm
-                self.active = [row for row in self.active if error[row] > PRECISE]
+                rare = self.tally.rare
+                self.active = [row for row in self.active if error[row] > PRECISE or rare[row]]
 
 
 @cache
