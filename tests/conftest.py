@@ -20,12 +20,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(20221022)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        check = getattr(item, "callspec", None) and item.callspec.params.get("check")  # type: ignore[attr-defined]
-        if check:  # the checks of a subject share its draws, if one process runs them all
-            item.add_marker(pytest.mark.xdist_group(check.subject.label))
     if torch.cuda.is_available():
         return
     for item in items:

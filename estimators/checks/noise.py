@@ -2,9 +2,9 @@
 
 At |logit| 15 the rarer value of a bit is drawn once in three million times: plain sampling can neither confirm nor
 refute what depends on it. Here the uniform noise of an estimator is drawn, now and then, from a logistic distribution
-shifted by the row's |logit|, which makes rare outcomes common, and each draw carries its likelihood ratio. The mixture
-is defensive: the weight of a row's draw never exceeds e. Weighted means are those of the plain noise, whatever the
-estimator does with it. (Defensive importance sampling: T. Hesterberg, Technometrics 37, 1995.)
+shifted by the row's |logit| or by a part of it, which makes rare outcomes common, and each draw carries its likelihood
+ratio. The mixture is defensive: the weight of a row's draw never exceeds e. Weighted means are those of the plain
+noise, whatever the estimator does with it. (Defensive importance sampling: T. Hesterberg, Technometrics 37, 1995.)
 """
 
 import math
@@ -47,6 +47,9 @@ SOURCES: dict[Callable[..., Any], str] = {
     )
 }
 """Functions that draw noise."""
+
+REACHES = (0.6, 1.0)
+"""Multiples of the shift, one of which is taken: rare outcomes of several numbers together need less of each."""
 
 
 class Draw(NamedTuple):
@@ -161,17 +164,19 @@ class Forced(Watch):
         axis = _axis(u.shape, self.rows)
         assert axis is not None
         part = u.index_select(axis + 1, self.which)
-        choice = torch.rand(part.shape, generator=self.choices)
-        up, down = choice < self.chance / 2, choice > 1 - self.chance / 2
+        moves = [(reach, sign) for reach in REACHES for sign in (1, -1)]
+        choice = torch.rand(part.shape, generator=self.choices).mul_(len(moves) / self.chance)
         shift = self._fitted(part.shape[axis + 2 :]).to(u)
-        for chosen, sign in ((up, 1), (down, -1)):
-            moved = torch.sigmoid(torch.logit(part[chosen]) + sign * shift.expand_as(part)[chosen])
+        for index, (reach, sign) in enumerate(moves):
+            chosen = (choice >= index) & (choice < index + 1)
+            moved = torch.sigmoid(torch.logit(part[chosen]) + sign * reach * shift.expand_as(part)[chosen])
             part[chosen] = moved.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps / 2)
-        odds = torch.exp(-shift)
         # Densities of the noise shifted up and down; part is u, and rest 1 - u in the same digits.
-        rest = 1 - part
-        density = (rest + part * odds).pow_(-2).add_((rest * odds).add_(part).pow_(-2)).mul_(odds)
-        log_weight = density.mul_(self.chance / 2).add_(1 - self.chance).log_()
+        rest, density = 1 - part, torch.zeros_like(part)
+        for reach in REACHES:
+            odds = torch.exp(-reach * shift)
+            density += (rest + part * odds).pow_(-2).add_((rest * odds).add_(part).pow_(-2)).mul_(odds)
+        log_weight = density.mul_(self.chance / len(moves)).add_(1 - self.chance).log_()
         self.log_weight[:, self.which] -= log_weight.sum((*range(axis), *range(axis + 2, u.dim())))
         return u.index_copy(axis + 1, self.which, part)
 

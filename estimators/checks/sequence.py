@@ -61,14 +61,15 @@ class _Work:
                 self.active = []  # no noise at all
         if self.active:
             width = self.tally.width
+            # What is too rare may be decided by more draws, unless its noise cannot be forced.
+            rare = self.tally.rare & (not self.tally.plain)
             if self.subject.unbiased:
                 seen = self.tally.detectable(self.log_alpha)[:, :width].amax(1) / self.tally.norm
                 # Where more draws would not reach the target they are saved; the certificate says what was reached.
                 hopeless = HOPELESS * target if look >= ENOUGH else math.inf
-                self.active = [row for row in self.active if target < seen[row] <= hopeless]
+                self.active = [row for row in self.active if target < seen[row] <= hopeless or rare[row]]
             else:
                 error = self.tally.error[:, :width].norm(dim=1) / self.tally.norm
-                rare = self.tally.rare
                 self.active = [row for row in self.active if error[row] > PRECISE or rare[row]]
 
 

@@ -91,12 +91,13 @@ def all_gradients(name: str, logits: Tensor, f: Objective, feed: Feed) -> tuple[
     if name == "rloo":
         u, weight = product([pieces(t) for t in theta] * 2)
         feed.append(u.unflatten(-1, (2, size)).movedim(1, 0))
-    elif name == "bitflip":
-        u, weight = product([*(pieces(t) for t in theta), pieces(*(k / size for k in range(size)))])
-        feed += [u[None, :, -1], u[None, :, :-1]]
-    elif name == "ugc":
-        u, weight = product([*(pieces(t, 1 - t) for t in theta), pieces(*(k / 12 for k in range(12)))])
-        feed += [u[None, :, :-1], u[None, :, -1]]
+    elif name in ("bitflip", "ugc"):
+        u, weight = product([pieces(t) if name == "bitflip" else pieces(t, 1 - t) for t in theta])
+        # Where all bits that may be chosen are equally likely, only the order of their noise matters.
+        orders = (torch.tensor(list(itertools.permutations(range(size))), dtype=DOUBLE) + 0.5) / size
+        race = orders.repeat(len(u), 1)
+        u, weight = (x.repeat_interleave(len(orders), 0) for x in (u, weight / len(orders)))
+        feed += [race[None], u[None]] if name == "bitflip" else [u[None], race[None]]
     else:
         u, weight = product([pieces(t, 1 - t, order=2) for t in theta])
         feed.append(u[None])
