@@ -1,0 +1,42 @@
+"""The tables of docs/estimators.md say what the registry says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import estimators
+from estimators.registry import Entry
+
+PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
+EVENTS = {"gaussian": (7,), "bernoulli": (7,), "categorical": (3, 5)}
+NEEDS = {"neither": "values", "gradient of f": "gradient", "relaxed f": "relaxed"}
+
+ROWS = [
+    [cell.strip() for cell in line.replace("`", "", 2).strip("|").split("|")]  # the name without its marks
+    for line in PAGE.read_text().splitlines()
+    if re.match(r"\| `[a-z-]+` \|(.*\|){6}$", line)
+]
+
+
+def test_every_estimator_has_one_row() -> None:
+    assert sorted(row[0] for row in ROWS) == [entry.name for entry in estimators.available()]
+
+
+@pytest.mark.parametrize("entry", estimators.available(), ids=lambda entry: entry.name)
+def test_a_row_says_what_the_tags_say(entry: Entry) -> None:
+    (row,) = (row for row in ROWS if row[0] == entry.name)
+    _, families, unbiased, samples, evaluations, needs, paper = row
+    assert families.split() == [family[0].upper() for family in entry.families]
+    assert unbiased == ("yes" if entry.unbiased else "no")
+    assert f"samples {samples}" == entry.samples.words()
+    assert needs == NEEDS[str(entry.needs)] + ", own parameters" * entry.own_parameters
+    assert re.sub(r"\[(.*?)\]\(.*?\)", r"\1", paper) == entry.paper
+    if entry.f_evals is None:
+        assert entry.enumerates
+        return
+    formulas = re.findall("`(.*?)`", evaluations) * 2  # one for all families, or one for each
+    for formula, family in zip(formulas, entry.families, strict=False):
+        event = EVENTS[family]
+        names = dict(zip("LC" if len(event) == 2 else "D", event, strict=True)) | {"S": 4, "min": min}
+        assert eval(formula, {}, names) == entry.evaluations(4, event)
