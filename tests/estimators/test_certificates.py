@@ -1,4 +1,4 @@
-"""Every registered estimator and every correct one from outside is certified; every planted fault is refuted."""
+"""Every correct estimator from outside is certified, every planted fault refuted, for its reason."""
 
 import json
 import math
@@ -21,26 +21,6 @@ from tests.estimators.outside import CORRECT
 
 FEW = LOOKS[1]
 """Draws a problem: enough to find every fault, and a quarter or less of what `gradest check` takes."""
-
-WARNS = {"rodeo-bernoulli-finite": "does not grow in proportion to costs"}
-"""Warnings that are known: the networks of RODEO read costs, whatever their size, and are no clipping."""
-
-VARIANTS = [(entry, options) for entry in estimators.available() for options in entry.variants]
-
-
-@parametrize_with_checks(estimators.available(), draws=LOOKS[0])
-def test_registered_estimators(check) -> None:
-    """The first look at each; the published certificates take up to 64 times the draws."""
-    result = check()
-    for warning in result.warnings:
-        # At |logit| 15 so few draws may not do; up to |logit| 6 they must.
-        assert warning.startswith("cannot tell by sampling at |logit| 15:") or WARNS.get(check.id, "?") in warning
-    assert result.message
-
-
-@parametrize_with_checks(VARIANTS, draws=LOOKS[0])
-def test_their_variants(check) -> None:
-    check()
 
 
 @pytest.mark.parametrize("entry", CORRECT, ids=[entry.name for entry in CORRECT])
