@@ -59,7 +59,7 @@ def pieces(*cuts: float, order: int = 1) -> list[tuple[float, float]]:
 def _legendre(order: int) -> tuple[Tensor, Tensor]:
     if order == 1:
         return torch.zeros(1), torch.full((1,), 2.0)
-    return torch.tensor([-1, 1]) / math.sqrt(3), torch.ones(2)
+    return torch.tensor([-1, 1], dtype=DOUBLE) / math.sqrt(3), torch.ones(2, dtype=DOUBLE)
 
 
 @pytest.fixture
@@ -129,6 +129,43 @@ def test_bitflip_is_the_worst_at_the_start_and_by_far_the_best_at_the_end(logit:
         torch.testing.assert_close((weight[:, None] * found).sum(0), exact)
         variance = (weight * found.square().sum(1)).sum() - exact.square().sum()
         assert float(variance.sqrt() / exact.norm()) == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.3, 0.05])
+def test_second_moments_of_one_bit_are_the_closed_forms(theta: float, feed: Feed) -> None:
+    """Over Delta^2, for theta <= 1/2: DisARM gains theta^3 / 6 on ARM, which vanishes as q sharpens."""
+    logits, f = torch.tensor([math.log(theta / (1 - theta))], dtype=DOUBLE), table(2, 1)
+    delta = float(f(torch.ones(1, dtype=DOUBLE), None) - f(torch.zeros(1, dtype=DOUBLE), None))
+    mean = theta * (1 - theta)
+    expected = {
+        "rloo": mean / 2,
+        "arm": theta / 2 - theta**2 + 2 * theta**3 / 3,
+        "disarm": theta / 2 - theta**2 + theta**3 / 2,
+        "bitflip": mean**2,
+    }
+    for name, moment in expected.items():
+        found, weight = all_gradients(name, logits, f, feed)
+        assert float(weight @ found[:, 0]) / delta == pytest.approx(mean, abs=1e-12), name
+        assert float(weight @ found[:, 0].square()) / delta**2 == pytest.approx(moment, abs=1e-12), name
+    if theta == 0.5:  # variances .0625, .0208 and none
+        variance = {name: moment - mean**2 for name, moment in expected.items()}
+        assert variance == pytest.approx({"rloo": 1 / 16, "arm": 1 / 48, "disarm": 0, "bitflip": 0}, abs=1e-12)
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [0.7, -2.0, 3.1], [-6.0, 0.5, 6.0]])
+def test_disarm_is_the_mean_of_arm_given_its_pair_of_draws(values: list[float], feed: Feed) -> None:
+    """Dong et al. 2020: so it has at most ARM's variance, whatever f is."""
+    logits, f = torch.tensor(values, dtype=DOUBLE), table(5, 3)
+    arm, weight = all_gradients("arm", logits, f, feed)
+    disarm, _ = all_gradients("disarm", logits, f, feed)
+    u, _ = product([pieces(t, 1 - t, order=2) for t in logits.sigmoid().tolist()])
+    pairs = torch.cat((u < logits.sigmoid(), u > (-logits).sigmoid()), 1)
+    _, which = pairs.unique(dim=0, return_inverse=True)
+    mass = torch.zeros(int(which.max()) + 1, dtype=DOUBLE).index_add(0, which, weight)
+    total = torch.zeros(len(mass), 3, dtype=DOUBLE).index_add(0, which, weight[:, None] * arm)
+    torch.testing.assert_close(disarm, (total / mass[:, None])[which], rtol=1e-9, atol=1e-12)
+    second = [weight @ g.square() for g in (disarm, arm)]
+    assert bool((second[0] < second[1]).all())
 
 
 def test_bitflip_beats_disarm_by_eight_at_large_logits_for_any_table(feed: Feed) -> None:

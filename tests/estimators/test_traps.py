@@ -8,8 +8,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
-from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
@@ -60,27 +58,6 @@ def test_the_conditional_relaxation_of_categories_has_the_argmax_of_its_draw_and
         assert float(noise[:, k].mean()) == pytest.approx(0.5772, abs=0.02)
         assert float(noise[:, k].var()) == pytest.approx(math.pi**2 / 6, rel=0.03)
     assert float(torch.corrcoef(noise.T).fill_diagonal_(0).abs().max()) < 0.02
-
-
-@pytest.mark.parametrize("theta", [0.5, 0.3, 0.05])
-def test_second_moments_of_one_bit(theta: float) -> None:
-    """Second moments over Delta^2 for theta <= 1/2, by integrating over the noise: DisARM gains theta^3 / 6."""
-    logits = torch.tensor([[math.log(theta / (1 - theta))]], dtype=torch.float64)
-    q = from_parameters("bernoulli", logits)
-
-    def f(z: Tensor, q: Distribution, /) -> Tensor:
-        return 2.0 * z[..., 0] - 0.3
-
-    expected = {
-        "rloo": theta * (1 - theta) / 2,
-        "disarm": theta / 2 - theta**2 + theta**3 / 2,
-        "arm": theta / 2 - theta**2 + 2 * theta**3 / 3,
-    }
-    for name, moment in expected.items():
-        found = gradient_moments(estimators.get(name).create(samples=2), q, f, draws=200_000)
-        variance = 4 * (moment - (theta * (1 - theta)) ** 2)
-        assert float(found.mean) == pytest.approx(2 * theta * (1 - theta), abs=5 * math.sqrt(variance / 200_000) + 1e-9)
-        assert found.total.estimate == pytest.approx(variance, rel=0.03, abs=1e-12)
 
 
 def test_dreg_and_iwae_agree_in_mean_and_stl_does_not() -> None:

@@ -1,0 +1,432 @@
+"""What the papers say of each estimator: its formula draw by draw, what it asks of f, and who has less variance.
+
+Identities hold draw by draw, or as sums over all outcomes of the noise; nothing here is sampled but where it says so.
+"""
+
+import importlib
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+import estimators
+from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
+from estimators.base import Objective
+from estimators.contract import CountedObjective
+from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, sample, stopped, uniform
+from estimators.exact import states
+from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
+from estimators.relaxed import gumbel_scores, hard
+from tests.estimators.cases import build, leaves, objective
+
+DOUBLE = torch.float64
+THETA = torch.tensor(0.7, dtype=DOUBLE)
+DISCRETE = ("bernoulli", "categorical")
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gradient(name: str, family: str, values: list[Tensor], f: Objective, seed: int = 3, **options) -> list[Tensor]:
+    estimate = estimators.get(name).create(**options)(build(family, values), f, generator=seeded(seed))
+    return list(torch.autograd.grad(estimate.surrogate.sum(), values))
+
+
+def rows_of(cost: Tensor, like: Tensor) -> Tensor:
+    """Costs [S, *B], or [*B], with a dim of size one for each of the event's."""
+    return cost.reshape(*cost.shape, *[1] * (like.dim() - cost.dim()))
+
+
+def per_draw(family: str, values: list[Tensor], z: Tensor) -> tuple[Tensor, ...]:
+    """Scores of z [S, *B, *event], draw by draw, with respect to each of q's parameters."""
+    copies = [v.detach().expand(len(z), *v.shape).clone().requires_grad_() for v in values]
+    return torch.autograd.grad(log_prob(build(family, copies), z).sum(), copies)
+
+
+# What is asked of f
+
+N, K, D, L, C = 4, 5, 3, 2, 3
+"""Samples, samples of a bound, latents, latents of C categories each."""
+
+COLUMNS: dict[str, tuple[bool, str, dict[str, int]]] = {
+    "reparameterization": (True, "gradient of f", {"gaussian": N}),
+    "sticking-the-landing": (True, "gradient of f", {"gaussian": N}),
+    "antithetic-reparameterization": (True, "gradient of f", {"gaussian": N}),
+    "quasi-monte-carlo": (True, "gradient of f", {"gaussian": N}),
+    "reduced-variance-reparameterization": (True, "gradient of f", {"gaussian": N + 1}),
+    "measure-valued": (True, "neither", {"gaussian": N * (3 * D + 1)}),
+    "delta-method": (True, "gradient of f", {"gaussian": N + 1}),
+    "lax": (True, "neither", {"gaussian": N}),
+    "reinforce": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
+    "optimal-baseline": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
+    "rloo": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
+    "exact": (True, "neither", {"bernoulli": 2**D, "categorical": C**L}),
+    "local-expectation": (True, "neither", {"bernoulli": N * (D + 1), "categorical": N * (L * (C - 1) + 1)}),
+    "muprop": (True, "relaxed f", {"bernoulli": N + 1, "categorical": N + 1}),
+    "rebar": (True, "relaxed f", {"bernoulli": 3 * N, "categorical": 3 * N}),
+    "relax": (True, "neither", {"bernoulli": N, "categorical": N}),
+    "relax-rebar": (True, "relaxed f", {"bernoulli": 3 * N, "categorical": 3 * N}),
+    "augment-reinforce": (True, "neither", {"bernoulli": N}),
+    "arm": (True, "neither", {"bernoulli": N}),
+    "disarm": (True, "neither", {"bernoulli": N}),
+    "arms": (True, "neither", {"bernoulli": N}),
+    "bitflip": (True, "neither", {"bernoulli": N}),
+    "ugc": (True, "neither", {"bernoulli": 3 * N // 2}),
+    "double-cv": (True, "gradient of f", {"bernoulli": N}),
+    "rodeo": (True, "gradient of f", {"bernoulli": N}),
+    "straight-through": (False, "gradient of f", {"bernoulli": N, "categorical": N}),
+    "gumbel-sigmoid": (False, "relaxed f", {"bernoulli": N}),
+    "straight-through-gumbel-sigmoid": (False, "gradient of f", {"bernoulli": N}),
+    "reinmax": (False, "gradient of f", {"bernoulli": N, "categorical": N}),
+    "zgr": (False, "gradient of f", {"bernoulli": N, "categorical": N}),
+    "score-no-entropy": (False, "neither", {"bernoulli": N}),
+    "unordered-set": (True, "neither", {"categorical": N}),
+    "rao-blackwell-top-k": (True, "neither", {"categorical": L * C}),
+    "ars": (True, "neither", {"categorical": N * C}),
+    "arsm": (True, "neither", {"categorical": N * (C * (C - 1) // 2 + 1)}),
+    "disarm-stick-breaking": (True, "neither", {"categorical": N}),
+    "disarm-tree": (True, "neither", {"categorical": N}),
+    "carms": (True, "neither", {"categorical": N}),
+    "gumbel-softmax": (False, "relaxed f", {"categorical": N}),
+    "straight-through-gumbel-softmax": (False, "gradient of f", {"categorical": N}),
+    "gumbel-rao": (False, "gradient of f", {"categorical": N}),
+    "gapped-straight-through": (False, "gradient of f", {"categorical": N}),
+    "reinmax-rao": (False, "gradient of f", {"categorical": N}),
+    "iwae-reparameterization": (True, "gradient of f", {"gaussian": K}),
+    "iwae-sticking-the-landing": (False, "gradient of f", {"gaussian": K}),
+    "dreg": (True, "gradient of f", {"gaussian": K}),
+    "iwae-score": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
+    "vimco": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
+    "ovis": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
+    "reweighted-wake-sleep": (False, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
+    "disarm-iwae": (True, "neither", {"bernoulli": 2 * K}),
+    "arms-iwae": (True, "neither", {"bernoulli": 2 * K}),
+}
+"""Unbiased or not, what is asked of f beyond its values at draws, and evaluations of f, as the papers have them."""
+
+
+def test_every_estimator_has_its_columns() -> None:
+    assert {entry.name for entry in estimators.available()} == set(COLUMNS)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_bias_needs_and_evaluations_are_those_of_the_papers(name: str) -> None:
+    """Evaluations are counted; the bias and the needs that are declared here are measured by the certificates."""
+    unbiased, needs, evaluations = COLUMNS[name]
+    entry = estimators.get(name)
+    assert (entry.unbiased, entry.needs) == (unbiased, needs)
+    assert entry.families == tuple(evaluations)
+    for family, expected in evaluations.items():
+        counted = CountedObjective(objective(family, THETA))
+        samples = N if entry.bound == "elbo" else K
+        event = (L, C) if family == "categorical" else (D,)
+        estimator = entry.create(samples=samples).bind(event=event).double()
+        estimator(build(family, leaves(family, 1.0)), counted, generator=seeded())
+        assert counted.evaluations == expected, family
+        assert entry.enumerates or entry.evaluations(samples, event) == expected, family
+
+
+# Formulas, draw by draw
+
+
+def test_ar_and_arm_are_their_printed_formulas() -> None:
+    values, f = leaves("bernoulli", 1.0, rows=50), objective("bernoulli", THETA)
+    q = stopped(build("bernoulli", values))
+    (u,) = uniform(q, 1, seeded())
+    on, off = (u < q.logits.sigmoid()).double(), (u > (-q.logits).sigmoid()).double()
+    at_on, at_off = (f(b[None], q)[0][:, None] for b in (on, off))
+    expected = {"augment-reinforce": at_on * (1 - 2 * u), "arm": (at_off - at_on) * (u - 0.5)}
+    for name, wanted in expected.items():
+        (found,) = gradient(name, "bernoulli", values, f, samples=1 if name == "augment-reinforce" else 2)
+        torch.testing.assert_close(found, wanted, **EXACT)
+
+
+@pytest.mark.parametrize("proposal", ["uniform", "variance"])
+def test_bitflip_is_its_printed_formula(proposal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """theta_i (1 - theta_i) / pi_i (f(b_i = 1) - f(b_i = 0)) at the bit that is chosen, 0 at the others."""
+    values, f = leaves("bernoulli", 2.0, rows=6), objective("bernoulli", THETA)
+    q = stopped(build("bernoulli", values))
+    chosen = torch.eye(3, dtype=DOUBLE)[torch.arange(6) % 3]
+    monkeypatch.setattr("estimators.bitflip.choose", lambda chances, count, generator: chosen[None])
+    (found,) = gradient("bitflip", "bernoulli", values, f, proposal=proposal)
+    (b,) = uniform(q, 1, seeded()) < q.logits.sigmoid()
+    spread = q.probs * (1 - q.probs)
+    for row in range(6):
+        i = row % 3
+        one, zero = (b.double().index_fill(1, torch.tensor([i]), value) for value in (1.0, 0.0))
+        chance = 1 / 3 if proposal == "uniform" else float(spread[row, i] / spread[row].sum())
+        wanted = torch.zeros(3, dtype=DOUBLE)
+        wanted[i] = spread[row, i] / chance * (f(one[None], q)[0, row] - f(zero[None], q)[0, row])
+        torch.testing.assert_close(found[row], wanted, **EXACT)
+
+
+def test_local_expectation_is_the_difference_of_both_values_of_each_bit() -> None:
+    values, f = leaves("bernoulli", 2.0, rows=20), objective("bernoulli", THETA)
+    q = stopped(build("bernoulli", values))
+    b = sample(q, 1, seeded())
+    wanted = torch.zeros_like(values[0])
+    for i in range(3):
+        one, zero = (b.index_fill(2, torch.tensor([i]), value) for value in (1.0, 0.0))
+        wanted[:, i] = (q.probs * (1 - q.probs))[:, i] * (f(one, q) - f(zero, q))[0]
+    torch.testing.assert_close(gradient("local-expectation", "bernoulli", values, f)[0], wanted, **EXACT)
+
+
+def test_local_expectation_of_a_category_is_the_gradient_of_its_mean() -> None:
+    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
+    q = stopped(build("categorical", values))
+    z, total = sample(q, 1, seeded()), torch.zeros((), dtype=DOUBLE)
+    for latent, c in itertools.product(range(2), range(3)):
+        there = z.clone()
+        there[..., latent, :] = torch.eye(3, dtype=DOUBLE)[c]
+        total = total + (values[0].softmax(-1)[:, latent, c] * f(there, q)[0]).sum()
+    (wanted,) = torch.autograd.grad(total, values)
+    torch.testing.assert_close(gradient("local-expectation", "categorical", values, f)[0], wanted, **EXACT)
+
+
+def mean_of(family: str, values: list[Tensor]) -> Tensor:
+    return values[0].softmax(-1) if family == "categorical" else values[0].sigmoid()
+
+
+@pytest.mark.parametrize("family", DISCRETE)
+def test_muprop_is_its_printed_formula(family: str) -> None:
+    """(f(b) - f(m) - f'(m) (b - m)) s + f'(m) dm."""
+    values, f = [v.detach().requires_grad_() for v in leaves(family, 1.0)], objective(family, THETA)
+    q = stopped(build(family, values))
+    b = sample(q, 1, seeded())
+    m = mean_of(family, values).detach()[None].requires_grad_()
+    there = f(m, q)
+    (slope,) = torch.autograd.grad(there.sum(), m)
+    rest = (f(b, q) - there - (slope * (b - m)).flatten(2).sum(-1)).detach()
+    (through,) = torch.autograd.grad((slope[0] * mean_of(family, values)).sum(), values)
+    wanted = (rows_of(rest, b) * per_draw(family, values, b)[0])[0] + through
+    torch.testing.assert_close(gradient("muprop", family, values, f)[0], wanted, **EXACT)
+
+
+def test_lax_is_its_printed_formula() -> None:
+    """(f(z) - c(z)) s + dc(z(loc, scale))."""
+    values, f = leaves("gaussian", 1.0), objective("gaussian", THETA)
+    lax = estimators.get("lax").create().bind(event=(3,), generator=seeded(1)).double()
+    estimate = lax(build("gaussian", values), f, generator=seeded())
+    found = torch.autograd.grad(estimate.surrogate.sum(), values)
+    loc, scale = values
+    path = loc + scale * normal(build("gaussian", values), 1, seeded())
+    control = lax.network(path)
+    through = torch.autograd.grad(control.sum(), values)
+    z = path.detach()
+    rest = (f(z, stopped(build("gaussian", values))) - control).detach()
+    for got, s, own in zip(found, per_draw("gaussian", values, z), through, strict=True):
+        torch.testing.assert_close(got, (rest[..., None] * s)[0] + own, **EXACT)
+
+
+def test_bits_of_second_order_are_half_the_distance_times_the_slope() -> None:
+    """ReinMax and ZGR are |b - theta| f'(b) / 2, straight-through theta (1 - theta) f'(b)."""
+    for level in (0.0, 1.0, 6.0):
+        values, f = leaves("bernoulli", level, rows=40), objective("bernoulli", THETA)
+        q = stopped(build("bernoulli", values))
+        b = sample(q, 1, seeded()).requires_grad_()
+        (slope,) = torch.autograd.grad(f(b, q).sum(), b)
+        spread = q.probs * (1 - q.probs)
+        expected = {
+            "reinmax": (b - q.probs).abs() / 2,
+            "zgr": (b - q.probs).abs() / 2,
+            "straight-through": spread[None],
+        }
+        for name, weight in expected.items():
+            (found,) = gradient(name, "bernoulli", values, f)
+            torch.testing.assert_close(found, (weight * slope)[0].detach(), **EXACT)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_straight_through_gumbel_softmax_is_its_printed_formula(temperature: float) -> None:
+    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
+    q = stopped(build("categorical", values))
+    scores = q.logits + gumbel(q, 1, seeded())
+    z = hard(scores, categorical=True).requires_grad_()
+    (slope,) = torch.autograd.grad(f(z, q).sum(), z)
+    soft = (scores / temperature).softmax(-1)
+    wanted = soft * (slope - (soft * slope).sum(-1, keepdim=True)) / temperature
+    (found,) = gradient("straight-through-gumbel-softmax", "categorical", values, f, temperature=temperature)
+    torch.testing.assert_close(found, wanted[0], **EXACT)
+
+
+@pytest.mark.parametrize("family", ["gaussian", *DISCRETE])
+def test_leave_one_out_is_the_gradient_of_half_the_variance_of_f(family: str) -> None:
+    """VarGrad: where f depends on q through + log q alone, and z is held fixed."""
+    values, f = leaves(family, 1.0), objective(family, THETA)
+    q = build(family, values)
+    wanted = torch.autograd.grad(0.5 * f(sample(q, N, seeded()), live(q)).var(0).sum(), values)
+    for got, expected in zip(gradient("rloo", family, values, f, samples=N), wanted, strict=True):
+        torch.testing.assert_close(got, expected, **EXACT)
+
+
+# Identities
+
+
+def over_states(name: str, family: str, value: Tensor, f: Objective) -> tuple[Tensor, Tensor]:
+    """The gradient [N, *event] at each joint state as the one draw, and the chances [N] of the states."""
+    q = from_parameters(family, value)
+    z = states(q).reshape(-1, *value.shape[1:])
+    rows = value.detach().expand(z.shape).clone().requires_grad_()
+    module = importlib.import_module(estimators.get(name).cls.__module__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "sample", lambda q, samples, generator: z[None])
+        estimate = estimators.get(name).create()(build(family, [rows]), f)
+    (found,) = torch.autograd.grad(estimate.surrogate.sum(), rows)
+    return found, log_prob(q, z[:, None]).exp()[:, 0].detach()
+
+
+@pytest.mark.parametrize("family", DISCRETE)
+@pytest.mark.parametrize("level", [0.0, 2.0, 6.0])
+def test_local_expectation_is_the_score_function_averaged_over_each_latent(family: str, level: float) -> None:
+    """Rao and Blackwell: given the other latents it is the mean of the score function, and so has less variance."""
+    (value,), f = leaves(family, level, rows=1), objective(family, THETA)
+    local, chances = over_states("local-expectation", family, value, f)
+    plain, _ = over_states("reinforce", family, value, f)
+    z = states(build(family, [value])).reshape(-1, *value.shape[1:])
+    for i in range(value.shape[1]):
+        others = torch.cat((z[:, :i], z[:, i + 1 :]), 1).flatten(1)
+        same = (others[:, None] == others).all(-1).double() * chances  # N x N
+        mean = same @ plain[:, i].reshape(len(z), -1) / same.sum(1, keepdim=True)
+        torch.testing.assert_close(local[:, i].reshape(len(z), -1), mean, **EXACT)
+    second = [chances @ g.flatten(1).square() for g in (local, plain)]
+    assert bool((second[0] < second[1]).all())
+
+
+def test_top_k_has_less_variance_the_more_classes_are_summed() -> None:
+    """Liu et al. 2018, of one latent: from the score function's down to none, each class of the rest a row."""
+    logits, classes = torch.tensor([0.7, -0.5, 1.0, 0.1], dtype=DOUBLE), 4
+    w = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=DOUBLE)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return z[..., 0, :] @ w
+
+    p = logits.softmax(-1)
+    exact = p * (w - p @ w)
+    score = torch.eye(classes, dtype=DOUBLE) - p  # of each class
+    second = [float((p * (w[:, None] * score).square().sum(1)).sum())]
+    for samples in (2, 3, 4):
+        top = logits.topk(samples - 1).indices
+        rest = [c for c in range(classes) if c not in top]
+        rows = logits.expand(len(rest), 1, classes).clone().requires_grad_()
+        noise = torch.zeros(1, len(rest), 1, classes, dtype=DOUBLE)
+        noise[0, range(len(rest)), 0, rest] = 100.0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("estimators.rao_blackwell_top_k.gumbel", lambda q, samples, generator, noise=noise: noise)
+            estimate = estimators.get("rao-blackwell-top-k").create(samples=samples)(build("categorical", [rows]), f)
+        found = torch.autograd.grad(estimate.surrogate.sum(), rows)[0][:, 0]
+        left = p[rest].sum()
+        wanted = (p[top, None] * w[top, None] * score[top]).sum(0) + left * w[rest, None] * score[rest]
+        torch.testing.assert_close(found, wanted, **EXACT)
+        chances = p[rest] / left
+        torch.testing.assert_close(chances @ found, exact, **EXACT)
+        second.append(float(chances @ found.square().sum(1)))
+    assert second[0] > 1.2 * second[1] > 1.2**2 * second[2] > 1.2**3 * second[3]
+    assert second[3] == pytest.approx(float(exact.square().sum()), abs=1e-12)
+
+
+def test_gumbel_rao_of_one_is_straight_through_gumbel_softmax_at_the_same_scores() -> None:
+    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
+    q = stopped(build("categorical", values))
+    scores = gumbel_scores(q.logits, uniform(q, N, seeded()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("estimators.gumbel_rao.conditional_gumbel_scores", lambda log_probs, z, v: scores[None])
+        (found,) = gradient("gumbel-rao", "categorical", values, f, samples=N, inner=1, temperature=0.6)
+    (wanted,) = gradient("straight-through-gumbel-softmax", "categorical", values, f, samples=N, temperature=0.6)
+    torch.testing.assert_close(found, wanted, **EXACT)
+
+
+@pytest.mark.parametrize("cold", [0.1, 1.0])
+def test_gumbel_rao_averages_jacobians_and_nothing_else(cold: float) -> None:
+    """K sets of scores give the mean of what each of them gives alone: all K have the bias of one."""
+    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
+    q = build("categorical", values)
+    several = gumbel_scores(q.logits.detach(), uniform(q, 5, seeded(1)))[:, None]
+    found = []
+    for scores in (several, *several.split(1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("estimators.gumbel_rao.conditional_gumbel_scores", lambda log_probs, z, v, s=scores: s)
+            found += gradient("gumbel-rao", "categorical", values, f, inner=len(scores), temperature=cold)
+    torch.testing.assert_close(found[0], torch.stack(found[1:]).mean(0), **EXACT)
+
+
+# Importance-weighted bounds of Normal latents, by quadrature
+
+
+def over_pairs(name: str, f: Objective, nodes: int = 60) -> list[float]:
+    """Mean gradients of loc and of scale, of a bound of two draws of one latent, by Gauss and Hermite's rule."""
+    off = torch.arange(1, nodes, dtype=DOUBLE).sqrt()
+    points, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    weights = vectors[0].square()
+    noise = torch.cartesian_prod(points, points).T[..., None]  # 2 x R x 1
+    chances = (weights[:, None] * weights).flatten()
+    loc, scale = (torch.full((len(chances), 1), x, dtype=DOUBLE, requires_grad=True) for x in (0.4, 0.8))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (iwae, iwae_sticking_the_landing, dreg):
+            patch.setattr(module, "normal", lambda q, samples, generator: noise)
+        for module in (iwae_score, reweighted_wake_sleep):
+            patch.setattr(module, "sample", lambda q, samples, generator: (loc + scale * noise).detach())
+        estimate = estimators.get(name).create(samples=2)(build("gaussian", [loc, scale]), f)
+    return [float(chances @ g[:, 0]) for g in torch.autograd.grad(estimate.surrogate.sum(), (loc, scale))]
+
+
+def test_bounds_agree_in_mean_but_for_sticking_the_landing_whose_bias_is_the_weighted_score() -> None:
+    """Tucker et al. 2018: what is dropped is sum_k w_k grad log q(z_k), w_k normalised, which has a mean."""
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return log_prob(q, z) + 0.5 * (z[..., 0] - 1).square() + 0.3 * z[..., 0].sin()
+
+    path = over_pairs("iwae-reparameterization", f)
+    for name in ("dreg", "iwae-score", "vimco", "ovis"):
+        assert over_pairs(name, f) == pytest.approx(path, abs=1e-9), name
+    score = over_pairs("reweighted-wake-sleep", f)  # which follows minus the weighted score
+    landing = [a + b for a, b in zip(path, score, strict=True)]
+    assert over_pairs("iwae-sticking-the-landing", f) == pytest.approx(landing, abs=1e-9)
+    assert max(map(abs, score)) > 0.02
+
+
+def test_what_is_left_of_the_weights_keeps_its_digits_where_one_dominates() -> None:
+    """By subtraction from the sum, weights of e^-50 and less beside one of 1 would be rounding, or nothing."""
+    log_weights = torch.tensor([0.0, -50.0, -53.0, -400.0], dtype=DOUBLE)
+    others = log_sum_of_others(log_weights[:, None])[:, 0].tolist()
+    geometric = log_sum_with_geometric_mean(log_weights[:, None])[:, 0].tolist()
+    for k in range(4):
+        rest = [w for j, w in enumerate(log_weights.tolist()) if j != k]
+        for found, terms in ((others[k], rest), (geometric[k], [*rest, sum(rest) / 3])):
+            top = max(terms)
+            assert found == pytest.approx(top + math.log(sum(math.exp(x - top) for x in terms)), abs=1e-12)
+    # The dominant draw's own signal: what the bound would be without it, by either mean.
+    bound = log_weights.logsumexp(0)[None]
+    for mean, without in (("arithmetic", others[0] - math.log(3)), ("geometric", geometric[0] - math.log(4))):
+        signal = estimators.get("vimco").create(samples=4, mean=mean).signal(log_weights[:, None], bound - math.log(4))
+        assert float(signal[0, 0]) == pytest.approx(-math.log(4) - without, abs=1e-12)
+
+
+# Traps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("end", ["lower", "upper"])
+@pytest.mark.parametrize("name", [entry.name for entry in estimators.available() if entry.families != ("gaussian",)])
+def test_uniform_noise_at_either_end_leaves_gradients_finite(
+    name: str, end: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.rand returns 0, and all but 1: their Gumbel and logistic numbers would be infinite."""
+
+    def rand(shape: tuple[int, ...], **kwargs: object) -> Tensor:
+        return torch.full(shape, 0.0 if end == "lower" else 1 - torch.finfo(dtype).eps / 2, dtype=dtype)
+
+    entry = estimators.get(name)
+    for family in set(entry.families) - {"gaussian"}:
+        estimator = entry.create().bind(event=(2, 3) if family == "categorical" else (3,)).to(dtype)
+        monkeypatch.setattr(torch, "rand", rand)
+        for level in (0.0, 6.0, 50.0):
+            values = [v.detach().to(dtype).requires_grad_() for v in leaves(family, level, rows=4)]
+            values[0].data[::2] *= -1
+            estimate = estimator(build(family, values), lambda z, q: z.flatten(2).square().sum(-1) + log_prob(q, z))
+            (found,) = torch.autograd.grad(estimate.surrogate.sum(), values)
+            assert bool(found.isfinite().all()), (family, level)
