@@ -1,6 +1,9 @@
 """Training: stacked seeds are single seeds, a NaN stays in its own, evaluation is right."""
 
+import copy
 import itertools
+import sys
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -93,6 +96,140 @@ def test_every_row_is_seen_once_a_pass() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(ValueError, match="batch = 2000 is larger than the train split of digits, 1285 rows"):
         next(batches(bench.datasets.load("digits"), 2000, [0], CPU))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("bound", ["elbo", "iwae"])
+def test_encoder_decoder_and_prior_take_the_mean_over_the_batch_alike(bound: str, samples: int) -> None:
+    """A batch that is its rows twice leaves every weight's gradient as it is; a sum anywhere would double it."""
+    dataset = bench.datasets.load("digits")
+    factors = {"bound": "iwae", "importance_samples": samples} if bound == "iwae" else {}
+    vae = VAE(_config("gaussian", prior="learned", **factors), dataset.train.mean(0), [0, 1]).double()
+    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    name = "iwae-reparameterization" if bound == "iwae" else "reparameterization"
+
+    def found(times: int) -> list[Tensor]:
+        estimator = estimators.get(name).create(samples=samples)
+        noise = torch.randn(samples, 2, 10, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys.modules[type(estimator).__module__], "normal", lambda *_: noise.repeat(1, 1, times, 1))
+            Trainer(vae, estimator, Optimisation(), noise_seed=5).backward(x.repeat(1, times, 1))
+        return [p.grad.clone() for p in vae.parameters() if p.grad is not None]
+
+    once, twice = found(1), found(2)
+    assert len(once) == len(list(vae.parameters()))
+    for a, b in zip(once, twice, strict=True):
+        assert float(a.abs().max()) > 0
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_every_weight_follows_the_mean_of_the_rows_bounds() -> None:
+    """The gradient of the mean over rows of -ELBO, summed over states, in encoder, decoder and prior alike."""
+    dataset = bench.datasets.load("digits")
+    vae = VAE(_config(prior="learned"), dataset.train.mean(0), [0, 1]).double()
+    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    Trainer(vae, estimators.get("exact").create(), Optimisation(), noise_seed=5).backward(x)
+    weights = list(vae.parameters())
+    found = [p.grad.clone() for p in weights]
+    total = sum(
+        expectation(vae.encode(x), vae.objective(x))[seed, row] / 10
+        for seed, row in itertools.product((0, 1), range(10))
+    )
+    for got, wanted in zip(found, torch.autograd.grad(total, weights), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+LEARNERS = [
+    ("bernoulli", "reinforce", {"baseline": "input-dependent"}),
+    ("bernoulli", "rebar", {}),
+    ("categorical", "rebar", {}),
+    ("bernoulli", "relax", {}),
+    ("bernoulli", "relax-rebar", {}),
+    ("bernoulli", "double-cv", {"samples": 2, "scale": 0.1}),
+    ("bernoulli", "rodeo", {"samples": 2, "scale": 0.1}),
+    ("gaussian", "lax", {}),
+]
+
+
+class Learner(NamedTuple):
+    """Two stacked seeds after one step of SGD."""
+
+    trainer: Trainer
+    start: list[Tensor]
+    """Own parameters before the step."""
+    slopes: tuple[Tensor, ...]
+    """Of the auxiliary loss, a mean over rows, in own parameters."""
+
+    @property
+    def moves(self) -> list[Tensor]:
+        """What the step has added to own parameters."""
+        return [own.detach() - p for own, p in zip(self.trainer.estimator.parameters(), self.start, strict=True)]
+
+
+def _learner(family: str, name: str, options: dict, rate: float, spoil: bool = False) -> Learner:
+    dataset = bench.datasets.load("digits")
+    vae = VAE(_config(family), dataset.train.mean(0), [0, 1]).double()
+    estimator = estimators.get(name).create(**options)
+    initial = torch.Generator().manual_seed(0)
+    estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=initial).double()
+    start = [p.detach().clone() for p in estimator.parameters()]
+    settings = Optimisation(optimiser="sgd", learning_rate=1e-3, own_learning_rate=rate)
+    trainer = Trainer(vae, estimator, settings, noise_seed=5)
+    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    if spoil:
+        x[1] = 1 - x[1]
+    same, noise = copy.deepcopy(estimator), torch.Generator()
+    noise.set_state(trainer.generator.get_state())
+    loss = same(vae.encode(x), vae.objective(x), generator=noise, context=x).auxiliary
+    slopes = torch.autograd.grad(loss.mean(-1).sum(), list(same.parameters()))
+    trainer.step(x)
+    return Learner(trainer, start, slopes)
+
+
+@pytest.mark.parametrize(("family", "name", "options"), LEARNERS, ids=[f"{n}-{f}" for f, n, _ in LEARNERS])
+def test_own_parameters_train_by_the_auxiliary_loss_at_their_own_rate_and_by_seed(
+    family: str, name: str, options: dict
+) -> None:
+    """A step is the rate times the slope of the loss, a mean over rows; the model's step does not depend on it."""
+    rate = 1e-4
+    slow, fast = (_learner(family, name, options, r) for r in (rate, 10 * rate))
+    assert slow.moves
+    for move, faster, slope in zip(slow.moves, fast.moves, slow.slopes, strict=True):
+        assert len(move) == 2
+        assert bool((move.flatten(1).abs().amax(1) > 0).all())
+        torch.testing.assert_close(move, -rate * slope, rtol=1e-6, atol=1e-14)
+        torch.testing.assert_close(faster, -10 * rate * slope, rtol=1e-6, atol=1e-14)
+    for a, b in zip(slow.trainer.vae.parameters(), fast.trainer.vae.parameters(), strict=True):
+        assert torch.equal(a, b)
+    # The second seed's rows are others: the first one's parameters do not notice.
+    spoilt = _learner(family, name, options, rate, spoil=True)
+    for move, other in zip(slow.moves, spoilt.moves, strict=True):
+        torch.testing.assert_close(move[0], other[0], rtol=1e-9, atol=1e-15)
+        assert not torch.equal(move[1], other[1])
+
+
+@pytest.mark.parametrize(("family", "name", "options"), LEARNERS, ids=[f"{n}-{f}" for f, n, _ in LEARNERS])
+def test_the_timed_step_trains_own_parameters_which_its_floor_has_not(
+    family: str, name: str, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator = estimators.get(name).create(**options)
+    trainers: list[Trainer] = []
+
+    class Watched(Trainer):
+        def __init__(self, *arguments, **more) -> None:
+            super().__init__(*arguments, **more)
+            trainers.append(self)
+            self.start = [p.detach().clone() for p in self.estimator.parameters()]
+
+    monkeypatch.setattr("bench.measure.wallclock.Trainer", Watched)
+    config = TimeConfig(optimisation=Optimisation(batch=10), rounds=5, warm_up=1)
+    found = measure_time(_config(family), estimator, config, seed=0, device=CPU)
+    subject, floor = trainers
+    assert subject.estimator is estimator
+    assert all(not torch.equal(a, b) for a, b in zip(subject.start, estimator.parameters(), strict=True))
+    assert not list(floor.estimator.parameters())
+    event = (3, 3) if family == "categorical" else (3,)
+    assert found["rows"] == estimators.get(name).evaluations(estimator.samples, event) == floor.estimator.samples
 
 
 class Poisoned(Estimator):
