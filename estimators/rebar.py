@@ -4,7 +4,8 @@ G. Tucker, A. Mnih, C. J. Maddison, D. Lawson, J. Sohl-Dickstein, REBAR: low-var
 discrete latent variable models, 2017, arXiv:1703.07370. With relaxed scores z, b = H(z), z~ drawn anew given b, and
 c(z) = eta f(relax(z / temperature)), the estimate is (f(b) - c(z~)) grad log q(b) + grad c(z) - grad c(z~). It is
 unbiased for any eta and temperature, which learn by its square; the gradient through z~, which depends on q given b,
-must be kept.
+must be kept. z~ is drawn with common random numbers, as the authors do: of the noise that led to z it takes what b does
+not decide, which makes it z itself, but another function of the logits. Then most of the last two terms cancels.
 """
 
 import math
@@ -22,6 +23,8 @@ from estimators.registry import register
 from estimators.relaxed import (
     conditional_gumbel_scores,
     conditional_logistic_scores,
+    coupled_gumbel_scores,
+    coupled_logistic_scores,
     gumbel_scores,
     hard,
     logistic_scores,
@@ -31,19 +34,20 @@ from estimators.relaxed import (
 class RelaxedDraws:
     """Hard draws b, their relaxed scores, and the scores drawn anew given b, in the graph of logits of their own."""
 
-    def __init__(self, q: Distribution, samples: int, generator: Generator | None) -> None:
+    def __init__(self, q: Distribution, samples: int, generator: Generator | None, coupled: bool = True) -> None:
         categorical = isinstance(q, OneHotCategorical)
-        scores, conditional = (
-            (gumbel_scores, conditional_gumbel_scores)
-            if categorical
-            else (logistic_scores, conditional_logistic_scores)
-        )
-        u, v = uniform(q, samples, generator), uniform(q, samples, generator)
+        u = uniform(q, samples, generator)
+        v = None if coupled else uniform(q, samples, generator)
         with torch.enable_grad():
             self.logits = parameters(q)[0].detach().expand(u.shape).clone().requires_grad_()
-            first = scores(self.logits, u)
+            first = (gumbel_scores if categorical else logistic_scores)(self.logits, u)
             self.b = hard(first, categorical=categorical)
-            self.scores = torch.cat((first, conditional(self.logits, self.b, v)))
+            if v is None:
+                again = (coupled_gumbel_scores if categorical else coupled_logistic_scores)(self.logits, first)
+            else:
+                conditional = conditional_gumbel_scores if categorical else conditional_logistic_scores
+                again = conditional(self.logits, self.b, v)
+            self.scores = torch.cat((first, again))
         self.q = stopped(q)
         self.score = score(q, self.b)
 
@@ -67,11 +71,11 @@ class Relaxing(Estimator):
 
     log_temperature: nn.Parameter
 
-    def __init__(self, samples: int, temperature: float, learn: bool) -> None:
+    def __init__(self, samples: int, temperature: float, learn: bool, coupled: bool) -> None:
         super().__init__(samples)
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        self.temperature, self.learn = temperature, learn
+        self.temperature, self.learn, self.coupled = temperature, learn, coupled
 
     def own(self, value: float, stack: Sequence[int]) -> nn.Parameter:
         """A parameter [*stack, 1] of this value, which learns if the others do."""
@@ -107,7 +111,7 @@ class Relaxing(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         learning = learns(self)
-        draws = RelaxedDraws(q, self.samples, generator)
+        draws = RelaxedDraws(q, self.samples, generator, self.coupled)
         cost = f(draws.b, stopped(q))  # S x *B
         # f holds theta, which the loss of own parameters must not reach. So its part stands for itself, detached, and
         # the slope that it gives to each row's temperature is taken here.
@@ -132,17 +136,27 @@ class Relaxing(Estimator):
     own_parameters=True,
     f_evals=lambda samples: 3 * samples,
     needs="relaxed f",
-    variants=({"learn": False},),
+    variants=({"learn": False}, {"coupled": False}),
     summary="score function with f at a relaxed draw as control; temperature and scale learned or fixed",
     paper="Tucker et al. 2017, arXiv:1703.07370",
 )
 class REBAR(Relaxing):
-    """REBAR; temperature and scale are where learning starts, or what they stay at without `learn`."""
+    """REBAR; temperature and scale are where learning starts, or what they stay at without `learn`.
+
+    Without `coupled`, z~ has noise of its own.
+    """
 
     scale: nn.Parameter
 
-    def __init__(self, samples: int = 1, temperature: float = 0.5, scale: float = 1.0, learn: bool = True) -> None:
-        super().__init__(samples, temperature, learn)
+    def __init__(
+        self,
+        samples: int = 1,
+        temperature: float = 0.5,
+        scale: float = 1.0,
+        learn: bool = True,
+        coupled: bool = True,
+    ) -> None:
+        super().__init__(samples, temperature, learn, coupled)
         self.initial_scale = scale
         self.bind()
 

@@ -64,7 +64,7 @@ class RELAX(Relaxing):
     """RELAX with a network alone, which needs nothing of f but its values."""
 
     def __init__(self, samples: int = 1, temperature: float = 0.5, hidden: int = 100) -> None:
-        super().__init__(samples, temperature, learn=True)
+        super().__init__(samples, temperature, learn=True, coupled=True)
         self.surrogate = Surrogate(hidden)
         self.bind()
 

@@ -2,9 +2,10 @@
 
 The relaxed scores z = logits + noise decide the hard draw: b = H(z), the sign of a logistic score or the argmax of
 Gumbel scores. Given b the scores have a law of their own, from which they are drawn again as a differentiable function
-of the logits. G. Tucker et al., REBAR, 2017, arXiv:1703.07370; W. Grathwohl et al., RELAX, 2017, arXiv:1711.00123,
-appendices on the conditional marginalization. Everything is a sum of softplus and logarithms, so that the conditional
-scores decide for b at any logits; clipping the noise instead breaks that above |logit| 13.8.
+of the logits: from noise of its own, or from what b leaves undecided of the first noise, which gives the same scores
+again. G. Tucker et al., REBAR, 2017, arXiv:1703.07370; W. Grathwohl et al., RELAX, 2017, arXiv:1711.00123, appendices
+on the conditional marginalization and on common random numbers. Everything is a sum of softplus and logarithms, so that
+the conditional scores decide for b at any logits; clipping the noise instead breaks that above |logit| 13.8.
 """
 
 import torch
@@ -27,6 +28,17 @@ def conditional_logistic_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
     return torch.where(b > 0.5, positive, negative)
 
 
+def coupled_logistic_scores(logits: Tensor, scores: Tensor) -> Tensor:
+    """The same scores [S, *B, D] again, as the function of the logits that they are given their signs.
+
+    Given the sign of z, the v that leads to z in `conditional_logistic_scores` is uniform, and so may be taken for v.
+    At that v the derivative is sigmoid(logit) (1 - exp(-z)) where z > 0, and the mirror image where z < 0.
+    """
+    fixed = scores.detach()
+    chance = torch.where(fixed > 0, logits, -logits).detach().sigmoid()
+    return fixed - torch.expm1(-fixed.abs()) * chance * (logits - logits.detach())
+
+
 def gumbel_scores(logits: Tensor, u: Tensor) -> Tensor:
     """Scores [S, *B, L, C] of one-hot draws: log probabilities plus Gumbel noise made of the uniform u."""
     return logits.log_softmax(-1) - torch.log(-torch.log(u))
@@ -42,6 +54,15 @@ def conditional_gumbel_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
     chosen = (exponential * b).sum(-1, keepdim=True).log()  # minus the largest score
     others = -torch.logaddexp(exponential.log() - log_probs, chosen)
     return torch.where(b > 0.5, -chosen, others)
+
+
+def coupled_gumbel_scores(logits: Tensor, scores: Tensor) -> Tensor:
+    """The same scores [S, *B, L, C] again, as the function of the logits that they are given their argmax.
+
+    As `coupled_logistic_scores`: with v what leads to z, a log probability moves its score by 1 - exp(z - max z).
+    """
+    fixed, log_probs = scores.detach(), logits.log_softmax(-1)
+    return fixed - torch.expm1(fixed - fixed.amax(-1, keepdim=True)) * (log_probs - log_probs.detach())
 
 
 def hard(scores: Tensor, *, categorical: bool) -> Tensor:

@@ -9,17 +9,25 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.distributions import Distribution
 
 import estimators
+from bench.measure import gradient_moments
 from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
 from estimators.contract import CountedObjective
 from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, sample, stopped, uniform
 from estimators.exact import states
 from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
-from estimators.relaxed import gumbel_scores, hard
+from estimators.relaxed import (
+    conditional_gumbel_scores,
+    conditional_logistic_scores,
+    gumbel_scores,
+    hard,
+    logistic_scores,
+)
 from tests.estimators.cases import build, leaves, objective
 
 DOUBLE = torch.float64
@@ -221,6 +229,69 @@ def test_lax_is_its_printed_formula() -> None:
     rest = (f(z, stopped(build("gaussian", values))) - control).detach()
     for got, s, own in zip(found, per_draw("gaussian", values, z), through, strict=True):
         torch.testing.assert_close(got, (rest[..., None] * s)[0] + own, **EXACT)
+
+
+def conditional_noise(family: str, logits: Tensor, u: Tensor) -> Tensor:
+    """The v that leads to the same scores as u, given the draw that they decide for."""
+    if family == "bernoulli":
+        return torch.where(u > (-logits).sigmoid(), (1 - u) / logits.sigmoid(), u / (-logits).sigmoid())
+    p, arrival = logits.softmax(-1), -u.log()
+    first = (arrival / p).amin(-1, keepdim=True)  # minus the logarithm of it is the largest score
+    later = arrival - p * first
+    return torch.where(arrival / p == first, -first, -later).exp()
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+@pytest.mark.parametrize("family", DISCRETE)
+def test_rebar_is_its_printed_formula(family: str, temperature: float, coupled: bool) -> None:
+    """(f(b) - eta f(z~)) s + eta d(f(z) - f(z~)), relaxed; coupled, v is made of u by the conditional law."""
+    f, scale, noise = objective(family, THETA), 0.7, seeded()
+    values = [v.detach().requires_grad_() for v in leaves(family, 1.0, rows=20)]
+    q = stopped(build(family, values))
+    u = uniform(q, 1, noise)
+    v = conditional_noise(family, q.logits, u) if coupled else uniform(q, 1, noise)
+    categorical = family == "categorical"
+    z = (gumbel_scores if categorical else logistic_scores)(values[0], u)
+    b = hard(z, categorical=categorical)
+    again = (conditional_gumbel_scores if categorical else conditional_logistic_scores)(values[0], b, v)
+    if coupled:
+        torch.testing.assert_close(again, z, rtol=1e-11, atol=1e-11)
+    at_z, at_again = (f(mean_of(family, [x / temperature]), q) for x in (z, again))
+    (through,) = torch.autograd.grad(scale * (at_z - at_again).sum(), values)
+    rest = (f(b, q) - scale * at_again).detach()
+    wanted = (rows_of(rest, b) * per_draw(family, values, b)[0])[0] + through
+    rebar = estimators.get("rebar").create(coupled=coupled).double()
+    torch.nn.init.constant_(rebar.scale, scale)
+    torch.nn.init.constant_(rebar.log_temperature, math.log(temperature))
+    estimate = rebar(build(family, values), f, generator=seeded())
+    (found,) = torch.autograd.grad(estimate.surrogate.sum(), values)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("family", DISCRETE)
+def test_coupled_noise_is_uniform_given_the_draw(family: str) -> None:
+    """Kolmogorov and Smirnov, sampled: without that REBAR would be biased."""
+    logits = torch.tensor([1.3, -0.4, 0.2], dtype=DOUBLE).expand(1, 50_000, 3)
+    if family == "categorical":
+        logits = logits.unsqueeze(-2)
+    u = uniform(from_parameters(family, logits[0]), 1, seeded())
+    v = conditional_noise(family, logits, u).reshape(-1, 3)
+    scores = (gumbel_scores if family == "categorical" else logistic_scores)(logits, u)
+    b = hard(scores, categorical=family == "categorical").reshape(-1, 3)
+    for i, value in itertools.product(range(3), (0.0, 1.0)):
+        assert stats.kstest(v[b[:, i] == value, i].numpy(), "uniform").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("family", DISCRETE)
+def test_coupled_rebar_has_less_variance_where_q_is_sharp(family: str) -> None:
+    """Sampled; near |logit| 0 it is the other way round, by a fifth."""
+    q, f = build(family, leaves(family, 6.0, rows=1)), objective(family, THETA)
+    coupled, independent = (
+        gradient_moments(estimators.get("rebar").create(learn=False, coupled=c), q, f, draws=40_000).total.estimate
+        for c in (True, False)
+    )
+    assert coupled < 0.85 * independent
 
 
 def test_bits_of_second_order_are_half_the_distance_times_the_slope() -> None:
