@@ -5,11 +5,15 @@ certifies a few correct estimators with N seeds each and writes certificates-nul
 """
 
 import math
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+import torch
 import typer
 from scipy import stats
 
@@ -18,6 +22,7 @@ from bench.provenance import provenance
 from bench.report.tables.render import pipe
 from bench.store import write_atomic
 from estimators.checks import ALPHA, Certificate, Result, certify
+from estimators.checks.certificate import DRAWS
 from estimators.checks.grid import EVENTS, LEVELS
 from estimators.registry import available, get
 
@@ -27,11 +32,11 @@ REPEATED = (("disarm", 2**12),)
 Row = dict[str, Any]
 
 
-def all_certificates() -> Iterator[Certificate]:
-    """Every registered estimator, with its defaults and with the variants that its tags name."""
-    for entry in available():
-        for options in ({}, *entry.variants):
-            yield certify(entry, options, workers=workers())
+def all_certificates(draws: int) -> Iterator[Certificate]:
+    """Every registered estimator, with its defaults and with the variants that its tags name; a process a core."""
+    wanted = [(entry.name, dict(options)) for entry in available() for options in ({}, *entry.variants)]
+    with ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        yield from pool.map(partial(certify, draws=draws), *zip(*wanted, strict=True))
 
 
 def tidy(certificate: Certificate) -> Iterator[Row]:
@@ -77,7 +82,7 @@ def _families(certificate: Certificate) -> list[str]:
     return list(dict.fromkeys(result.family for result in certificate.results))
 
 
-def as_markdown(certificates: Sequence[Certificate], made: str) -> str:
+def as_markdown(certificates: Sequence[Certificate], command: str, made: str) -> str:
     """The certified in one table, the measured in another."""
     certified, measured, warnings = [], [], []
     for certificate in certificates:
@@ -110,7 +115,7 @@ def as_markdown(certificates: Sequence[Certificate], made: str) -> str:
             "Gaussians, sharpness s with scale 2 / 10^(s/8) of 0, 1, 3, 6, 15; objectives constant, quadratic, cubic, "
             "coupled quadratic, a frozen tanh network, and one with log q inside (bounds have log q in all). "
             "Each also passed, or its outcome says otherwise: generator, evaluations, dtype, rows, leading-dims, "
-            f"state, auxiliary, finite, theta, value, constant. Made by `tox -e certify`; {made}.",
+            f"state, auxiliary, finite, theta, value, constant. Made by `{command}`; {made}.",
             "",
             "## Declared unbiased",
             "",
@@ -124,7 +129,7 @@ def as_markdown(certificates: Sequence[Certificate], made: str) -> str:
             "## Declared biased",
             "",
             "Bias relative to the length of the exact gradient, its noise floor subtracted, with a 95 % interval "
-            "(normal, of a U-statistic; up to 65,536 draws a problem): the largest over sizes and samples at each "
+            "(normal, of a U-statistic; at most 65,536 draws a problem): the largest over sizes and samples at each "
             "level. 0 in the interval: none to be seen.",
             "",
             *pipe(["estimator", "family", "outcome", "samples", "objective", *levels], measured),
@@ -186,6 +191,7 @@ def null_markdown(rows: Sequence[Row], made: str) -> str:
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to write into.")],
     repeat: Annotated[int, typer.Option(min=0, help="Certify correct estimators with so many seeds instead.")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Draws a problem at most.")] = DRAWS,
 ) -> None:
     """Write the published certificates."""
     about = provenance(get("exact").create(), "cpu")
@@ -197,13 +203,14 @@ def main(
         write_atomic(out / "certificates-null.csv", as_csv(rows, columns).encode())
         write_atomic(out / "certificates-null.md", null_markdown(rows, made).encode())
         return
+    command = "tox -e certify" + (f" -- --draws {draws}" if draws != DRAWS else "")
     certificates = []
-    for certificate in all_certificates():
+    for certificate in all_certificates(draws):
         print(verdict(certificate), flush=True)
         certificates.append(certificate)
     rows = [row for certificate in certificates for row in tidy(certificate)]
     write_atomic(out / "certificates.csv", as_csv(rows, COLUMNS).encode())
-    write_atomic(out / "certificates.md", as_markdown(certificates, made).encode())
+    write_atomic(out / "certificates.md", as_markdown(certificates, command, made).encode())
     if any(certificate.verdict == "refuted" for certificate in certificates):
         raise typer.Exit(1)
 

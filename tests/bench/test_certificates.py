@@ -18,7 +18,7 @@ def test_tables_hold_every_check_and_every_bias() -> None:
     biases = [row for row in read if row["quantity"] == "bias"]
     assert {row["estimator"] for row in biases} == {"straight-through"}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in biases)
-    text = certificates.as_markdown(made, "here")
+    text = certificates.as_markdown(made, "tox -e certify", "here")
     assert "| disarm | bernoulli | certified |" in text
     assert "| straight-through | bernoulli | measured |" in text
     assert "exact / exact" in text
