@@ -4,8 +4,8 @@ J. Shi, Y. Zhou, J. Hwang, M. K. Titsias, L. Mackey, Gradient estimation with di
 arXiv:2202.09497. For bits, (A h)(b) = sum_i q(b_i flipped | others) (h(b with b_i flipped) - h(b)), the Gibbs operator
 times D, has mean zero for any h. With h_k fixed by the draws but the k-th, leave-one-out takes f(b_j) + alpha
 (A h_j)(b_j) as the others' costs, and beta (A h'_k grad log q)(b_k) is added. h_k and h'_k read the others' mean cost
-and the mean of f's linear extrapolations from them to b, so that f is evaluated at the draws only: each is that
-extrapolation plus a network. alpha and beta start at 0, which is leave-one-out, and learn with the networks by the
+and what f's linear extrapolations from them to b add to it, in mean, so that f is evaluated at the draws only: each is
+what they add plus a network. alpha and beta start at 0, which is leave-one-out, and learn with the networks by the
 square of the estimate.
 """
 

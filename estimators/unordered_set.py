@@ -3,15 +3,17 @@
 W. Kool, H. van Hoof, M. Welling, Estimating gradients for discrete random variables by sampling without replacement,
 2020, arXiv:2002.06043, with the baseline that is built in. The set S is drawn by ancestral Gumbel-top-k sampling over
 the factorised q (the same authors, Stochastic beams and where to find them, 2019, arXiv:1903.06059), which is exact for
-the joint states. Given S alone, the chance that s was drawn first is w_s, and that s and then t were is W_st, so that
+the joint states. Given S alone, the chance that s was drawn first is w_s, and that s and then t were is
+W_st / (1 - q(s)), with W_st = W_ts:
 
     value     sum_s w_s f(s)
     gradient  sum_{s < t} W_st (f(s) - f(t)) grad (log q(s) - log q(t)).
 
-In the paper's words w_s = q(s) R(S, s), and the second line is its estimator with baseline, rearranged. With m(T) the
-mass of all states outside of T, w and W are ratios of F(T) = (1 / m(T)) sum_{s in S - T} F(T + s), F(S) = 1, which
-sums over orders: w_s = F({s}) / F({}), W_st = F({s, t}) / F({}). All are sums of positive terms, of which the
-logarithms are kept, so that nothing is lost where S has almost all of the mass.
+In the paper's words w_s = q(s) R(S, s), and the second line is its estimator with baseline, rearranged: where t follows
+s, f(s) less its baseline is (1 - q(s)) (f(s) - f(t)). With m(T) the mass of all states outside of T, w and W are ratios
+of F(T) = (1 / m(T)) sum_{s in S - T} F(T + s), F(S) = 1, which sums over orders: w_s = F({s}) / F({}),
+W_st = F({s, t}) / F({}). All are sums of positive terms, of which the logarithms are kept, so that nothing is lost
+where S has almost all of the mass.
 """
 
 import torch
