@@ -177,7 +177,9 @@ def explain(error: ValidationError) -> str:
         where = ".".join(location[: location.index("options") + 2])
         return f"{where}: an option is a number, true, false or a word, got {first['input']!r}"
     message = str(first["msg"]).removeprefix("Value error, ")
-    typed = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    given = first["input"]
+    said = isinstance(given, dict) or (isinstance(given, str) and repr(given) in message)
+    typed = "" if said else f", got {given!r}"
     return f"{where}: {message}{typed}{more}"
 
 
@@ -207,7 +209,7 @@ def plan(suite: Suite) -> Plan:
             if reason is None and suite.f_evals and not count:
                 preferred = _draws_for(suite.f_evals, given, entry, event_of(problem.latents, problem.categories))
                 if preferred is None:
-                    reason = f"cannot spend exactly {suite.f_evals} evaluations of f a row"
+                    reason = _why_not(suite.f_evals, given, entry, event_of(problem.latents, problem.categories))
             if reason is None:
                 cells += _cells(suite, problem, _resolve(given, entry, count or preferred))
                 legal += 1
@@ -243,6 +245,20 @@ def _draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: t
         if entry.samples.allow(samples) and entry.evaluations(samples, event) == evaluations:
             return samples
     return None
+
+
+def _why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> str:
+    """Why there is no such number of draws, in half a sentence with the nearest numbers of evaluations."""
+    reason = f"cannot spend exactly {evaluations} evaluations of f a row"
+    if entry.enumerates:
+        return f"{reason}: it evaluates all joint states"
+    if entry.f_evals is None:
+        return f"{reason}: it does not say how many it takes; give @register(...) f_evals, a function of samples"
+    most = max(2 * evaluations, entry.samples.min) + 2
+    tried = range(1, most) if config.samples is None else (config.samples,)
+    possible = sorted({entry.evaluations(samples, event) or 0 for samples in tried if entry.samples.allow(samples)})
+    near = [*[n for n in possible if n < evaluations][-1:], *[n for n in possible if n > evaluations][:1]]
+    return f"{reason}; the nearest {'are' if near[1:] else 'is'} {' and '.join(map(str, near))}"
 
 
 def _resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:

@@ -235,9 +235,11 @@ def test_a_suite_may_fix_the_evaluations_of_f_instead_of_the_draws() -> None:
     with pytest.raises(BadInput, match="'exact' fits no problem of the suite: it cannot spend exactly 6 evaluations"):
         plan(Suite.model_validate(given))
     given["estimators"].remove("exact")
-    with pytest.raises(BadInput, match="cannot spend exactly 6"):
+    with pytest.raises(BadInput, match=r"cannot spend exactly 6 evaluations of f a row; the nearest is 4$"):
         plan(Suite.model_validate(given))
     given["estimators"].remove("rloo[samples=4]")
+    with pytest.raises(BadInput, match=r"'disarm' fits no problem .* exactly 5 .*; the nearest are 4 and 6$"):
+        plan(Suite.model_validate(given | {"f_evals": 5, "estimators": ["disarm"]}))
     chosen = plan(Suite.model_validate(given))
     assert [cell.estimator.samples for cell in chosen.cells] == [6, 6, 6]
     with pytest.raises(ValidationError, match="give one of them"):
