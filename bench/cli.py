@@ -176,7 +176,9 @@ def main() -> None:
     except typer.TyperException as error:  # what the parser itself rejects
         typed = shlex.join(["gradest", *sys.argv[1:]])
         message = error.format_message()  # empty where the help was shown, for want of any argument
-        code = complain(f"{message} You typed: {typed} (gradest --help)") if message else BAD_INPUT
+        stop = "" if message.endswith((".", "?")) else "."
+        message = message.replace("Value error, ", "")
+        code = complain(f"{message}{stop} You typed: {typed} (gradest --help)") if message else BAD_INPUT
     except typer.Abort:
         code = INTERRUPTED
     sys.exit(code)

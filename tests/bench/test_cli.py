@@ -52,11 +52,11 @@ BAD = [
     (["run", "small.toml", "--sede", "1"], "No such option: --sede"),
     (
         ["run", "small.toml", "--seeds", "many"],
-        "should be a valid integer, unable to parse string as an integer You typed: gradest run small",
+        "should be a valid integer, unable to parse string as an integer. You typed: gradest run small",
     ),
     (["run", "key.toml"], "unknown key 'stepz'; did you mean 'steps'?"),
     (["run", "data.toml"], "unknown data set 'mnist-statik'; did you mean 'mnist-static'"),
-    (["list", "estimator"], "'estimator' is not one of"),
+    (["list", "estimator"], "Invalid value for 'what': 'estimator' is not one of"),
     (["lst"], "No such command 'lst'"),
     (["run", "small.toml", "-e", "rloo", "--out", "small.toml"], "Not a directory: small.toml"),
     (
