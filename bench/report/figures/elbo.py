@@ -96,7 +96,7 @@ def draw(curves: Sequence[Curve], against: str) -> Figure:
     styles = [curve.style for curve in curves]
     lines = key_height(styles) + 0.13 * sum(bool(curve.remark) for curve in curves)
     right = key_width(styles, [curve.remark for curve in curves])
-    figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.5, right, top=0.2, panels=2)
+    figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.6, right, top=0.2, panels=2)
     bottom, top = _limits(curves)
     seconds = against == "seconds"
     for axes, (name, title, dash) in zip(panels, PANELS, strict=True):
@@ -138,7 +138,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
         clock += f" Measured on {machines} machines, so that it compares machines too." if machines > 1 else ""
     return phrases.join(
         f"ELBO against training {against} on {phrases.problem(heading, rows)}: training set dashed, test "
-        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key.",
+        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key. "
+        "Both on the first evaluation_rows rows of their set; the test ELBO in the table is of the whole test set.",
         clock,
         "Initialisation and data order are fixed by the seed, alike for all estimators.",
         bands,
