@@ -66,12 +66,11 @@ class Bitflip(Estimator):
             b = (uniform(q, self.samples // 2, generator) < logits.sigmoid()).to(logits.dtype)
             one, zero = torch.maximum(b, chosen), b * (1 - chosen)
             slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
-            share = torch.cat([(chosen * p.sigmoid()).sum(-1) for p in (logits, -logits)])  # S x *B
+            drawn = torch.cat([(chosen * value).sum(-1) for value in (b, 1 - b)])  # S x *B, 1 where it is b itself
         cost = f(torch.cat((one, zero)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         weight = (first - second).unsqueeze(-1) * slope
-        # Weighted by the chances of the two values the pair is one draw of q, the chosen bit summed out.
-        value = 2 * (share * cost).mean(0)
+        value = 2 * (drawn * cost).mean(0)
         return Estimate((weight * logits).sum(-1).mean(0) + value, value.detach())
 
 
