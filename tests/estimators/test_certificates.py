@@ -131,7 +131,8 @@ def test_forced_noise_keeps_means_and_makes_rare_outcomes_common(shift: float) -
         z = sample(q, 1, generator)[0]
     weight = watch.log_weight.exp()
     rare = (z == 0).double()
-    assert float(rare.mean()) > 0.05
+    # One number in three is forced, a quarter of those down by the whole shift, which half of these cross: 1 / 24.
+    assert float(rare.mean()) > 0.95 / 24
     assert float(weight.max()) <= math.e
     for value, expected in (
         (weight, 1.0),
