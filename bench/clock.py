@@ -1,6 +1,7 @@
 """Seconds of device work: the device is synchronised before the clock is read."""
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -23,3 +24,25 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self.seconds += self._now() - self._started
+
+
+def interleaved(
+    subjects: Sequence[Callable[[], object]], *, rounds: int, warm_up: int, device: torch.device | str = "cpu"
+) -> list[list[float]]:
+    """Seconds of each subject in each round; in a round all take their turn, so ratios survive a noisy machine.
+
+    Args:
+        subjects: what is called.
+        rounds: rounds that count.
+        warm_up: rounds before them.
+        device: synchronised before and after each call.
+    """
+    seconds: list[list[float]] = [[] for _ in subjects]
+    for index in range(warm_up + rounds):
+        for subject, taken in zip(subjects, seconds, strict=True):
+            clock = Stopwatch(torch.device(device))
+            with clock:
+                subject()
+            if index >= warm_up:
+                taken.append(clock.seconds)
+    return seconds

@@ -82,6 +82,11 @@ def _hash_files(paths: frozenset[str]) -> str:
 
 def provenance(estimator: torch.nn.Module, device: str) -> dict[str, Any]:
     """Everything a reader needs to repeat or doubt a record."""
+    return machine(device) | {"estimator_source": source_hash(estimator)}
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Host, device, versions and commit behind a number."""
     commit, dirty = _git()
     cuda = device == "cuda"
     return {
@@ -100,5 +105,4 @@ def provenance(estimator: torch.nn.Module, device: str) -> dict[str, Any]:
         "gradest": version(),
         "commit": commit,
         "dirty": dirty,
-        "estimator_source": source_hash(estimator),
     }

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from bench.clock import Stopwatch
+from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
 from bench.measure.moments import probe
@@ -99,20 +99,13 @@ def measure_time(
         f_evals = probe(estimator, subject.vae.encode(x), subject.vae.objective(x), x).evaluations
     peak = _peak_memory(subject, x, device)
     floor = trainer(_floor_of(estimator, f_evals))
-    seconds: dict[str, list[float]] = {"step": [], "floor": []}
-    for index in range(config.warm_up + config.rounds):
-        x = next(data)
-        for key, timed in (("step", subject), ("floor", floor)):
-            clock = Stopwatch(device)
-            with clock:
-                timed.step(x)
-            if index >= config.warm_up:
-                seconds[key].append(clock.seconds)
-    ratios = np.divide(seconds["step"], seconds["floor"])
+    steps, floors = interleaved(
+        [lambda: subject.step(x), lambda: floor.step(x)], rounds=config.rounds, warm_up=config.warm_up, device=device
+    )
     return {
-        "step": _quartiles(seconds["step"]),
-        "floor": _quartiles(seconds["floor"]),
-        "ratio": _quartiles(ratios.tolist()),
+        "step": quartiles(steps),
+        "floor": quartiles(floors),
+        "ratio": quartiles(np.divide(steps, floors).tolist()),
         "rows": f_evals,
         "peak_memory_bytes": peak,
         "load": list(os.getloadavg()),
@@ -136,6 +129,7 @@ def _peak_memory(subject: Trainer, x: Tensor, device: torch.device) -> int | Non
     return torch.cuda.max_memory_allocated(device)
 
 
-def _quartiles(values: list[float]) -> dict[str, float]:
+def quartiles(values: list[float]) -> dict[str, float]:
+    """Median, quartiles and number of some seconds or ratios."""
     q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
     return {"median": median, "q25": q25, "q75": q75, "n": len(values)}
