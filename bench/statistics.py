@@ -167,18 +167,35 @@ def squared_bias_interval(deviations: ArrayLike, floor: float = 0.0, level: floa
     Raises:
         ValueError: fewer than 3 draws, or a level outside (0, 1).
     """
-    quantile = _normal_quantile(level)
     c = np.asarray(deviations, dtype=np.float64)
-    n = len(c)
+    c = c.reshape(len(c), -1)
+    total, own = c.sum(0), np.square(c).sum(1)
+    return squared_bias_from_sums(len(c), float(total @ total), float(own.sum()), c @ total - own, floor, level)
+
+
+def squared_bias_from_sums(
+    n: int, total: float, own: float, influence: ArrayLike, floor: float = 0.0, level: float = 0.95
+) -> Interval:
+    """`squared_bias_interval` where the n deviations c_i were summed up as they came.
+
+    Args:
+        n: their number.
+        total: ||sum c||^2.
+        own: sum ||c_i||^2.
+        influence: [k] <c_i, sum c> - ||c_i||^2 of some or all of them, from which the standard error is taken.
+        floor: what the reference's own noise adds in mean.
+        level: nominal coverage.
+
+    Raises:
+        ValueError: fewer than 3 draws, or a level outside (0, 1).
+    """
+    quantile = _normal_quantile(level)
     if n < 3:
         raise ValueError(f"a bias interval needs at least 3 draws, got {n}")
-    c = c.reshape(n, -1)
-    total = c.sum(0)
-    own = np.square(c).sum(1)
-    pairs = float(total @ total - own.sum())
+    pairs = total - own
     estimate = pairs / (n * (n - 1)) - floor
-    without = (pairs - 2 * (c @ total - own)) / ((n - 1) * (n - 2))
-    se = math.sqrt((n - 1) / n * float(np.square(without - without.mean()).sum()))
+    without = (pairs - 2 * _array(influence)) / ((n - 1) * (n - 2))
+    se = math.sqrt((n - 1) * float(without.var()))
     return Interval(estimate, estimate - quantile * se, estimate + quantile * se)
 
 

@@ -242,7 +242,7 @@ def _check_data(suite: Suite, problem: VAEConfig) -> None:
 def _draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> int | None:
     """Draws with which an estimator evaluates f so often, or None where there is no such number."""
     for samples in range(1, evaluations + 1) if config.samples is None else (config.samples,):
-        if entry.samples.allow(samples) and entry.evaluations(samples, event) == evaluations:
+        if entry.samples.allow(samples) and entry.evaluations(samples, event, config.options) == evaluations:
             return samples
     return None
 
@@ -256,7 +256,9 @@ def _why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tup
         return f"{reason}: it does not say how many it takes; give @register(...) f_evals, a function of samples"
     most = max(2 * evaluations, entry.samples.min) + 2
     tried = range(1, most) if config.samples is None else (config.samples,)
-    possible = sorted({entry.evaluations(samples, event) or 0 for samples in tried if entry.samples.allow(samples)})
+    options = config.options
+    counts = {entry.evaluations(samples, event, options) or 0 for samples in tried if entry.samples.allow(samples)}
+    possible = sorted(counts)
     near = [*[n for n in possible if n < evaluations][-1:], *[n for n in possible if n > evaluations][:1]]
     return f"{reason}; the nearest {'are' if near[1:] else 'is'} {' and '.join(map(str, near))}"
 

@@ -80,8 +80,9 @@ class Trainer:
         self.vae, self.estimator = vae.train(), estimator.train()
         weights = [p for p in vae.parameters() if p.requires_grad]
         groups = [{"params": weights, "lr": optimisation.learning_rate}]
-        if own := list(estimator.parameters()):
+        if own := [p for p in estimator.parameters() if p.requires_grad]:
             groups.append({"params": own, "lr": optimisation.own_learning_rate})
+        self.parameters = weights + own
         self.optimiser = make_optimiser(optimisation, groups)
         device = weights[0].device
         self.generator = stream("noise", noise_seed, device=device)
@@ -101,7 +102,8 @@ class Trainer:
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
         self.optimiser.zero_grad()
-        total.backward()
+        # Towards what is optimised alone, and not to a draw at which f was differentiated before.
+        total.backward(inputs=self.parameters)
         return loss.mean(-1)
 
     def step(self, x: Tensor) -> None:

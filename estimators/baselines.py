@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from estimators.base import mean_to
+from estimators.network import Network
 
 
 class Baseline(nn.Module):
@@ -110,50 +111,34 @@ class InputDependent(Baseline):
     unbiased only up to a positive factor.
     """
 
-    first: nn.Parameter | None
-    first_bias: nn.Parameter
-    second: nn.Parameter
-    second_bias: nn.Parameter
-
     def __init__(self, decay: float = 0.8, hidden: int = 100, variance_normalisation: bool = False) -> None:
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {hidden}")
         self.mean, self.variance = RunningMean(decay), RunningMean(decay)
-        self.hidden, self.variance_normalisation = hidden, variance_normalisation
-        self.register_parameter("first", None)
+        self.network, self.variance_normalisation = Network(hidden), variance_normalisation
 
     def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
-        """See `Baseline.bind`; each layer starts uniform within 1 / sqrt(its inputs)."""
+        """See `Baseline.bind`."""
         self.mean.size(stack)
         self.variance.size(stack)
         if context_size:
-
-            def weights(inputs: int, outputs: int) -> nn.Parameter:
-                start = torch.rand((*stack, inputs, outputs), generator=generator) * 2 - 1
-                return nn.Parameter(start / inputs**0.5)
-
-            self.first = weights(context_size, self.hidden)
-            self.first_bias = nn.Parameter(torch.zeros(*stack, 1, self.hidden))
-            self.second = weights(self.hidden, 1)
-            self.second_bias = nn.Parameter(torch.zeros(*stack, 1, 1))
+            self.network.size(context_size, stack, generator)
         return self
 
     def _predict(self, context: Tensor | None, like: Tensor) -> Tensor:
         """The network's baseline [*B], or 0 without a network."""
-        if self.first is None:
+        if not self.network.inputs:
             return like.new_zeros(())
         if context is None:
             raise ValueError("the input-dependent baseline was bound to a context, and got none")
-        hidden = torch.tanh(context.to(self.first) @ self.first + self.first_bias)
-        return (hidden @ self.second + self.second_bias).squeeze(-1).to(like)
+        predicted: Tensor = self.network(context)
+        return predicted.to(like)
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """See `Baseline.forward`."""
         predicted = self._predict(context, cost)
         signal = cost - predicted.detach()
         advantage = signal - self.mean.value().to(cost)
-        loss = (advantage + predicted.detach() - predicted).square().mean(0) if self.first is not None else None
+        loss = (advantage + predicted.detach() - predicted).square().mean(0) if self.network.inputs else None
         if self.variance_normalisation:
             advantage = advantage / self.variance.value().to(cost).sqrt().clamp_min(1.0)
         if self.training:

@@ -1,4 +1,4 @@
-"""What estimators with control variates share: scores, derivatives of f, rows of own parameters.
+"""What estimators with control variates share: derivatives of f, rows of own parameters.
 
 An estimator with a learned control variate writes its estimate as a tensor that depends on its own parameters alone,
 and learns them by the squared estimate: its mean does not depend on them, so that this is the variance and a constant.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, OneHotCategorical
+from torch.distributions import Distribution
 
 from estimators.base import Estimator, Objective
 from estimators.distributions import event_shape, parameters
@@ -22,14 +22,6 @@ def event_dims(q: Distribution) -> tuple[int, ...]:
 def over_event(x: Tensor, q: Distribution) -> Tensor:
     """x [..., *B] with a dim of size one for each of the event's."""
     return x[(..., *(None for _ in event_dims(q)))]
-
-
-def score(q: Distribution, b: Tensor) -> Tensor:
-    """Gradient of log q(b) with respect to a discrete q's logits, [S, *B, *event], detached."""
-    logits = parameters(q)[0].detach()
-    if isinstance(q, OneHotCategorical):
-        return b - logits.softmax(-1)
-    return torch.where(b > 0.5, (-logits).sigmoid(), -logits.sigmoid())  # keeps its digits, as log_prob does
 
 
 def derivative(output: Tensor, point: Tensor, *, create_graph: bool = False) -> Tensor:

@@ -10,6 +10,7 @@ independent: no coupling.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,6 +21,9 @@ from torch.nn import functional as F
 
 NODES = 64
 """Gauss-Legendre nodes for Owen's T function: 1 - rho to 14 digits."""
+
+MOST_LISTED = 5
+"""Draws whose orders, n! of them, are looked up in a table."""
 
 
 class Copula(NamedTuple):
@@ -37,18 +41,32 @@ def _uniform(count: int, like: Tensor, generator: Generator | None) -> Tensor:
 
 
 def _dirichlet_draw(count: int, away: Tensor, generator: Generator | None) -> Tensor:
-    """A point of the simplex from its sorted spacings, so that a single uniform number decides whether d_i nears 1.
+    """A point of the simplex from its order statistics, so that a single uniform number decides whether d_i nears 1.
 
     A gamma variate a draw would hold the digits of 1 - d_i too, but a rare event would need all the others to be small.
     """
-    last = _uniform(1, away, generator) ** (1 / (count - 1))  # 1 minus a Beta(1, n - 1) number
-    cuts = _uniform(count - 2, away, generator).sort(0).values
-    rest = torch.cat((torch.zeros_like(last), cuts, torch.ones_like(last))).diff(dim=0) * last  # n - 1 spacings
+    last = torch.exp(_uniform(1, away, generator).log() / (count - 1))  # 1 minus a Beta(1, n - 1) number
+    spacings = -_uniform(count - 1, away, generator).log()
+    spacings = spacings * (last / spacings.sum(0, keepdim=True))
     left = torch.arange(count, 1, -1, dtype=away.dtype, device=away.device).reshape(-1, *[1] * away.dim())
-    others = (rest / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
+    others = (spacings / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
     away_from_one = torch.cat((1 - others, others.sum(0, keepdim=True)))  # the largest one's keeps its digits
-    order = _uniform(count, away, generator).argsort(0)
-    return away_from_one.gather(0, order) < torch.exp(F.logsigmoid(-away) / (count - 1))
+    events = away_from_one < torch.exp(F.logsigmoid(-away) / (count - 1))
+    return events.gather(0, _orders(count, away, generator))
+
+
+def _orders(count: int, like: Tensor, generator: Generator | None) -> Tensor:
+    """Random orders [n, *shape] of n draws: looked up where there are few, since sorting costs more than the rest."""
+    if count > MOST_LISTED:
+        return _uniform(count, like, generator).argsort(0)
+    table = _permutations(count).to(like.device)
+    return table[:, (_uniform(1, like, generator)[0] * table.shape[1]).long()]
+
+
+@functools.cache
+def _permutations(count: int) -> Tensor:
+    """All orders of n, [n, n!]."""
+    return torch.tensor(list(itertools.permutations(range(count)))).T.contiguous()
 
 
 def _dirichlet_decorrelation(count: int, away: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, parameters, sample, stopped
+from estimators.distributions import parameters, sample, scored, stopped
 from estimators.registry import register
 from estimators.taylor import taylor
 
@@ -54,5 +54,5 @@ class DeltaMethod(Estimator):
         expansion = at_mean.value + (step * (at_mean.slope + 0.5 * at_mean.bend(step))).sum(-1)
         diagonal = at_mean.curvature.diagonal(dim1=-2, dim2=-1)
         mean = (at_mean.slope * loc + diagonal * scale.detach() * scale).sum(-1)  # its gradient is that of E_q[h]
-        surrogate = ((cost.detach() - expansion) * log_prob(live(q), z) + cost).mean(0) + mean
+        surrogate = scored(q, z, (cost - expansion) / self.samples) + cost.mean(0) + mean
         return Estimate(surrogate, cost.detach().mean(0))

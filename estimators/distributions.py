@@ -93,10 +93,41 @@ def log_prob(q: Distribution, z: Tensor) -> Tensor:
         case Bernoulli():
             # Both logarithms keep the score's digits where q is nearly certain: z * logits - softplus(logits) loses the
             # likely value's, of size exp(-|logit|), to rounding, and above |logit| 20 altogether.
-            return (z * F.logsigmoid(q.logits) + (1 - z) * F.logsigmoid(-q.logits)).sum(-1)
+            return torch.lerp(F.logsigmoid(-q.logits), F.logsigmoid(q.logits), z).sum(-1)
         case OneHotCategorical():
             return (z * q.logits).sum((-2, -1))
     raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+
+
+@torch.no_grad()
+def scores(q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of log q(z) with respect to q's parameters, each [S, *B, *event], outside any graph."""
+    match q:
+        case Normal():
+            standard = (z - q.loc) / q.scale
+            return standard / q.scale, (standard.square() - 1) / q.scale
+        case Bernoulli():
+            # Not z - sigmoid, which loses the digits of a likely value's score, as `log_prob` would.
+            return (torch.lerp(-q.logits.sigmoid(), (-q.logits).sigmoid(), z),)
+        case OneHotCategorical():
+            return (z - q.logits.softmax(-1),)
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+
+
+def scored(q: Distribution, z: Tensor, weight: Tensor) -> Tensor:
+    """[*B], whose gradient with respect to q's parameters is the sum over draws of the weight times grad log q(z).
+
+    That of (weight * log q(z)).sum(0), without the logarithm and its graph over the draws.
+
+    Args:
+        q: of rows *B.
+        z: draws [S, *B, *event].
+        weight: [S, *B], taken as it is: no gradient reaches it.
+    """
+    event = tuple(range(-len(event_shape(q)), 0))
+    weight = weight.detach()[(..., *(None for _ in event))]
+    pairs = zip(parameters(q), scores(q, z), strict=True)
+    return torch.stack([(p * (weight * score).sum(0)).sum(event) for p, score in pairs]).sum(0)
 
 
 def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tensor:

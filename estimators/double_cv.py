@@ -16,8 +16,8 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import LeaveOneOut
-from estimators.controls import costs_and_derivatives, learns, rows_of, score, weighted
-from estimators.distributions import parameters, row_shape, sample, stopped
+from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
+from estimators.distributions import parameters, row_shape, sample, scores, stopped
 from estimators.registry import one_a_sample, register
 
 
@@ -66,13 +66,13 @@ class DoubleCV(Estimator):
         b = sample(q, self.samples, generator)
         cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
         logits = parameters(q)[0].detach()
-        scores, spread = score(q, b), logits.sigmoid() * (-logits).sigmoid()
+        (score,), spread = scores(q, b), logits.sigmoid() * (-logits).sigmoid()
         others = (slope.sum(0) - slope) / (self.samples - 1)
-        linear = (others * scores).sum(-1)  # S x *B; a bit's score is b - theta
+        linear = (others * score).sum(-1)  # S x *B; a bit's score is b - theta
 
         def leave_one_out(signal: Tensor) -> Tensor:
             advantage: Tensor = self.leave_one_out(signal, None)[0]
-            return (advantage.unsqueeze(-1) * scores).mean(0)
+            return (advantage.unsqueeze(-1) * score).mean(0)
 
         plain = leave_one_out(cost.detach())
         control = leave_one_out(linear) - slope.mean(0) * spread  # *B x D, of mean zero

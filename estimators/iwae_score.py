@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, sample
+from estimators.distributions import live, sample, scored
 from estimators.registry import one_a_sample, register
 
 
@@ -59,7 +59,7 @@ class IWAEScore(Estimator):
         log_weights = -f(z, live(q))  # K x *B
         bound = log_weights.logsumexp(0) - math.log(self.samples)
         signal = self.signal(log_weights.detach(), bound.detach())
-        surrogate = -(signal * log_prob(live(q), z)).sum(0) - bound
+        surrogate = -scored(q, z, signal) - bound
         return Estimate(surrogate, -bound.detach())
 
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, normal, parameters, stopped
+from estimators.distributions import normal, parameters, scored, stopped
 from estimators.network import Network
 from estimators.registry import one_a_sample, register
 
@@ -56,11 +56,9 @@ class LAX(Estimator):
         if self.network.first is None:
             self.network.size(z.shape[-1] + self.context_size)
             self.network.to(z.device)
-        if self.context_size:
-            if context is None:
-                raise ValueError("lax was bound to a context, and got none")
-            z = torch.cat((z, context.to(z).expand(*z.shape[:-1], -1)), -1)
-        control: Tensor = self.network(z)
+        if self.context_size and context is None:
+            raise ValueError("lax was bound to a context, and got none")
+        control: Tensor = self.network(z, context=context if self.context_size else None)
         return control
 
     def forward(
@@ -90,5 +88,5 @@ class LAX(Estimator):
                 of_loc = (score * noise + slope).mean(0)
                 of_scale = (score * (noise.square() - 1) + slope * noise).mean(0)
                 loss = (of_loc.square() + of_scale.square()).sum(-1)
-        surrogate = signal.detach() * log_prob(live(q), z) + (slope.detach() * path).sum(-1) + cost
-        return Estimate(surrogate.mean(0), cost.detach().mean(0), loss)
+        surrogate = scored(q, z, signal / self.samples) + ((slope.detach() * path).sum(-1) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0), loss)

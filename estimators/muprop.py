@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.controls import costs_and_derivatives, event_dims
-from estimators.distributions import live, log_prob, mean_of, parameters, sample, stopped
+from estimators.distributions import mean_of, parameters, sample, scored, stopped
 from estimators.registry import register
 
 
@@ -41,5 +41,5 @@ class MuProp(Estimator):
         there, slope = costs_and_derivatives(f, mean.unsqueeze(0), stopped(q))  # 1 x *B, 1 x *B x *event
         affine = there.detach() + (slope * (b - mean.detach())).sum(event_dims(q))
         signal = cost.detach() - affine
-        surrogate = (signal * log_prob(live(q), b) + cost).mean(0) + (slope[0] * mean).sum(event_dims(q))
+        surrogate = scored(q, b, signal / self.samples) + cost.mean(0) + (slope[0] * mean).sum(event_dims(q))
         return Estimate(surrogate, cost.detach().mean(0))

@@ -6,6 +6,20 @@ import torch
 from torch import Generator, Tensor, nn
 
 
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., *stack, B, inputs] times the weight [*stack, inputs, outputs], plus the bias [*stack, 1, outputs].
+
+    All leading dims of a stack join the rows of one batched product: broadcasting the weight over them would copy it.
+    """
+    if weight.dim() != 3 or x.dim() < 3:
+        y = x @ weight
+        return y if bias is None else y + bias
+    lead, (stack, rows, inputs) = x.shape[:-3], x.shape[-3:]
+    flat = x.reshape(-1, stack, rows, inputs).transpose(0, 1).flatten(1, 2)
+    y = torch.bmm(flat, weight) if bias is None else torch.baddbmm(bias, flat, weight)
+    return y.reshape(stack, -1, rows, y.shape[-1]).transpose(0, 1).reshape(*lead, stack, rows, -1)
+
+
 class Network(nn.Module):
     """[..., *stack, B, inputs] to [..., *stack, B], by one tanh layer; it has no weights before `size`.
 
@@ -37,9 +51,23 @@ class Network(nn.Module):
         self.second = weights(self.hidden, 1)
         self.second_bias = nn.Parameter(torch.zeros(*stack, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., *stack, B, inputs], in any precision, to [..., *stack, B] in the same."""
+    @property
+    def inputs(self) -> int:
+        """Inputs of the first layer, of the context too; 0 without weights."""
+        return 0 if self.first is None else self.first.shape[-2]
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x [..., *stack, B, inputs], in any precision, to [..., *stack, B] in the same.
+
+        Args:
+            x: inputs that may differ from draw to draw.
+            context: further inputs [*stack, B, X], which draws share, as far as the weights have rows for them: their
+                part of the first layer is computed once, and is not differentiated in x.
+        """
         if self.first is None:
             raise ValueError("the network has no weights yet: call size() first")
-        hidden = torch.tanh(x.to(self.first) @ self.first + self.first_bias)
-        return (hidden @ self.second + self.second_bias).squeeze(-1).to(x)
+        own = x.shape[-1]
+        hidden = affine(x.to(self.first), self.first[..., :own, :], self.first_bias)
+        if self.inputs > own and context is not None:
+            hidden = hidden + affine(context.to(self.first), self.first[..., own:, :])
+        return affine(torch.tanh(hidden), self.second, self.second_bias).squeeze(-1).to(x)

@@ -10,22 +10,13 @@ from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import RunningMean
-from estimators.controls import event_dims, over_event, score
-from estimators.distributions import event_shape, parameters, sample, stopped
+from estimators.controls import event_dims, over_event
+from estimators.distributions import event_shape, parameters, sample, scores, stopped
 from estimators.registry import one_a_sample, register
-
-
-def _scores(q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
-    """Gradients of log q(z) with respect to each of q's parameters, [S, *B, *event], detached."""
-    if not isinstance(q, Normal):
-        return (score(q, z),)
-    scale = q.scale.detach()
-    standard = (z - q.loc.detach()) / scale
-    return standard / scale, (standard.square() - 1) / scale
 
 
 class _Ratio(nn.Module):
@@ -95,9 +86,9 @@ class OptimalBaseline(Estimator):
         cost = f(z, stopped(q))  # S x *B
         costs = over_event(cost.detach(), q)
         surrogate = cost.mean(0)
-        for p, scores, ratio in zip(parameters(q), _scores(q, z), (self.first, self.second), strict=False):
-            weight = (costs - ratio.value().to(costs)) * scores
+        for p, score, ratio in zip(parameters(q), scores(q, z), (self.first, self.second), strict=False):
+            weight = (costs - ratio.value().to(costs)) * score
             surrogate = surrogate + (weight.mean(0) * p).sum(event_dims(q))
             if self.training:
-                ratio.update(costs, scores)
+                ratio.update(costs, score)
         return Estimate(surrogate, cost.detach().mean(0))

@@ -5,7 +5,8 @@ discrete latent variable models, 2017, arXiv:1703.07370. With relaxed scores z, 
 c(z) = eta f(relax(z / temperature)), the estimate is (f(b) - c(z~)) grad log q(b) + grad c(z) - grad c(z~). It is
 unbiased for any eta and temperature, which learn by its square; the gradient through z~, which depends on q given b,
 must be kept. z~ is drawn with common random numbers, as the authors do: of the noise that led to z it takes what b does
-not decide, which makes it z itself, but another function of the logits. Then most of the last two terms cancels.
+not decide, which makes it z itself, but another function of the logits. Then most of the last two terms cancels, and
+one evaluation of f serves them both.
 """
 
 import math
@@ -17,8 +18,8 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import derivative, event_dims, learns, over_event, rows_of, score, weighted
-from estimators.distributions import mean_of, parameters, row_shape, stopped, uniform
+from estimators.controls import derivative, event_dims, learns, over_event, rows_of, weighted
+from estimators.distributions import mean_of, parameters, row_shape, scores, stopped, uniform
 from estimators.registry import register
 from estimators.relaxed import (
     conditional_gumbel_scores,
@@ -32,7 +33,10 @@ from estimators.relaxed import (
 
 
 class RelaxedDraws:
-    """Hard draws b, their relaxed scores, and the scores drawn anew given b, in the graph of logits of their own."""
+    """Hard draws b, their relaxed scores z, and the scores z~ drawn anew given b, as functions of the logits.
+
+    Coupled, z~ is z in value, so that what is evaluated at the one is evaluated at the other.
+    """
 
     def __init__(self, q: Distribution, samples: int, generator: Generator | None, coupled: bool = True) -> None:
         categorical = isinstance(q, OneHotCategorical)
@@ -44,26 +48,33 @@ class RelaxedDraws:
             self.b = hard(first, categorical=categorical)
             if v is None:
                 again = (coupled_gumbel_scores if categorical else coupled_logistic_scores)(self.logits, first)
+                self.difference = first - again  # 0, with the gradient of z minus that of z~
+                points = first
             else:
                 conditional = conditional_gumbel_scores if categorical else conditional_logistic_scores
                 again = conditional(self.logits, self.b, v)
-            self.scores = torch.cat((first, again))
+                self.difference = torch.cat((first, -again))
+                points = torch.cat((first, again))
+        self.points = points.detach().requires_grad_()
         self.q = stopped(q)
-        self.score = score(q, self.b)
+        (self.score,) = scores(q, self.b)
 
     def control(self, c: Objective, log_temperature: Tensor, *, create_graph: bool) -> Tensor:
         """What the control variate c of a relaxed draw adds to the estimate, [S, *B, *event].
 
         Args:
-            c: of relaxed draws [2 S, *B, *event], as f.
+            c: of relaxed draws [S, *B, *event], or [2 S, *B, *event] where they are not coupled, as f.
             log_temperature: [*B].
             create_graph: whether to keep the graph of what c and the temperature depend on.
         """
         with torch.enable_grad():
-            relaxed = mean_of(self.q, self.scores * over_event((-log_temperature).exp(), self.q))
-            own, again = c(relaxed, self.q).chunk(2)
-            path = derivative(own - again, self.logits, create_graph=create_graph)
-            return path - over_event(again, self.q) * self.score
+            relaxed = mean_of(self.q, self.points * over_event((-log_temperature).exp(), self.q))
+            value = c(relaxed, self.q)
+            slope = derivative(value, self.points, create_graph=create_graph)
+            (path,) = torch.autograd.grad(
+                self.difference, self.logits, slope, create_graph=create_graph, retain_graph=True
+            )
+            return path - over_event(value[-len(self.b) :], self.q) * self.score
 
 
 class Relaxing(Estimator):
@@ -134,7 +145,7 @@ class Relaxing(Estimator):
     families=("bernoulli", "categorical"),
     unbiased=True,
     own_parameters=True,
-    f_evals=lambda samples: 3 * samples,
+    f_evals=lambda samples, event, options: (2 if options.get("coupled", True) else 3) * samples,
     needs="relaxed f",
     variants=({"learn": False}, {"coupled": False}),
     summary="score function with f at a relaxed draw as control; temperature and scale learned or fixed",

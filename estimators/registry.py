@@ -83,9 +83,9 @@ class Entry:
     unbiased: bool
     bound: Bound = "elbo"
     samples: Samples = Samples()  # noqa: RUF009  (immutable)
-    f_evals: Callable[[int], int] | Callable[[int, tuple[int, ...]], int] | None = None
-    """Evaluations of f a row, for S samples, or for S samples and an event shape, [D] or [L, C], where that matters;
-    None where nothing is said, or where it enumerates."""
+    f_evals: Callable[..., int] | None = None
+    """Evaluations of f a row, for S samples, or, where that matters, for S samples and an event shape, [D] or [L, C],
+    or for both and a mapping of options; None where nothing is said, or where it enumerates."""
     needs: Needs | None = None
     """What it asks of f beyond its values at draws of q; None where nothing is said."""
     own_parameters: bool = False
@@ -130,16 +130,17 @@ class Entry:
         except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
             raise BadInput(f"estimator {self.name!r}: {error}") from error
 
-    def evaluations(self, samples: int, event: tuple[int, ...]) -> int | None:
+    def evaluations(self, samples: int, event: tuple[int, ...], options: Mapping[str, Any] | None = None) -> int | None:
         """Evaluations of f a row, as the tag `f_evals` has it; None where it says nothing.
 
         Args:
             samples: draws of z a row.
             event: shape of an event, [D] or [L, C].
+            options: those that are not left at their defaults.
         """
         if self.f_evals is None:
             return None
-        arguments: tuple[Any, ...] = (samples, event)[: len(inspect.signature(self.f_evals).parameters)]
+        arguments: tuple[Any, ...] = (samples, event, options or {})[: len(inspect.signature(self.f_evals).parameters)]
         return int(self.f_evals(*arguments))
 
     def claims_unbiased(self, options: Mapping[str, Any]) -> bool:
@@ -207,7 +208,9 @@ def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbias
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
     if not callable(tags.get("f_evals", one_a_sample)):
-        raise BadInput(f"estimator {name!r}: f_evals must be a function of samples, or of samples and the event shape")
+        raise BadInput(
+            f"estimator {name!r}: f_evals must be a function of samples, and of the event shape, and of the options"
+        )
     if not (isinstance(cls, type) and issubclass(cls, Estimator)):
         raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
     if "samples" in tags:

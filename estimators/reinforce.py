@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import BASELINES
-from estimators.distributions import live, log_prob, sample, stopped
+from estimators.distributions import sample, scored, stopped
 from estimators.registry import BadInput, one_a_sample, register, unknown
 
 
@@ -77,8 +77,8 @@ class Reinforce(Estimator):
         self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
         return self
 
-    def signal(self, cost: Tensor, log_q: Tensor) -> Tensor:
-        """What multiplies the score, before a baseline: the cost, [S, *B]."""
+    def signal(self, cost: Tensor, q: Distribution, z: Tensor) -> Tensor:
+        """What multiplies the score, before a baseline, at draws of a q without a graph: the cost, [S, *B]."""
         return cost
 
     def forward(
@@ -91,7 +91,8 @@ class Reinforce(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         z = sample(q, self.samples, generator)
-        cost, log_q = f(z, stopped(q)), log_prob(live(q), z)  # S x *B
-        advantage, loss = self.baseline(self.signal(cost.detach(), log_q.detach()), context)
-        surrogate = (advantage * log_q + cost).mean(0)  # the cost carries theta's gradient
+        fixed = stopped(q)
+        cost = f(z, fixed)  # S x *B
+        advantage, loss = self.baseline(self.signal(cost.detach(), fixed, z), context)
+        surrogate = scored(q, z, advantage / self.samples) + cost.mean(0)  # the cost carries theta's gradient
         return Estimate(surrogate, cost.detach().mean(0), loss)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Self
 
-import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
@@ -30,15 +29,12 @@ class Surrogate(Network):
     def of(self, draws: RelaxedDraws, log_temperature: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
         """What it adds to the estimate, [S, *B, *event], in the graph of own parameters."""
         event = event_shape(draws.q)
-        outside = (self.first.shape[-2] if self.first is not None else 0) - math.prod(event)
-        if outside and context is None:
+        if self.inputs > math.prod(event) and context is None:
             raise ValueError("the surrogate was bound to a context, and got none")
 
         def r(z: Tensor, q: Distribution, /) -> Tensor:
-            x = z.flatten(-len(event))
-            if outside and context is not None:
-                x = torch.cat((x, context.to(x).expand(*x.shape[:-1], -1)), -1)
-            return self.forward(x)
+            value: Tensor = self(z.flatten(-len(event)), context=context)
+            return value
 
         own = rows_of(log_temperature, row_shape(draws.q)).to(draws.b)
         return draws.control(r, own, create_graph=create_graph)
@@ -103,7 +99,7 @@ class RELAX(Relaxing):
     families=("bernoulli", "categorical"),
     unbiased=True,
     own_parameters=True,
-    f_evals=lambda samples: 3 * samples,
+    f_evals=lambda samples: 2 * samples,
     needs="relaxed f",
     summary="REBAR with a learned network added to its control",
     paper=PAPER,

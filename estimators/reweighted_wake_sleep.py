@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, sample, stopped
+from estimators.distributions import sample, scored, stopped
 from estimators.registry import one_a_sample, register
 
 
@@ -49,5 +49,5 @@ class ReweightedWakeSleep(Estimator):
         log_weights = -f(z, stopped(q))  # K x *B
         bound = log_weights.logsumexp(0) - math.log(self.samples)
         share = log_weights.detach().softmax(0)
-        surrogate = -(share * log_prob(live(q), z)).sum(0) - bound
+        surrogate = -scored(q, z, share) - bound
         return Estimate(surrogate, -bound.detach())

@@ -17,8 +17,8 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import costs_and_derivatives, learns, rows_of, score, weighted
-from estimators.distributions import parameters, row_shape, sample, stopped
+from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
+from estimators.distributions import parameters, row_shape, sample, scores, stopped
 from estimators.network import Network
 from estimators.registry import one_a_sample, register
 
@@ -73,7 +73,7 @@ class RODEO(Estimator):
         count, logits = self.samples, parameters(q)[0].detach()
         b = sample(q, count, generator)
         cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
-        costs, scores = cost.detach(), score(q, b)
+        costs, (score,) = cost.detach(), scores(q, b)
         flip = 1 - 2 * b  # what flipping a bit adds to it
         chance = (flip * logits).sigmoid()  # of the other value, given the other bits
 
@@ -95,7 +95,7 @@ class RODEO(Estimator):
             for_costs, for_scores = (linear + network(inputs) for network in (self.of_costs, self.of_scores))
             others = of_others(costs + alpha * operator(for_costs))
             # The operator on h times the score: a neighbour's score is the draw's, but for the flipped bit.
-            product = operator(for_scores).unsqueeze(-1) * scores + chance * flip * for_scores[1:].movedim(0, -1)
-            estimate = ((costs - others).unsqueeze(-1) * scores + beta.unsqueeze(-1) * product).mean(0)
+            product = operator(for_scores).unsqueeze(-1) * score + chance * flip * for_scores[1:].movedim(0, -1)
+            estimate = ((costs - others).unsqueeze(-1) * score + beta.unsqueeze(-1) * product).mean(0)
             loss = estimate.square().sum(-1) if learning else None
         return Estimate(weighted(estimate, q) + cost.mean(0), cost.detach().mean(0), loss)

@@ -8,7 +8,9 @@ baseline, which the formula has none of, leaves its bias as it is, and takes awa
 """
 
 from torch import Tensor
+from torch.distributions import Distribution
 
+from estimators.distributions import log_prob
 from estimators.registry import one_a_sample, register
 from estimators.reinforce import Reinforce
 
@@ -27,6 +29,6 @@ from estimators.reinforce import Reinforce
 class ScoreNoEntropy(Reinforce):
     """Score function of f - log q; biased by minus the gradient of E_q[log q]."""
 
-    def signal(self, cost: Tensor, log_q: Tensor) -> Tensor:
+    def signal(self, cost: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """The cost without the entropy's part, which the formula forgets."""
-        return cost - log_q
+        return cost - log_prob(q, z)

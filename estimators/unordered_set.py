@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, log_prob, parameters, stopped, uniform
+from estimators.distributions import parameters, scored, stopped, uniform
 from estimators.registry import register
 
 MAX_SAMPLES = 10
@@ -133,4 +133,4 @@ class UnorderedSet(Estimator):
         # where s = t the pair is no pair, but the difference of costs is zero
         signal = (pairs * (fixed.unsqueeze(1) - fixed)).sum(1)
         value = (first * cost).sum(0)  # carries theta's gradient
-        return Estimate((signal * log_prob(live(q), z)).sum(0) + value, value.detach())
+        return Estimate(scored(q, z, signal) + value, value.detach())

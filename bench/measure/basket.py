@@ -17,8 +17,9 @@ from torch.distributions import Distribution
 
 from bench.config import Config, EstimatorConfig
 from bench.datasets import load_once
-from bench.measure.moments import CHUNK_ROWS, frozen, gradients
-from bench.measure.points import EncoderNoise, Reference, exact_reference, long_run_reference, measure_point
+from bench.measure.encoder import Encoder, recorded
+from bench.measure.moments import frozen, gradients
+from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
@@ -28,6 +29,8 @@ from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
 
 ELBO_SAMPLES = 100
+STATE_ROWS = 2**14
+"""Rows of joint states that the exact reference evaluates at once."""
 
 
 class MomentsSettings(Config):
@@ -88,7 +91,7 @@ class Checkpoint:
                 if problem.bound == "iwae":
                     yield expectation_of_bound(q, f, samples)
                 else:
-                    yield from expectation_parts(q, f, max(1, CHUNK_ROWS // (config.rows * problem.upper_states())))
+                    yield from expectation_parts(q, f, max(1, STATE_ROWS // (config.rows * problem.upper_states())))
                 if (closed := vae.closed_form(q)) is not None:
                     yield closed
 
@@ -96,7 +99,7 @@ class Checkpoint:
         estimator = build(problem, config.reference)
         estimator.to(self.x.device).bind(stack=(1,), event=vae.event)
 
-        def draw(draws: int, seed: int) -> Tensor:
+        def draw(draws: int, seed: int) -> Iterator[Tensor]:
             return gradients(estimator, q, f, draws=draws, seed=seed, context=self.x, closed_form=vae.closed_form)
 
         return long_run_reference(draw, draws=config.reference_draws, seed=self.step, label=config.reference.label)
@@ -158,7 +161,8 @@ def measure_basket(
     for stop, _ in zip(stops, paces, strict=True):
         vae, x = stop.vae, stop.x
         with frozen(vae.decoder):
-            q = vae.encode(x)
+            with recorded(vae.encoder) as layers:
+                q = vae.encode(x)
             point = measure_point(
                 estimator,
                 q,
@@ -168,7 +172,7 @@ def measure_basket(
                 seed=derive("checkpoint", seed, stop.step),
                 context=x,
                 closed_form=vae.closed_form,
-                encoder=EncoderNoise(q, list(vae.encoder.parameters())),
+                encoder=Encoder(q, layers),
             )
         points.append({"step": stop.step, "elbo": stop.elbo} | point)
     return {"points": points}

@@ -1,22 +1,27 @@
 """Moments of a gradient over the estimator's noise alone: parameters, rows and running state are held fixed."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.overrides import TorchFunctionMode
 
+from bench.memory import keep_freed_memory
 from bench.seeds import stream
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.contract import CountedObjective, checked
-from estimators.distributions import event_shape, family, from_parameters, parameters, row_shape
+from estimators.distributions import family, from_parameters, parameters, row_shape, stopped
 
-CHUNK_ROWS = 2**14
-"""Evaluations of f in flight at once, which bounds their graphs; the draws of the gradient itself are all kept."""
+CHUNK_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
+"""Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
+follows finds it in the cache, on a GPU so that its cores have work."""
+BLOCK_NUMBERS = 2**22
+"""Coordinates of gradients that are held at once, to be summed up."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
 
@@ -43,16 +48,35 @@ class Probe(NamedTuple):
     """Evaluations of f a row."""
     rounding: float
     """Size of a gradient coordinate's rounding error: that of the costs it is made of, which may cancel in it."""
+    largest: int
+    """Numbers in the largest tensor that the call makes."""
 
 
 @torch.no_grad()
 def probe(estimator: Estimator, q: Distribution, f: Objective, context: Tensor | None = None) -> Probe:
     """Call the estimator once and count; its running state is left as it was."""
     counted = CountedObjective(f)
-    with frozen(estimator):
+    with frozen(estimator), Largest() as largest:
         generator = stream("probe", device=parameters(q)[0].device)
         value = checked(estimator(q, counted, generator=generator, context=context), q).value
-    return Probe(counted.evaluations, 16 * torch.finfo(value.dtype).eps * float(value.abs().max()))
+    rounding = 16 * torch.finfo(value.dtype).eps * float(value.abs().max())
+    return Probe(counted.evaluations, rounding, largest.numbers)
+
+
+class Largest(TorchFunctionMode):
+    """Notes the size of the largest tensor that is made, views apart."""
+
+    numbers = 1
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call, and look at what comes out."""
+        result = func(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor) and not part._is_view():
+                self.numbers = max(self.numbers, part.numel())
+        return result
 
 
 @contextmanager
@@ -82,8 +106,10 @@ def gradients(
     seed: int,
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
-) -> Tensor:
-    """Independent draws of every row's gradient, on the CPU in double precision.
+) -> Iterator[Tensor]:
+    """Independent draws of every row's gradient, block by block, so that memory does not grow with their number.
+
+    f's own parameters stay out of the graph: where f is not differentiated in z either, it is evaluated without one.
 
     Args:
         estimator: put into `eval()` for the while.
@@ -94,9 +120,9 @@ def gradients(
         context: [*B, X] for input-dependent baselines.
         closed_form: what the loss holds besides E_q[f], such as an analytic KL divergence; it carries no noise.
 
-    Returns:
-        [n, *B, P], the last dim being q's parameters: logits, or loc and scale side by side; categorical logits
-        are flattened, P = L C.
+    Yields:
+        [n / blocks, *B, P] in q's dtype, on its device, the last dim being q's parameters: logits, or loc and scale
+        side by side; categorical logits are flattened, P = L C. Blocks differ in length by one at most.
 
     Raises:
         Broken: what the estimator returns breaks the contract.
@@ -104,30 +130,104 @@ def gradients(
     """
     name, rows = family(q), row_shape(q)
     values = [p.detach() for p in parameters(q)]
-    generator = stream("gradients", seed, device=values[0].device)
-    parts = []
+    fixed = stopped(q)
+    device = values[0].device
+    generator = stream("gradients", seed, device=device)
+    keep_freed_memory()
+
+    def objective(z: Tensor, given: Distribution, /, *more: Any) -> Tensor:
+        own = parameters(given)
+        if z.requires_grad or any(p.requires_grad for p in own):
+            return f(z, given, *more)
+        # The copies of q differ in their gradients alone: f takes q itself, and computes what depends on it once.
+        copied = [p.data_ptr() for p in own] == [leaf.data_ptr() for leaf in leaves]
+        with torch.no_grad():
+            return f(z, fixed if copied else given, *more)
+
     with frozen(estimator):
-        evaluations = probe(estimator, q, f, context).evaluations
-        chunk = max(1, CHUNK_ROWS // (rows.numel() * max(1, evaluations)))
-        for start in range(0, draws, chunk):
-            count = min(chunk, draws - start)
-            leaves = [p.expand(count, *p.shape).clone().requires_grad_() for p in values]
-            copies = from_parameters(name, *leaves)
-            loss = estimator(copies, f, generator=generator, context=context).surrogate.sum()
-            if closed_form and (closed := closed_form(copies)) is not None:
-                loss = loss + closed.sum()
-            grads = torch.autograd.grad(loss, leaves)
-            parts.append(torch.cat([g.reshape(count, *rows, -1) for g in grads], -1).double().cpu())
-    g = torch.cat(parts)
-    if not g.isfinite().all():
-        bad = int((~g.flatten(1).isfinite().all(1)).sum())
-        raise FloatingPointError(f"the gradient is not finite in {bad} of {draws} draws")
-    return g
+        largest = probe(estimator, q, f, context).largest
+        chunk = max(1, CHUNK_NUMBERS[device.type] // largest)
+        size = sum(p.numel() for p in values)
+        blocks = math.ceil(draws * size / BLOCK_NUMBERS)
+        for block in torch.arange(draws).tensor_split(blocks):
+            parts = []
+            for part in block.split(chunk):
+                leaves = [p.expand(len(part), *p.shape).clone().requires_grad_() for p in values]
+                copies = from_parameters(name, *leaves)
+                loss = estimator(copies, objective, generator=generator, context=context).surrogate.sum()
+                if closed_form and (closed := closed_form(copies)) is not None:
+                    loss = loss + closed.sum()
+                grads = torch.autograd.grad(loss, leaves)
+                parts.append(torch.cat([g.reshape(len(part), *rows, -1) for g in grads], -1))
+            g = torch.cat(parts)
+            if not g.sum().isfinite() and not (finite := g.flatten(1).isfinite().all(1)).all():
+                raise FloatingPointError(
+                    f"the gradient is not finite in {int((~finite).sum())} of {len(block)} draws"
+                    + (f" of a block, of {draws} in all" if blocks > 1 else "")
+                )
+            yield g
 
 
-def squared_distances(deviations: Tensor) -> Tensor:
-    """[n] squared lengths of the draws' deviations [n, ...] from their mean."""
-    return deviations.square().flatten(1).sum(1)
+class Distances:
+    """Squared distances of draws from their mean, where the draws come block by block.
+
+    Each is taken from its block's mean. What lies between the blocks is added to all alike, which leaves their sum
+    exact, and their spread the more so the longer the blocks are: within 2 % at 400 draws.
+    """
+
+    def __init__(self) -> None:
+        self.within: list[Tensor] = []
+        self.between, self.count = 0.0, 0
+
+    def add(self, within: Tensor, moved: Tensor) -> None:
+        """Take in a block's own distances [n], and that of its mean from the mean before it, a scalar."""
+        count = len(within)
+        if self.count:
+            self.between += float(moved) * self.count * count / (self.count + count)
+        self.within.append(within.cpu())
+        self.count += count
+
+    def all(self) -> Tensor:
+        """[n] on the CPU."""
+        return torch.cat(self.within) + self.between / self.count
+
+
+class Moments:
+    """Mean and central moments of draws that come block by block.
+
+    T. F. Chan, G. H. Golub, R. J. LeVeque, Algorithms for computing the sample variance, 1983; P. Pebay, Formulas for
+    robust, one-pass parallel computation of covariances and arbitrary-order statistical moments, 2008.
+
+    Args:
+        third: whether to sum up third powers too.
+    """
+
+    def __init__(self, third: bool = False) -> None:
+        self.count, self.third = 0, third
+        self.mean = self.squares = self.cubes = torch.zeros((), dtype=torch.float64)
+        self.distances = Distances()
+
+    def add(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in a block [n, ...] in any precision.
+
+        Returns:
+            Its deviations from its own mean, and the step to that mean from the mean before it, in double precision.
+        """
+        count, before = len(block), self.count
+        mean = block.sum(0, dtype=torch.float64) / count
+        step, total = mean - self.mean, before + count
+        deviations = block - mean
+        product = deviations.square()
+        squares = product.sum(0)
+        self.distances.add(product.flatten(1).sum(1), step.square().sum())
+        if self.third:
+            between = step.pow(3) * (count * before * (before - count) / total**2)
+            crossed = 3 * step * (before * squares - count * self.squares) / total
+            self.cubes = self.cubes + product.mul_(deviations).sum(0) + between + crossed
+        self.squares = self.squares + squares + step.square() * (count * before / total)
+        self.mean = self.mean + step * (count / total)
+        self.count = total
+        return deviations, step
 
 
 def gradient_moments(
@@ -146,52 +246,20 @@ def gradient_moments(
         estimator: any estimator; its running state is left as it was.
         q: the distribution, rows *B.
         f: the objective.
-        draws: number of independent draws, at least 3.
+        draws: number of independent draws, at least 3; memory grows by one number a draw.
         seed: of the noise.
         context: [*B, X] for input-dependent baselines.
         level: coverage of the total's interval (jackknife on the log variance).
     """
-    g = gradients(estimator, q, f, draws=draws, seed=seed, context=context)
-    mean = g.mean(0)
-    deviations = g - mean
-    variance = deviations.square().sum(0) / (draws - 1)
+    moments = Moments()
+    for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context):
+        moments.add(block)
+    mean, d = moments.mean.cpu(), moments.distances.all()
+    variance = moments.squares.cpu() / (draws - 1)
     # The mean of equal draws is off by rounding, which would read as a variance.
-    floor = draws * torch.finfo(g.dtype).eps ** 2 * mean.square().sum()
-    d = squared_distances(deviations)
+    floor = draws * torch.finfo(mean.dtype).eps ** 2 * mean.square().sum()
     if d.sum() <= floor * draws:
         d, variance = torch.zeros_like(d), torch.zeros_like(variance)
     first, *others = parameters(q)
     shape = mean.shape if others else first.shape
     return GradientMoments(mean.reshape(shape), variance.reshape(shape), variance_interval(d.numpy(), level))
-
-
-def weight_gradients(q: Distribution, weights: Sequence[Tensor], row_gradients: Tensor) -> Iterator[Tensor]:
-    """Push gradients with respect to q's parameters through the encoder that made q.
-
-    The encoder is deterministic, so the gradient of its weights is linear in those of q's parameters, and draws of
-    the one become draws of the other without evaluating the estimator again.
-
-    Args:
-        q: made by the encoder, in its graph.
-        weights: the encoder's parameters, W numbers in all.
-        row_gradients: [n, *B, P] as `gradients` returns.
-
-    Yields:
-        [chunk, W] gradients summed over rows, chunk by chunk of the n draws.
-    """
-    outputs = parameters(q)
-    shape = event_shape(q)
-    size = sum(w.numel() for w in weights)
-    for part in torch.split(row_gradients, max(1, 2**24 // size)):
-        pieces = part.to(outputs[0]).chunk(len(outputs), -1)
-        cotangents = [piece.unflatten(-1, tuple(shape)) for piece in pieces]
-        grads = torch.autograd.grad(outputs, weights, cotangents, is_grads_batched=True, retain_graph=True)
-        yield torch.cat([g.flatten(1) for g in grads], 1)
-
-
-def cosine(draws: Tensor, reference: Tensor) -> float:
-    """Mean cosine between the draws [n, ...] and the reference [...]; NaN where a length is 0."""
-    flat, target = draws.flatten(1), reference.flatten()
-    lengths = flat.norm(dim=1) * target.norm()
-    positive = lengths > 0
-    return float((flat @ target)[positive].div(lengths[positive]).mean()) if positive.any() else math.nan

@@ -1,20 +1,21 @@
 """What a record holds of one estimator at one point: variance, bias against a reference, signal to noise."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution
 
-from bench.measure.moments import ClosedForm, cosine, gradients, probe, squared_distances, weight_gradients
+from bench.measure.encoder import Encoder
+from bench.measure.moments import ClosedForm, Distances, Moments, gradients, probe
 from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,
     Interval,
     kurtosis,
-    squared_bias_interval,
+    squared_bias_from_sums,
     variance_interval,
     variance_log_se,
 )
@@ -53,35 +54,65 @@ def exact_reference(value: Callable[[Distribution], Iterable[Tensor]], q: Distri
     return Reference(gradient, torch.zeros_like(gradient), method)
 
 
-def long_run_reference(
-    draw: Callable[[int, int], Tensor], *, draws: int, seed: int, label: str, block: int = 1000
-) -> Reference:
-    """The mean of many draws of an unbiased estimator, accumulated in blocks.
+def long_run_reference(draw: Callable[[int, int], Iterable[Tensor]], *, draws: int, seed: int, label: str) -> Reference:
+    """The mean of many draws of an unbiased estimator.
 
     Args:
-        draw: gives [n, *B, P] gradients for a number n and a seed.
-        draws: how many in all, rounded down to whole blocks.
-        seed: of the first block.
+        draw: gives blocks [n, *B, P] of gradients for a number of draws and a seed.
+        draws: how many.
+        seed: of the draws.
         label: of the estimator, for the record.
-        block: draws at a time.
     """
-    total = squares = torch.zeros(())
-    block = min(draws, block)
-    for index in range(draws // block):
-        g = draw(block, derive("long run", seed, index))
-        total, squares = total + g.sum(0), squares + g.square().sum(0)
-    count = draws // block * block
-    mean = total / count
-    noise = (squares / count - mean.square()).clamp_min(0) / (count - 1)
-    return Reference(mean, noise, f"long run: {label}, {count} draws")
+    moments = Moments()
+    for block in draw(draws, derive("long run", seed)):
+        moments.add(block)
+    noise = moments.squares.cpu() / ((draws - 1) * draws)
+    return Reference(moments.mean.cpu(), noise, f"long run: {label}, {draws} draws")
 
 
-class EncoderNoise(NamedTuple):
-    """What a point needs to speak of the encoder's weights."""
+class Draws:
+    """What a point needs of the draws of a gradient, summed up as they come.
 
-    q: Distribution
-    """In the encoder's graph."""
-    weights: Sequence[Tensor]
+    Args:
+        reference: [*B, P], what they are held against.
+        encoder: at the same rows, or None.
+    """
+
+    def __init__(self, reference: Tensor, encoder: Encoder | None) -> None:
+        self.reference, self.encoder = reference, encoder
+        self.moments, self.weights = Moments(third=True), Distances()
+        self.errors = torch.zeros(0)
+        self.lengths = self.cosines = 0.0
+        self.pointing = 0
+
+    def add(self, block: Tensor) -> None:
+        """Take in a block [n, *B, P]."""
+        if self.reference.device != block.device:
+            self.reference = self.reference.to(block.device)
+        deviations, step = self.moments.add(block)
+        if self.encoder is not None:
+            self.weights.add(self.encoder.squares(deviations), self.encoder.squares(step.unsqueeze(0))[0])
+        del deviations
+        flat, target = block.flatten(1).double(), self.reference.flatten()
+        lengths = flat.norm(dim=1) * target.norm()
+        positive = lengths > 0
+        self.cosines += float((flat @ target)[positive].div(lengths[positive]).sum())
+        self.pointing += int(positive.sum())
+        self.errors = flat.sub_(target)
+        self.lengths += float(self.errors.square().sum())
+
+    def cosine(self) -> float:
+        """Mean cosine between the draws and the reference; NaN where all lengths are 0."""
+        return self.cosines / self.pointing if self.pointing else math.nan
+
+    def squared_bias(self, scale: float, floor: float) -> Interval:
+        """Of the draws and the reference both divided by `scale`; the interval is from the last block's errors."""
+        total = ((self.moments.mean - self.reference) * self.moments.count).flatten() / scale**2
+        influence = self.errors @ total - self.errors.square().sum(1) / scale**2
+        squares = float(total.square().sum()) * scale**2
+        return squared_bias_from_sums(
+            self.moments.count, squares, self.lengths / scale**2, influence.cpu().numpy(), floor
+        )
 
 
 def measure_point(
@@ -94,21 +125,21 @@ def measure_point(
     seed: int,
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
-    encoder: EncoderNoise | None = None,
+    encoder: Encoder | None = None,
 ) -> dict[str, Any]:
     """Measure one estimator at fixed parameters and rows; all gradients are those of the mean over rows."""
-    g = gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form)
+    found = Draws(reference.gradient, encoder)
+    for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
+        found.add(block)
     rows = reference.gradient.shape[:-1].numel()
-    f_evals, rounding = probe(estimator, q, f, context)
-    mean = g.mean(0)
+    f_evals, rounding, _ = probe(estimator, q, f, context)
+    moments, d = found.moments, found.moments.distances.all() / rows**2
     norm = float(reference.gradient.norm()) / rows
-    deviations = g - mean
-    d = squared_distances(deviations) / rows**2
-    if float(d.mean()) <= mean.numel() * (rounding / rows) ** 2:
-        # No noise: what is left is rounding.
-        d, deviations = torch.zeros_like(d), torch.zeros_like(deviations)
+    quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
+    if quiet:  # no noise: what is left is rounding
+        d, moments.squares, moments.cubes = map(torch.zeros_like, (d, moments.squares, moments.cubes))
     noise = float(reference.noise.sum()) / rows**2
-    squared = squared_bias_interval((g - reference.gradient).flatten(1).numpy() / rows, noise)
+    squared = found.squared_bias(rows, noise)
     variance = spread(d)
     return {
         "draws": draws,
@@ -116,10 +147,10 @@ def measure_point(
         "f_evals": f_evals,
         "q": variance
         | {
-            "coordinates": mean.numel(),
+            "coordinates": moments.mean.numel(),
             "gradient_norm": norm,
             "snr": _ratio(norm, math.sqrt(variance["variance"]["estimate"])),
-            "cosine": cosine(g, reference.gradient),
+            "cosine": found.cosine(),
             "mse": max(squared.estimate, 0.0) + variance["variance"]["estimate"],
         },
         "bias": {
@@ -130,8 +161,8 @@ def measure_point(
             "relative_high": _ratio(_root(max(squared.high, (squared.high - squared.low) / 2)), norm),
             "reference": reference.method,
         }
-        | _test(mean, deviations, reference, q, rounding, samples=estimator.samples),
-        "encoder": None if encoder is None else _encoder(encoder, deviations, reference, rows),
+        | _test(moments, reference, q, rounding, samples=estimator.samples),
+        "encoder": None if encoder is None else _encoder(encoder, found.weights.all() * (not quiet), reference, rows),
     }
 
 
@@ -146,49 +177,41 @@ def spread(d: Tensor) -> dict[str, Any]:
     }
 
 
-def _encoder(encoder: EncoderNoise, deviations: Tensor, reference: Reference, rows: int) -> dict[str, Any]:
+def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> dict[str, Any]:
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,
     divided by their number. It is the same for every estimator.
+
+    Args:
+        encoder: at the rows.
+        d: [n] squared distances of the draws of its gradient, summed over rows, from their mean.
+        reference: the exact gradient.
+        rows: their number.
     """
-    d = torch.cat([squared_distances(g) for g in weight_gradients(encoder.q, encoder.weights, deviations)])
-    gradient = reference.gradient.flatten(0, -2)
-    single = torch.diag_embed(gradient.T).permute(1, 2, 0).reshape(rows, *reference.gradient.shape)
-    per_row = torch.cat(list(weight_gradients(encoder.q, encoder.weights, single))).double().cpu()
-    between = variance_interval(squared_distances(per_row - per_row.mean(0)).numpy())
-    return spread(d.double().cpu() / rows**2) | {
-        "minibatch_variance": Interval(*(value / rows for value in between))._asdict()
-    }
+    between = variance_interval(encoder.between_rows(reference.gradient).cpu().numpy())
+    return spread(d / rows**2) | {"minibatch_variance": Interval(*(value / rows for value in between))._asdict()}
 
 
-def _test(
-    mean: Tensor,
-    deviations: Tensor,
-    reference: Reference,
-    q: Distribution,
-    rounding: float,
-    *,
-    samples: int,
-) -> dict[str, Any]:
+def _test(moments: Moments, reference: Reference, q: Distribution, rounding: float, *, samples: int) -> dict[str, Any]:
     """Per-coordinate t test of the mean, corrected for skewness, with Bonferroni; untestable coordinates are counted.
 
     The correction is that of N. J. Johnson, Modified t tests and confidence intervals for asymmetrical populations,
     JASA 73, 1978: score-function gradients are skewed, and the plain test would accuse them too often.
 
     Args:
-        mean, deviations: [*B, P], mean gradient, and [n, *B, P], the draws' deviations from it.
+        moments: of the draws, [*B, P].
         reference: what the mean is held against.
         q: tells how rare a unit's rarer outcome is.
         rounding: error of a coordinate that is no evidence of bias.
         samples: draws of z behind the mean.
     """
-    draws = len(deviations)
+    draws, mean = moments.count, moments.mean.cpu()
     tiny = torch.finfo(mean.dtype).tiny
     difference = mean - reference.gradient
-    variance = deviations.square().sum(0) / (draws - 1)
+    variance = moments.squares.cpu() / (draws - 1)
     error = (variance / draws + reference.noise + rounding**2).sqrt().clamp_min(tiny)
-    skewness = deviations.pow(3).mean(0) / variance.clamp_min(tiny).pow(1.5)
+    skewness = moments.cubes.cpu() / draws / variance.clamp_min(tiny).pow(1.5)
     z = difference / error
     z = (z + skewness / math.sqrt(draws) * (1 / 6 + z.square() / 3)).abs()
     testable = torch.ones_like(z, dtype=torch.bool)

@@ -1,29 +1,25 @@
 """Wall clock of a training step beside its floor, interleaved so that the ratio survives a noisy machine.
 
-The floor is the same model, optimiser and number of decoder rows with samples and learning signal given: what remains
-above it is the estimator's own work.
+What remains above the floor (`bench.measure.floor`) is the estimator's own work.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch import Tensor
 
 from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
+from bench.measure.floor import floor_of
 from bench.measure.moments import probe
-from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches
-from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, sample, stopped
+from estimators.base import Estimator
 
 
 class TimeSettings(Config):
@@ -40,42 +36,6 @@ class TimeConfig(TimeSettings):
 
     kind: Literal["time"] = "time"
     optimisation: Optimisation
-
-
-class Given(Estimator):
-    """The floor: z and the learning signal are constants, drawn once; both models are still differentiated."""
-
-    def __init__(self, samples: int) -> None:
-        super().__init__(samples)
-        self.z: Tensor | None = None
-
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """Forget the constants, whose shape may have changed."""
-        self.z = None
-        return self
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """Surrogate with f's own gradient and a constant gradient for q's parameters."""
-        if self.z is None:
-            self.z = sample(q, self.samples, generator)
-        cost = f(self.z, stopped(q)).mean(0)
-        event = (-1,) if parameters(q)[0].dim() == cost.dim() + 1 else (-2, -1)
-        signal = torch.stack([p.sum(event) for p in parameters(q)]).sum(0)
-        return Estimate(cost + signal, cost.detach())
 
 
 def measure_time(
@@ -98,7 +58,7 @@ def measure_time(
     with torch.no_grad():
         f_evals = probe(estimator, subject.vae.encode(x), subject.vae.objective(x), x).evaluations
     peak = _peak_memory(subject, x, device)
-    floor = trainer(_floor_of(estimator, f_evals))
+    floor = trainer(floor_of(estimator, subject.vae, x, f_evals))
     steps, floors = interleaved(
         [lambda: subject.step(x), lambda: floor.step(x)], rounds=config.rounds, warm_up=config.warm_up, device=device
     )
@@ -110,13 +70,6 @@ def measure_time(
         "peak_memory_bytes": peak,
         "load": list(os.getloadavg()),
     }
-
-
-def _floor_of(estimator: Estimator, evaluations: int) -> Estimator:
-    """The floor of an estimator that evaluates f so many times a row; each layer has one of its own."""
-    if isinstance(estimator, PerLayer):
-        return PerLayer(Given(evaluations), Given(estimator.upper.samples))
-    return Given(evaluations)
 
 
 def _peak_memory(subject: Trainer, x: Tensor, device: torch.device) -> int | None:

@@ -28,6 +28,7 @@ from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob, sample
 from estimators.exact import expectation
+from estimators.network import affine
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 NEGATIVE_SLOPE = 0.3
@@ -127,14 +128,8 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(uniform(1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [..., E, B, in] to [..., E, B, out].
-
-        All leading dims join the rows of one batched product; broadcasting the weight over them would copy it.
-        """
-        lead, (stack, rows, _) = x.shape[:-3], x.shape[-3:]
-        flat = x.reshape(-1, stack, rows, x.shape[-1]).transpose(0, 1).flatten(1, 2)
-        y = torch.baddbmm(self.bias, flat, self.weight)
-        return y.reshape(stack, -1, rows, y.shape[-1]).transpose(0, 1).reshape(*lead, stack, rows, -1)
+        """x [..., E, B, in] to [..., E, B, out]."""
+        return affine(x, self.weight, self.bias)
 
 
 def _network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:

@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import estimators
 from bench.measure.moments import probe
-from bench.measure.wallclock import Given
+from bench.measure.floor import Given
 from bench.problems.vae import VAE, VAEConfig
 from bench.training import Optimisation, Trainer
 from estimators import Estimator

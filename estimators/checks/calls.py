@@ -93,7 +93,7 @@ def evaluations(subject: Subject) -> Result:
             )
             return failed("evaluations", subject.family, message)
         measured[samples] = seen.evaluations
-        expected = grid.states if entry.enumerates else entry.evaluations(samples, grid.event)
+        expected = grid.states if entry.enumerates else entry.evaluations(samples, grid.event, subject.options)
         if expected is not None and seen.evaluations != expected:
             message = (
                 f"f is evaluated {seen.evaluations} times a row where the tag f_evals says {expected} "

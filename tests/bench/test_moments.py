@@ -11,12 +11,14 @@ from bench.config import EstimatorConfig
 from bench.measure import gradient_moments
 from bench.measure import moments as module
 from bench.measure.basket import BasketConfig, measure_basket
-from bench.measure.moments import gradients, squared_distances, weight_gradients
+from bench.measure.encoder import Encoder, recorded
+from bench.measure.moments import Moments, gradients
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
+from bench.statistics import squared_bias_interval, variance_interval
 from bench.training import Optimisation
 from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, log_prob, parameters, sample
@@ -26,6 +28,10 @@ from tests.estimators.cases import build, leaves, objective
 
 def exact(q: Distribution, f: Objective) -> Reference:
     return exact_reference(lambda q: [expectation(q, f)], q, "enumeration")
+
+
+def all_gradients(*args, **kwargs) -> Tensor:
+    return torch.cat(list(gradients(*args, **kwargs)))
 
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
@@ -59,9 +65,9 @@ def test_chunks_change_nothing_but_the_order(family: str, monkeypatch: pytest.Mo
     values, f = leaves(family, 1.0), objective(family, THETA)
     estimator = estimators.get("reinforce").create()
     if family != "gaussian":  # torch.randn's stream depends on the block it fills
-        whole = gradients(estimator, build(family, values), f, draws=50, seed=4)
-        monkeypatch.setattr(module, "CHUNK_ROWS", 14)
-        cut = gradients(estimator, build(family, values), f, draws=50, seed=4)
+        whole = all_gradients(estimator, build(family, values), f, draws=50, seed=4)
+        monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 14})
+        cut = all_gradients(estimator, build(family, values), f, draws=50, seed=4)
         torch.testing.assert_close(whole, cut)
         assert len(whole) == 50
     moments = gradient_moments(estimator, build(family, values), f, draws=1000, seed=4)
@@ -87,41 +93,61 @@ def test_state_and_mode_are_left_as_they_were() -> None:
 def _model(family: str, **extra) -> tuple[VAE, Tensor]:
     if family == "categorical":
         extra["categories"] = 3
-    config = VAEConfig(kind="vae", dataset="digits", family=family, latents=2, architecture=(7, 5), **extra)
+    extra = {"architecture": (7, 5)} | extra
+    config = VAEConfig(kind="vae", dataset="digits", family=family, latents=2, **extra)
     vae = VAE(config, torch.full((16,), 0.3), [0]).double()
     return vae, (torch.rand(1, 4, 16, generator=torch.Generator().manual_seed(0)) > 0.5).double()
 
 
-@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
-def test_weight_gradients_are_those_of_a_plain_loop(family: str) -> None:
-    vae, x = _model(family)
-    weights = list(vae.encoder.parameters())
-    q = vae.encode(x)
-    estimator = estimators.get("rloo").create()
-    g = gradients(estimator, q, vae.objective(x), draws=6, seed=2)
-    fast = torch.cat(list(weight_gradients(q, weights, g)))
-    for draw, row in zip(g, fast, strict=True):
+def weight_gradients(vae: VAE, x: Tensor, row_gradients: Tensor) -> Tensor:
+    """The plain loop: each draw's gradient with respect to q's parameters, pushed through the encoder: [n, W]."""
+    found = []
+    for draw in row_gradients:
+        q = vae.encode(x)
         pieces = draw.chunk(len(parameters(q)), -1)
-        outputs = sum(
-            (p * piece.reshape(p.shape)).sum() for p, piece in zip(parameters(vae.encode(x)), pieces, strict=True)
-        )
-        slow = torch.cat([w.flatten() for w in torch.autograd.grad(outputs, weights)])
-        torch.testing.assert_close(row, slow)
+        outputs = sum((p * piece.reshape(p.shape)).sum() for p, piece in zip(parameters(q), pieces, strict=True))
+        weights = torch.autograd.grad(outputs, list(vae.encoder.parameters()))
+        found.append(torch.cat([w.flatten() for w in weights]))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("architecture", ["linear", (7, 5)])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_lengths_of_weight_gradients_are_those_of_a_plain_loop(family: str, architecture: object) -> None:
+    vae, x = _model(family, architecture=architecture)
+    with recorded(vae.encoder) as layers:
+        q = vae.encode(x)
+    assert len(layers) == 1 + 2 * (architecture != "linear")
+    encoder = Encoder(q, layers)
+    g = all_gradients(estimators.get("rloo").create(), q, vae.objective(x), draws=6, seed=2)
+    torch.testing.assert_close(encoder.squares(g), weight_gradients(vae, x, g).square().sum(1))
+    # Between rows: the rows of one draw, each alone.
+    alone = torch.stack([g[0] * (torch.arange(4) == row)[None, :, None] for row in range(4)])
+    rows = weight_gradients(vae, x, alone)
+    torch.testing.assert_close(encoder.between_rows(g[0]), (rows - rows.mean(0)).square().sum(1))
+    vae.encode(x)
+    assert len(layers) == 1 + 2 * (architecture != "linear")  # no longer recorded
 
 
 def test_a_point_agrees_with_moments_taken_by_hand() -> None:
     """Variance and squared bias are of the mean over rows, wrt q and wrt the encoder."""
-    from bench.measure.points import EncoderNoise
-
     vae, x = _model("bernoulli")
-    q, f = vae.encode(x), vae.objective(x)
+    with recorded(vae.encoder) as layers:
+        q = vae.encode(x)
+    f = vae.objective(x)
     reference = exact(q, f)
-    weights = list(vae.encoder.parameters())
     estimator = estimators.get("rloo").create()
-    point = measure_point(estimator, q, f, reference, draws=2000, seed=3, encoder=EncoderNoise(q, weights))
-    g = gradients(estimator, q, f, draws=2000, seed=3) / 4
-    assert point["q"]["variance"]["estimate"] == pytest.approx(g.flatten(1).var(0).sum().item())
-    through = torch.cat(list(weight_gradients(q, weights, g)))
+    point = measure_point(estimator, q, f, reference, draws=2000, seed=3, encoder=Encoder(q, layers))
+    g = all_gradients(estimator, q, f, draws=2000, seed=3) / 4
+    d = (g - g.mean(0)).square().flatten(1).sum(1)
+    assert point["q"]["variance"]["estimate"] == pytest.approx(d.sum().item() / 1999)
+    assert point["q"]["variance"]["high"] == pytest.approx(variance_interval(d.numpy()).high)
+    squared = squared_bias_interval((g - reference.gradient / 4).flatten(1).numpy())
+    assert list(point["bias"]["squared"].values()) == pytest.approx(list(squared))
+    moved = g.flatten(1)[g.flatten(1).abs().sum(1) > 0]  # equal draws of a row leave no gradient, and no direction
+    cosines = torch.nn.functional.cosine_similarity(moved, reference.gradient.flatten()[None])
+    assert point["q"]["cosine"] == pytest.approx(cosines.mean().item())
+    through = weight_gradients(vae, x, g)
     assert point["encoder"]["variance"]["estimate"] == pytest.approx(through.var(0).sum().item())
     assert point["rows"] == 4
     assert point["f_evals"] == 2
@@ -131,9 +157,49 @@ def test_a_point_agrees_with_moments_taken_by_hand() -> None:
     rows = []
     for row in range(4):
         value = expectation(from_parameters("bernoulli", vae.encode(x).logits), f)
-        rows.append(torch.cat([w.flatten() for w in torch.autograd.grad(value[0, row], weights)]))
+        rows.append(
+            torch.cat([w.flatten() for w in torch.autograd.grad(value[0, row], list(vae.encoder.parameters()))])
+        )
     between = torch.stack(rows).var(0).sum().item() / 4
     assert point["encoder"]["minibatch_variance"]["estimate"] == pytest.approx(between)
+
+
+def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request too large to be held at once: estimates are the same, intervals nearly so."""
+    vae, x = _model("bernoulli")
+    with recorded(vae.encoder) as layers:
+        q = vae.encode(x)
+    f = vae.objective(x)
+
+    def measured() -> dict:
+        estimator = estimators.get("reinforce").create()  # of one sample: blocks do not change whose noise is whose
+        return measure_point(estimator, q, f, exact(q, f), draws=4000, seed=3, encoder=Encoder(q, layers))
+
+    whole = measured()
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", 500 * 8)  # eight coordinates a draw
+    blocks = list(gradients(estimators.get("reinforce").create(), q, f, draws=4001, seed=3))
+    assert sorted({len(block) for block in blocks}) == [444, 445]
+    cut = measured()
+    for part in ("q", "encoder"):
+        assert cut[part]["variance"]["estimate"] == pytest.approx(whole[part]["variance"]["estimate"], rel=1e-12)
+        assert cut[part]["variance"]["log_se"] == pytest.approx(whole[part]["variance"]["log_se"], rel=0.03)
+    assert cut["q"]["cosine"] == pytest.approx(whole["q"]["cosine"])
+    assert cut["bias"]["squared"]["estimate"] == pytest.approx(whole["bias"]["squared"]["estimate"])
+    assert cut["bias"]["max_z"] == pytest.approx(whole["bias"]["max_z"])
+    width = [part["bias"]["squared"]["high"] - part["bias"]["squared"]["low"] for part in (cut, whole)]
+    assert width[0] == pytest.approx(width[1], rel=0.25)
+
+
+def test_central_moments_of_blocks_are_those_of_all() -> None:
+    x = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
+    moments = Moments(third=True)
+    for block in x.split([1, 399, 600]):
+        moments.add(block)
+    deviations = x - x.mean(0)
+    torch.testing.assert_close(moments.mean, x.mean(0))
+    torch.testing.assert_close(moments.squares, deviations.square().sum(0))
+    torch.testing.assert_close(moments.cubes, deviations.pow(3).sum(0))
+    torch.testing.assert_close(moments.distances.all().sum(), deviations.square().sum())
 
 
 class Shifted(Estimator):
@@ -195,11 +261,6 @@ def test_the_long_run_reference_states_its_own_noise() -> None:
     variance = gradient_moments(estimator, q, f, draws=20_000, seed=1).variance
     torch.testing.assert_close(run.noise, variance / 20_000, rtol=0.1, atol=0)
     assert run.method == "long run: rloo, 20000 draws"
-
-
-def test_squared_distances_are_row_sums() -> None:
-    d = squared_distances(torch.arange(12, dtype=torch.float64).reshape(2, 3, 2))
-    assert d.tolist() == [55.0, 451.0]
 
 
 def test_the_bound_of_k_samples_has_an_exact_reference() -> None:

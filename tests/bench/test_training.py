@@ -12,7 +12,8 @@ from torch import Tensor
 import bench.datasets
 import estimators
 from bench.measure.elbo import TrainConfig, measure_training
-from bench.measure.wallclock import Given, TimeConfig, measure_time
+from bench.measure.floor import Given
+from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Optimisation, Trainer, batches, binarised, evaluate

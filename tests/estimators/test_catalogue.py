@@ -76,9 +76,10 @@ COLUMNS: dict[str, tuple[bool, str, dict[str, int]]] = {
     "exact": (True, "neither", {"bernoulli": 2**D, "categorical": C**L}),
     "local-expectation": (True, "neither", {"bernoulli": N * (D + 1), "categorical": N * (L * (C - 1) + 1)}),
     "muprop": (True, "relaxed f", {"bernoulli": N + 1, "categorical": N + 1}),
-    "rebar": (True, "relaxed f", {"bernoulli": 3 * N, "categorical": 3 * N}),
+    # z~ is z in value, where the papers evaluate f at both.
+    "rebar": (True, "relaxed f", {"bernoulli": 2 * N, "categorical": 2 * N}),
     "relax": (True, "neither", {"bernoulli": N, "categorical": N}),
-    "relax-rebar": (True, "relaxed f", {"bernoulli": 3 * N, "categorical": 3 * N}),
+    "relax-rebar": (True, "relaxed f", {"bernoulli": 2 * N, "categorical": 2 * N}),
     "augment-reinforce": (True, "neither", {"bernoulli": N}),
     "arm": (True, "neither", {"bernoulli": N}),
     "disarm": (True, "neither", {"bernoulli": N}),
