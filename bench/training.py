@@ -33,32 +33,61 @@ class Optimisation(Config):
 
 def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """The optimiser over parameter groups that carry their own rates."""
-    kind = torch.optim.Adam if optimisation.optimiser == "adam" else torch.optim.SGD
-    return kind(groups, fused=True)
+    if optimisation.optimiser == "sgd":
+        return torch.optim.SGD(groups, fused=True)
+    # On a GPU its count of steps stays there, so that a captured step can advance it.
+    on_gpu = any(p.is_cuda for group in groups for p in group["params"])
+    return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 
 
-def batches(dataset: Dataset, size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
-    """Endless minibatches [E, size, X] in {0, 1}.
+class Batches:
+    """Endless minibatches [E, size, X] in {0, 1}, from data that stay on the device.
 
-    Each seed draws its own order and, for a dynamic data set, its own binarisation, from a generator of its own: they
+    Each seed draws its own order and, for a dynamic data set, its own binarisation, from generators of its own: they
     are the same for every estimator and in every stack. The last rows that fill no batch wait for the next pass.
+
+    A batch is made in two halves, so that the second can be captured: `advance`, on the host, shuffles where a pass
+    begins; `gather`, on the device alone, takes the rows at a position that it moves on.
 
     Raises:
         ValueError: a batch larger than the train split.
     """
-    count = len(dataset.train)
-    if size > count:
-        raise ValueError(f"batch = {size} is larger than the train split of {dataset.name}, {count} rows")
-    generators = [stream("data", seed) for seed in seeds]
-    train = dataset.train.to(device)
-    while True:
-        order = torch.stack([torch.randperm(count, generator=g) for g in generators])
-        for start in range(0, count - size + 1, size):
-            x = train[order[:, start : start + size].to(device)]
-            if dataset.dynamic:
-                noise = torch.stack([torch.rand(x.shape[1:], generator=g) for g in generators])
-                x = (noise.to(device) < x).to(x.dtype)
-            yield x
+
+    def __init__(self, dataset: Dataset, size: int, seeds: Sequence[int], device: torch.device) -> None:
+        self.count = len(dataset.train)
+        if size > self.count:
+            raise ValueError(f"batch = {size} is larger than the train split of {dataset.name}, {self.count} rows")
+        self.train, self.dynamic = dataset.train.to(device), dataset.dynamic
+        self.orders = [stream("data", seed) for seed in seeds]
+        self.noise = [stream("binarisation", seed, device=device) for seed in seeds if dataset.dynamic]
+        self.order = torch.zeros(len(seeds), self.count, dtype=torch.long, device=device)
+        self.columns = torch.arange(size, device=device)
+        self.position = torch.zeros((), dtype=torch.long, device=device)
+        self.left = 0
+
+    def advance(self) -> None:
+        """Make ready for the next `gather`."""
+        if self.left == 0:
+            self.order.copy_(torch.stack([torch.randperm(self.count, generator=g) for g in self.orders]))
+            self.position.zero_()
+            self.left = self.count // len(self.columns)
+        self.left -= 1
+
+    def gather(self) -> Tensor:
+        """The batch at the position, which moves on."""
+        x = self.train[self.order.index_select(1, self.columns + self.position)]
+        self.position += len(self.columns)
+        if not self.dynamic:
+            return x
+        noise = [torch.rand(x.shape[1:], generator=g, dtype=x.dtype, device=x.device) for g in self.noise]
+        return (torch.stack(noise) < x).to(x.dtype)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        self.advance()
+        return self.gather()
 
 
 def binarised(rows: Tensor) -> Tensor:
@@ -84,10 +113,11 @@ class Trainer:
             groups.append({"params": own, "lr": optimisation.own_learning_rate})
         self.parameters = weights + own
         self.optimiser = make_optimiser(optimisation, groups)
-        device = weights[0].device
-        self.generator = stream("noise", noise_seed, device=device)
+        self.device = weights[0].device
+        self.generator = stream("noise", noise_seed, device=self.device)
         self.steps = 0
-        self.diverged_at = torch.full((vae.stack,), -1, device=device)
+        self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
+        self.diverged_at = torch.full((vae.stack,), -1, device=self.device)
 
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
@@ -108,15 +138,20 @@ class Trainer:
 
     def step(self, x: Tensor) -> None:
         """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged."""
+        self.device_step(x)
+        self.steps += 1
+
+    def device_step(self, x: Tensor) -> None:
+        """What of a step takes place on the device; nothing of it waits for a value."""
         loss = self.backward(x)
         self.optimiser.step()
-        self.steps += 1
+        self.step_on_device += 1
         self.mark_diverged(loss)
 
     def mark_diverged(self, values: Tensor) -> None:
         """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
         fresh = ~values.isfinite() & (self.diverged_at < 0)
-        self.diverged_at.masked_fill_(fresh, self.steps)
+        self.diverged_at.copy_(torch.where(fresh, self.step_on_device, self.diverged_at))
 
 
 @torch.no_grad()

@@ -49,7 +49,8 @@ class CARMS(Estimator):
         away = (onwards[..., 1:] - ascending[..., :-1]).clamp_min(0)  # minus the logits of the C - 1 bits
         taken = COPULAS[self.copula].draw(count, away, generator)
         stop = F.pad(taken, (0, 1), value=True).to(logits.dtype).argmax(-1)  # the first bit that is 1, n x *B x L
-        z = F.one_hot(order.expand(count, *order.shape).gather(-1, stop.unsqueeze(-1))[..., 0], classes)
+        drawn = order.expand(count, *order.shape).gather(-1, stop.unsqueeze(-1))
+        z = torch.zeros_like(logits).expand(count, *order.shape).scatter(-1, drawn, 1.0)
         chance, decorrelation = (-away).sigmoid(), COPULAS[self.copula].decorrelation(count, away)
         neither = (1 - chance) / (1 - decorrelation * chance)  # q q / P where both bits are 0
         passed = F.pad(neither[..., :-1].cumprod(-1), (1, 0), value=1.0)[..., : classes - 1]
@@ -57,7 +58,7 @@ class CARMS(Estimator):
         first = torch.minimum(stop, stop.unsqueeze(1))  # n x n x *B x L
         shape = (*first.shape, classes - 1)
         pairs = ratio.expand(shape).gather(-1, first.clamp_max(classes - 2).unsqueeze(-1))[..., 0]
-        return z.to(logits.dtype), pairs.masked_fill(stop == stop.unsqueeze(1), 0.0)
+        return z, pairs.masked_fill(stop == stop.unsqueeze(1), 0.0)
 
     def forward(
         self,

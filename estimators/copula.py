@@ -59,14 +59,14 @@ def _orders(count: int, like: Tensor, generator: Generator | None) -> Tensor:
     """Random orders [n, *shape] of n draws: looked up where there are few, since sorting costs more than the rest."""
     if count > MOST_LISTED:
         return _uniform(count, like, generator).argsort(0)
-    table = _permutations(count).to(like.device)
+    table = _permutations(count, like.device)
     return table[:, (_uniform(1, like, generator)[0] * table.shape[1]).long()]
 
 
 @functools.cache
-def _permutations(count: int) -> Tensor:
+def _permutations(count: int, device: torch.device) -> Tensor:
     """All orders of n, [n, n!]."""
-    return torch.tensor(list(itertools.permutations(range(count)))).T.contiguous()
+    return torch.tensor(list(itertools.permutations(range(count))), device=device).T.contiguous()
 
 
 def _dirichlet_decorrelation(count: int, away: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
         return 1 / away.sigmoid()
     precise = away.double().clamp_max(600)  # where the normal quantile is finite; 1 - rho is 1 long before
     t = torch.special.ndtri((-precise).sigmoid())
-    nodes, weights = (part.to(precise.device) for part in _legendre(NODES))
+    nodes, weights = _legendre(NODES, precise.device)
     end = math.sqrt(count / (count - 2))
     x = (nodes + 1) * 0.5 * end
     # T(t, a) / m, with the density at t and m under one exponential, as both may underflow.
@@ -99,12 +99,12 @@ def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
 
 
 @functools.cache
-def _legendre(nodes: int) -> tuple[Tensor, Tensor]:
+def _legendre(nodes: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Nodes and weights [nodes] on [-1, 1], by Golub and Welsch."""
     k = torch.arange(1, nodes, dtype=torch.float64)
     off = k / (4 * k.square() - 1).sqrt()
     values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return values, 2 * vectors[0].square()
+    return values.to(device), (2 * vectors[0].square()).to(device)
 
 
 COPULAS = {

@@ -14,6 +14,7 @@ so that it is DisARM over all decisions with the noise of the idle ones integrat
 at most its variance. The a_i are differentiable functions of the logits, through which the estimate reaches them.
 """
 
+import functools
 import math
 
 import torch
@@ -26,6 +27,16 @@ from estimators.registry import BadInput, one_a_sample, register, unknown
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
 ORDERS = ("given", "descending", "ascending")
+
+
+@functools.lru_cache(maxsize=32)
+def _sides(branches: tuple[tuple[range, range], ...], classes: int, device: torch.device) -> Tensor:
+    """Whether a class is in the first and in the second branch of a decision, [2, C - 1, C]."""
+    sides = torch.zeros(2, classes - 1, classes, dtype=torch.bool)
+    for decision, pair in enumerate(branches):
+        for side, members in zip(sides, pair, strict=True):
+            side[decision, list(members)] = True
+    return sides.to(device)
 
 
 class CoupledDecisions(Estimator):
@@ -53,11 +64,7 @@ class CoupledDecisions(Estimator):
         """See `Estimator.forward`."""
         (logits,) = parameters(q)
         classes = logits.shape[-1]
-        sides = torch.zeros(2, classes - 1, classes, dtype=torch.bool)
-        for decision, pair in enumerate(self.branches(classes)):
-            for side, members in zip(sides, pair, strict=True):
-                side[decision, list(members)] = True
-        first, second = sides.to(logits.device)  # C - 1 x C
+        first, second = _sides(tuple(self.branches(classes)), classes, logits.device)  # C - 1 x C
         if (position := self.ordered(logits)) is not None:
             first, second = (side.T[position].mT for side in (first, second))  # *B x L x C - 1 x C
         one, other = (logits.unsqueeze(-2).masked_fill(~side, -math.inf).logsumexp(-1) for side in (first, second))

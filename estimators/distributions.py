@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Bernoulli, Distribution, Normal, OneHotCategorical
+from torch.distributions import Bernoulli, Categorical, Distribution, Normal, OneHotCategorical
 from torch.nn import functional as F
 
 FAMILIES = ("gaussian", "bernoulli", "categorical")
@@ -31,7 +31,7 @@ def family(q: Distribution) -> str:
 
 
 def parameters(q: Distribution) -> tuple[Tensor, ...]:
-    """q's parameters: (loc, scale), each [*B, D], or (logits,), [*B, D] or [*B, L, C]."""
+    """q's parameters: (loc, scale), each [*B, D], or (logits,), [*B, D] or [*B, L, C], the latter log probabilities."""
     match q:
         case Normal():
             return q.loc, q.scale
@@ -49,18 +49,38 @@ def from_parameters(name: str, *values: Tensor) -> Distribution:
         case "bernoulli":
             return Bernoulli(logits=values[0], validate_args=False)
         case "categorical":
-            return OneHotCategorical(logits=values[0], validate_args=False)
+            return _one_hot(values[0] - values[0].logsumexp(-1, keepdim=True))
     raise ValueError(f"unknown family {name!r}; expected one of {', '.join(FAMILIES)}")
+
+
+def _one_hot(logits: Tensor) -> OneHotCategorical:
+    """OneHotCategorical of log probabilities, which its own constructor would normalise again.
+
+    It would also validate them, whatever validate_args says, and so wait for the device.
+    """
+    inner = Categorical.__new__(Categorical)
+    inner.logits = inner._param = logits
+    inner._num_events = logits.shape[-1]
+    Distribution.__init__(inner, logits.shape[:-1], validate_args=False)
+    q = OneHotCategorical.__new__(OneHotCategorical)
+    q._categorical = inner
+    Distribution.__init__(q, logits.shape[:-1], logits.shape[-1:], validate_args=False)
+    return q
+
+
+def _again(q: Distribution, *values: Tensor) -> Distribution:
+    """A q with these values for `parameters`."""
+    return _one_hot(*values) if isinstance(q, OneHotCategorical) else from_parameters(family(q), *values)
 
 
 def live(q: Distribution) -> Distribution:
     """q itself, without validation, so that f may evaluate it at a relaxed z."""
-    return from_parameters(family(q), *parameters(q))
+    return _again(q, *parameters(q))
 
 
 def stopped(q: Distribution) -> Distribution:
     """q with its parameters cut from the graph."""
-    return from_parameters(family(q), *(p.detach() for p in parameters(q)))
+    return _again(q, *(p.detach() for p in parameters(q)))
 
 
 def mean_of(q: Distribution, logits: Tensor) -> Tensor:

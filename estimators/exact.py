@@ -4,6 +4,7 @@ E_q[f] is a finite sum over the joint states of a small discrete q, and for a sm
 quadrature, exact for polynomials of degree below twice the number of nodes and converging geometrically for smooth f.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -20,8 +21,13 @@ def _product(values: Tensor, size: int) -> Tensor:
     """All `size`-tuples of the values [V, ...]: [V^size, size, ...]."""
     if len(values) ** size > MAX_STATES:
         raise ValueError(f"{len(values)}^{size} joint states are too many to enumerate (at most {MAX_STATES})")
-    index = torch.cartesian_prod(*[torch.arange(len(values))] * size).reshape(-1, size)
-    return values[index.to(values.device)]
+    return values[_tuples(len(values), size, values.device)]
+
+
+@functools.lru_cache(maxsize=8)
+def _tuples(count: int, size: int, device: torch.device) -> Tensor:
+    """All `size`-tuples of the numbers below `count`, [count^size, size]."""
+    return torch.cartesian_prod(*[torch.arange(count)] * size).reshape(-1, size).to(device)
 
 
 def states(q: Distribution) -> Tensor:

@@ -19,14 +19,14 @@ from estimators.registry import one_a_sample, register
 
 
 @lru_cache(maxsize=32)
-def sobol(samples: int, size: int) -> Tensor:
-    """The first `samples` Sobol points [S, D] in [0, 1), not scrambled, in double precision."""
-    return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64)
+def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
+    """The first `samples` Sobol points [S, D] in [0, 1), not scrambled."""
+    return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)
 
 
 def rotated(points: Tensor, shift: Tensor) -> Tensor:
     """Points [S, D] plus a shift [*B, D] modulo 1: [S, *B, D], neither 0 nor 1."""
-    points = points.to(shift).reshape(len(points), *[1] * (shift.dim() - 1), -1)
+    points = points.reshape(len(points), *[1] * (shift.dim() - 1), -1)
     u = points + shift
     eps = torch.finfo(u.dtype).eps
     # 0 stands for what torch.rand rounds to it, half of its step; the other end is the largest number below 1.
@@ -59,7 +59,9 @@ class QuasiMonteCarlo(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         loc, scale = parameters(q)
-        u = rotated(sobol(self.samples, loc.shape[-1]), uniform(q, 1, generator)[0])  # S x *B x D
+        u = rotated(
+            sobol(self.samples, loc.shape[-1], loc.dtype, loc.device), uniform(q, 1, generator)[0]
+        )  # S x *B x D
         z = loc + scale * torch.special.ndtri(u)
         surrogate = f(z, live(q)).mean(0)
         return Estimate(surrogate, surrogate.detach())

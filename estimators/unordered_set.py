@@ -16,6 +16,8 @@ W_st = F({s, t}) / F({}). All are sums of positive terms, of which the logarithm
 where S has almost all of the mass.
 """
 
+import functools
+
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
@@ -72,6 +74,14 @@ def log_mass_outside(log_probs: Tensor, z: Tensor) -> Tensor:
     return (before + left).masked_fill(counted, -torch.inf).logsumexp((-2, -1))
 
 
+@functools.lru_cache(maxsize=64)
+def _subsets(count: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Subsets of this size as binary numbers [N], and what each misses [N, count - size]."""
+    subsets = [t for t in range(2**count) if t.bit_count() == size]
+    missing = [[s for s in range(count) if not t >> s & 1] for t in subsets]
+    return torch.tensor(subsets, device=device), torch.tensor(missing, device=device)
+
+
 def order_sums(log_p: Tensor, outside: Tensor) -> Tensor:
     """log F(T) [2^n, *B] of the subsets T of a set of n states, T written as a number in binary.
 
@@ -82,9 +92,7 @@ def order_sums(log_p: Tensor, outside: Tensor) -> Tensor:
     count = len(log_p)
     sums = log_p.new_zeros((2**count, *outside.shape))
     for size in reversed(range(count)):
-        subsets = [t for t in range(2**count) if t.bit_count() == size]
-        missing = torch.tensor([[s for s in range(count) if not t >> s & 1] for t in subsets], device=log_p.device)
-        this = torch.tensor(subsets, device=log_p.device)
+        this, missing = _subsets(count, size, log_p.device)
         mass = torch.logaddexp(log_p[missing].logsumexp(1), outside)
         sums[this] = sums[this.unsqueeze(1) + 2**missing].logsumexp(1) - mass
     return sums

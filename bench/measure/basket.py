@@ -23,7 +23,7 @@ from bench.measure.points import Reference, exact_reference, long_run_reference,
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.training import Optimisation, Trainer, batches, binarised, evaluate, make_optimiser
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, make_optimiser
 from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
@@ -116,7 +116,7 @@ def travel(
     initial = stream("estimator", config.trajectory_seed)
     driver.bind(stack=(1,), context_size=context_size, event=vae.event, generator=initial)
     trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
-    data = batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
+    data = Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
     generator = stream("passenger", config.trajectory_seed, device=device)
     own = list(passenger.parameters()) if passenger else []
     optimiser = None

@@ -7,13 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from bench.capture import Steps
 from bench.clock import Stopwatch
 from bench.config import Config
 from bench.datasets import load_once
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Optimisation, Trainer, batches, binarised, evaluate
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate
 from estimators.base import Estimator
 
 
@@ -51,21 +52,20 @@ def measure_training(
         generator=stream("estimator", seed),
     ).to(device)
     trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)
-    data = batches(dataset, config.optimisation.batch, seeds, device)
+    steps = Steps(trainer, Batches(dataset, config.optimisation.batch, seeds, device))
     train, test = (binarised(split[: config.evaluation_rows]).to(device) for split in (dataset.train, dataset.test))
-    x = next(data)
     with torch.no_grad():
+        x = train[:1].expand(len(seeds), 1, -1)
         per_row = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
 
-    steps = config.optimisation.steps
-    stops = sorted({round(steps * i / config.evaluations) for i in range(config.evaluations + 1)})
+    last = config.optimisation.steps
+    stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})
     curve: dict[str, list[Any]] = {key: [] for key in ("step", "f_evals", "seconds", "train_elbo", "test_elbo")}
     clock = Stopwatch(device)
     for stop in stops:
         with clock:
             while trainer.steps < stop:
-                trainer.step(x)
-                x = next(data)
+                steps.step()
         bounds = [evaluate(vae, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
         trainer.mark_diverged(sum(bounds[1:], bounds[0]))
         values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
@@ -79,6 +79,7 @@ def measure_training(
         "seeds": seeds,
         "diverged": diverged,
         "rows_per_step": config.optimisation.batch,
+        "captured": steps.eager_because is None,
         "parameters": sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
         "curve": curve,
         "final": {

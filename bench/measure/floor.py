@@ -136,6 +136,8 @@ class Given(Estimator):
         super().__init__(samples)
         self.passes, self.calls = tuple(passes) or (Pass(samples),), tuple(calls)
         self.networks = nn.ModuleList(call.network for call in calls)
+        # What the path through a network's input leads to, such as a temperature.
+        self.behind = nn.Parameter(torch.zeros(())) if any(call.made.along for call in calls) else None
         self.draws: list[Tensor] = []
 
     def bind(
@@ -162,7 +164,7 @@ class Given(Estimator):
         first = parameters(q)[0]
         if not self.draws:
             self.draws = [sample(q, made.rows, generator) for made in self.passes]
-            self.draws += [torch.zeros(tuple(shape), device=first.device) for _, shape, _, _ in self.calls]
+            self.draws += [torch.full(tuple(shape), 0.5, device=first.device) for _, shape, _, _ in self.calls]
         fixed = stopped(q)
         event = tuple(range(-len(event_shape(q)), 0))
         surrogate = torch.stack([p.sum(event) for p in parameters(q)]).sum(0)
@@ -175,7 +177,9 @@ class Given(Estimator):
                 surrogate = surrogate + cost.mean(0) + extra
         auxiliary = None
         for (network, _, more, made), x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
-            output, extra = _pass(partial(network, **more), x, made)
+            output, extra = _pass(
+                partial(network, **more), x if not made.along or self.behind is None else x + self.behind, made
+            )
             part = output.reshape(-1, *surrogate.shape).mean(0) + extra
             auxiliary = part if auxiliary is None else auxiliary + part
         return Estimate(surrogate, value, auxiliary)
@@ -185,7 +189,7 @@ def _pass(call: Any, z: Tensor, made: Pass) -> tuple[Tensor, Tensor | float]:
     """The value at z, and a scalar whose gradient is of second order, or 0."""
     if not made.inner:
         return call(z), 0.0
-    point = z.detach().requires_grad_()
+    point = z if z.requires_grad else z.detach().requires_grad_()
     value = call(point)
     graph = made.graph or made.inner > 1
     (slope,) = torch.autograd.grad(value.sum(), point, create_graph=graph, retain_graph=made.weights or graph)

@@ -140,7 +140,7 @@ def gradients(
         if z.requires_grad or any(p.requires_grad for p in own):
             return f(z, given, *more)
         # The copies of q differ in their gradients alone: f takes q itself, and computes what depends on it once.
-        copied = [p.data_ptr() for p in own] == [leaf.data_ptr() for leaf in leaves]
+        copied = [p.data_ptr() for p in own] == [p.data_ptr() for p in parameters(copies)]
         with torch.no_grad():
             return f(z, fixed if copied else given, *more)
 

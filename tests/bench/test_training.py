@@ -16,10 +16,11 @@ from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Optimisation, Trainer, batches, binarised, evaluate
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob
 from estimators.exact import expectation, states
+from estimators.network import Network
 
 CPU = torch.device("cpu")
 
@@ -36,7 +37,7 @@ def _train(seeds: list[int], estimator: Estimator, steps: int = 12, config: VAEC
     vae = VAE(config or _config(), dataset.train.mean(0), seeds).double()
     estimator.bind(stack=(len(seeds),), context_size=64, generator=torch.Generator().manual_seed(0))
     trainer = Trainer(vae, estimator, Optimisation(learning_rate=1e-2), noise_seed=5)
-    for x in itertools.islice(batches(dataset, 20, seeds, CPU), steps):
+    for x in itertools.islice(Batches(dataset, 20, seeds, CPU), steps):
         trainer.step(x.double())
     return trainer
 
@@ -55,7 +56,7 @@ def test_stacked_seeds_give_what_single_training_gives(family: str) -> None:
 def test_stacked_noise_gives_what_single_noise_gives() -> None:
     """One sample a row: the stack's uniform noise is the seeds' own, one after another."""
     dataset = bench.datasets.load("digits")
-    x = next(batches(dataset, 20, [0, 1], CPU))
+    x = next(Batches(dataset, 20, [0, 1], CPU))
 
     def trainer(seeds: list[int]) -> Trainer:
         vae = VAE(_config(), dataset.train.mean(0), seeds)
@@ -76,27 +77,27 @@ def test_a_seed_owns_its_data_order_and_its_binarisation() -> None:
     digits = bench.datasets.load("digits")
     dynamic = digits._replace(train=0.5 * digits.train, dynamic=True)
     for dataset in (digits, dynamic):
-        alone = list(itertools.islice(batches(dataset, 500, [4], CPU), 5))
-        stacked = list(itertools.islice(batches(dataset, 500, [9, 4], CPU), 5))
+        alone = list(itertools.islice(Batches(dataset, 500, [4], CPU), 5))
+        stacked = list(itertools.islice(Batches(dataset, 500, [9, 4], CPU), 5))
         for a, b in zip(alone, stacked, strict=True):
             assert torch.equal(a[0], b[1])
             assert not torch.equal(a[0], b[0])
             assert set(a.unique().tolist()) == {0.0, 1.0}
-    first, *_, later = itertools.islice(batches(digits, 500, [4], CPU), 3)
+    first, *_, later = itertools.islice(Batches(digits, 500, [4], CPU), 3)
     assert not torch.equal(first, later), "the next pass has the order of the first"
 
 
 def test_every_row_is_seen_once_a_pass() -> None:
     dataset = bench.datasets.load("digits")
     numbered = dataset._replace(train=torch.arange(12.0)[:, None])
-    passes = list(itertools.islice(batches(numbered, 4, [0], CPU), 6))
+    passes = list(itertools.islice(Batches(numbered, 4, [0], CPU), 6))
     for start in (0, 3):
         assert sorted(torch.cat(passes[start : start + 3], 1).flatten().tolist()) == list(range(12))
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(ValueError, match="batch = 2000 is larger than the train split of digits, 1285 rows"):
-        next(batches(bench.datasets.load("digits"), 2000, [0], CPU))
+        next(Batches(bench.datasets.load("digits"), 2000, [0], CPU))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -106,7 +107,7 @@ def test_encoder_decoder_and_prior_take_the_mean_over_the_batch_alike(bound: str
     dataset = bench.datasets.load("digits")
     factors = {"bound": "iwae", "importance_samples": samples} if bound == "iwae" else {}
     vae = VAE(_config("gaussian", prior="learned", **factors), dataset.train.mean(0), [0, 1]).double()
-    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    x = next(Batches(dataset, 10, [0, 1], CPU)).double()
     name = "iwae-reparameterization" if bound == "iwae" else "reparameterization"
 
     def found(times: int) -> list[Tensor]:
@@ -128,7 +129,7 @@ def test_every_weight_follows_the_mean_of_the_rows_bounds() -> None:
     """The gradient of the mean over rows of -ELBO, summed over states, in encoder, decoder and prior alike."""
     dataset = bench.datasets.load("digits")
     vae = VAE(_config(prior="learned"), dataset.train.mean(0), [0, 1]).double()
-    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    x = next(Batches(dataset, 10, [0, 1], CPU)).double()
     Trainer(vae, estimators.get("exact").create(), Optimisation(), noise_seed=5).backward(x)
     weights = list(vae.parameters())
     found = [p.grad.clone() for p in weights]
@@ -176,7 +177,7 @@ def _learner(family: str, name: str, options: dict, rate: float, spoil: bool = F
     start = [p.detach().clone() for p in estimator.parameters()]
     settings = Optimisation(optimiser="sgd", learning_rate=1e-3, own_learning_rate=rate)
     trainer = Trainer(vae, estimator, settings, noise_seed=5)
-    x = next(batches(dataset, 10, [0, 1], CPU)).double()
+    x = next(Batches(dataset, 10, [0, 1], CPU)).double()
     if spoil:
         x[1] = 1 - x[1]
     same, noise = copy.deepcopy(estimator), torch.Generator()
@@ -210,7 +211,7 @@ def test_own_parameters_train_by_the_auxiliary_loss_at_their_own_rate_and_by_see
 
 
 @pytest.mark.parametrize(("family", "name", "options"), LEARNERS, ids=[f"{n}-{f}" for f, n, _ in LEARNERS])
-def test_the_timed_step_trains_own_parameters_which_its_floor_has_not(
+def test_the_timed_step_trains_own_parameters_and_its_floor_copies_of_its_networks(
     family: str, name: str, options: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estimator = estimators.get(name).create(**options)
@@ -228,7 +229,11 @@ def test_the_timed_step_trains_own_parameters_which_its_floor_has_not(
     subject, floor = trainers
     assert subject.estimator is estimator
     assert all(not torch.equal(a, b) for a, b in zip(subject.start, estimator.parameters(), strict=True))
-    assert not list(floor.estimator.parameters())
+    assert not {*map(id, floor.estimator.parameters())} & {*map(id, estimator.parameters())}
+    networks = [tuple(p.shape) for m in estimator.modules() if isinstance(m, Network) for p in m.parameters()]
+    networks = [()] * (floor.estimator.behind is not None) + networks
+    assert [tuple(p.shape) for p in floor.estimator.parameters()] == networks
+    assert all(not torch.equal(a, b) for a, b in zip(floor.start, floor.estimator.parameters(), strict=True))
     event = (3, 3) if family == "categorical" else (3,)
     assert found["rows"] == estimators.get(name).evaluations(estimator.samples, event) == floor.estimator.samples
 
@@ -318,10 +323,10 @@ def test_the_floor_gives_every_parameter_a_gradient(family: str) -> None:
     dataset = bench.datasets.load("digits")
     vae = VAE(_config(family), dataset.train.mean(0), [0])
     trainer = Trainer(vae, Given(2), Optimisation(), noise_seed=0)
-    x = next(batches(dataset, 20, [0], CPU))
+    x = next(Batches(dataset, 20, [0], CPU))
     trainer.backward(x)
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in vae.parameters() if p.requires_grad)
-    assert trainer.estimator.z.shape[0] == 2
+    assert trainer.estimator.draws[0].shape[0] == 2
 
 
 def test_timing_reports_quartiles_of_interleaved_rounds() -> None:

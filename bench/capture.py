@@ -1,0 +1,101 @@
+"""The whole training step as one CUDA graph: batch gather, noise, forward, backward, optimiser.
+
+A captured step is launched at once instead of kernel by kernel, so its time is that of its kernels. The eager step is
+the readable fallback, and gives the same numbers for the same noise: the generators are registered with the graph,
+which advances them as the eager step would.
+"""
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.training import Batches, Trainer
+
+WARM_UP = 3
+"""Eager steps before the capture, in which libraries and the optimiser make what they keep; they train like others."""
+
+aten = torch.ops.aten
+_READS = {
+    aten._local_scalar_dense.default,
+    aten.equal.default,
+    aten.is_nonzero.default,
+    aten.masked_select.default,
+    aten.nonzero.default,
+    aten.repeat_interleave.Tensor,
+}
+_INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
+
+
+class HostReads(TorchDispatchMode):
+    """Notes what a step does that no graph can hold: reading a value back from the device, or copying to or from it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call, and look at what was called."""
+        result = func(*args, **(kwargs or {}))
+        masked = func in _INDEXED and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+        if func in _READS or masked:
+            self.found.append(f"{func} reads values back")
+        moved = {aten._to_copy.default: result, aten.copy_.default: args[1:] and args[1]}.get(func)
+        if isinstance(moved, torch.Tensor) and moved.device != args[0].device:
+            self.found.append(f"{func} copies between {args[0].device} and {moved.device}")
+        return result
+
+
+class Steps:
+    """Training steps on batches of their own, captured where the device and the estimator allow it.
+
+    Args:
+        trainer: takes the steps.
+        batches: on the trainer's device.
+        capture: whether to capture at all.
+    """
+
+    def __init__(self, trainer: Trainer, batches: Batches, *, capture: bool = True) -> None:
+        self.trainer, self.batches = trainer, batches
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager_because: str | None = None
+        """Why steps are not captured, None where they are or will be."""
+        if trainer.device.type != "cuda":
+            self.eager_because = f"the device is {trainer.device.type}"
+        elif not capture:
+            self.eager_because = "not asked for"
+        self._side = torch.cuda.Stream(trainer.device) if self.eager_because is None else None
+
+    def step(self) -> None:
+        """Take one step."""
+        self.batches.advance()
+        if self.eager_because is not None:
+            self.trainer.step(self.batches.gather())
+        elif self.graph is None and self.trainer.steps < WARM_UP:
+            self._warm_up()
+        else:
+            if self.graph is None:
+                self.graph = self._capture()  # which does not run it
+            self.graph.replay()
+            self.trainer.steps += 1
+
+    def _warm_up(self) -> None:
+        """An eager step on a stream of its own, as captures ask for; watched, for what a graph could not hold."""
+        assert self._side is not None
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side), HostReads() as reads:
+            self.trainer.step(self.batches.gather())
+        torch.cuda.current_stream().wait_stream(self._side)
+        if reads.found and self.trainer.steps == WARM_UP:  # before, constants may be put on the device that stay there
+            self.eager_because = reads.found[0]
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        for generator in (self.trainer.generator, *self.batches.noise):
+            graph.register_generator_state(generator)
+        self.trainer.optimiser.zero_grad()
+        with torch.cuda.graph(graph):
+            self.trainer.device_step(self.batches.gather())
+        return graph
