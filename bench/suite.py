@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -58,9 +59,9 @@ class Suite(Config):
         if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
             raise ValueError(f"a checkpoint of [moments] lies beyond the {self.training.steps} steps of [training]")
         for name in ("problems", "estimators"):
-            labels = [part.label for part in getattr(self, name)]
-            for label in labels:
-                if labels.count(label) > 1:
+            counts = Counter(part.label for part in getattr(self, name))
+            for label, count in counts.items():
+                if count > 1:
                     raise ValueError(f"two {name} are called {label!r}: give one a label of its own")
         return self
 

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from bench.config import Config
 from bench.datasets import Dataset
+from bench.memory import keep_freed_memory
 from bench.problems.vae import VAE
 from bench.seeds import stream
 from estimators.base import Estimator
@@ -106,6 +107,7 @@ class Trainer:
     """
 
     def __init__(self, vae: VAE, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
+        keep_freed_memory()
         self.vae, self.estimator = vae.train(), estimator.train()
         weights = [p for p in vae.parameters() if p.requires_grad]
         groups = [{"params": weights, "lr": optimisation.learning_rate}]
@@ -150,7 +152,7 @@ class Trainer:
 
     def mark_diverged(self, values: Tensor) -> None:
         """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
-        fresh = ~values.isfinite() & (self.diverged_at < 0)
+        fresh = (values - values != 0) & (self.diverged_at < 0)  # neither infinity nor NaN is 0 less itself
         self.diverged_at.copy_(torch.where(fresh, self.step_on_device, self.diverged_at))
 
 

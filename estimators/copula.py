@@ -51,8 +51,8 @@ def _dirichlet_draw(count: int, away: Tensor, generator: Generator | None) -> Te
     left = torch.arange(count, 1, -1, dtype=away.dtype, device=away.device).reshape(-1, *[1] * away.dim())
     others = (spacings / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
     away_from_one = torch.cat((1 - others, others.sum(0, keepdim=True)))  # the largest one's keeps its digits
-    events = away_from_one < torch.exp(F.logsigmoid(-away) / (count - 1))
-    return events.gather(0, _orders(count, away, generator))
+    happened = (away_from_one < torch.exp(F.logsigmoid(-away) / (count - 1))).sum(0)
+    return _orders(count, away, generator) < happened  # the largest d_i first, wherever they are
 
 
 def _orders(count: int, like: Tensor, generator: Generator | None) -> Tensor:

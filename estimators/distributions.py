@@ -146,8 +146,8 @@ def scored(q: Distribution, z: Tensor, weight: Tensor) -> Tensor:
     """
     event = tuple(range(-len(event_shape(q)), 0))
     weight = weight.detach()[(..., *(None for _ in event))]
-    pairs = zip(parameters(q), scores(q, z), strict=True)
-    return torch.stack([(p * (weight * score).sum(0)).sum(event) for p, score in pairs]).sum(0)
+    first, *others = ((p * (weight * s).sum(0)).sum(event) for p, s in zip(parameters(q), scores(q, z), strict=True))
+    return sum(others, first)
 
 
 def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tensor:

@@ -63,26 +63,21 @@ class IWAEScore(Estimator):
         return Estimate(surrogate, -bound.detach())
 
 
-def _own(log_weights: Tensor) -> Tensor:
-    """Mask [K, K, 1, ...] of each draw's own weight among all: dim 0 is the draw left out, dim 1 runs over weights."""
-    count = len(log_weights)
-    own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
-    return own.reshape(count, count, *[1] * (log_weights.dim() - 1))
-
-
-# Both below mask, and do not subtract: the sum of the others is lost to rounding where the one left out dominates.
+# The sum of the others is what comes before and what comes after: subtracting the one left out from the sum of all would
+# lose it to rounding where that one dominates.
 
 
 def log_sum_of_others(log_weights: Tensor) -> Tensor:
     """log sum_{l != k} w_l, [K, *B]."""
-    return (
-        log_weights.expand(len(log_weights), *log_weights.shape).masked_fill(_own(log_weights), -math.inf).logsumexp(1)
-    )
+    none = torch.full_like(log_weights[:1], -math.inf)
+    before = torch.cat((none, log_weights[:-1].logcumsumexp(0)))
+    after = torch.cat((none, log_weights[1:].flip(0).logcumsumexp(0))).flip(0)
+    return torch.logaddexp(before, after)
 
 
 def log_sum_with_geometric_mean(log_weights: Tensor) -> Tensor:
     """log of the sum of all weights, w_k being replaced by the geometric mean of the others, [K, *B]."""
-    count, own = len(log_weights), _own(log_weights)
-    others = log_weights.expand(count, *log_weights.shape)
-    geometric = others.masked_fill(own, 0.0).sum(1, keepdim=True) / (count - 1)
-    return torch.where(own, geometric, others).logsumexp(1)
+    none = torch.zeros_like(log_weights[:1])
+    before = torch.cat((none, log_weights[:-1].cumsum(0)))
+    after = torch.cat((none, log_weights[1:].flip(0).cumsum(0))).flip(0)
+    return torch.logaddexp(log_sum_of_others(log_weights), (before + after) / (len(log_weights) - 1))

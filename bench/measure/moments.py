@@ -20,8 +20,10 @@ from estimators.distributions import family, from_parameters, parameters, row_sh
 CHUNK_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
 follows finds it in the cache, on a GPU so that its cores have work."""
-BLOCK_NUMBERS = 2**22
-"""Coordinates of gradients that are held at once, to be summed up."""
+BLOCK_NUMBERS = 2**21
+"""Coordinates of gradients that are held at once."""
+SLICE_NUMBERS = 2**16
+"""Coordinates that are summed up at once, in the cache."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
 
@@ -150,22 +152,24 @@ def gradients(
         size = sum(p.numel() for p in values)
         blocks = math.ceil(draws * size / BLOCK_NUMBERS)
         for block in torch.arange(draws).tensor_split(blocks):
-            parts = []
-            for part in block.split(chunk):
+            g = values[0].new_empty(len(block), *rows, size // rows.numel())
+            for part, target in zip(block.split(chunk), g.split(chunk), strict=True):
                 leaves = [p.expand(len(part), *p.shape).clone().requires_grad_() for p in values]
                 copies = from_parameters(name, *leaves)
                 loss = estimator(copies, objective, generator=generator, context=context).surrogate.sum()
                 if closed_form and (closed := closed_form(copies)) is not None:
                     loss = loss + closed.sum()
                 grads = torch.autograd.grad(loss, leaves)
-                parts.append(torch.cat([g.reshape(len(part), *rows, -1) for g in grads], -1))
-            g = torch.cat(parts)
+                widths = [leaf[0].numel() // rows.numel() for leaf in leaves]
+                for place, grad in zip(target.split(widths, -1), grads, strict=True):
+                    place.copy_(grad.reshape(place.shape))
             if not g.sum().isfinite() and not (finite := g.flatten(1).isfinite().all(1)).all():
                 raise FloatingPointError(
                     f"the gradient is not finite in {int((~finite).sum())} of {len(block)} draws"
                     + (f" of a block, of {draws} in all" if blocks > 1 else "")
                 )
             yield g
+            del g
 
 
 class Distances:
@@ -211,23 +215,30 @@ class Moments:
         """Take in a block [n, ...] in any precision.
 
         Returns:
-            Its deviations from its own mean, and the step to that mean from the mean before it, in double precision.
+            Its mean, and the step to that from the mean before it, in double precision.
         """
         count, before = len(block), self.count
-        mean = block.sum(0, dtype=torch.float64) / count
+        slices = block.split(max(1, SLICE_NUMBERS // block[0].numel()))
+        mean = sum((part.double().sum(0) for part in slices), torch.zeros_like(block[0], dtype=torch.float64)) / count
+        squares = cubes = torch.zeros_like(mean)
+        within = []
+        for part in slices:
+            deviations = part - mean
+            product = deviations.square()
+            within.append(product.flatten(1).sum(1))
+            squares = squares + product.sum(0)
+            if self.third:
+                cubes = cubes + product.mul_(deviations).sum(0)
         step, total = mean - self.mean, before + count
-        deviations = block - mean
-        product = deviations.square()
-        squares = product.sum(0)
-        self.distances.add(product.flatten(1).sum(1), step.square().sum())
+        self.distances.add(torch.cat(within), step.square().sum())
         if self.third:
             between = step.pow(3) * (count * before * (before - count) / total**2)
             crossed = 3 * step * (before * squares - count * self.squares) / total
-            self.cubes = self.cubes + product.mul_(deviations).sum(0) + between + crossed
+            self.cubes = self.cubes + cubes + between + crossed
         self.squares = self.squares + squares + step.square() * (count * before / total)
         self.mean = self.mean + step * (count / total)
         self.count = total
-        return deviations, step
+        return mean, step
 
 
 def gradient_moments(

@@ -89,10 +89,9 @@ class Draws:
         """Take in a block [n, *B, P]."""
         if self.reference.device != block.device:
             self.reference = self.reference.to(block.device)
-        deviations, step = self.moments.add(block)
+        mean, step = self.moments.add(block)
         if self.encoder is not None:
-            self.weights.add(self.encoder.squares(deviations), self.encoder.squares(step.unsqueeze(0))[0])
-        del deviations
+            self.weights.add(self.encoder.squares(block - mean), self.encoder.squares(step.unsqueeze(0))[0])
         flat, target = block.flatten(1).double(), self.reference.flatten()
         lengths = flat.norm(dim=1) * target.norm()
         positive = lengths > 0

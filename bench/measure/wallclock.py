@@ -4,7 +4,6 @@ What remains above the floor (`bench.measure.floor`) is the estimator's own work
 """
 
 import os
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -42,66 +41,81 @@ class TimeConfig(TimeSettings):
     optimisation: Optimisation
 
 
+class Timing:
+    """A step of an estimator beside its floor, each on a model and batches of its own; captured on a GPU.
+
+    Args:
+        problem: the model.
+        estimator: not bound yet.
+        config: how it is trained and timed.
+        seed: of its noise.
+        device: where.
+    """
+
+    def __init__(
+        self, problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
+    ) -> None:
+        dataset = load_once(problem.dataset)
+        seeds = list(range(config.stacked))
+
+        def steps(timed: Estimator) -> Steps:
+            vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
+            initial = stream("estimator", seed)
+            pixels = dataset.train.shape[1]
+            timed.bind(stack=(len(seeds),), context_size=pixels, event=vae.event, generator=initial).to(device)
+            batches = Batches(dataset, config.optimisation.batch, seeds, device)
+            return Steps(Trainer(vae, timed, config.optimisation, noise_seed=seed), batches)
+
+        self.device, self.each = device, STEPS_A_ROUND[device.type]
+        self.subject = steps(estimator)
+        vae, x = self.subject.trainer.vae, next(self.subject.batches)
+        with torch.no_grad():
+            self.f_evals = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
+        self.peak = _peak_memory(self.subject, device)
+        self.floor = steps(floor_of(estimator, vae, x, self.f_evals))
+
+    def step(self) -> None:
+        """The steps of a round."""
+        for _ in range(self.each):
+            self.subject.step()
+
+    def step_floor(self) -> None:
+        """As many of the floor."""
+        for _ in range(self.each):
+            self.floor.step()
+
+    def measurements(self, taken: list[float], given: list[float]) -> dict[str, Any]:
+        """What a record holds, from the seconds of rounds of `step` and of `step_floor`, pair by pair."""
+        return {
+            "step": quartiles([seconds / self.each for seconds in taken]),
+            "floor": quartiles([seconds / self.each for seconds in given]),
+            "ratio": quartiles(np.divide(taken, given).tolist()),
+            "rows": self.f_evals,
+            "captured": self.subject.eager_because is None,
+            "eager_because": self.subject.eager_because,
+            "kernels": self._kernel_seconds(),
+            "peak_memory_bytes": self.peak,
+            "load": list(os.getloadavg()),
+        }
+
+    def _kernel_seconds(self) -> float | None:
+        """Seconds that the kernels of a step take one after another; None on the CPU, where no such thing is."""
+        if self.device.type != "cuda":
+            return None
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            self.step()
+            torch.cuda.synchronize(self.device)
+        return float(sum(event.self_device_time_total for event in profile.key_averages())) * 1e-6 / self.each
+
+
 def measure_time(
     problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """Median and quartiles of a step, of its floor, and of their ratio round by round; captured on a GPU."""
-    dataset = load_once(problem.dataset)
-    seeds = list(range(config.stacked))
-
-    def steps(timed: Estimator) -> Steps:
-        vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
-        initial = stream("estimator", seed)
-        pixels = dataset.train.shape[1]
-        timed.bind(stack=(len(seeds),), context_size=pixels, event=vae.event, generator=initial).to(device)
-        batches = Batches(dataset, config.optimisation.batch, seeds, device)
-        return Steps(Trainer(vae, timed, config.optimisation, noise_seed=seed), batches)
-
-    subject = steps(estimator)
-    vae, x = subject.trainer.vae, next(subject.batches)
-    with torch.no_grad():
-        f_evals = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
-    peak = _peak_memory(subject, device)
-    floor = steps(floor_of(estimator, vae, x, f_evals))
-    taken, given = interleaved(
-        [_several(subject, device), _several(floor, device)],
-        rounds=config.rounds,
-        warm_up=config.warm_up,
-        device=device,
-    )
-    each = STEPS_A_ROUND[device.type]
-    return {
-        "step": quartiles([seconds / each for seconds in taken]),
-        "floor": quartiles([seconds / each for seconds in given]),
-        "ratio": quartiles(np.divide(taken, given).tolist()),
-        "rows": f_evals,
-        "captured": subject.eager_because is None,
-        "eager_because": subject.eager_because,
-        "kernels": _kernel_seconds(subject, device),
-        "peak_memory_bytes": peak,
-        "load": list(os.getloadavg()),
-    }
-
-
-def _several(steps: Steps, device: torch.device) -> Callable[[], None]:
-    """The steps of a round, between two synchronisations."""
-
-    def run() -> None:
-        for _ in range(STEPS_A_ROUND[device.type]):
-            steps.step()
-
-    return run
-
-
-def _kernel_seconds(steps: Steps, device: torch.device) -> float | None:
-    """Seconds that the kernels of a step take one after another; None on the CPU, where no such thing is."""
-    if device.type != "cuda":
-        return None
-    each = STEPS_A_ROUND[device.type]
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        _several(steps, device)()
-        torch.cuda.synchronize(device)
-    return float(sum(event.self_device_time_total for event in profile.key_averages())) * 1e-6 / each
+    """Median and quartiles of a step, of its floor, and of their ratio round by round."""
+    timing = Timing(problem, estimator, config, seed=seed, device=device)
+    subjects = [timing.step, timing.step_floor]
+    taken, given = interleaved(subjects, rounds=config.rounds, warm_up=config.warm_up, device=device)
+    return timing.measurements(taken, given)
 
 
 def _peak_memory(steps: Steps, device: torch.device) -> int | None:

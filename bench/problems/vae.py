@@ -188,7 +188,7 @@ class VAE(nn.Module):
         """Latents of rows [..., E, B, *event] from what a network gives."""
         if self.config.family == "gaussian":
             return self._distribution(*raw.chunk(2, -1))
-        return self._distribution(raw.unflatten(-1, self.event))
+        return self._distribution(raw.unflatten(-1, self.event) if self.config.categories else raw)
 
     def _input(self, z: Tensor) -> Tensor:
         """Latents as a network sees them, [..., E, B, latents or L C]."""

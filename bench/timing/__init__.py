@@ -1,1 +1,1 @@
-"""The pytest-benchmark suite: one training step of every estimator beside its floor. `tox -e timing` runs it."""
+"""The pytest-benchmark suite: steps, moments and stacked seeds, each beside its floor. `tox -e timing` runs it."""

@@ -1,57 +1,45 @@
-"""One training step, on the shapes of digits and of MNIST; the rows of a group share the model and the batch.
+"""One training step beside its floor: the cells of the suite `timing`, whose records go into the JSON.
 
-Timing decides no test: what is asserted here is only that the step ran. Data are random bits, since a step's cost
-does not depend on them.
+Timing decides no test: what is asserted here is only that the steps were taken.
 """
 
+from datetime import UTC, datetime
+
+import numpy as np
 import pytest
 import torch
-import torch.utils.benchmark
 from pytest_benchmark.fixture import BenchmarkFixture
 
-import estimators
-from bench.measure.moments import probe
-from bench.measure.floor import Given
-from bench.problems.vae import VAE, VAEConfig
-from bench.training import Optimisation, Trainer
-from estimators import Estimator
-from estimators.registry import Entry
+from bench.datasets import DataError
+from bench.measure.wallclock import TimeConfig, Timing
+from bench.problems.vae import VAEConfig
+from bench.run import make_record
+from bench.suite import Cell, load_suite, override, plan
+from bench.timing.sides import note, side_by_side, timer
+from estimators import registry
 
-BATCH = 100
-ROUNDS, WARM_UP = 30, 5
-SHAPES = {"digits": (64, 6), "mnist": (784, 200)}
-CASES = [
-    (entry, family, shape)
-    for shape in SHAPES
-    for entry in estimators.available(bound="elbo")
-    for family in entry.families
-    if not (entry.enumerates and shape == "mnist")
-]
-IDS = [f"{entry.name}-{family}-{shape}" for entry, family, shape in CASES]
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+CELLS = [cell for device in DEVICES for cell in plan(override(load_suite("timing"), device=device)).cells]
 
 
-def _trainer(estimator: Estimator, family: str, shape: str) -> tuple[Trainer, torch.Tensor]:
-    pixels, latents = SHAPES[shape]
-    size = {"latents": latents // 2, "categories": 4} if family == "categorical" else {"latents": latents}
-    config = VAEConfig.model_validate({"kind": "vae", "dataset": shape, "family": family, **size})
-    vae = VAE(config, torch.full((pixels,), 0.3), [0])
-    estimator.bind(stack=(1,), context_size=pixels, event=vae.event, generator=torch.Generator().manual_seed(0))
-    x = (torch.rand(1, BATCH, pixels, generator=torch.Generator().manual_seed(0)) < 0.3).float()
-    return Trainer(vae, estimator, Optimisation(), noise_seed=0), x
-
-
-# The timer synchronises the device before it reads the clock.
-@pytest.mark.benchmark(timer=torch.utils.benchmark.timer)
-@pytest.mark.parametrize("floor", [False, True], ids=["step", "floor"])
-@pytest.mark.parametrize(("entry", "family", "shape"), CASES, ids=IDS)
-def test_step(benchmark: BenchmarkFixture, entry: Entry, family: str, shape: str, floor: bool) -> None:
-    """Time one step, or its floor."""
-    torch.set_num_threads(1)
-    trainer, x = _trainer(entry.create(), family, shape)
-    if floor:
-        rows = probe(trainer.estimator, trainer.vae.encode(x), trainer.vae.objective(x), x).evaluations
-        trainer, x = _trainer(Given(rows), family, shape)
-    benchmark.group = f"{shape} {family} {entry.name}"
-    benchmark.extra_info |= {"threads": torch.get_num_threads(), "batch": BATCH, "torch": torch.__version__}
-    benchmark.pedantic(trainer.step, args=(x,), rounds=ROUNDS, warmup_rounds=WARM_UP)
-    assert trainer.steps == ROUNDS + WARM_UP
+@pytest.mark.benchmark(timer=timer)
+@pytest.mark.parametrize("cell", CELLS, ids=[f"{c.device}-{c.problem.label}-{c.estimator.label}" for c in CELLS])
+def test_step(benchmark: BenchmarkFixture, cell: Cell) -> None:
+    """Time the steps."""
+    config, problem = cell.measurement, cell.problem
+    assert isinstance(config, TimeConfig)
+    assert isinstance(problem, VAEConfig)
+    torch.set_num_threads(cell.threads)
+    estimator = registry.get(cell.estimator.name).create(**cell.estimator.arguments())
+    started = datetime.now(UTC)
+    try:
+        timing = Timing(problem, estimator, config, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
+    except DataError as error:
+        pytest.skip(str(error))
+    benchmark.group = f"{problem.label} on {cell.device}"
+    taken, given = side_by_side(benchmark, timing.step, timing.step_floor, rounds=config.rounds, warm_up=config.warm_up)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    record = make_record(cell, timing.measurements(taken, given), None, started, seconds)
+    learns = any(p.requires_grad for p in estimator.parameters())
+    note(benchmark, "step / floor", np.divide(taken, given).tolist(), learns=learns, record=record)
+    assert timing.subject.trainer.steps > 0

@@ -1,0 +1,99 @@
+"""Moments of a gradient beside the bare forward evaluations of f, and beside a plain loop of autograd passes."""
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+from torch.distributions import Distribution
+
+import estimators
+from bench.measure import gradient_moments
+from bench.measure.moments import CHUNK_NUMBERS, frozen, probe
+from bench.problems.vae import VAE, VAEConfig
+from bench.seeds import stream
+from bench.timing.sides import note, side_by_side, timer
+from estimators import Estimator, Objective
+from estimators.distributions import from_parameters, parameters, sample
+from estimators.registry import Entry
+
+BATCH, DRAWS = 100, 1000
+LOOP = {"mnist": 50, "digits": 200}
+"""Draws of the plain loop, whose time is taken by the draw."""
+SHAPES = {"mnist": (784, 200, "linear"), "digits": (64, 6, (64,))}
+ENTRIES = [
+    entry
+    for entry in estimators.available("bernoulli", "elbo")
+    if entry.needs == "neither" and not entry.enumerates and (entry.evaluations(entry.samples.default, (200,)) or 0) < 9
+]
+
+
+class Case:
+    """An estimator at a model of these shapes with random weights and rows, since times do not depend on them."""
+
+    def __init__(self, entry: Entry, shape: str) -> None:
+        pixels, latents, architecture = SHAPES[shape]
+        config = VAEConfig.model_validate(
+            {"kind": "vae", "dataset": shape, "family": "bernoulli", "latents": latents, "architecture": architecture}
+        )
+        vae = VAE(config, torch.full((pixels,), 0.3), [0])
+        self.x = (torch.rand(1, BATCH, pixels, generator=stream("timing")) < 0.3).float()
+        self.estimator: Estimator = entry.create()
+        self.estimator.bind(stack=(1,), context_size=pixels, event=vae.event, generator=stream("own"))
+        with torch.no_grad():
+            self.q: Distribution = vae.encode(self.x)
+        for p in vae.parameters():
+            p.requires_grad_(False)
+        self.f: Objective = vae.objective(self.x)
+        counts = probe(self.estimator, self.q, self.f, self.x)
+        self.evaluations = counts.evaluations
+        self.rows = max(1, CHUNK_NUMBERS["cpu"] // (pixels * BATCH))  # draws at once that suit the cache
+
+    def moments(self) -> None:
+        """All draws, the fast way."""
+        gradient_moments(self.estimator, self.q, self.f, draws=DRAWS, context=self.x)
+
+    @torch.no_grad()
+    def forward(self) -> None:
+        """As many evaluations of f, and nothing else."""
+        z = sample(self.q, self.rows, stream("timing"))
+        for start in range(0, DRAWS * self.evaluations, self.rows):
+            self.f(z[: DRAWS * self.evaluations - start], self.q)
+
+    def loop(self, draws: int) -> tuple[Tensor, Tensor]:
+        """The plain way: one backward pass a draw."""
+        generator = stream("loop")
+        total = squares = torch.zeros((), dtype=torch.float64)
+        with frozen(self.estimator):
+            for _ in range(draws):
+                leaves = [p.clone().requires_grad_() for p in parameters(self.q)]
+                estimate = self.estimator(
+                    from_parameters("bernoulli", *leaves), self.f, generator=generator, context=self.x
+                )
+                (g,) = torch.autograd.grad(estimate.surrogate.sum(), leaves)
+                total, squares = total + g, squares + g.double().square()
+        return total / draws, squares / draws
+
+
+@pytest.mark.benchmark(timer=timer, group="moments of 1000 draws, MNIST shapes, beside forward evaluations of f")
+@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
+def test_moments(benchmark: BenchmarkFixture, entry: Entry) -> None:
+    """Time the moments and as many forward evaluations."""
+    torch.set_num_threads(2)
+    case = Case(entry, "mnist")
+    taken, given = side_by_side(benchmark, case.moments, case.forward, rounds=7, warm_up=1)
+    shares = [b / a for a, b in zip(taken, given, strict=True)]
+    note(benchmark, "rows a second / floor", shares, estimator=entry.name, batch=BATCH, draws=DRAWS)
+    assert len(shares) == len(taken)
+
+
+@pytest.mark.benchmark(timer=timer, group="moments beside a plain loop")
+@pytest.mark.parametrize("shape", list(SHAPES))
+@pytest.mark.parametrize("name", ["rloo", "disarm", "gumbel-sigmoid"])
+def test_loop(benchmark: BenchmarkFixture, name: str, shape: str) -> None:
+    """Time the moments and a loop of fewer draws."""
+    torch.set_num_threads(2 if shape == "mnist" else 1)
+    case, draws = Case(estimators.get(name), shape), LOOP[shape]
+    taken, given = side_by_side(benchmark, case.moments, lambda: case.loop(draws), rounds=7, warm_up=1)
+    gains = [(b / draws) / (a / DRAWS) for a, b in zip(taken, given, strict=True)]
+    note(benchmark, f"plain loop / moments, {shape}", gains, estimator=name, batch=BATCH, draws=DRAWS)
+    assert len(gains) == len(taken)

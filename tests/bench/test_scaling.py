@@ -1,0 +1,143 @@
+"""How cost grows: the fit against known power laws, what is published of made-up costs, and a tiny run; no timing."""
+
+import csv
+import io
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.provenance import machine
+from bench.scaling import records
+from bench.scaling.factors import FACTORS, Factor
+from bench.scaling.fit import fit, power_law
+from bench.scaling.measure import PAGE, measure
+from bench.scaling.output import publish
+from bench.scaling.records import FactorRecord, Growth, Point, Quantity, Scaling, Series
+
+SIZES = tuple(2**k for k in range(9))
+
+
+def made_up(
+    costs: list[float], subject: str = "rloo", quantity: Quantity = "seconds", expected: Growth = "linear"
+) -> Series:
+    """A series of these costs, each measured as often with a little more and a little less."""
+    points = tuple(
+        Point.of(size, [cost * part for part in (0.99, 1, 1.01)]) for size, cost in zip(SIZES, costs, strict=True)
+    )
+    about = {"subject": subject, "setting": "nothing", "quantity": quantity, "expected": expected, "threads": 1}
+    return Series.model_validate(about | {"points": points})
+
+
+def recorded(name: str, *series: Series) -> FactorRecord:
+    about = machine("cpu")
+    return FactorRecord(factor=name, unit=name, method="made up", provenance=about, seconds=1.0, series=series)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_a_power_law_is_found_exactly(exponent: float) -> None:
+    found, log_factor = power_law(SIZES, [3 * size**exponent for size in SIZES])
+    assert found == pytest.approx((exponent, exponent, exponent))
+    assert math.exp(log_factor) == pytest.approx(3)
+
+
+def test_its_interval_covers_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(20221022)
+    costs = np.array(SIZES) * np.exp(0.1 * generator.standard_normal((2000, len(SIZES))))
+    found = [power_law(SIZES, row)[0] for row in costs]
+    covered = np.mean([interval.low <= 1 <= interval.high for interval in found])
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / len(found))
+
+
+def test_a_constant_overhead_is_left_out_of_the_fit() -> None:
+    found = fit(made_up([4 + size for size in SIZES]))
+    assert found.sizes == (16, 32, 64, 128, 256) and not found.everything
+    assert 0.85 < found.exponent.estimate < 1
+    assert found.exponent.estimate < found.local.estimate < 1
+
+
+def test_all_sizes_are_fitted_where_few_lie_above_the_overhead() -> None:
+    found = fit(made_up([7.0 for _ in SIZES]))
+    assert found.everything and found.sizes == SIZES
+    assert found.exponent == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_growth_beyond_the_limit_is_told_from_linear_and_from_late() -> None:
+    assert fit(made_up([float(size) for size in SIZES])).kept == "yes"
+    assert fit(made_up([size**1.3 for size in SIZES])).kept == "no"
+    assert fit(made_up([float(max(100, 2 * size, size**2 / 32)) for size in SIZES])).kept == "late"
+    assert fit(made_up([size * (2.0 if size in (4, 32) else 1.0) for size in SIZES])).kept == "open"
+    assert fit(made_up([5.0 for _ in SIZES], expected="constant")).kept == "yes"
+    assert fit(made_up([size**0.5 for size in SIZES], expected="constant")).kept == "no"
+
+
+def test_two_sizes_have_no_interval() -> None:
+    two = made_up([1.0 for _ in SIZES])
+    with pytest.raises(ValueError, match="at least 3 sizes, got 2"):
+        fit(two.model_copy(update={"points": two.points[:2]}))
+
+
+def test_measurements_are_read_as_they_were_written(tmp_path: Path) -> None:
+    first, other = recorded("draws", made_up([1.0 for _ in SIZES])), recorded("batch", made_up([2.0 for _ in SIZES]))
+    scaling = Scaling().replaced(first).replaced(other)
+    records.write(tmp_path, scaling)
+    assert records.read(tmp_path) == scaling
+    again = recorded("draws", made_up([3.0 for _ in SIZES]))
+    assert scaling.replaced(again).factors == (again, other)
+    assert records.read(tmp_path / "nowhere") == Scaling()
+
+
+def test_tables_and_figures_are_made_of_the_measurements_alone(tmp_path: Path) -> None:
+    linear = made_up([1e-3 * (4 + size) for size in SIZES])
+    square = made_up([1e-3 * size**2 for size in SIZES], "vimco")
+    memory = made_up([1e7 for _ in SIZES], "rloo", "bytes", "constant")
+    records.write(tmp_path, Scaling(factors=(recorded("draws", linear, memory), recorded("samples", linear, square))))
+    publish(tmp_path)
+    for name in ("draws", "draws-memory", "samples"):
+        assert (tmp_path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (tmp_path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    table = list(csv.DictReader(io.StringIO((tmp_path / "scaling.csv").read_text())))
+    assert [row["subject"] for row in table] == ["rloo", "rloo", "rloo", "vimco"]
+    assert [row["kept"] for row in table] == ["yes", "yes", "yes", "no"]
+    assert float(table[3]["exponent"]) == pytest.approx(2)
+    assert table[0]["sizes"] == " ".join(map(str, SIZES)) and table[0]["n"] == "5"
+    text = (tmp_path / "scaling.md").read_text()
+    assert "- samples, vimco, time: exponent 2.0" in text
+    captions = (tmp_path / "figures" / "captions.md").read_text()
+    assert captions.count("Student's 95 % interval") >= 3 and "n = 5 sizes" in captions
+
+
+def thin(factor: Factor) -> Factor:
+    """The smallest sizes alone, once each; of what needs fresh processes one size of one subject."""
+    timed = [case._replace(sizes=case.sizes[:3]) for case in factor.cases if case.quantity == "seconds"]
+    sized = [case._replace(sizes=case.sizes[:1]) for case in factor.cases if case.quantity == "bytes"]
+    return factor._replace(cases=(*timed, *sized[:1]), rounds=1, repeats=1)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_each_factor_can_be_measured(name: str) -> None:
+    factor = thin(FACTORS[name])
+    record = measure(factor)
+    assert record.factor == name and record.provenance["threads"] == 1
+    assert [series.subject for series in record.series] == [case.subject for case in factor.cases]
+    for case, series in zip(factor.cases, record.series, strict=True):
+        assert [point.size for point in series.points] == list(case.sizes)
+        assert all(point.n == 1 and point.q25 <= point.median <= point.q75 for point in series.points)
+        assert all(value > 0 for point in series.points for value in point.values)
+        if series.quantity == "bytes":
+            assert series.points[0].median > PAGE  # else the process that was called used no more than the other
+    assert FactorRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_sizes_span_two_decades_or_what_memory_allows() -> None:
+    for factor in FACTORS.values():
+        assert all(len(case.sizes) >= 5 and case.sizes[-1] >= 64 * case.sizes[0] for case in factor.cases)
+
+
+def test_what_measures_imports_nothing_of_what_draws() -> None:
+    code = "import sys, bench.scaling.__main__; print({'pandas', 'matplotlib', 'seaborn'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
