@@ -63,8 +63,8 @@ class IWAEScore(Estimator):
         return Estimate(surrogate, -bound.detach())
 
 
-# The sum of the others is what comes before and what comes after: subtracting the one left out from the sum of all would
-# lose it to rounding where that one dominates.
+# The sum of the others is what comes before and what comes after: as the sum of all less the one left out, it would be
+# lost to rounding where that one dominates.
 
 
 def log_sum_of_others(log_weights: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ def rows(benchmarks: Sequence[Mapping[str, Any]]) -> list[Row]:
         words, met = "", ""
         if bound is not None:
             words = f"{bound[0]} {bound[1]:g}"
-            met = "yes" if (ratio["median"] <= bound[1]) == (bound[0] == "at most") else "no"
+            kept = ratio["median"] <= bound[1] if bound[0] == "at most" else ratio["median"] >= bound[1]
+            met = "yes" if kept else "no"
         found.append(
             Row(what, subject, info["threads"], ratio["median"], ratio["q25"], ratio["q75"], ratio["n"], words, met)
         )
