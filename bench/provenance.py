@@ -51,6 +51,7 @@ def _driver() -> str | None:
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
 
 
+@cache
 def version() -> str:
     """Version of gradest, "unknown" where it runs from a folder that was never installed."""
     try:

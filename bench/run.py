@@ -130,10 +130,17 @@ def _try(config: EstimatorConfig, family: str) -> None:
 def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
     """The cells that have no whole record yet, or one made by an estimator whose source has changed since."""
 
+    sources: dict[str, str] = {}  # an estimator has many cells
+
+    def source(config: EstimatorConfig) -> str:
+        key = config.model_dump_json()
+        if key not in sources:
+            sources[key] = source_hash(registry.get(config.name).create(**config.arguments()))
+        return sources[key]
+
     def current(cell: Cell) -> bool:
         record = store.read(cell.id)
-        estimator = registry.get(cell.estimator.name).create(**cell.estimator.arguments())
-        return record is not None and record["provenance"]["estimator_source"] == source_hash(estimator)
+        return record is not None and record["provenance"]["estimator_source"] == source(cell.estimator)
 
     return [cell for cell in cells if not current(cell)]
 

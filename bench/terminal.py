@@ -76,14 +76,15 @@ def show_plan(suite: Suite, out: Path) -> None:
     print(f"{len(chosen.cells)} cells, into {out}")
 
 
-class _Display:
+class Display:
     """A progress bar on a terminal; a line now and then elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
     @contextmanager
     def running(self, todo: list[Cell], kept: int) -> Iterator[None]:
+        """What `run_suite` takes as `starting`."""
         if not todo:
             yield
             return
@@ -104,6 +105,7 @@ class _Display:
             yield
 
     def cell_done(self, record: Record, cell: Cell) -> None:
+        """What `run_suite` takes as `progress`."""
         del self.waiting[cell.id]
         done = f"{self.cells - len(self.waiting)} of {self.cells} cells"
         running = next(iter(self.waiting.values()), cell).title[:60]
@@ -139,8 +141,7 @@ def run_and_report(suite: Suite, out: Path, *, workers: int, force: bool) -> int
         raise BadInput(
             f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
         )
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    display = _Display(console)
+    display = Display()
     started = time.monotonic()
     try:
         outcome = run_suite(

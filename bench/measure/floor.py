@@ -198,6 +198,11 @@ def _pass(call: Any, z: Tensor, made: Pass) -> tuple[Tensor, Tensor | float]:
     return value, slope.mean() if made.graph and made.weights and slope.requires_grad else 0.0
 
 
+def plain(estimator: Estimator) -> Estimator:
+    """The floor of one evaluation of f, a yardstick that the estimators of a problem share."""
+    return PerLayer(Given(1), Given(1)) if isinstance(estimator, PerLayer) else Given(1)
+
+
 def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimator:
     """The floor of an estimator at a model; it is bound, and left as it was.
 

@@ -4,6 +4,8 @@ What remains above the floor (`bench.measure.floor`) is the estimator's own work
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from bench.capture import Steps
 from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
-from bench.measure.floor import floor_of
+from bench.measure.floor import floor_of, plain
 from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
@@ -38,6 +40,8 @@ class TimeConfig(TimeSettings):
     """One timing cell."""
 
     kind: Literal["time"] = "time"
+    floor: Literal["in kind"] = "in kind"
+    """What steps are timed beside: see `bench.measure.floor`."""
     optimisation: Optimisation
 
 
@@ -73,23 +77,26 @@ class Timing:
             self.f_evals = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
         self.peak = _peak_memory(self.subject, device)
         self.floor = steps(floor_of(estimator, vae, x, self.f_evals))
+        # The same for all estimators of a problem, so that their times compare though they were taken at other moments.
+        self.plain = steps(plain(estimator))
 
-    def step(self) -> None:
-        """The steps of a round."""
-        for _ in range(self.each):
-            self.subject.step()
+    def subjects(self) -> list[Callable[[], None]]:
+        """A round's steps of the estimator, of its floor, and of the plain step."""
 
-    def step_floor(self) -> None:
-        """As many of the floor."""
-        for _ in range(self.each):
-            self.floor.step()
+        def several(steps: Steps) -> None:
+            for _ in range(self.each):
+                steps.step()
 
-    def measurements(self, taken: list[float], given: list[float]) -> dict[str, Any]:
-        """What a record holds, from the seconds of rounds of `step` and of `step_floor`, pair by pair."""
+        return [partial(several, steps) for steps in (self.subject, self.floor, self.plain)]
+
+    def measurements(self, taken: list[float], given: list[float], plain: list[float]) -> dict[str, Any]:
+        """What a record holds, from the seconds of rounds of the subjects."""
         return {
             "step": quartiles([seconds / self.each for seconds in taken]),
             "floor": quartiles([seconds / self.each for seconds in given]),
+            "plain": quartiles([seconds / self.each for seconds in plain]),
             "ratio": quartiles(np.divide(taken, given).tolist()),
+            "plain_ratio": quartiles(np.divide(taken, plain).tolist()),
             "rows": self.f_evals,
             "captured": self.subject.eager_because is None,
             "eager_because": self.subject.eager_because,
@@ -103,7 +110,7 @@ class Timing:
         if self.device.type != "cuda":
             return None
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-            self.step()
+            self.subjects()[0]()
             torch.cuda.synchronize(self.device)
         return float(sum(event.self_device_time_total for event in profile.key_averages())) * 1e-6 / self.each
 
@@ -113,9 +120,8 @@ def measure_time(
 ) -> dict[str, Any]:
     """Median and quartiles of a step, of its floor, and of their ratio round by round."""
     timing = Timing(problem, estimator, config, seed=seed, device=device)
-    subjects = [timing.step, timing.step_floor]
-    taken, given = interleaved(subjects, rounds=config.rounds, warm_up=config.warm_up, device=device)
-    return timing.measurements(taken, given)
+    seconds = interleaved(timing.subjects(), rounds=config.rounds, warm_up=config.warm_up, device=device)
+    return timing.measurements(*seconds)
 
 
 def _peak_memory(steps: Steps, device: torch.device) -> int | None:

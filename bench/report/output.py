@@ -1,18 +1,14 @@
 """Write a report: tables, figures and page, each file whole or not at all."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib.figure import Figure
-
-from bench.report import fonts, page
+from bench.report import drawing, page
 from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
 from bench.report.frames import long
-from bench.report.style import RC
 from bench.report.summary import RELATIVE_TO, Summary, summarise
 from bench.report.tables import bias, elbo, render, time, variance
 from bench.report.tables.view import Table
@@ -21,17 +17,17 @@ from bench.store import write_atomic
 FORMATS = ("md", "tex", "csv", "html", "pdf", "svg", "png")
 ALL_FORMATS = frozenset(FORMATS)
 FIGURE_FORMATS = ("pdf", "svg", "png")
-# Without dates, the same records give the same bytes.
-_METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 _AS_TEXT: dict[str, Callable[[Table], str]] = {"csv": render.csv, "md": render.markdown, "tex": render.tex}
 
 
-def _put(path: Path, content: bytes | str) -> Path:
+def put(path: Path, content: bytes | str) -> Path:
+    """Write a file whole or not at all; returns its path."""
     write_atomic(path, content.encode() if isinstance(content, str) else content)
     return path
 
 
-def _tables(summary: Summary) -> list[Table]:
+def tables_of(summary: Summary) -> list[Table]:
+    """The four tables of a report, ready to be written."""
     return [
         variance.make(summary.variance, summary.relative_to),
         bias.make(summary.bias),
@@ -40,38 +36,42 @@ def _tables(summary: Summary) -> list[Table]:
     ]
 
 
-def _write_tables(tables: Sequence[Table], summary: Summary, out: Path, formats: set[str]) -> list[Path]:
+def write_tables(tables: Sequence[Table], summary: Summary, out: Path, formats: Set[str]) -> list[Path]:
+    """Write the tables, and with `csv` cells.parquet, in those of the formats that are a table's."""
     written = []
     for table in tables:
         for ending, as_text in _AS_TEXT.items():
             if ending in formats:
-                written.append(_put(out / "tables" / f"{table.name}.{ending}", as_text(table)))
+                written.append(put(out / "tables" / f"{table.name}.{ending}", as_text(table)))
     if "csv" in formats:
         buffer = io.BytesIO()
         long(summary.frames).to_parquet(buffer, index=False)
-        written.append(_put(out / "cells.parquet", buffer.getvalue()))
+        written.append(put(out / "cells.parquet", buffer.getvalue()))
     return written
 
 
-def _saved(figure: Figure, ending: str) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending, metadata=_METADATA[ending])
-    return buffer.getvalue()
+def endings_of(formats: Set[str]) -> tuple[list[str], list[str]]:
+    """Of some formats those that are a figure's: what to write, and what to draw, since a page holds each png."""
+    written = [ending for ending in FIGURE_FORMATS if ending in formats]
+    return written, [*written, *(["png"] if "html" in formats and "png" not in written else [])]
 
 
-def _write_figures(drawn: Sequence[Plot], out: Path, formats: set[str]) -> tuple[list[Path], list[page.Picture]]:
-    endings = [ending for ending in FIGURE_FORMATS if ending in formats]
+def write_figures(
+    plots: Sequence[Plot], drawn: Iterable[Mapping[str, bytes]], out: Path, formats: Set[str]
+) -> tuple[list[Path], list[page.Picture]]:
+    """Write what was drawn of each plot, in those of the formats that are a figure's, and the captions.
+
+    Returns:
+        The files written, and the pictures for a page.
+    """
+    endings, _ = endings_of(formats)
     written, pictures = [], []
-    settings: dict[Any, Any] = {**RC, "font.family": fonts.families()}
-    with matplotlib.rc_context(settings):
-        for plot in drawn:
-            figure = plot.draw()
-            saved = {ending: _saved(figure, ending) for ending in {*endings, *(["png"] if "html" in formats else [])}}
-            written += [_put(out / "figures" / f"{plot.name}.{ending}", saved[ending]) for ending in endings]
-            pictures.append(page.Picture(plot, saved.get("png", b""), tuple(endings)))
-    if endings and drawn:
-        captions = "\n".join(f"## {plot.name}\n\n{plot.caption}\n" for plot in drawn)
-        written.append(_put(out / "figures" / "captions.md", f"# Captions\n\n{captions}"))
+    for plot, contents in zip(plots, drawn, strict=True):
+        written += [put(out / "figures" / f"{plot.name}.{ending}", contents[ending]) for ending in endings]
+        pictures.append(page.Picture(plot, contents.get("png", b""), tuple(endings)))
+    if endings and plots:
+        captions = "\n".join(f"## {plot.name}\n\n{plot.caption}\n" for plot in plots)
+        written.append(put(out / "figures" / "captions.md", f"# Captions\n\n{captions}"))
     return written, pictures
 
 
@@ -105,12 +105,14 @@ def write(
         raise ValueError(f"unknown report format {', '.join(unknown)}; choose among {', '.join(FORMATS)}")
     summary = summarise(records, relative_to)
     chosen = set(formats)
-    tables = _tables(summary) if chosen & {"md", "tex", "csv", "html"} else []
-    written = _write_tables(tables, summary, out, chosen)
+    drawable = list(plots(summary)) if chosen & {"html", *FIGURE_FORMATS} else []
+    drawn = drawing.files(drawable, endings_of(chosen)[1])  # begins, where in other processes
+    tables = tables_of(summary) if chosen & {"md", "tex", "csv", "html"} else []
+    written = write_tables(tables, summary, out, chosen)
     if chosen & {"html", *FIGURE_FORMATS}:
-        files, pictures = _write_figures(list(plots(summary)), out, chosen)
+        files, pictures = write_figures(drawable, drawn, out, chosen)
         written += files
         if "html" in chosen:
             text = page.render(summary, records, tables, pictures, title, notes)
-            written.append(_put(out / "report.html", text))
+            written.append(put(out / "report.html", text))
     return written

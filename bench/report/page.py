@@ -1,6 +1,7 @@
 """The report as one HTML page that needs no other file."""
 
 import base64
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 from bench.report.figures.canvas import Plot
 from bench.report.findings import FIRST, findings
 from bench.report.summary import Summary
-from bench.report.tables.view import Table
+from bench.report.tables.view import Column, Section, Table
 from bench.report.text import plural, slug
 
 # Provenance that differs from record to record and says nothing of where it was made.
@@ -73,6 +74,16 @@ def _with_names(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
+def _lines(section: Section, columns: Sequence[Column]) -> Markup:
+    """The rows of a table as HTML; a loop of the template over every cell would take most of the page's time."""
+    starts = ['<td class="left">' if column.left else "<td>" for column in columns]
+    lines = []
+    for row, sound in zip(section.cells, section.sound, strict=True):
+        cells = "".join(f"{start}{html.escape(text)}</td>" for start, text in zip(starts, row, strict=True))
+        lines.append(f"<tr>{cells}</tr>" if sound else f'<tr class="broken">{cells}</tr>')
+    return Markup("\n".join(lines))
+
+
 def _broken(heads: pd.DataFrame) -> list[dict[str, Any]]:
     names = ("cell", "kind", "section", "label", "status", "reason")
     broken = heads[heads["status"] != "ok"]
@@ -94,7 +105,7 @@ def render(
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"slug": slug, "names": _with_names}
+    environment.filters |= {"slug": slug, "names": _with_names, "lines": _lines}
     return environment.get_template("report.html.j2").render(
         title=title,
         notes=list(notes),

@@ -1,4 +1,4 @@
-"""Two things timed side by side in one benchmark: the rounds of the one, each right after a round of the other."""
+"""Things timed side by side in one benchmark: its rounds, each right after a round of each of the others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,27 +18,26 @@ timer: Callable[[], float] = torch.utils.benchmark.timer
 def side_by_side(
     benchmark: BenchmarkFixture,
     subject: Callable[[], object],
-    other: Callable[[], object],
-    *,
+    *others: Callable[[], object],
     rounds: int,
     warm_up: int,
-) -> tuple[list[float], list[float]]:
-    """Seconds of both in each round; the subject's are the benchmark's own."""
+) -> list[list[float]]:
+    """Seconds of all in each round; the subject's, which come first, are the benchmark's own."""
     keep_freed_memory()
     if benchmark.disabled:
-        taken, given = interleaved([subject, other], rounds=1, warm_up=0)
         benchmark.pedantic(subject)
-        return taken, given
-    seconds: list[float] = []
+        return interleaved([subject, *others], rounds=1, warm_up=0)
+    seconds: list[list[float]] = [[] for _ in others]
 
-    def turn_of_the_other() -> None:
-        start = timer()
-        other()
-        seconds.append(timer() - start)
+    def turn_of_the_others() -> None:
+        for other, taken in zip(others, seconds, strict=True):
+            start = timer()
+            other()
+            taken.append(timer() - start)
 
-    benchmark.pedantic(subject, setup=turn_of_the_other, rounds=rounds, warmup_rounds=warm_up)
+    benchmark.pedantic(subject, setup=turn_of_the_others, rounds=rounds, warmup_rounds=warm_up)
     stats: Any = benchmark.stats
-    return list(stats.stats.data), seconds[-rounds:]
+    return [list(stats.stats.data), *(taken[-rounds:] for taken in seconds)]
 
 
 def note(benchmark: BenchmarkFixture, what: str, ratios: list[float], **more: Any) -> None:

@@ -37,9 +37,9 @@ def test_step(benchmark: BenchmarkFixture, cell: Cell) -> None:
     except DataError as error:
         pytest.skip(str(error))
     benchmark.group = f"{problem.label} on {cell.device}"
-    taken, given = side_by_side(benchmark, timing.step, timing.step_floor, rounds=config.rounds, warm_up=config.warm_up)
+    taken, *others = side_by_side(benchmark, *timing.subjects(), rounds=config.rounds, warm_up=config.warm_up)
     seconds = (datetime.now(UTC) - started).total_seconds()
-    record = make_record(cell, timing.measurements(taken, given), None, started, seconds)
+    record = make_record(cell, timing.measurements(taken, *others), None, started, seconds)
     learns = any(p.requires_grad for p in estimator.parameters())
-    note(benchmark, "step / floor", np.divide(taken, given).tolist(), learns=learns, record=record)
+    note(benchmark, "step / floor", np.divide(taken, others[0]).tolist(), learns=learns, record=record)
     assert timing.subject.trainer.steps > 0

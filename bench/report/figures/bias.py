@@ -1,7 +1,7 @@
 """Relative bias by estimator, with its interval and the smallest bias that would have shown."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bench.report.figures import phrases
 from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
 from bench.report.figures.dots import Rows, layout
+from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
 from bench.report.verdicts import ROUNDING
@@ -58,14 +59,13 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
-    places = layout(rows, summary)
+    places = layout(rows, looks)
     plot = Rows(places.styles, places.points, "norm of bias / norm of gradient", "smallest visible")
     ends = ("relative_bias_low", "relative_bias_high", "bias_floor")
     values = [v for name in ("relative_bias", *ends) for v in rows[name] if v > ROUNDING and math.isfinite(v)]
     log_axis(plot.axes, "x", *log_limits(values, pad=0.08))
-    plot.grid()
     columns = zip(*(rows[name] for name in ("label", "position", "relative_bias", *ends)), strict=True)
     for label, position, estimate, low, high, floor in columns:
         row, point = places.row[label], places.point[position]
@@ -74,7 +74,7 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
         else:
             plot.below(row, point, places.styles[row], high, "0" if max(high, floor) < ROUNDING else "")
         plot.tick(row, point, floor)
-    return plot.figure
+    return plot.finished()
 
 
 def plots(summary: Summary) -> Iterator[Plot]:
@@ -83,4 +83,4 @@ def plots(summary: Summary) -> Iterator[Plot]:
         drawn = _drawable(rows)
         if (drawn["relative_bias_high"] > ROUNDING).any():
             words = caption(heading, rows, summary)
-            yield Plot(f"bias-{slug(heading)}", heading, words, partial(draw, drawn, summary))
+            yield Plot(f"bias-{slug(heading)}", heading, words, partial(draw, drawn, summary.styles))

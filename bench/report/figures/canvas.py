@@ -1,7 +1,7 @@
 """What all figures share: their size, logarithmic axes with plain numbers, and the key beside the data."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,13 +10,18 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
+from bench.report.figures import marks
 from bench.report.style import FAINT, FONT, Style
 from bench.report.text import wrap
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, or its whole width
 LINE = 1.3 * FONT / 72  # inches between the lines of a text
+
+
+CROWD = 30  # estimators; more of them need the whole width of a page beside their key
 
 
 class Plot(NamedTuple):
@@ -44,11 +49,18 @@ def sections(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield str(heading), rows
 
 
+def crowded(estimators: Sized) -> bool:
+    """Whether a panel with a key beside it needs more than a column for so many estimators."""
+    return len(estimators) > CROWD
+
+
 @lru_cache(maxsize=4096)
 def _line_width(line: str) -> float:
     if not line:
         return 0.0
-    return float(TextPath((0, 0), line, size=FONT).get_extents().width) / 72
+    # A glyph has a node at each of its extremes, so that they need no solving for those of its curves.
+    path = TextPath((0, 0), line, size=FONT)
+    return float(np.ptp(path.vertices[path.codes != Path.CLOSEPOLY, 0])) / 72
 
 
 def text_width(texts: Iterable[str]) -> float:
@@ -162,14 +174,15 @@ def key(axes: Axes, entries: Sequence[Entry], tied: bool = True) -> None:
     at = [float(np.clip(to_axes.transform((x, entry.y))[1], 0, 1)) * height for entry in entries]
     order = sorted(range(len(entries)), key=lambda i: at[i])
     names = [wrap(entries[i].style.label) + entries[i].remark for i in order]
-    places = _apart([at[i] for i in order], [LINE * (1 + name.count("\n")) for name in names], height)
-    for i, name, place in zip(order, names, places, strict=True):
-        style = entries[i].style
-        y = place / height
-        if tied:
-            ends = ([1 + 0.02 / width, 1 + 0.12 / width], [at[i] / height, y])
-            axes.plot(*ends, transform=axes.transAxes, clip_on=False, color=FAINT, linewidth=0.5)
-        axes.plot([1 + 0.18 / width], [y], transform=axes.transAxes, clip_on=False, **marker(style))
+    placed = _apart([at[i] for i in order], [LINE * (1 + name.count("\n")) for name in names], height)
+    places = [place / height for place in placed]
+    if tied:
+        left, right = 1 + 0.02 / width, 1 + 0.12 / width
+        ties = [[(left, at[i] / height), (right, y)] for i, y in zip(order, places, strict=True)]
+        marks.strokes(axes, ties, FAINT, 0.5, transform=axes.transAxes, clip_on=False)
+    beside = [marks.Glyph(1 + 0.18 / width, y, entries[i].style) for i, y in zip(order, places, strict=True)]
+    marks.glyphs(axes, beside, transform=axes.transAxes, clip_on=False)
+    for name, y in zip(names, places, strict=True):
         axes.text(1 + 0.26 / width, y, name, transform=axes.transAxes, va="center", linespacing=1.0)
 
 
@@ -178,10 +191,10 @@ def marker(style: Style, size: float = 4.0, colour: str | None = None) -> dict[s
     edge = colour or style.colour
     return {
         "marker": style.marker,
-        "markersize": size * (1.25 if style.marker in "*Xp" else 1.0),
+        "markersize": marks.size_of(style.marker, size),
         "markerfacecolor": edge if style.unbiased else "#ffffff",
         "markeredgecolor": edge,
-        "markeredgewidth": 0.8,
+        "markeredgewidth": marks.EDGE,
         "color": edge,
         "linestyle": "none",
     }

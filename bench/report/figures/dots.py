@@ -1,6 +1,6 @@
 """A row an estimator, a dot a point, earlier points paler: the frame of the variance and the bias figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT
 
-from bench.report.figures.canvas import COLUMN, LINE, blank, marker, text_width
+from bench.report.figures.canvas import COLUMN, LINE, blank, text_width
+from bench.report.figures.marks import Glyph, glyphs, strokes
 from bench.report.style import FAINT, INK, Style, tint
-from bench.report.summary import Summary
 from bench.report.text import wrap
+
+TICK = Style("", "#777777", "|", unbiased=True)
 
 
 class Layout(NamedTuple):
@@ -28,12 +31,12 @@ class Layout(NamedTuple):
     """Of a point's position."""
 
 
-def layout(rows: pd.DataFrame, summary: Summary) -> Layout:
+def layout(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Layout:
     """Estimators in the order of the rows, points by position."""
     labels = [str(label) for label in rows["label"].unique()]
     points = rows.drop_duplicates("position").sort_values("position")
     return Layout(
-        [summary.styles[label] for label in labels],
+        [looks[label] for label in labels],
         list(points["point"]),
         {label: i for i, label in enumerate(labels)},
         {position: i for i, position in enumerate(points["position"])},
@@ -65,15 +68,20 @@ class Rows:
         self.strengths = np.linspace(0.45, 1, len(points)) if len(points) > 1 else np.ones(1)
         self.offsets = (np.arange(len(points)) - (len(points) - 1) / 2) * 0.075
         axes.set(ylim=(edges[-1], 0), xlabel=xlabel)
-        axes.set_yticks(self.centres, labels=names)
-        axes.tick_params(axis="y", length=0, pad=13)
+        axes.set_yticks([])
         width = axes.get_position().width * COLUMN
-        for style, centre in zip(styles, self.centres, strict=True):
-            glyph = marker(style, 3.6)
-            axes.plot([-0.1 / width], [centre], transform=axes.get_yaxis_transform(), clip_on=False, **glyph)
-        for edge in edges[1:-1]:
-            axes.axhline(edge, color="#e8e8e8", linewidth=0.5, zorder=0)
+        across = axes.get_yaxis_transform()
+        for name, centre in zip(names, self.centres, strict=True):  # a tick each would take ten times as long
+            axes.text(-13 / 72 / width, centre, name, transform=across, ha="right", va="center_baseline")
+        beside = [Glyph(-0.1 / width, centre, style, 3.6) for style, centre in zip(styles, self.centres, strict=True)]
+        glyphs(axes, beside, transform=across, clip_on=False)
+        strokes(axes, [[(0, edge), (1, edge)] for edge in edges[1:-1]], "#e8e8e8", 0.5, transform=across, zorder=0)
         self._legend(points if len(points) > 1 else (), floor)
+        self._dots: list[Glyph] = []
+        self._below: list[Glyph] = []
+        self._bars: list[tuple[list[tuple[float, float]], str]] = []
+        self._open: list[tuple[list[tuple[float, float]], str]] = []
+        self._ticks: list[Glyph] = []
 
     def _legend(self, points: Sequence[str], floor: str) -> None:
         handles = [
@@ -81,7 +89,9 @@ class Rows:
             for point, strength in zip(points, self.strengths, strict=False)
         ]
         if floor:
-            handles.append(Line2D([], [], marker="|", linestyle="none", markersize=5, color="#777777", label=floor))
+            handles.append(
+                Line2D([], [], marker=TICK.marker, linestyle="none", markersize=5, color=TICK.colour, label=floor)
+            )
         if handles:
             self.figure.legend(
                 handles=handles, loc="upper right", ncols=len(handles), frameon=False, borderaxespad=0.1,
@@ -93,8 +103,8 @@ class Rows:
         left, right = self.axes.get_xlim()
         y = self.centres[row] + self.offsets[point]
         colour = tint(style.colour, float(self.strengths[point]))
-        self.axes.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=1.0, zorder=2)
-        self.axes.plot([x], [y], zorder=3, **marker(style, 3.6, colour))
+        self._bars.append(([(max(low, left), y), (min(high, right), y)], colour))
+        self._dots.append(Glyph(x, y, style, 3.6, colour))
 
     def below(self, row: int, point: int, style: Style, high: float, words: str) -> None:
         """A point with no place on a log axis: words at the left edge, or a bar up to the interval's end."""
@@ -113,22 +123,21 @@ class Rows:
             )
             return
         end = min(max(high, left), right)
-        self.axes.plot([left, end], [y, y], color=colour, linewidth=1.0, linestyle=(0, (2, 1.5)), zorder=2)
-        self.axes.plot([left], [y], zorder=3, clip_on=False, **{**marker(style, 3.6, colour), "marker": 4})
+        self._open.append(([(left, y), (end, y)], colour))
+        self._below.append(Glyph(left, y, style, 3.6, colour))
 
     def tick(self, row: int, point: int, x: float) -> None:
         """A grey bar across a row's dot."""
         if self.axes.get_xlim()[0] < x < self.axes.get_xlim()[1]:
-            self.axes.plot(
-                [x],
-                [self.centres[row] + self.offsets[point]],
-                marker="|",
-                markersize=4.5,
-                color="#777777",
-                zorder=1,
-            )
+            self._ticks.append(Glyph(x, self.centres[row] + self.offsets[point], TICK, 4.5))
 
-    def grid(self) -> None:
-        """Faint lines at the ticks."""
+    def finished(self) -> Figure:
+        """The figure with all that was put into it, over faint lines at the ticks."""
         self.axes.grid(axis="x", color=FAINT, linewidth=0.3, alpha=0.6)
         self.axes.set_axisbelow(True)
+        for bars, dash in ((self._bars, "solid"), (self._open, (0, (2, 1.5)))):
+            strokes(self.axes, [bar for bar, _ in bars], [colour for _, colour in bars], 1.0, linestyles=[dash])
+        glyphs(self.axes, self._ticks, zorder=1)
+        glyphs(self.axes, self._dots)
+        glyphs(self.axes, self._below, clip_on=False, marker=CARETLEFT)
+        return self.figure

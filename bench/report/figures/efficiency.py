@@ -1,28 +1,30 @@
 """Variance against the time of a step, with the Pareto front of the unbiased estimators."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.figures import phrases
+from bench.report.figures import marks, phrases
 from bench.report.figures.canvas import (
     COLUMN,
+    PAGE,
     Entry,
     Plot,
     blank,
+    crowded,
     key,
     key_height,
     key_width,
     log_axis,
     log_limits,
-    marker,
     sections,
 )
-from bench.report.style import FAINT
+from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
+from bench.report.tables.view import ends
 from bench.report.text import slug, spread
 
 
@@ -60,14 +62,16 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
-    styles = [summary.styles[str(label)] for label in rows["label"]]
-    figure, (axes,) = blank(COLUMN, max(2.2, key_height(styles) + 0.5), 0.54, key_width(styles))
-    milliseconds = {name: 1e3 * rows[name].to_numpy(dtype=np.float64) for name in
-                    ("cost_seconds", "cost_seconds_low", "cost_seconds_high")}  # fmt: skip
-    left, right = log_limits(milliseconds["cost_seconds"], np.concatenate(list(milliseconds.values())), pad=0.1)
-    bottom, top = log_limits(rows["variance"], [*rows["variance_low"], *rows["variance_high"]])
+    styles = [looks[str(label)] for label in rows["label"]]
+    figure, (axes,) = blank(
+        PAGE if crowded(styles) else COLUMN, max(2.2, key_height(styles) + 0.5), 0.54, key_width(styles)
+    )
+    x, x_low, x_high = (1e3 * rows[name].to_numpy(np.float64) for name in ends("cost_seconds"))
+    y, y_low, y_high = (rows[name].to_numpy(np.float64) for name in ends("variance"))
+    left, right = log_limits(x, np.concatenate([x, x_low, x_high]), pad=0.1)
+    bottom, top = log_limits(y, np.concatenate([y_low, y_high]))
     log_axis(axes, "x", left, right)
     log_axis(axes, "y", bottom, top)
     times = np.array([left, right])
@@ -75,22 +79,16 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
         axes.plot(times, level / times, color=FAINT, linewidth=0.5, linestyle=":", zorder=0)
     edge = front(rows)
     if len(edge):
-        x, y = 1e3 * edge["cost_seconds"].to_numpy(np.float64), edge["variance"].to_numpy(np.float64)
-        axes.step([*x, right], [*y, y[-1]], where="post", color="#666666", linewidth=0.8, linestyle="--", zorder=1)
-    columns = zip(
-        styles,
-        *milliseconds.values(),
-        rows["variance"],
-        rows["variance_low"],
-        rows["variance_high"],
-        strict=True,
-    )
-    for style, x, x_low, x_high, y, y_low, y_high in columns:
-        axes.plot([x_low, x_high], [y, y], color=style.colour, linewidth=0.8, zorder=2)
-        axes.plot([x, x], [max(y_low, bottom), min(y_high, top)], color=style.colour, linewidth=0.8, zorder=2)
-        axes.plot([x], [y], zorder=3, **marker(style, 4.2))
+        times, levels = 1e3 * edge["cost_seconds"].to_numpy(np.float64), edge["variance"].to_numpy(np.float64)
+        corners = ([*times, right], [*levels, levels[-1]])
+        axes.step(*corners, where="post", color="#666666", linewidth=0.8, linestyle="--", zorder=1)
+    wide = [[(low, at), (high, at)] for low, high, at in zip(x_low, x_high, y, strict=True)]
+    clipped = zip(np.maximum(y_low, bottom), np.minimum(y_high, top), x, strict=True)
+    tall = [[(at, low), (at, high)] for low, high, at in clipped]
+    marks.strokes(axes, [*wide, *tall], 2 * [style.colour for style in styles], 0.8)
+    marks.glyphs(axes, [marks.Glyph(*place, 4.2) for place in zip(x, y, styles, strict=True)])
     axes.set(xlabel="time of a training step, ms", ylabel="gradient variance w.r.t. q")
-    key(axes, [Entry(style, float(y)) for style, y in zip(styles, rows["variance"], strict=True)], tied=False)
+    key(axes, [Entry(style, float(y)) for style, y in zip(styles, y, strict=True)], tied=False)
     return figure
 
 
@@ -100,4 +98,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
         drawn = _drawable(rows)
         if len(drawn) > 1:
             words = caption(heading, rows, summary)
-            yield Plot(f"efficiency-{slug(heading)}", heading, words, partial(draw, drawn, summary))
+            yield Plot(
+                f"efficiency-{slug(heading)}", heading, words, partial(draw, drawn, summary.styles), crowded(drawn)
+            )

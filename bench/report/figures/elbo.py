@@ -1,5 +1,6 @@
 """ELBO along training against steps and against seconds: train dashed, test solid, a band over seeds."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.report.figures import phrases
+from bench.report.figures import marks, phrases
 from bench.report.figures.canvas import (
     PAGE,
     Entry,
@@ -20,13 +22,11 @@ from bench.report.figures.canvas import (
     key_height,
     key_width,
     log_axis,
-    marker,
     sections,
 )
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
 from bench.report.text import number, plural, slug, spread
-from bench.statistics import mean_interval
 
 BAND_SEEDS = 5  # fewer seeds are drawn one by one
 PANELS: tuple[tuple[str, str, Any], ...] = (
@@ -81,14 +81,30 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     return bottom - pad, top + pad
 
 
-def _draw_curve(axes: Axes, x: Values, elbo: Values, style: Style, dash: Any) -> None:
-    if elbo.shape[1] >= BAND_SEEDS:
-        ends = np.array([mean_interval(row)[1:] if np.isfinite(row).all() else (np.nan, np.nan) for row in elbo])
-        axes.fill_between(x, ends[:, 0], ends[:, 1], color=style.colour, alpha=0.15, linewidth=0)
-    elif elbo.shape[1] > 1:
-        axes.plot(x, elbo, color=style.colour, alpha=0.35, linewidth=0.4, linestyle=dash)
-    look = {**marker(style, 3.0), "linestyle": dash, "linewidth": 0.9}
-    axes.plot(x, elbo.mean(axis=1), markevery=max(1, len(x) // 5), **look)
+def band(elbo: Values) -> tuple[Values, Values]:
+    """Ends [points] of `mean_interval` at each point, of [points, seeds]; NaN where a seed is not finite."""
+    from scipy.stats import t
+
+    seeds = elbo.shape[1]
+    half = t.ppf(0.975, seeds - 1) * elbo.std(axis=1, ddof=1) / math.sqrt(seeds)  # one quantile for all points
+    mean = np.where(np.isfinite(elbo).all(axis=1), elbo.mean(axis=1), np.nan)
+    return mean - half, mean + half
+
+
+def _draw_panel(axes: Axes, drawn: Sequence[tuple[Values, Values, Style]], dash: Any) -> None:
+    """Mean over seeds of each (x [points], elbo [points, seeds], style), with a band or with the seeds one by one."""
+    banded = [(x, elbo, style.colour) for x, elbo, style in drawn if elbo.shape[1] >= BAND_SEEDS]
+    marks.bands(axes, [(x, *band(elbo)) for x, elbo, _ in banded], [colour for _, _, colour in banded])
+    few = [(x, elbo, to_rgba(style.colour, 0.35)) for x, elbo, style in drawn if 1 < elbo.shape[1] < BAND_SEEDS]
+    seeds = [(np.column_stack([x, seed]), colour) for x, elbo, colour in few for seed in elbo.T]
+    marks.strokes(axes, [seed for seed, _ in seeds], [colour for _, colour in seeds], 0.4, linestyles=[dash])
+    means = [(x, elbo.mean(axis=1), style) for x, elbo, style in drawn]
+    lines = [np.column_stack([x, mean]) for x, mean, _ in means]
+    marks.strokes(axes, lines, [style.colour for _, _, style in means], 0.9, linestyles=[dash])
+    some = [(x[:: max(1, len(x) // 5)], mean[:: max(1, len(x) // 5)], style) for x, mean, style in means]
+    marks.glyphs(axes, [marks.Glyph(*at, style, 3.0) for x, y, style in some for at in zip(x, y, strict=True)])
+    axes.update_datalim([at for line in lines for at in line if np.isfinite(at).all()])
+    axes.autoscale_view()
 
 
 def draw(curves: Sequence[Curve], against: str) -> Figure:
@@ -100,10 +116,10 @@ def draw(curves: Sequence[Curve], against: str) -> Figure:
     bottom, top = _limits(curves)
     seconds = against == "seconds"
     for axes, (name, title, dash) in zip(panels, PANELS, strict=True):
-        for curve in curves:
-            # The start has no place on a logarithmic axis of seconds.
-            x, drawn = (curve.seconds, curve.step > 0) if seconds else (curve.step, curve.step >= 0)
-            _draw_curve(axes, x[drawn], curve.elbo[name][drawn], curve.style, dash)
+        # The start has no place on a logarithmic axis of seconds.
+        kept = [(curve, curve.step > 0 if seconds else curve.step >= 0) for curve in curves]
+        drawn = [((c.seconds if seconds else c.step)[on], c.elbo[name][on], c.style) for c, on in kept]
+        _draw_panel(axes, drawn, dash)
         axes.set(ylim=(bottom, top), xlabel="training seconds, all seeds together" if seconds else "training step")
         axes.set_title(title, pad=3)
         axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)

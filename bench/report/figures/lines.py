@@ -7,16 +7,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.report.figures import marks
 from bench.report.figures.canvas import (
     COLUMN,
+    PAGE,
     Entry,
     blank,
+    crowded,
     key,
     key_height,
     key_width,
     log_axis,
     log_limits,
-    marker,
 )
 from bench.report.style import FAINT, Style
 
@@ -43,7 +45,8 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Fi
     """
     styles = [line.style for line in series]
     height = max(2.2, key_height(styles) + 0.5)
-    figure, (axes,) = blank(COLUMN, height, 0.54, key_width(styles))
+    width = PAGE if crowded(series) else COLUMN
+    figure, (axes,) = blank(width, height, 0.54, key_width(styles))
     places = sorted({float(x) for line in series for x in line.x})
     log_axis(axes, "y", *log_limits(
         [y for line in series for y in line.y], [e for line in series for e in (*line.low, *line.high)]
@@ -56,10 +59,15 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Fi
     axes.minorticks_off()
     axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)
     bottom, top = axes.get_ylim()
-    for line in series:
-        low, high = np.clip(line.low, bottom, top), np.clip(line.high, bottom, top)
-        axes.fill_between(line.x, low, high, color=line.style.colour, alpha=0.15, linewidth=0)
-        axes.plot(line.x, line.y, **{**marker(line.style, 3.4), "linestyle": "-", "linewidth": 0.9})
+    colours = [line.style.colour for line in series]
+    ends = [(line.x, np.clip(line.low, bottom, top), np.clip(line.high, bottom, top)) for line in series]
+    marks.bands(axes, ends, colours)
+    marks.strokes(axes, [np.column_stack([line.x, line.y]) for line in series], colours, 0.9)
+    marks.glyphs(
+        axes, [marks.Glyph(x, y, line.style, 3.4) for line in series for x, y in zip(line.x, line.y, strict=True)]
+    )
+    axes.update_datalim([(places[0], bottom), (places[-1], top)])
+    axes.autoscale_view(scaley=False)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     key(axes, [Entry(line.style, float(line.y[np.isfinite(line.y)][-1])) for line in series])
     return figure

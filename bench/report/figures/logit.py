@@ -1,6 +1,6 @@
 """The noise of each estimator over a toy's sweep of |logit| (or scale): rankings reverse as q converges."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import lines, phrases
-from bench.report.figures.canvas import Plot, sections
+from bench.report.figures.canvas import Plot, crowded, sections
+from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
 
@@ -39,7 +40,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
     of_logits = bool(rows["logit"].notna().any())
     series = []
@@ -51,7 +52,7 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
         )
         x = line["position"].to_numpy(dtype=np.float64)
         deviations = (np.sqrt(values) / norm for values in (variance, low, high))
-        series.append(lines.Series(summary.styles[str(label)], x, *deviations))
+        series.append(lines.Series(looks[str(label)], x, *deviations))
     xlabel, spacing = ("|logit| of q", "linear") if of_logits else ("scale of q", "log")
     return lines.draw(series, xlabel, "standard deviation / gradient norm", spacing)
 
@@ -62,4 +63,10 @@ def plots(summary: Summary) -> Iterator[Plot]:
         drawn = _drawable(rows)
         if drawn["step"].isna().all() and drawn["position"].nunique() > 1:
             words = caption(heading, rows, summary)
-            yield Plot(f"logit-{slug(heading)}", heading, words, partial(draw, drawn, summary))
+            yield Plot(
+                f"logit-{slug(heading)}",
+                heading,
+                words,
+                partial(draw, drawn, summary.styles),
+                crowded(drawn["label"].unique()),
+            )

@@ -1,6 +1,6 @@
 """Gradient variance along the reference trajectory: a line an estimator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import lines, phrases
-from bench.report.figures.canvas import Plot, sections
+from bench.report.figures.canvas import Plot, crowded, sections
+from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import slug
 
@@ -32,7 +33,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
     series = []
     for label, group in rows[~rows["quiet"]].groupby("label", sort=False):
@@ -40,7 +41,7 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
         x, y, low, high = (
             line[name].to_numpy(dtype=np.float64) for name in ("step", "variance", "variance_low", "variance_high")
         )
-        series.append(lines.Series(summary.styles[str(label)], x, y, low, high))
+        series.append(lines.Series(looks[str(label)], x, y, low, high))
     return lines.draw(series, "step of the reference trajectory", "gradient variance w.r.t. q", "steps")
 
 
@@ -50,4 +51,10 @@ def plots(summary: Summary) -> Iterator[Plot]:
         measured = rows[rows["measured"]]
         if measured["step"].nunique() > 1 and not measured["quiet"].all():
             words = caption(heading, rows, summary)
-            yield Plot(f"trajectory-{slug(heading)}", heading, words, partial(draw, measured, summary))
+            yield Plot(
+                f"trajectory-{slug(heading)}",
+                heading,
+                words,
+                partial(draw, measured, summary.styles),
+                crowded(measured["label"].unique()),
+            )

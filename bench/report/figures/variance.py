@@ -1,6 +1,6 @@
 """Gradient variance by estimator at each point: a dot plot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import pandas as pd
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bench.report.figures import phrases
 from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
 from bench.report.figures.dots import Rows, layout
+from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import slug
 
@@ -32,13 +33,12 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
-    places = layout(rows, summary)
+    places = layout(rows, looks)
     plot = Rows(places.styles, places.points, "gradient variance w.r.t. q")
     noisy = rows[~rows["quiet"]]
     log_axis(plot.axes, "x", *log_limits(noisy["variance"], [*noisy["variance_low"], *noisy["variance_high"]]))
-    plot.grid()
     columns = ("label", "position", "variance", "variance_low", "variance_high", "quiet", "noiseless")
     for label, position, estimate, low, high, quiet, noiseless in zip(*(rows[name] for name in columns), strict=True):
         row, point = places.row[label], places.point[position]
@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame, summary: Summary) -> Figure:
             plot.below(row, point, places.styles[row], 0, "0" if noiseless else "none drawn")
         else:
             plot.dot(row, point, places.styles[row], estimate, low, high)
-    return plot.figure
+    return plot.finished()
 
 
 def plots(summary: Summary) -> Iterator[Plot]:
@@ -55,4 +55,4 @@ def plots(summary: Summary) -> Iterator[Plot]:
         measured = rows[rows["measured"]]
         if len(measured) and (measured["step"].notna().any() or measured["position"].nunique() == 1):
             words = caption(heading, rows, summary)
-            yield Plot(f"variance-{slug(heading)}", heading, words, partial(draw, measured, summary))
+            yield Plot(f"variance-{slug(heading)}", heading, words, partial(draw, measured, summary.styles))

@@ -5,20 +5,21 @@ from collections.abc import Sequence
 
 from bench.report.tables.view import Section, Table
 
-_TEX = {
+_TEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "†": r"\textsuperscript{\textdagger}", "∞": r"$\infty$",
     "²": r"\textsuperscript{2}",
-}  # fmt: skip
+})  # fmt: skip
+_POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
+_MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
 
 
 def escape_tex(text: str) -> str:
     """Text for LaTeX, with powers of ten and minus signs set as mathematics."""
-    escaped = "".join(_TEX.get(character, character) for character in text)
-    escaped = re.sub(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b", r"$\1\\times10^{\2}$", escaped)
-    return re.sub(r"(?<![\w.$^{-])-(?=\d)", "$-$", escaped)
+    escaped = _POWER.sub(r"$\1\\times10^{\2}$", text.translate(_TEX))
+    return _MINUS.sub("$-$", escaped) if "-" in escaped else escaped
 
 
 def csv(table: Table) -> str:

@@ -103,8 +103,10 @@ UNBIASED = Column("unbiased", lambda row: "yes" if row["unbiased"] else "no", le
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """The rows of a frame as mappings."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    """The rows of a frame as mappings, as `to_dict("records")` gives them, which makes a Series of every row first."""
+    names = [str(name) for name in frame.columns]
+    columns = [frame[name].tolist() for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _sections(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Iterator[Section]:

@@ -1,0 +1,78 @@
+"""A report over many records, by stage."""
+
+import json
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from bench.overhead.copies import Size, copies
+from bench.overhead.quantities import Quantity
+from bench.store import Record, Store
+
+TARGET = 20.0
+"""Seconds, for 10,000 records."""
+
+
+STAGES = ("read", "frames", "tables", "figures", "page")
+
+
+def stages(run: Path, out: Path) -> dict[str, Any]:
+    """Write the report of a run in all formats; seconds of each stage, and the number of figures."""
+    from bench.report import drawing, page
+    from bench.report.figures import plots
+    from bench.report.output import ALL_FORMATS, FIGURE_FORMATS, put, tables_of, write_figures, write_tables
+    from bench.report.summary import summarise
+
+    clock = [time.perf_counter()]
+    records = Store(run).records()
+    clock.append(time.perf_counter())
+    summary = summarise(records)
+    clock.append(time.perf_counter())
+    drawable = list(plots(summary))
+    drawn = drawing.files(drawable, FIGURE_FORMATS)
+    tables = tables_of(summary)
+    write_tables(tables, summary, out, ALL_FORMATS)
+    clock.append(time.perf_counter())
+    _, pictures = write_figures(drawable, drawn, out, ALL_FORMATS)
+    clock.append(time.perf_counter())
+    put(out / "report.html", page.render(summary, records, tables, pictures, "A long report", ()))
+    clock.append(time.perf_counter())
+    seconds = [end - start for start, end in pairwise(clock)]
+    return {"seconds": dict(zip(STAGES, seconds, strict=True)), "figures": len(pictures)}
+
+
+def measure(records: list[Record], size: Size, out: Path, repeats: int) -> tuple[list[Quantity], dict[str, int]]:
+    """Copy a run's records to a study of a size, and write its report in processes of their own.
+
+    Returns:
+        Seconds in all and of each stage; what the study consists of.
+    """
+    store = Store(out / "study")
+    store.cells.mkdir(parents=True)
+    for record in copies(records, size):
+        store.path(record["cell"]).write_text(json.dumps(record, indent=1))
+    count = len(list(store.cells.iterdir()))
+    walls, found = [], []
+    for repeat in range(repeats):
+        started = time.perf_counter()
+        command = [sys.executable, "-m", __name__, str(store.root), str(out / f"report-{repeat}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        walls.append(time.perf_counter() - started)
+        found.append(json.loads(done.stdout))
+        found[-1]["seconds"]["start"] = walls[-1] - sum(found[-1]["seconds"].values())
+    names = ["start", *STAGES]
+    quantities = [
+        Quantity(f"report over {count} records, in all", "s", tuple(walls), TARGET),
+        *(Quantity(f"of it: {name}", "s", tuple(one["seconds"][name] for one in found)) for name in names),
+    ]
+    study = {"records": count, "problems": size.vaes + size.toys, "estimators": size.estimators}
+    return quantities, study | {"figures": found[0]["figures"]}
+
+
+if __name__ == "__main__":
+    import bench.terminal  # noqa: F401  (as `gradest report` does, so that the start is the same)
+
+    print(json.dumps(stages(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -1,0 +1,65 @@
+"""Figures as files: one after another, or, of a long report, in several processes at once."""
+
+import gc
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import matplotlib
+
+from bench.report import fonts
+from bench.report.figures.canvas import Plot
+from bench.report.style import RC
+
+# What savefig takes: without dates, the same records give the same bytes; packing a png tighter takes twice as long.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "pdf": {"metadata": {"CreationDate": None}},
+    "svg": {"metadata": {"Date": None}},
+    "png": {"pil_kwargs": {"compress_level": 3}},
+}
+PLOTS_A_PROCESS = 24
+"""Fewer are drawn sooner than another process has imported what it needs."""
+
+
+def _files(plot: Plot, endings: Sequence[str]) -> dict[str, bytes]:
+    settings: dict[Any, Any] = {**RC, "font.family": fonts.families()}
+    files = {}
+    with matplotlib.rc_context(settings):
+        figure = plot.draw()
+        for ending in endings:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=ending, **_OPTIONS[ending])
+            files[ending] = buffer.getvalue()
+    return files
+
+
+def _settle() -> None:
+    """Spare the garbage collector what was imported: it is there to stay, and a figure leaves much to collect."""
+    gc.freeze()
+    gc.set_threshold(100_000)
+
+
+def files(plots: Sequence[Plot], endings: Sequence[str], processes: int | None = None) -> Iterator[dict[str, bytes]]:
+    """The contents of each plot's files by ending, in the order of the plots.
+
+    Other processes begin at once, and draw while this one goes on with something else.
+
+    Args:
+        plots: figures to draw, each once for all its files.
+        endings: some of pdf, svg, png.
+        processes: how many draw; None takes as many as there are cores and enough plots for.
+    """
+    if processes is None:
+        processes = min(os.cpu_count() or 1, len(plots) // PLOTS_A_PROCESS)
+    draw = partial(_files, endings=tuple(endings))
+    if processes < 2:
+        return map(draw, plots)
+    # Spawned, not forked: the threads of torch and of the progress bar would not survive a fork.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_settle)
+    drawn = pool.map(draw, plots)
+    pool.shutdown(wait=False)  # it takes nothing more, and ends when all is drawn
+    return drawn
