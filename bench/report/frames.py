@@ -26,6 +26,9 @@ _OF_TIME = (
     ("step_seconds", "step_n"),
     ("floor_seconds", "floor_n"),
     ("time_ratio", "ratio_n"),
+    ("plain_seconds", "plain_n"),
+    ("plain_ratio", "plain_ratio_n"),
+    ("kernel_seconds", "step_n"),
     ("peak_memory_bytes", "step_n"),
 )
 

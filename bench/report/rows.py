@@ -143,16 +143,28 @@ def finals(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
+TIMES = {
+    "step": "step_seconds",
+    "floor": "floor_seconds",
+    "ratio": "time_ratio",
+    "plain": "plain_seconds",
+    "plain_ratio": "plain_ratio",
+}
+"""Times of a record and their columns."""
+
+
 def time(record: Record) -> list[dict[str, Any]]:
     """The one row of a time cell, in seconds and bytes; `_low` and `_high` are quartiles."""
     measured = record.get("measurements") or {}
     row: dict[str, Any] = {}
-    for key, name in (("step", "step_seconds"), ("floor", "floor_seconds"), ("ratio", "time_ratio")):
+    for key, name in TIMES.items():
         value = measured.get(key) or {}
         row |= {name: _value(value.get("median")), f"{name}_low": _value(value.get("q25"))}
         row |= {f"{name}_high": _value(value.get("q75")), f"{key}_n": _value(value.get("n"))}
     row |= {
         "rows": _value(measured.get("rows")),
+        "kernel_seconds": _value(measured.get("kernels")),
+        "captured": bool(measured.get("captured")),
         "peak_memory_bytes": _value(measured.get("peak_memory_bytes")),
     }
     load = measured.get("load") or record["provenance"].get("load") or [None]

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from bench.report.figures import bias, efficiency, elbo, logit, trajectory, variance
+from bench.report.figures import bias, efficiency, elbo, logit, time, trajectory, variance
 from bench.report.figures.canvas import Plot
 from bench.report.summary import Summary
 
-KINDS = (variance, trajectory, logit, bias, elbo, efficiency)
+KINDS = (variance, trajectory, logit, bias, elbo, efficiency, time)
 
 
 def plots(summary: Summary) -> Iterator[Plot]:

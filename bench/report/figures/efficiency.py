@@ -49,8 +49,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     names = ", ".join(summary.styles[str(label)].label for label in left_out)
     return phrases.join(
         f"Gradient variance with respect to q at {point} against the time of one training step, on "
-        f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to the floor timed beside it, "
-        "times the median floor of all estimators with as many decoder rows.",
+        f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to a plain step timed beside "
+        "it, times the median plain step of all estimators.",
         f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: 95 % jackknife interval on "
         f"log variance, {phrases.draws(drawn)}.",
         "Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds.",

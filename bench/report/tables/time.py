@@ -25,7 +25,9 @@ from bench.report.verdicts import ROUNDING
 from bench.statistics import ratio_interval
 
 CSV = csv_columns(
-    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "cost_seconds"), "step_n", "floor_n", "ratio_n",
+    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
+    "step_n", "floor_n",
+    "ratio_n", "captured", "kernel_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
     *with_ends("efficiency_seconds", "efficiency_f_evals"), "efficiency_mse_seconds",
     "peak_memory_bytes", "load", "cores",
@@ -101,14 +103,14 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
 
 
 def _costs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Seconds that compare across cells: the ratio to the floor times one floor for all with as many decoder rows.
+    """Seconds that compare across cells: the ratio to a plain step times the median plain step of the problem.
 
     Cells are timed at different moments, and a machine that was busier for one would count against its estimator; the
-    floor, timed round by round beside the step, was as slow as it.
+    plain step, of one evaluation of f, is the same for all, and timed round by round beside each.
     """
-    floor = frame.groupby(["section", "rows"])["floor_seconds"].transform("median")
-    ratios = zip(ends("cost_seconds"), ends("time_ratio"), strict=True)
-    return frame.assign(**{cost: frame[ratio] * floor for cost, ratio in ratios})
+    plain = frame.groupby("section")["plain_seconds"].transform("median")
+    ratios = zip(ends("cost_seconds"), ends("plain_ratio"), strict=True)
+    return frame.assign(**{cost: frame[ratio] * plain for cost, ratio in ratios})
 
 
 def build(frames: Frames) -> pd.DataFrame:
@@ -156,9 +158,11 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     n = spread(rounds.min(), rounds.max()) if len(rounds) else "no"
     caption = (
         f"Time of one training step: median [interquartile range] of {n} rounds, in milliseconds, the "
-        "device synchronised before and after. Floor: the same model, optimiser and number of decoder rows "
-        "with the samples given; the ratio to it is taken round by round in one process. f-evals: "
-        "evaluations of f per row. Cost: the ratio times the median floor of all estimators with as many rows, "
+        "device synchronised before and after. Floor: the same model and optimiser, and the same passes over f, and "
+        "over networks of the estimator's own, in kind (in theta, along the path to q, in z alone, or twice), with all "
+        "that is drawn and learned given; the ratio to it is taken round by round in one process. f-evals: "
+        "evaluations of f per row. Cost: the ratio to a plain step of one evaluation, timed beside it too, times the "
+        "median plain step of all estimators, "
         "so that a machine that was busier for one does not count against it. Efficiency: "
         "1 / (variance x cost in seconds) and 1 / (variance x f-evals) "
         f"relative to {relative_to}, variance with respect to q at the last point; its bracket is the 95 % "
