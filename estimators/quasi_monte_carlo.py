@@ -26,7 +26,7 @@ def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: t
 
 def rotated(points: Tensor, shift: Tensor) -> Tensor:
     """Points [S, D] plus a shift [*B, D] modulo 1: [S, *B, D], neither 0 nor 1."""
-    points = points.reshape(len(points), *[1] * (shift.dim() - 1), -1)
+    points = points.to(shift).reshape(len(points), *[1] * (shift.dim() - 1), -1)
     u = points + shift
     eps = torch.finfo(u.dtype).eps
     # 0 stands for what torch.rand rounds to it, half of its step; the other end is the largest number below 1.
