@@ -15,8 +15,8 @@ import bench.datasets
 from bench.config import EstimatorConfig
 from bench.executors import Executor, inline
 from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.draws import probe
 from bench.measure.elbo import TrainConfig, measure_training
-from bench.measure.moments import probe
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.per_layer import build

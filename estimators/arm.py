@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, stopped, uniform
+from estimators.distributions import above, below, parameters, stopped, uniform
 from estimators.registry import one_a_sample, register
 
 
@@ -38,7 +38,7 @@ class AugmentReinforce(Estimator):
         (logits,) = parameters(q)
         with torch.no_grad():
             u = uniform(q, self.samples, generator)
-            b = (u < logits.sigmoid()).to(logits.dtype)  # S x *B x D
+            b = below(u, logits.sigmoid())  # S x *B x D
         cost = f(b, stopped(q))  # S x *B
         weight = cost.detach().unsqueeze(-1) * (1 - 2 * u)
         surrogate = ((weight * logits).sum(-1) + cost).mean(0)
@@ -73,8 +73,8 @@ class ARM(Estimator):
         (logits,) = parameters(q)
         with torch.no_grad():
             u = uniform(q, self.samples // 2, generator)
-            antithetic = (u > (-logits).sigmoid()).to(logits.dtype)  # 1 - u < sigmoid(logits)
-            b = (u < logits.sigmoid()).to(logits.dtype)  # S/2 x *B x D
+            antithetic = above(u, (-logits).sigmoid())  # 1 - u < sigmoid(logits)
+            b = below(u, logits.sigmoid())  # S/2 x *B x D
         cost = f(torch.cat((antithetic, b)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         weight = (first - second).unsqueeze(-1) * (u - 0.5)

@@ -20,8 +20,8 @@ def antithetic_bits(logits: Tensor, count: int, copula: str, generator: Generato
     """Bits [n, *B, D] coupled by the copula, and what RLOO's score must be multiplied by, 1 / (1 - rho) [*B, D]."""
     away = logits.abs()
     rare = COPULAS[copula].draw(count, away, generator)
-    bits = (rare != (logits >= 0)).to(logits.dtype)  # the rare value is 1 where the logit is negative
-    return bits, 1 / COPULAS[copula].decorrelation(count, away)
+    likely = (logits >= 0).to(logits.dtype)
+    return (rare - likely).abs(), 1 / COPULAS[copula].decorrelation(count, away)
 
 
 @register(

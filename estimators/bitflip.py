@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import one_hot_argmax, parameters, stopped, uniform
+from estimators.distributions import above, below, one_hot_argmax, parameters, stopped, uniform
 from estimators.registry import BadInput, one_a_sample, register, unknown
 
 PROPOSALS = ("uniform", "variance")
@@ -63,7 +63,7 @@ class Bitflip(Estimator):
             log_variances = F.logsigmoid(logits) + F.logsigmoid(-logits)
             proposal = log_variances if self.proposal == "variance" else torch.zeros_like(logits)
             chosen = choose(proposal, self.samples // 2, generator)  # S/2 x *B x D
-            b = (uniform(q, self.samples // 2, generator) < logits.sigmoid()).to(logits.dtype)
+            b = below(uniform(q, self.samples // 2, generator), logits.sigmoid())
             one, zero = torch.maximum(b, chosen), b * (1 - chosen)
             slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
             drawn = torch.cat([(chosen * value).sum(-1) for value in (b, 1 - b)])  # S x *B, 1 where it is b itself
@@ -105,8 +105,8 @@ class UGC(Estimator):
         (logits,) = parameters(q)
         with torch.no_grad():
             u = uniform(q, self.samples // 2, generator)
-            b = (u < logits.sigmoid()).to(logits.dtype)  # S/2 x *B x D
-            antithetic = (u > (-logits).sigmoid()).to(logits.dtype)
+            b = below(u, logits.sigmoid())  # S/2 x *B x D
+            antithetic = above(u, (-logits).sigmoid())
             certain = ((-logits.abs()).sigmoid() < 0.5 / logits.shape[-1]).to(logits.dtype)  # *B x D
             none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, for nothing
             chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), generator)

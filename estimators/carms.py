@@ -48,7 +48,7 @@ class CARMS(Estimator):
         onwards = ascending.flip(-1).logcumsumexp(-1).flip(-1)  # log-sums from each category on
         away = (onwards[..., 1:] - ascending[..., :-1]).clamp_min(0)  # minus the logits of the C - 1 bits
         taken = COPULAS[self.copula].draw(count, away, generator)
-        stop = F.pad(taken, (0, 1), value=True).to(logits.dtype).argmax(-1)  # the first bit that is 1, n x *B x L
+        stop = F.pad(taken, (0, 1), value=1.0).argmax(-1)  # the first bit that is 1, n x *B x L
         drawn = order.expand(count, *order.shape).gather(-1, stop.unsqueeze(-1))
         z = torch.zeros_like(logits).expand(count, *order.shape).scatter(-1, drawn, 1.0)
         chance, decorrelation = (-away).sigmoid(), COPULAS[self.copula].decorrelation(count, away)

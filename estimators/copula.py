@@ -19,6 +19,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from estimators.distributions import below
+
 NODES = 64
 """Gauss-Legendre nodes for Owen's T function: 1 - rho to 14 digits."""
 
@@ -30,7 +32,7 @@ class Copula(NamedTuple):
     """A coupling of n draws."""
 
     draw: Callable[[int, Tensor, Generator | None], Tensor]
-    """(n, away [*shape], generator) to the events, booleans [n, *shape]."""
+    """(n, away [*shape], generator) to the events, 1 or 0 [n, *shape]."""
     decorrelation: Callable[[int, Tensor], Tensor]
     """(n, away [*shape]) to 1 - rho [*shape]."""
 
@@ -51,15 +53,15 @@ def _dirichlet_draw(count: int, away: Tensor, generator: Generator | None) -> Te
     left = torch.arange(count, 1, -1, dtype=away.dtype, device=away.device).reshape(-1, *[1] * away.dim())
     others = (spacings / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
     away_from_one = torch.cat((1 - others, others.sum(0, keepdim=True)))  # the largest one's keeps its digits
-    happened = (away_from_one < torch.exp(F.logsigmoid(-away) / (count - 1))).sum(0)
-    return _orders(count, away, generator) < happened  # the largest d_i first, wherever they are
+    happened = below(away_from_one, torch.exp(F.logsigmoid(-away) / (count - 1))).sum(0)
+    return below(_orders(count, away, generator), happened)  # the largest d_i first, wherever they are
 
 
 def _orders(count: int, like: Tensor, generator: Generator | None) -> Tensor:
     """Random orders [n, *shape] of n draws: looked up where there are few, since sorting costs more than the rest."""
     if count > MOST_LISTED:
-        return _uniform(count, like, generator).argsort(0)
-    table = _permutations(count, like.device)
+        return _uniform(count, like, generator).argsort(0).to(like.dtype)
+    table = _permutations(count, like.device).to(like.dtype)
     return table[:, (_uniform(1, like, generator)[0] * table.shape[1]).long()]
 
 
@@ -79,7 +81,7 @@ def _gaussian_draw(count: int, away: Tensor, generator: Generator | None) -> Ten
     x = torch.randn((count, *away.shape), generator=generator, dtype=away.dtype, device=away.device)
     x = (x - x.mean(0)) * math.sqrt(count / (count - 1))
     threshold: Tensor = torch.special.ndtri((-away).double().sigmoid())
-    return x.lt(threshold.to(away.dtype))
+    return below(x, threshold.to(away.dtype))
 
 
 def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ COPULAS = {
     "dirichlet": Copula(_dirichlet_draw, _dirichlet_decorrelation),
     "gaussian": Copula(_gaussian_draw, _gaussian_decorrelation),
     "independent": Copula(
-        lambda count, away, generator: _uniform(count, away, generator) < (-away).sigmoid(),
+        lambda count, away, generator: below(_uniform(count, away, generator), (-away).sigmoid()),
         lambda count, away: torch.ones_like(away),
     ),
 }

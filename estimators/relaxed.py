@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from estimators.distributions import one_hot_argmax
+from estimators.distributions import above, one_hot_argmax
 
 
 def logistic_scores(logits: Tensor, u: Tensor) -> Tensor:
@@ -68,4 +68,4 @@ def coupled_gumbel_scores(logits: Tensor, scores: Tensor) -> Tensor:
 def hard(scores: Tensor, *, categorical: bool) -> Tensor:
     """The draw that the scores decide for, outside any graph: their signs as bits, or the one-hot of their argmax."""
     scores = scores.detach()
-    return one_hot_argmax(scores) if categorical else (scores > 0).to(scores.dtype)
+    return one_hot_argmax(scores) if categorical else above(scores, scores.new_zeros(()))

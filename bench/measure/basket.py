@@ -17,8 +17,8 @@ from torch.distributions import Distribution
 
 from bench.config import Config, EstimatorConfig
 from bench.datasets import load_once
+from bench.measure.draws import frozen, gradients
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.moments import frozen, gradients
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig

@@ -11,7 +11,7 @@ from bench.capture import Steps
 from bench.clock import Stopwatch
 from bench.config import Config
 from bench.datasets import load_once
-from bench.measure.moments import probe
+from bench.measure.draws import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Batches, Optimisation, Trainer, binarised, evaluate

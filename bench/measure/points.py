@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution
 
+from bench.measure.draws import ClosedForm, gradients, probe
 from bench.measure.encoder import Encoder
-from bench.measure.moments import ClosedForm, Distances, Moments, gradients, probe
+from bench.measure.moments import Distances, Moments
 from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,

@@ -16,8 +16,8 @@ from bench.capture import Steps
 from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
+from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
-from bench.measure.moments import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Batches, Optimisation, Trainer

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from bench.measure.moments import CHUNK_NUMBERS, frozen, probe
+from bench.measure.draws import CHUNK_NUMBERS, frozen, probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.timing.sides import note, side_by_side, timer
@@ -16,10 +16,11 @@ from estimators import Estimator, Objective
 from estimators.distributions import from_parameters, parameters, sample
 from estimators.registry import Entry
 
-BATCH, DRAWS = 100, 1000
+DRAWS = 1000
 LOOP = {"mnist": 50, "digits": 200}
 """Draws of the plain loop, whose time is taken by the draw."""
-SHAPES = {"mnist": (784, 200, "linear"), "digits": (64, 6, (64,))}
+SHAPES = {"mnist": (784, 200, "linear", 100), "digits": (64, 6, (64,), 20)}
+"""Pixels, latents, architecture and rows: of the digits, those of the suite `quick`."""
 ENTRIES = [
     entry
     for entry in estimators.available("bernoulli", "elbo")
@@ -31,22 +32,20 @@ class Case:
     """An estimator at a model of these shapes with random weights and rows, since times do not depend on them."""
 
     def __init__(self, entry: Entry, shape: str) -> None:
-        pixels, latents, architecture = SHAPES[shape]
+        pixels, latents, architecture, batch = SHAPES[shape]
         config = VAEConfig.model_validate(
             {"kind": "vae", "dataset": shape, "family": "bernoulli", "latents": latents, "architecture": architecture}
         )
         vae = VAE(config, torch.full((pixels,), 0.3), [0])
-        self.x = (torch.rand(1, BATCH, pixels, generator=stream("timing")) < 0.3).float()
+        self.x = (torch.rand(1, batch, pixels, generator=stream("timing")) < 0.3).float()
         self.estimator: Estimator = entry.create()
         self.estimator.bind(stack=(1,), context_size=pixels, event=vae.event, generator=stream("own"))
         with torch.no_grad():
             self.q: Distribution = vae.encode(self.x)
-        for p in vae.parameters():
-            p.requires_grad_(False)
         self.f: Objective = vae.objective(self.x)
         counts = probe(self.estimator, self.q, self.f, self.x)
         self.evaluations = counts.evaluations
-        self.rows = max(1, CHUNK_NUMBERS["cpu"] // (pixels * BATCH))  # draws at once that suit the cache
+        self.rows = max(1, CHUNK_NUMBERS["cpu"] // (pixels * batch))  # draws at once that suit the cache
 
     def moments(self) -> None:
         """All draws, the fast way."""
@@ -60,17 +59,16 @@ class Case:
             self.f(z[: DRAWS * self.evaluations - start], self.q)
 
     def loop(self, draws: int) -> tuple[Tensor, Tensor]:
-        """The plain way: one backward pass a draw."""
+        """The plain way: the surrogate of each draw, differentiated; theta's gradient comes with it, as in training."""
         generator = stream("loop")
         total = squares = torch.zeros((), dtype=torch.float64)
         with frozen(self.estimator):
             for _ in range(draws):
-                leaves = [p.clone().requires_grad_() for p in parameters(self.q)]
-                estimate = self.estimator(
-                    from_parameters("bernoulli", *leaves), self.f, generator=generator, context=self.x
-                )
-                (g,) = torch.autograd.grad(estimate.surrogate.sum(), leaves)
-                total, squares = total + g, squares + g.double().square()
+                (leaf,) = (p.clone().requires_grad_() for p in parameters(self.q))
+                q = from_parameters("bernoulli", leaf)
+                self.estimator(q, self.f, generator=generator, context=self.x).surrogate.sum().backward()
+                assert leaf.grad is not None
+                total, squares = total + leaf.grad, squares + leaf.grad.double().square()
         return total / draws, squares / draws
 
 
@@ -82,7 +80,7 @@ def test_moments(benchmark: BenchmarkFixture, entry: Entry) -> None:
     case = Case(entry, "mnist")
     taken, given = side_by_side(benchmark, case.moments, case.forward, rounds=7, warm_up=1)
     shares = [b / a for a, b in zip(taken, given, strict=True)]
-    note(benchmark, "rows a second / floor", shares, estimator=entry.name, batch=BATCH, draws=DRAWS)
+    note(benchmark, "rows a second / floor", shares, estimator=entry.name, draws=DRAWS)
     assert len(shares) == len(taken)
 
 
@@ -95,5 +93,5 @@ def test_loop(benchmark: BenchmarkFixture, name: str, shape: str) -> None:
     case, draws = Case(estimators.get(name), shape), LOOP[shape]
     taken, given = side_by_side(benchmark, case.moments, lambda: case.loop(draws), rounds=7, warm_up=1)
     gains = [(b / draws) / (a / DRAWS) for a, b in zip(taken, given, strict=True)]
-    note(benchmark, f"plain loop / moments, {shape}", gains, estimator=name, batch=BATCH, draws=DRAWS)
+    note(benchmark, f"plain loop / moments, {shape}", gains, estimator=name, draws=DRAWS)
     assert len(gains) == len(taken)

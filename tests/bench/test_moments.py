@@ -8,11 +8,12 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.config import EstimatorConfig
+from bench.measure import draws as module
 from bench.measure import gradient_moments
-from bench.measure import moments as module
 from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.moments import Moments, gradients
+from bench.measure.moments import Moments
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
@@ -60,16 +61,16 @@ def test_mean_and_variance_of_reinforce_by_enumeration() -> None:
 
 
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
-def test_chunks_change_nothing_but_the_order(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long request is cut into chunks; a single draw at a time, with the same generator, is the slow way."""
+def test_draws_are_those_of_a_plain_loop(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut into chunks of one draw, they are what one backward pass a draw gives, with the same generator."""
     values, f = leaves(family, 1.0), objective(family, THETA)
-    estimator = estimators.get("reinforce").create()
-    if family != "gaussian":  # torch.randn's stream depends on the block it fills
-        whole = all_gradients(estimator, build(family, values), f, draws=50, seed=4)
-        monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 14})
-        cut = all_gradients(estimator, build(family, values), f, draws=50, seed=4)
-        torch.testing.assert_close(whole, cut)
-        assert len(whole) == 50
+    estimator = estimators.get("rloo").create()
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 1})
+    generator = stream("gradients", 4)
+    for draw in all_gradients(estimator, build(family, values), f, draws=30, seed=4):
+        surrogate = estimator(build(family, values), f, generator=generator).surrogate
+        slow = torch.cat([g.flatten(1) for g in torch.autograd.grad(surrogate.sum(), values)], -1)
+        torch.testing.assert_close(draw, slow)
     moments = gradient_moments(estimator, build(family, values), f, draws=1000, seed=4)
     shape = {"gaussian": (2, 6), "bernoulli": (2, 3), "categorical": (2, 2, 3)}[family]
     assert moments.mean.shape == moments.variance.shape == shape
@@ -172,13 +173,14 @@ def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatc
     f = vae.objective(x)
 
     def measured() -> dict:
-        estimator = estimators.get("reinforce").create()  # of one sample: blocks do not change whose noise is whose
-        return measure_point(estimator, q, f, exact(q, f), draws=4000, seed=3, encoder=Encoder(q, layers))
+        estimator = estimators.get("reinforce").create()
+        return measure_point(estimator, q, f, exact(q, f), draws=900, seed=3, encoder=Encoder(q, layers))
 
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 1})  # a draw each: blocks do not change whose noise is whose
     whole = measured()
-    monkeypatch.setattr(module, "BLOCK_NUMBERS", 500 * 8)  # eight coordinates a draw
-    blocks = list(gradients(estimators.get("reinforce").create(), q, f, draws=4001, seed=3))
-    assert sorted({len(block) for block in blocks}) == [444, 445]
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", 300 * 8)  # eight coordinates a draw
+    blocks = list(gradients(estimators.get("reinforce").create(), q, f, draws=901, seed=3))
+    assert sorted({len(block) for block in blocks}) == [225, 226]
     cut = measured()
     for part in ("q", "encoder"):
         assert cut[part]["variance"]["estimate"] == pytest.approx(whole[part]["variance"]["estimate"], rel=1e-12)

@@ -11,7 +11,7 @@ import typer
 from torch import Tensor
 
 import estimators
-from bench.measure.moments import probe
+from bench.measure.draws import probe
 from bench.measure.wallclock import quartiles
 from bench.peers import ours, table
 from bench.peers.__main__ import main
