@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import parameters, sample
+from estimators.distributions import parameters, sample, softmax
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 from estimators.temperature import Relaxation
@@ -57,5 +57,5 @@ class GappedStraightThrough(Relaxation):
         top = fixed.amax(-1, keepdim=True)
         moved = fixed.minimum(top - self.gap) * (1 - z) + top * z  # S x *B x L x C
         temperature: Tensor = self.temperature()
-        soft = ((moved + (logits - fixed)) / temperature.to(logits)).softmax(-1)
+        soft = softmax((moved + (logits - fixed)) / temperature.to(logits))
         return passed_through(q, f, z, soft)

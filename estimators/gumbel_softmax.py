@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import gumbel, live, one_hot_argmax, parameters, stopped
+from estimators.distributions import gumbel, live, one_hot_argmax, parameters, softmax, stopped
 from estimators.registry import one_a_sample, register
 from estimators.temperature import Relaxation
 
@@ -33,7 +33,7 @@ class GumbelSoftmax(Relaxation):
         """Relaxed draws [S, *B, L, C] on the simplex, differentiable in q's logits."""
         scores = parameters(q)[0] + gumbel(q, self.samples, generator)
         temperature: Tensor = self.temperature()
-        return (scores / temperature.to(scores)).softmax(-1)
+        return softmax(scores / temperature.to(scores))
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, OneHotCategorical
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.controls import weighted
-from estimators.distributions import parameters, sample, stopped
+from estimators.distributions import parameters, sample, softmax, stopped
 from estimators.registry import register
 
 
@@ -69,7 +69,7 @@ class LocalExpectation(Estimator):
                 points = _flipped(b)
             change = f(points.flatten(0, 1), stopped(q)).unflatten(0, points.shape[:2]) - cost  # N x S x *B
             if isinstance(q, OneHotCategorical):
-                probs = logits.softmax(-1)
+                probs = softmax(logits)
                 gain = (change[..., None, None] * chosen).sum(0)  # S x *B x L x C, over the cost of the draw
                 gradient = probs * (gain - (probs * gain).sum(-1, keepdim=True))
             else:

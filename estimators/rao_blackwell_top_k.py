@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import gumbel, parameters, sample, stopped
+from estimators.distributions import gumbel, log_softmax, parameters, sample, stopped
 from estimators.registry import BadInput, register, unknown
 
 BASELINES = ("none", "top")
@@ -59,7 +59,7 @@ class RaoBlackwellTopK(Estimator):
         k = min(self.samples, classes) - 1
         with torch.no_grad():
             z = sample(q, 1, generator)  # 1 x *B x L x C
-            fixed = logits.log_softmax(-1)
+            fixed = log_softmax(logits)
             top = fixed.topk(k, -1).indices  # *B x L x k
             rest = fixed.scatter(-1, top, -torch.inf)
             v = (rest + gumbel(q, 1, generator)[0]).argmax(-1, keepdim=True)
@@ -77,6 +77,6 @@ class RaoBlackwellTopK(Estimator):
         if self.baseline == "top":
             weight = mass[..., :k] / mass[..., :k].sum(-1, keepdim=True)
             signal = signal - (weight * signal[..., :k]).sum(-1, keepdim=True)
-        score = (mass * signal * logits.log_softmax(-1).gather(-1, tried)).sum((-2, -1))
+        score = (mass * signal * log_softmax(logits).gather(-1, tried)).sum((-2, -1))
         value = (mass * cost).sum(-1).mean(-1)  # carries theta's gradient
         return Estimate(score + value, value.detach())

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, sample
+from estimators.distributions import parameters, sample, softmax
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 
@@ -59,6 +59,6 @@ class ReinMax(Estimator):
             one, zero = (z + tempered.sigmoid()) / 2, (1 - z + (-tempered).sigmoid()) / 2
             soft = (2 * one * zero - 0.5 * fixed.sigmoid() * (-fixed).sigmoid()) * change
         else:
-            middle = (z + (fixed / self.temperature).softmax(-1)) / 2
-            soft = 2 * softmax_change(middle, change) - 0.5 * softmax_change(fixed.softmax(-1), change)
+            middle = (z + softmax(fixed / self.temperature)) / 2
+            soft = 2 * softmax_change(middle, change) - 0.5 * softmax_change(softmax(fixed), change)
         return passed_through(q, f, z, soft)

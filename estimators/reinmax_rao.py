@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import mean_of, parameters, sample
+from estimators.distributions import log_softmax, mean_of, parameters, sample
 from estimators.gumbel_rao import GumbelRao, conditional_softmax
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
@@ -52,6 +52,6 @@ class ReinMaxRao(GumbelRao):
         z = sample(q, self.samples, generator)
         mean = mean_of(q, parameters(q)[0])
         # log((p + z) / 2) but for a constant: log p where z is zero, however small, and log(1 + p) where it is one
-        midpoint = parameters(q)[0].log_softmax(-1) * (1 - z) + mean.log1p() * z
+        midpoint = log_softmax(parameters(q)[0]) * (1 - z) + mean.log1p() * z
         soft = 2 * conditional_softmax(q, midpoint, z, self.temperature(), self.inner, generator) - 0.5 * mean
         return passed_through(q, f, z, soft)

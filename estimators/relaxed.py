@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from estimators.distributions import above, one_hot_argmax
+from estimators.distributions import above, log_softmax, one_hot_argmax
 
 
 def logistic_scores(logits: Tensor, u: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def coupled_logistic_scores(logits: Tensor, scores: Tensor) -> Tensor:
 
 def gumbel_scores(logits: Tensor, u: Tensor) -> Tensor:
     """Scores [S, *B, L, C] of one-hot draws: log probabilities plus Gumbel noise made of the uniform u."""
-    return logits.log_softmax(-1) - torch.log(-torch.log(u))
+    return log_softmax(logits) - torch.log(-torch.log(u))
 
 
 def conditional_gumbel_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def conditional_gumbel_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
 
     The largest score is a standard Gumbel number, whichever class has it; the others are Gumbel numbers cut off there.
     """
-    log_probs = logits.log_softmax(-1)
+    log_probs = log_softmax(logits)
     exponential = -torch.log(v)
     chosen = (exponential * b).sum(-1, keepdim=True).log()  # minus the largest score
     others = -torch.logaddexp(exponential.log() - log_probs, chosen)
@@ -61,7 +61,7 @@ def coupled_gumbel_scores(logits: Tensor, scores: Tensor) -> Tensor:
 
     As `coupled_logistic_scores`: with v what leads to z, a log probability moves its score by 1 - exp(z - max z).
     """
-    fixed, log_probs = scores.detach(), logits.log_softmax(-1)
+    fixed, log_probs = scores.detach(), log_softmax(logits)
     return fixed - torch.expm1(fixed - fixed.amax(-1, keepdim=True)) * (log_probs - log_probs.detach())
 
 

@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, scored, stopped, uniform
+from estimators.distributions import log_softmax, parameters, scored, stopped, uniform
 from estimators.registry import register
 
 MAX_SAMPLES = 10
@@ -126,7 +126,7 @@ class UnorderedSet(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         with torch.no_grad():
-            log_probs = parameters(q)[0].log_softmax(-1)
+            log_probs = log_softmax(parameters(q)[0])
             classes = draw_set(log_probs, uniform(q, self.samples, generator))
             states = torch.zeros_like(log_probs).unsqueeze(-3).expand(*classes.shape, log_probs.shape[-1])
             states = states.scatter(-1, classes.unsqueeze(-1), 1.0)  # *B x n x L x C

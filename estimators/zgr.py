@@ -16,7 +16,7 @@ from torch.distributions import Bernoulli, Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import mean_of, parameters, sample
+from estimators.distributions import log_softmax, mean_of, parameters, sample
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 
@@ -47,6 +47,6 @@ class ZGR(Estimator):
         if isinstance(q, Bernoulli):
             log_q = z * F.logsigmoid(logits) + (1 - z) * F.logsigmoid(-logits)
         else:
-            log_q = (z * logits.log_softmax(-1)).sum(-1, keepdim=True)
+            log_q = (z * log_softmax(logits)).sum(-1, keepdim=True)
         mean = mean_of(q, parameters(q)[0])
         return passed_through(q, f, z, 0.5 * (mean + (z - mean.detach()) * log_q))
