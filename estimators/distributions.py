@@ -135,6 +135,27 @@ def log_prob(q: Distribution, z: Tensor) -> Tensor:
     raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
 
 
+def kl(q: Distribution, p: Distribution) -> Tensor:
+    """KL(q || p) in nats, summed over the event, [*B]; the rows of p broadcast to those of q.
+
+    torch's own takes no p of other dims, and masks infinities in a way that waits for the device.
+
+    Raises:
+        TypeError: q and p are not of one family.
+    """
+    match q, p:
+        case Normal(), Normal():
+            ratio = (q.scale / p.scale).square()
+            return 0.5 * (ratio - 1 - ratio.log() + ((q.loc - p.loc) / p.scale).square()).sum(-1)
+        case Bernoulli(), Bernoulli():
+            on = F.logsigmoid(q.logits) - F.logsigmoid(p.logits)
+            off = F.logsigmoid(-q.logits) - F.logsigmoid(-p.logits)
+            return torch.lerp(off, on, q.logits.sigmoid()).sum(-1)
+        case OneHotCategorical(), OneHotCategorical():
+            return (q.logits.exp() * (q.logits - p.logits)).sum((-2, -1))
+    raise TypeError(f"q is a {type(q).__name__} and p a {type(p).__name__}; expected two of one family")
+
+
 @torch.no_grad()
 def scores(q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
     """Gradients of log q(z) with respect to q's parameters, each [S, *B, *event], outside any graph."""

@@ -19,14 +19,14 @@ from typing import Annotated, Literal, Protocol
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from bench.config import Config
 from bench.problems.toys import Family, event_of, joint_states
 from bench.seeds import stream
 from estimators.base import Objective
-from estimators.distributions import from_parameters, log_prob, sample
+from estimators.distributions import from_parameters, kl, log_prob, sample
 from estimators.exact import expectation
 from estimators.network import affine
 
@@ -253,5 +253,4 @@ class VAE(nn.Module):
 
     def kl(self, q: Distribution) -> Tensor:
         """KL(q || p) in nats, [E, B]."""
-        divergence: Tensor = kl_divergence(q, self.prior().expand(q.batch_shape))
-        return divergence.sum(-1)
+        return kl(q, self.prior())

@@ -44,6 +44,18 @@ def test_no_step_copies_from_the_host(entry: Entry, family: str) -> None:
     assert reads.found == []
 
 
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_the_analytic_entropy_reads_no_value_back(family: str) -> None:
+    more = {"categories": 3} if family == "categorical" else {}
+    config = VAEConfig(kind="vae", dataset="digits", family=family, latents=3, entropy="analytic", **more)
+    trainer = Trainer(VAE(config, torch.full((16,), 0.3), [0]), estimators.get("rloo").create(), Optimisation(), 0)
+    x = torch.ones(1, 4, 16)
+    trainer.step(x)
+    with HostReads() as reads:
+        trainer.step(x)
+    assert reads.found == []
+
+
 @pytest.mark.parametrize(
     ("broken", "named"),
     [

@@ -226,7 +226,8 @@ def test_the_timed_step_trains_own_parameters_and_its_floor_copies_of_its_networ
     monkeypatch.setattr("bench.measure.wallclock.Trainer", Watched)
     config = TimeConfig(optimisation=Optimisation(batch=10), rounds=5, warm_up=1)
     found = measure_time(_config(family), estimator, config, seed=0, device=CPU)
-    subject, floor = trainers
+    subject, floor, plain = trainers
+    assert not list(plain.estimator.parameters())
     assert subject.estimator is estimator
     assert all(not torch.equal(a, b) for a, b in zip(subject.start, estimator.parameters(), strict=True))
     assert not {*map(id, floor.estimator.parameters())} & {*map(id, estimator.parameters())}

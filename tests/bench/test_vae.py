@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from bench.problems.vae import VAE, StackedLinear, VAEConfig
-from estimators.distributions import log_prob, sample
+from estimators.distributions import kl, log_prob, parameters, sample
 from estimators.exact import expectation, states
+from tests.estimators.cases import build, leaves
 
 PIXELS = 16
 
@@ -158,3 +159,23 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
 def test_factors_that_contradict_each_other_are_refused(factors: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         _config(**factors)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 6.0])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_the_divergence_and_its_gradient_are_those_of_torch(family: str, sharpness: float) -> None:
+    values = leaves(family, sharpness)
+    q = build(family, values)
+    prior = build(family, [0.3 + 0.5 * p[:1].detach() for p in parameters(q)])  # one row for all
+    found = kl(q, prior)
+    expected = torch.distributions.kl_divergence(q, prior.expand(q.batch_shape))
+    expected = expected.sum(-1)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(value.sum(), values, retain_graph=True) for value in (found, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_divergence_between_families_is_refused() -> None:
+    q = build("bernoulli", leaves("bernoulli", 1.0))
+    with pytest.raises(TypeError, match="q is a Bernoulli and p a Normal; expected two of one family"):
+        kl(q, build("gaussian", leaves("gaussian", 1.0)))
