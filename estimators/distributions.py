@@ -223,9 +223,8 @@ def gumbel(q: Distribution, samples: int, generator: Generator | None) -> Tensor
 
 def one_hot_argmax(scores: Tensor) -> Tensor:
     """One-hot tensor at the largest score of the last dim, in the scores' dtype."""
-    return torch.zeros_like(scores).scatter_(
-        -1, scores.max(-1, keepdim=True).indices, 1.0
-    )  # argmax takes three times as long
+    largest = scores.max(-1, keepdim=True).indices  # argmax takes three times as long
+    return torch.zeros_like(scores).scatter_(-1, largest, 1.0)
 
 
 @torch.no_grad()

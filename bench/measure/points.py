@@ -64,7 +64,7 @@ def long_run_reference(draw: Callable[[int, int], Iterable[Tensor]], *, draws: i
         seed: of the draws.
         label: of the estimator, for the record.
     """
-    moments = Moments()
+    moments = Moments(draws)
     for block in draw(draws, derive("long run", seed)):
         moments.add(block)
     noise = moments.squares.cpu() / ((draws - 1) * draws)
@@ -75,13 +75,14 @@ class Draws:
     """What a point needs of the draws of a gradient, summed up as they come.
 
     Args:
+        draws: how many come in all.
         reference: [*B, P], what they are held against.
         encoder: at the same rows, or None.
     """
 
-    def __init__(self, reference: Tensor, encoder: Encoder | None) -> None:
+    def __init__(self, draws: int, reference: Tensor, encoder: Encoder | None) -> None:
         self.reference, self.encoder = reference, encoder
-        self.moments, self.weights = Moments(third=True), Distances()
+        self.moments, self.weights = Moments(draws, third=True), Distances(draws)
         self.errors = torch.zeros(0)
         self.lengths = self.cosines = 0.0
         self.pointing = 0
@@ -128,7 +129,7 @@ def measure_point(
     encoder: Encoder | None = None,
 ) -> dict[str, Any]:
     """Measure one estimator at fixed parameters and rows; all gradients are those of the mean over rows."""
-    found = Draws(reference.gradient, encoder)
+    found = Draws(draws, reference.gradient, encoder)
     for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
         found.add(block)
     rows = reference.gradient.shape[:-1].numel()

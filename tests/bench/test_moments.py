@@ -194,7 +194,7 @@ def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatc
 
 def test_central_moments_of_blocks_are_those_of_all() -> None:
     x = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
-    moments = Moments(third=True)
+    moments = Moments(1000, third=True)
     for block in x.split([1, 399, 600]):
         moments.add(block)
     deviations = x - x.mean(0)
