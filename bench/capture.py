@@ -39,9 +39,11 @@ class HostReads(TorchDispatchMode):
     ) -> Any:
         """Call, and look at what was called."""
         result = func(*args, **(kwargs or {}))
-        masked = func in _INDEXED and any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
-        if func in _READS or masked:
+        indices = [i for i in args[1] if i is not None] if func in _INDEXED else []
+        if func in _READS or any(i.dtype in (torch.bool, torch.uint8) for i in indices):
             self.found.append(f"{func} reads values back")
+        if any(i.device != args[0].device for i in indices):
+            self.found.append(f"{func} copies indices to {args[0].device}")
         moved = {aten._to_copy.default: result, aten.copy_.default: args[1:] and args[1]}.get(func)
         if isinstance(moved, torch.Tensor) and moved.device != args[0].device:
             self.found.append(f"{func} copies between {args[0].device} and {moved.device}")
@@ -78,6 +80,9 @@ class Steps:
         else:
             if self.graph is None:
                 self.graph = self._capture()  # which does not run it
+            if self.graph is None:
+                self.trainer.step(self.batches.gather())
+                return
             self.graph.replay()
             self.trainer.steps += 1
 
@@ -91,11 +96,25 @@ class Steps:
         if reads.found and self.trainer.steps == WARM_UP:  # before, constants may be put on the device that stay there
             self.eager_because = reads.found[0]
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
-        for generator in (self.trainer.generator, *self.batches.noise):
+    def _capture(self) -> torch.cuda.CUDAGraph | None:
+        """The captured step, or None where something that was not seen in the warm-up cannot be captured."""
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        generators = [self.trainer.generator, *self.batches.noise]
+        states = [generator.get_state() for generator in generators]
+        for generator in generators:
             graph.register_generator_state(generator)
         self.trainer.optimiser.zero_grad()
-        with torch.cuda.graph(graph):
-            self.trainer.device_step(self.batches.gather())
+        try:
+            with torch.cuda.graph(graph):
+                self.trainer.device_step(self.batches.gather())
+        except RuntimeError as error:
+            self.eager_because = "the capture failed: " + str(error).partition("\n")[0]
+            torch.cuda.set_stream(stream)  # an end that fails leaves the capture's own
+            # Those that were registered may think that they are still captured.
+            fresh = [torch.Generator(self.trainer.device) for _ in generators]
+            for generator, state in zip(fresh, states, strict=True):
+                generator.set_state(state)
+            self.trainer.generator, self.batches.noise = fresh[0], fresh[1:]
+            self.trainer.optimiser.zero_grad()
+            return None
         return graph

@@ -36,7 +36,7 @@ def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> 
     """The optimiser over parameter groups that carry their own rates."""
     if optimisation.optimiser == "sgd":
         return torch.optim.SGD(groups, fused=True)
-    # On a GPU its count of steps stays there, so that a captured step can advance it.
+    # Without `capturable` it refuses to take part in a captured step.
     on_gpu = any(p.is_cuda for group in groups for p in group["params"])
     return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 

@@ -27,7 +27,10 @@ class Objective(Protocol):
     """A cost f(z, q) to be minimised in expectation over z ~ q."""
 
     def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
-        """Evaluate f at z [S, *B, *event]; returns [S, *B]."""
+        """Evaluate f at z [S, *B, *event]; returns [S, *B].
+
+        The rows of q may lack leading dims of z that share it, as repeated draws do, and broadcast to them.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
 ORDERS = ("given", "descending", "ascending")
 
 
-@functools.lru_cache(maxsize=32)
+@functools.cache
 def _sides(branches: tuple[tuple[range, range], ...], classes: int, device: torch.device) -> Tensor:
     """Whether a class is in the first and in the second branch of a decision, [2, C - 1, C]."""
     sides = torch.zeros(2, classes - 1, classes, dtype=torch.bool)

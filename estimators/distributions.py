@@ -150,7 +150,11 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
         case Bernoulli(), Bernoulli():
             on = F.logsigmoid(q.logits) - F.logsigmoid(p.logits)
             off = F.logsigmoid(-q.logits) - F.logsigmoid(-p.logits)
-            return torch.lerp(off, on, q.logits.sigmoid()).sum(-1)
+            # From the likelier value's term, as 1 - sigmoid, and with it the gradient, would be lost to rounding.
+            up = q.logits > 0
+            rare = torch.where(up, -q.logits, q.logits).sigmoid()
+            likely, unlikely = torch.where(up, on, off), torch.where(up, off, on)
+            return (likely + rare * (unlikely - likely)).sum(-1)
         case OneHotCategorical(), OneHotCategorical():
             return (q.logits.exp() * (q.logits - p.logits)).sum((-2, -1))
     raise TypeError(f"q is a {type(q).__name__} and p a {type(p).__name__}; expected two of one family")

@@ -24,7 +24,7 @@ def _product(values: Tensor, size: int) -> Tensor:
     return values[_tuples(len(values), size, values.device)]
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache
 def _tuples(count: int, size: int, device: torch.device) -> Tensor:
     """All `size`-tuples of the numbers below `count`, [count^size, size]."""
     return torch.cartesian_prod(*[torch.arange(count)] * size).reshape(-1, size).to(device)

@@ -6,7 +6,7 @@ mapped by the inverse normal distribution function. Every shifted point is unifo
 most even where S is a power of two. The total derivative is taken, as in `reparameterization`.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -18,7 +18,7 @@ from estimators.distributions import live, parameters, uniform
 from estimators.registry import one_a_sample, register
 
 
-@lru_cache(maxsize=32)
+@cache
 def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
     """The first `samples` Sobol points [S, D] in [0, 1), not scrambled."""
     return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)

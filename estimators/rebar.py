@@ -105,7 +105,7 @@ class Relaxing(Estimator):
         return self
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
-        """The part of the control that evaluates f, before it is scaled, [S, *B, *event]; the rows' temperature."""
+        """The part of the control that evaluates f, before it is scaled, [S, *B, *event]."""
         return torch.zeros_like(draws.b)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:

@@ -74,7 +74,7 @@ def log_mass_outside(log_probs: Tensor, z: Tensor) -> Tensor:
     return (before + left).masked_fill(counted, -torch.inf).logsumexp((-2, -1))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _subsets(count: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Subsets of this size as binary numbers [N], and what each misses [N, count - size]."""
     subsets = [t for t in range(2**count) if t.bit_count() == size]

@@ -97,7 +97,7 @@ class Checkpoint:
 
             return exact_reference(parts, q, "enumeration")
         estimator = build(problem, config.reference)
-        estimator.to(self.x.device).bind(stack=(1,), event=vae.event)
+        estimator.bind(stack=(1,), event=vae.event).to(self.x.device)
 
         def draw(draws: int, seed: int) -> Iterator[Tensor]:
             return gradients(estimator, q, f, draws=draws, seed=seed, context=self.x, closed_form=vae.closed_form)

@@ -19,8 +19,10 @@ from estimators.distributions import family, from_parameters, parameters, row_sh
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
 follows finds it in the cache, on a GPU so that its cores have work."""
-BLOCK_NUMBERS = 2**21
+BLOCK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Coordinates of gradients that are held at once."""
+SHORTEST_BLOCK = 256
+"""Draws of a block at least, whatever they take: intervals are made within blocks."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
 
@@ -118,7 +120,7 @@ def gradients(
     with frozen(estimator):
         length = max(1, CHUNK_NUMBERS[device.type] // probe(estimator, q, f, context).largest)
         generator = stream("gradients", seed, device=device)
-        blocks = math.ceil(draws * size / BLOCK_NUMBERS)
+        blocks = max(1, min(math.ceil(draws * size / BLOCK_NUMBERS[device.type]), draws // SHORTEST_BLOCK))
         for block in torch.arange(draws).tensor_split(blocks):
             g = values[0].new_empty(len(block), *rows, size // rows.numel())
             for chunk in g.split(length):

@@ -79,7 +79,7 @@ def measure_training(
         "seeds": seeds,
         "diverged": diverged,
         "rows_per_step": config.optimisation.batch,
-        "captured": steps.eager_because is None,
+        "captured": steps.graph is not None,
         "parameters": sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
         "curve": curve,
         "final": {

@@ -99,7 +99,7 @@ class Draws:
         positive = lengths > 0
         self.cosines += float((flat @ target)[positive].div(lengths[positive]).sum())
         self.pointing += int(positive.sum())
-        self.errors = flat.sub_(target)
+        self.errors = flat - target
         self.lengths += float(self.errors.square().sum())
 
     def cosine(self) -> float:

@@ -98,7 +98,7 @@ class Timing:
             "ratio": quartiles(np.divide(taken, given).tolist()),
             "plain_ratio": quartiles(np.divide(taken, plain).tolist()),
             "rows": self.f_evals,
-            "captured": self.subject.eager_because is None,
+            "captured": self.subject.graph is not None,
             "eager_because": self.subject.eager_because,
             "kernels": self._kernel_seconds(),
             "peak_memory_bytes": self.peak,

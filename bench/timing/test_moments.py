@@ -46,6 +46,7 @@ class Case:
         counts = probe(self.estimator, self.q, self.f, self.x)
         self.evaluations = counts.evaluations
         self.rows = max(1, CHUNK_NUMBERS["cpu"] // (pixels * batch))  # draws at once that suit the cache
+        self.z = sample(self.q, self.rows, stream("timing"))
 
     def moments(self) -> None:
         """All draws, the fast way."""
@@ -54,9 +55,8 @@ class Case:
     @torch.no_grad()
     def forward(self) -> None:
         """As many evaluations of f, and nothing else."""
-        z = sample(self.q, self.rows, stream("timing"))
         for start in range(0, DRAWS * self.evaluations, self.rows):
-            self.f(z[: DRAWS * self.evaluations - start], self.q)
+            self.f(self.z[: DRAWS * self.evaluations - start], self.q)
 
     def loop(self, draws: int) -> tuple[Tensor, Tensor]:
         """The plain way: the surrogate of each draw, differentiated; theta's gradient comes with it, as in training."""

@@ -63,6 +63,7 @@ def test_the_analytic_entropy_reads_no_value_back(family: str) -> None:
         (lambda x: x[x > 0.5], "index"),
         (lambda x: (x > 0.5).nonzero(), "nonzero"),
         (lambda x: x.masked_select(x > 0.5), "masked_select"),
+        (lambda x: torch.empty(5, device="meta")[torch.tensor([0, 1])], "copies indices to meta"),
     ],
 )
 def test_what_reads_a_value_back_is_named(broken, named: str) -> None:

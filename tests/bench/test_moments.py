@@ -178,7 +178,8 @@ def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 1})  # a draw each: blocks do not change whose noise is whose
     whole = measured()
-    monkeypatch.setattr(module, "BLOCK_NUMBERS", 300 * 8)  # eight coordinates a draw
+    monkeypatch.setattr(module, "SHORTEST_BLOCK", 1)
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", {"cpu": 300 * 8})  # eight coordinates a draw
     blocks = list(gradients(estimators.get("reinforce").create(), q, f, draws=901, seed=3))
     assert sorted({len(block) for block in blocks}) == [225, 226]
     cut = measured()
@@ -190,6 +191,17 @@ def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatc
     assert cut["bias"]["max_z"] == pytest.approx(whole["bias"]["max_z"])
     width = [part["bias"]["squared"]["high"] - part["bias"]["squared"]["low"] for part in (cut, whole)]
     assert width[0] == pytest.approx(width[1], rel=0.25)
+
+
+def test_a_block_is_never_so_short_that_it_has_no_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a q with more coordinates than a block should hold, blocks are long all the same."""
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", {"cpu": 2})
+    q, f = build("bernoulli", leaves("bernoulli", 1.0)), objective("bernoulli", THETA)
+    estimator = estimators.get("reinforce").create()
+    assert [len(block) for block in gradients(estimator, q, f, draws=10, seed=0)] == [10]
+    assert [len(block) for block in gradients(estimator, q, f, draws=1000, seed=0)] == [334, 333, 333]
+    total = gradient_moments(estimator, q, f, draws=1000).total
+    assert total.low < total.estimate < total.high
 
 
 def test_central_moments_of_blocks_are_those_of_all() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from bench.problems.vae import VAE, StackedLinear, VAEConfig
-from estimators.distributions import kl, log_prob, parameters, sample
+from estimators.distributions import from_parameters, kl, log_prob, parameters, sample
 from estimators.exact import expectation, states
 from tests.estimators.cases import build, leaves
 
@@ -173,6 +173,15 @@ def test_the_divergence_and_its_gradient_are_those_of_torch(family: str, sharpne
     torch.testing.assert_close(found, expected)
     ours, theirs = (torch.autograd.grad(value.sum(), values, retain_graph=True) for value in (found, expected))
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("logit", [-20.0, -5.0, 0.0, 5.0, 17.0, 20.0])
+def test_the_gradient_of_a_divergence_keeps_its_digits_where_bits_are_nearly_certain(logit: float) -> None:
+    leaf = torch.tensor([[logit]], requires_grad=True)
+    even = from_parameters("bernoulli", torch.zeros(1, 1))
+    (found,) = torch.autograd.grad(kl(from_parameters("bernoulli", leaf), even).sum(), leaf)
+    expected = logit * math.exp(-abs(logit)) / (1 + math.exp(-abs(logit))) ** 2  # logit theta (1 - theta)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_divergence_between_families_is_refused() -> None:
