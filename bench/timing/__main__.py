@@ -45,7 +45,7 @@ def main(source: Path, out: Path) -> None:
         write_atomic(out / "targets.csv", targets.csv(table).encode())
         print_table([row.plain() for row in table])
     if records := store.records():
-        files = write(records, out, ALL_FORMATS, suite.title)
+        files = write(records, out, ALL_FORMATS - {"svg", "png"}, suite.title)
         print(f"wrote {len(files)} files; the report is {out / 'report.html'}")
 
 
