@@ -70,6 +70,7 @@ class _Call(NamedTuple):
     name: str
     seen: _Seen
     shape: torch.Size
+    rest: tuple[Any, ...]
     more: dict[str, Any]
 
 
@@ -98,13 +99,16 @@ class Watch:
 
     def _before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         seen = _Seen(self, 1)
-        seen.input(inputs[0])
+        if inputs and isinstance(inputs[0], Tensor):
+            seen.input(inputs[0])
         self._waiting.append(seen)
 
-    def _after(self, module: nn.Module, inputs: tuple[Any, ...], more: dict[str, Any], output: Tensor) -> None:
+    def _after(self, module: nn.Module, inputs: tuple[Any, ...], more: dict[str, Any], output: object) -> None:
         seen = self._waiting.pop()
-        seen.output(output)
-        self.calls.append(_Call(self.names[module], seen, inputs[0].shape, more))
+        # A network makes a tensor of a tensor; what else a third party's module may do belongs to its step alone.
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            seen.output(output)
+            self.calls.append(_Call(self.names[module], seen, inputs[0].shape, inputs[1:], more))
 
 
 class NetworkPass(NamedTuple):
@@ -113,8 +117,9 @@ class NetworkPass(NamedTuple):
     network: nn.Module
     shape: torch.Size
     """Of its first argument."""
+    rest: tuple[Any, ...]
     more: dict[str, Any]
-    """What else it takes, by name."""
+    """What else it takes, by place and by name."""
     made: Pass
 
 
@@ -164,7 +169,7 @@ class Given(Estimator):
         first = parameters(q)[0]
         if not self.draws:
             self.draws = [sample(q, made.rows, generator) for made in self.passes]
-            self.draws += [torch.full(tuple(shape), 0.5, device=first.device) for _, shape, _, _ in self.calls]
+            self.draws += [torch.full(tuple(shape), 0.5, device=first.device) for _, shape, *_ in self.calls]
         fixed = stopped(q)
         event = tuple(range(-len(event_shape(q)), 0))
         surrogate = torch.stack([p.sum(event) for p in parameters(q)]).sum(0)
@@ -176,11 +181,10 @@ class Given(Estimator):
             if made.weights:
                 surrogate = surrogate + cost.mean(0) + extra
         auxiliary = None
-        for (network, _, more, made), x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
-            output, extra = _pass(
-                partial(network, **more), x if not made.along or self.behind is None else x + self.behind, made
-            )
-            part = output.reshape(-1, *surrogate.shape).mean(0) + extra
+        for (network, _, rest, more, made), x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
+            point = x if not made.along or self.behind is None else x + self.behind
+            output, extra = _pass(lambda x, call=partial(network, **more), rest=rest: call(x, *rest), point, made)
+            part = output.mean() + extra + torch.zeros_like(value)
             auxiliary = part if auxiliary is None else auxiliary + part
         return Estimate(surrogate, value, auxiliary)
 
@@ -229,5 +233,7 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
     weights = [p for module in (vae, subject) for p in module.parameters() if p.requires_grad]
     torch.autograd.grad(total, weights, allow_unused=True)
     copies = {call.name: copy.deepcopy(estimator.get_submodule(call.name)) for call in watch.calls}
-    calls = [NetworkPass(copies[call.name], call.shape, call.more, call.seen.result()) for call in watch.calls]
+    calls = [
+        NetworkPass(copies[call.name], call.shape, call.rest, call.more, call.seen.result()) for call in watch.calls
+    ]
     return Given(samples, [seen.result() for seen in watch.passes], calls)

@@ -97,6 +97,32 @@ def test_passes_are_told_apart() -> None:
     )
 
 
+class Foreign(Estimator):
+    """With torch's own modules: one of two inputs by place, and one that returns no tensor."""
+
+    def __init__(self, samples: int = 1) -> None:
+        super().__init__(samples)
+        self.pair, self.memory = torch.nn.Bilinear(3, 3, 7), torch.nn.LSTM(3, 2)
+        self.last = torch.nn.Linear(7, 1)
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        z = sample(q, 1, generator)
+        cost = f(z, stopped(q)).mean(0)
+        self.memory(z[0])
+        guess = self.last(self.pair(z[0], parameters(q)[0].detach())).squeeze(-1)
+        return Estimate(cost + parameters(q)[0].sum(-1), cost.detach(), (guess - cost.detach()).square())
+
+
+def test_a_third_partys_modules_are_floored_where_they_are_networks() -> None:
+    vae, x = model("bernoulli")
+    floor = floor_of(Foreign(), vae, x, 1)
+    assert isinstance(floor, Given)
+    assert [type(call.network).__name__ for call in floor.calls] == ["Bilinear", "Linear"]
+    trainer = Trainer(vae, floor, Optimisation(), noise_seed=0)
+    trainer.step(x)
+    assert all(p.grad is not None for p in trainer.parameters)
+
+
 def test_watching_leaves_no_hook_behind() -> None:
     estimator, vae, x = bound_to(estimators.get("relax"), "bernoulli")
     floor_of(estimator, vae, x, 1)
