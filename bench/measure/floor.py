@@ -7,7 +7,6 @@ constant inputs. What a step costs above it is drawing, weighing, and whatever e
 
 import copy
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -122,6 +121,11 @@ class NetworkPass(NamedTuple):
     """What else it takes, by place and by name."""
     made: Pass
 
+    def at(self, x: Tensor) -> Tensor:
+        """Call it there."""
+        output: Tensor = self.network(x, *self.rest, **self.more)
+        return output
+
 
 class Given(Estimator):
     """The floor: z, the learning signal and inputs of networks are constants, drawn once.
@@ -181,9 +185,9 @@ class Given(Estimator):
             if made.weights:
                 surrogate = surrogate + cost.mean(0) + extra
         auxiliary = None
-        for (network, _, rest, more, made), x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
-            point = x if not made.along or self.behind is None else x + self.behind
-            output, extra = _pass(lambda x, call=partial(network, **more), rest=rest: call(x, *rest), point, made)
+        for call, x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
+            point = x if not call.made.along or self.behind is None else x + self.behind
+            output, extra = _pass(call.at, point, call.made)
             part = output.mean() + extra + torch.zeros_like(value)
             auxiliary = part if auxiliary is None else auxiliary + part
         return Estimate(surrogate, value, auxiliary)
@@ -233,7 +237,5 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
     weights = [p for module in (vae, subject) for p in module.parameters() if p.requires_grad]
     torch.autograd.grad(total, weights, allow_unused=True)
     copies = {call.name: copy.deepcopy(estimator.get_submodule(call.name)) for call in watch.calls}
-    calls = [
-        NetworkPass(copies[call.name], call.shape, call.rest, call.more, call.seen.result()) for call in watch.calls
-    ]
+    calls = [NetworkPass(copies[c.name], c.shape, c.rest, c.more, c.seen.result()) for c in watch.calls]
     return Given(samples, [seen.result() for seen in watch.passes], calls)
