@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ def test_what_is_measured_becomes_a_run_with_records_tables_and_ratios(tmp_path:
     """The real thing on a few benchmarks: pytest-benchmark's JSON, then the folder."""
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed here; tox -e timing has it")
     source, out = tmp_path / "timing.json", tmp_path / "out"
+    # Inside a worker of xdist, benchmarks would be off.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     picked = "(test_step and cpu-digits/bernoulli-6/64-rloo) or (test_stacked_seeds and rloo-1)"
     subprocess.run(
         [sys.executable, "-m", "pytest", "bench/timing", "-k", picked, "--benchmark-only", f"--benchmark-json={source}",
