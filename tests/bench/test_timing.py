@@ -91,7 +91,7 @@ def test_what_is_measured_becomes_a_run_with_records_tables_and_ratios(tmp_path:
     subprocess.run(
         [sys.executable, "-m", "pytest", "bench/timing", "-k", picked, "--benchmark-only", f"--benchmark-json={source}",
          "-p", "no:cacheprovider", "-p", "no:xdist"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT, check=True, capture_output=True, text=True, env=alone,
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "bench.timing", str(source), str(out)],
