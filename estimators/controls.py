@@ -11,17 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimator, Objective
-from estimators.distributions import event_shape, parameters
-
-
-def event_dims(q: Distribution) -> tuple[int, ...]:
-    """The event's dims, counted from the right."""
-    return tuple(range(-len(event_shape(q)), 0))
-
-
-def over_event(x: Tensor, q: Distribution) -> Tensor:
-    """x [..., *B] with a dim of size one for each of the event's."""
-    return x[(..., *(None for _ in event_dims(q)))]
+from estimators.distributions import event_dims, parameters
 
 
 def derivative(output: Tensor, point: Tensor, *, create_graph: bool = False) -> Tensor:

@@ -110,6 +110,16 @@ def event_shape(q: Distribution) -> torch.Size:
     return shape[-2:] if isinstance(q, OneHotCategorical) else shape[-1:]
 
 
+def event_dims(q: Distribution) -> tuple[int, ...]:
+    """The event's dims, counted from the right."""
+    return tuple(range(-len(event_shape(q)), 0))
+
+
+def over_event(x: Tensor, q: Distribution) -> Tensor:
+    """x [..., *B] with a dim of size one for each of the event's."""
+    return x[(..., *(None for _ in event_dims(q)))]
+
+
 def row_shape(q: Distribution) -> torch.Size:
     """The leading dims *B of q."""
     shape = parameters(q)[0].shape
@@ -185,8 +195,7 @@ def scored(q: Distribution, z: Tensor, weight: Tensor) -> Tensor:
         z: draws [S, *B, *event].
         weight: [S, *B], taken as it is: no gradient reaches it.
     """
-    event = tuple(range(-len(event_shape(q)), 0))
-    weight = weight.detach()[(..., *(None for _ in event))]
+    weight, event = over_event(weight.detach(), q), event_dims(q)
     first, *others = ((p * (weight * s).sum(0)).sum(event) for p, s in zip(parameters(q), scores(q, z), strict=True))
     return sum(others, first)
 

@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import costs_and_derivatives, event_dims
-from estimators.distributions import mean_of, parameters, sample, scored, stopped
+from estimators.controls import costs_and_derivatives
+from estimators.distributions import event_dims, mean_of, parameters, sample, scored, stopped
 from estimators.registry import register
 
 

@@ -14,8 +14,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import RunningMean
-from estimators.controls import event_dims, over_event
-from estimators.distributions import event_shape, parameters, sample, scores, stopped
+from estimators.distributions import event_dims, event_shape, over_event, parameters, sample, scores, stopped
 from estimators.registry import one_a_sample, register
 
 

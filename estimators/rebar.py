@@ -18,8 +18,8 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import derivative, event_dims, learns, over_event, rows_of, weighted
-from estimators.distributions import mean_of, parameters, row_shape, scores, stopped, uniform
+from estimators.controls import derivative, learns, rows_of, weighted
+from estimators.distributions import event_dims, mean_of, over_event, parameters, row_shape, scores, stopped, uniform
 from estimators.registry import register
 from estimators.relaxed import (
     conditional_gumbel_scores,

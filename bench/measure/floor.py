@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAE
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import event_shape, parameters, sample, stopped
+from estimators.distributions import event_dims, parameters, sample, stopped
 
 
 class Pass(NamedTuple):
@@ -175,8 +175,7 @@ class Given(Estimator):
             self.draws = [sample(q, made.rows, generator) for made in self.passes]
             self.draws += [torch.full(tuple(shape), 0.5, device=first.device) for _, shape, *_ in self.calls]
         fixed = stopped(q)
-        event = tuple(range(-len(event_shape(q)), 0))
-        surrogate = torch.stack([p.sum(event) for p in parameters(q)]).sum(0)
+        surrogate = torch.stack([p.sum(event_dims(q)) for p in parameters(q)]).sum(0)
         value = torch.zeros_like(surrogate)
         for made, z in zip(self.passes, self.draws, strict=False):
             point = z + (first - first.detach()) if made.along else z
