@@ -35,6 +35,13 @@ def _normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
+def quartiles(values: ArrayLike) -> dict[str, float]:
+    """Median, quartiles and number of some seconds or ratios, as records hold them."""
+    x = _array(values)
+    q25, median, q75 = np.quantile(x, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "q25": q25, "q75": q75, "n": x.size}
+
+
 def variance_log_se(d: ArrayLike) -> float:
     """Jackknife standard error of the logarithm of a variance.
 

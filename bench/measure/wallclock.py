@@ -20,6 +20,7 @@ from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
+from bench.statistics import quartiles
 from bench.training import Batches, Optimisation, Trainer
 from estimators.base import Estimator
 
@@ -132,9 +133,3 @@ def _peak_memory(steps: Steps, device: torch.device) -> int | None:
     torch.cuda.reset_peak_memory_stats(device)
     steps.step()
     return torch.cuda.max_memory_allocated(device)
-
-
-def quartiles(values: list[float]) -> dict[str, float]:
-    """Median, quartiles and number of some seconds or ratios."""
-    q25, median, q75 = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
-    return {"median": median, "q25": q25, "q75": q75, "n": len(values)}

@@ -1,14 +1,14 @@
 """What was measured, beside its target, as JSON, Markdown and CSV."""
 
-import csv
-import io
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from bench.report.tables.render import pipe
 from bench.report.text import number
+from bench.statistics import quartiles
 
 COLUMNS = ("quantity", "unit", "median", "q25", "q75", "n", "target", "met")
 
@@ -23,14 +23,10 @@ class Quantity(NamedTuple):
     """What the median must not exceed; None where it is a part, told for information."""
 
     def row(self) -> dict[str, Any]:
-        """Median, quartiles and n, by `COLUMNS`."""
-        low, middle, high = (
-            statistics.quantiles(self.values, n=4, method="inclusive") if len(self.values) > 1 else self.values * 3
-        )
-        met = None if self.target is None else middle <= self.target
-        return dict(
-            zip(COLUMNS, (self.name, self.unit, middle, low, high, len(self.values), self.target, met), strict=True)
-        )
+        """Median, quartiles and n beside the target."""
+        found = quartiles(self.values)
+        met = None if self.target is None else found["median"] <= self.target
+        return {"quantity": self.name, "unit": self.unit, **found, "target": self.target, "met": met}
 
 
 def _met(row: Mapping[str, Any]) -> str:
@@ -45,11 +41,8 @@ def as_json(quantities: Sequence[Quantity], about: Mapping[str, Any], study: Map
 
 def as_csv(quantities: Sequence[Quantity]) -> str:
     """A row a quantity."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"met": _met(row)} for row in (quantity.row() for quantity in quantities))
-    return text.getvalue()
+    rows = [row | {"met": _met(row)} for row in (quantity.row() for quantity in quantities)]
+    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
 
 
 def as_markdown(quantities: Sequence[Quantity], about: Mapping[str, Any], study: Mapping[str, Any]) -> str:

@@ -1,15 +1,12 @@
 """Table and figure as files, made from the measurements alone."""
 
-import io
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import matplotlib
 
 from bench.peers.figure import draw
 from bench.peers.table import Measurements, frame, markdown
-from bench.report import fonts
-from bench.report.style import RC
+from bench.report import drawing
+from bench.report.figures.canvas import Plot
 from bench.store import write_atomic
 
 
@@ -19,13 +16,8 @@ def write(measurements: Measurements, out: Path) -> list[Path]:
         "csv": frame(measurements).to_csv(index=False, lineterminator="\n").encode(),
         "md": markdown(measurements).encode(),
     }
-    settings: dict[Any, Any] = {**RC, "font.family": fonts.families()}
-    with matplotlib.rc_context(settings):
-        figure = draw(measurements)
-        for ending, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=ending, metadata=metadata)
-            files[ending] = buffer.getvalue()
+    plot = Plot("peers", "", "", partial(draw, measurements))
+    files |= next(drawing.files([plot], ("pdf", "png")))
     written = [out / f"peers.{ending}" for ending in files]
     for path, content in zip(written, files.values(), strict=True):
         write_atomic(path, content)

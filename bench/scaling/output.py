@@ -10,14 +10,11 @@ def publish(folder: Path) -> None:
     """Make the tables and figures of a folder's scaling.json, each file whole or not at all."""
     # What measures needs nothing of what draws.
     from bench.report import drawing
+    from bench.report.output import write_figures
     from bench.scaling import figures, tables
 
     scaling = records.read(folder)
-    plots = list(figures.plots(scaling))
-    captions = "\n".join(f"## {plot.name}\n\n{plot.caption}\n" for plot in plots)
     write_atomic(folder / "scaling.md", tables.as_markdown(scaling).encode())
     write_atomic(folder / "scaling.csv", tables.as_csv(scaling).encode())
-    write_atomic(folder / "figures" / "captions.md", f"# Captions\n\n{captions}".encode())
-    for plot, files in zip(plots, drawing.files(plots, ("pdf", "png")), strict=True):
-        for ending, content in files.items():
-            write_atomic(folder / "figures" / f"{plot.name}.{ending}", content)
+    plots = list(figures.plots(scaling))
+    write_figures(plots, drawing.files(plots, ("pdf", "png")), folder, {"pdf", "png"})

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.measure.wallclock import quartiles
+from bench.statistics import quartiles
 from bench.store import write_atomic
 
 NAME = "scaling.json"
@@ -33,7 +33,7 @@ class Point(_Part):
     @classmethod
     def of(cls, size: int, values: Sequence[float]) -> "Point":
         """A point with its median and quartiles."""
-        return cls.model_validate({"size": size, "values": tuple(values), **quartiles(list(values))})
+        return cls.model_validate({"size": size, "values": tuple(values), **quartiles(values)})
 
 
 class Series(_Part):

@@ -1,8 +1,8 @@
 """The exponents as a table: every number with its interval, method and n."""
 
-import csv
-import io
 from typing import Any
+
+import pandas as pd
 
 from bench.report.tables.render import pipe
 from bench.report.text import interval
@@ -86,9 +86,4 @@ def tidy(row: Row) -> dict[str, Any]:
 
 def as_csv(scaling: Scaling) -> str:
     """One row a series."""
-    table = [tidy(row) for row in rows(scaling)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
+    return pd.DataFrame([tidy(row) for row in rows(scaling)]).to_csv(index=False, lineterminator="\n")

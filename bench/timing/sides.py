@@ -8,8 +8,8 @@ import torch.utils.benchmark
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.clock import interleaved
-from bench.measure.wallclock import quartiles
 from bench.memory import keep_freed_memory
+from bench.statistics import quartiles
 
 # It synchronises the device before it reads the clock.
 timer: Callable[[], float] = torch.utils.benchmark.timer

@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
+from bench.report.tables.render import pipe
+from bench.report.text import spread
+
 PLAIN, LEARNING = 1.2, 1.5
 """A step over its floor at most, without parameters of the estimator's own and with them."""
 BOUNDS: dict[str, tuple[str, float]] = {
@@ -70,25 +75,20 @@ def rows(benchmarks: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def markdown(table: Sequence[Row]) -> str:
     """The rows as a table with its caption."""
-    n = sorted({row.n for row in table})
+    rounds = [row.n for row in table]
     lines = [
         "# Ratios to the floor",
         "",
         "Both sides take turns in one process, a round each; the ratio is taken round by round: median [interquartile "
-        f"range], n = {n[0]}{f' to {n[-1]}' if n[1:] else ''} rounds. Made by `tox -e timing`. The floor of a step "
+        f"range], n = {spread(min(rounds), max(rounds))} rounds. Made by `tox -e timing`. The floor of a step "
         "makes the estimator's passes over f, and over networks of its own, with all that is drawn and learned given; "
         "that of moments is the bare forward evaluations of f.",
         "",
     ]
-    keys = list(table[0].plain())
-    lines += ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
-    lines += ["| " + " | ".join(str(value) for value in row.plain().values()) + " |" for row in table]
-    return "\n".join(lines) + "\n"
+    cells = [[str(value) for value in row.plain().values()] for row in table]
+    return "\n".join([*lines, *pipe(list(table[0].plain()), cells)]) + "\n"
 
 
 def csv(table: Sequence[Row]) -> str:
     """The rows as CSV, numbers in full."""
-    lines = [",".join(Row._fields)]
-    for row in table:
-        lines.append(",".join(f'"{value}"' if isinstance(value, str) else repr(value) for value in row))
-    return "\n".join(lines) + "\n"
+    return pd.DataFrame(table, columns=Row._fields).to_csv(index=False, lineterminator="\n")

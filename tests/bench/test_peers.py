@@ -12,11 +12,11 @@ from torch import Tensor
 
 import estimators
 from bench.measure.draws import probe
-from bench.measure.wallclock import quartiles
 from bench.peers import ours, table
 from bench.peers.__main__ import main
 from bench.peers.cases import COMPARISONS, DESCRIPTIONS, DIGITS, MNIST, PYRO, STORCHASTIC, THREADS, Comparison, Peer
 from bench.peers.networks import Network, PeerStep, gradients_of
+from bench.statistics import quartiles
 
 # torch's, of what Pyro's compiled ELBO calls.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
