@@ -16,32 +16,20 @@ TARGET = 20.0
 """Seconds, for 10,000 records."""
 
 
-STAGES = ("read", "frames", "tables", "figures", "page")
-
-
 def stages(run: Path, out: Path) -> dict[str, Any]:
     """Write the report of a run in all formats; seconds of each stage, and the number of figures."""
-    from bench.report import drawing, page
-    from bench.report.figures import plots
-    from bench.report.output import ALL_FORMATS, FIGURE_FORMATS, put, tables_of, write_figures, write_tables
-    from bench.report.summary import summarise
+    from bench.report.output import write
 
-    clock = [time.perf_counter()]
+    marks = [("start", time.perf_counter())]
+
+    def finished(stage: str) -> None:
+        marks.append((stage, time.perf_counter()))
+
     records = Store(run).records()
-    clock.append(time.perf_counter())
-    summary = summarise(records)
-    clock.append(time.perf_counter())
-    drawable = list(plots(summary))
-    drawn = drawing.files(drawable, FIGURE_FORMATS)
-    tables = tables_of(summary)
-    write_tables(tables, summary, out, ALL_FORMATS)
-    clock.append(time.perf_counter())
-    _, pictures = write_figures(drawable, drawn, out, ALL_FORMATS)
-    clock.append(time.perf_counter())
-    put(out / "report.html", page.render(summary, records, tables, pictures, "A long report", ()))
-    clock.append(time.perf_counter())
-    seconds = [end - start for start, end in pairwise(clock)]
-    return {"seconds": dict(zip(STAGES, seconds, strict=True)), "figures": len(pictures)}
+    finished("read")
+    files = write(records, out, title="A long report", finished=finished)
+    seconds = {stage: end - start for (_, start), (stage, end) in pairwise(marks)}
+    return {"seconds": seconds, "figures": sum(path.suffix == ".pdf" for path in files)}
 
 
 def measure(records: list[Record], size: Size, out: Path, repeats: int) -> tuple[list[Quantity], dict[str, int]]:
@@ -62,11 +50,14 @@ def measure(records: list[Record], size: Size, out: Path, repeats: int) -> tuple
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         walls.append(time.perf_counter() - started)
         found.append(json.loads(done.stdout))
-        found[-1]["seconds"]["start"] = walls[-1] - sum(found[-1]["seconds"].values())
-    names = ["start", *STAGES]
+        within = found[-1]["seconds"]
+        found[-1]["seconds"] = {"start": walls[-1] - sum(within.values()), **within}
     quantities = [
         Quantity(f"report over {count} records, in all", "s", tuple(walls), TARGET),
-        *(Quantity(f"of it: {name}", "s", tuple(one["seconds"][name] for one in found)) for name in names),
+        *(
+            Quantity(f"of it: {name}", "s", tuple(one["seconds"][name] for one in found))
+            for name in found[0]["seconds"]
+        ),
     ]
     study = {"records": count, "problems": size.vaes + size.toys, "estimators": size.estimators}
     return quantities, study | {"figures": found[0]["figures"]}

@@ -20,13 +20,13 @@ FIGURE_FORMATS = ("pdf", "svg", "png")
 _AS_TEXT: dict[str, Callable[[Table], str]] = {"csv": render.csv, "md": render.markdown, "tex": render.tex}
 
 
-def put(path: Path, content: bytes | str) -> Path:
+def _put(path: Path, content: bytes | str) -> Path:
     """Write a file whole or not at all; returns its path."""
     write_atomic(path, content.encode() if isinstance(content, str) else content)
     return path
 
 
-def tables_of(summary: Summary) -> list[Table]:
+def _tables(summary: Summary) -> list[Table]:
     """The four tables of a report, ready to be written."""
     return [
         variance.make(summary.variance, summary.relative_to),
@@ -36,21 +36,21 @@ def tables_of(summary: Summary) -> list[Table]:
     ]
 
 
-def write_tables(tables: Sequence[Table], summary: Summary, out: Path, formats: Set[str]) -> list[Path]:
+def _write_tables(tables: Sequence[Table], summary: Summary, out: Path, formats: Set[str]) -> list[Path]:
     """Write the tables, and with `csv` cells.parquet, in those of the formats that are a table's."""
     written = []
     for table in tables:
         for ending, as_text in _AS_TEXT.items():
             if ending in formats:
-                written.append(put(out / "tables" / f"{table.name}.{ending}", as_text(table)))
+                written.append(_put(out / "tables" / f"{table.name}.{ending}", as_text(table)))
     if "csv" in formats:
         buffer = io.BytesIO()
         long(summary.frames).to_parquet(buffer, index=False)
-        written.append(put(out / "cells.parquet", buffer.getvalue()))
+        written.append(_put(out / "cells.parquet", buffer.getvalue()))
     return written
 
 
-def endings_of(formats: Set[str]) -> tuple[list[str], list[str]]:
+def _endings_of(formats: Set[str]) -> tuple[list[str], list[str]]:
     """Of some formats those that are a figure's: what to write, and what to draw, since a page holds each png."""
     written = [ending for ending in FIGURE_FORMATS if ending in formats]
     return written, [*written, *(["png"] if "html" in formats and "png" not in written else [])]
@@ -64,14 +64,14 @@ def write_figures(
     Returns:
         The files written, and the pictures for a page.
     """
-    endings, _ = endings_of(formats)
+    endings, _ = _endings_of(formats)
     written, pictures = [], []
     for plot, contents in zip(plots, drawn, strict=True):
-        written += [put(out / "figures" / f"{plot.name}.{ending}", contents[ending]) for ending in endings]
+        written += [_put(out / "figures" / f"{plot.name}.{ending}", contents[ending]) for ending in endings]
         pictures.append(page.Picture(plot, contents.get("png", b""), tuple(endings)))
     if endings and plots:
         captions = "\n".join(f"## {plot.name}\n\n{plot.caption}\n" for plot in plots)
-        written.append(put(out / "figures" / "captions.md", f"# Captions\n\n{captions}"))
+        written.append(_put(out / "figures" / "captions.md", f"# Captions\n\n{captions}"))
     return written, pictures
 
 
@@ -82,6 +82,7 @@ def write(
     title: str = "Gradient estimators compared",
     notes: Sequence[str] = (),
     relative_to: str = RELATIVE_TO,
+    finished: Callable[[str], None] = lambda stage: None,
 ) -> list[Path]:
     """Write the report of some records.
 
@@ -93,6 +94,7 @@ def write(
         notes: sentences for the page, such as what the suite left out and why.
         relative_to: label or name of the estimator that ratios and efficiencies are relative to; a problem
             without it has these columns empty.
+        finished: called with frames, tables, figures and page as each is done; figures may be drawn before their turn.
 
     Returns:
         The files written, in order.
@@ -104,15 +106,19 @@ def write(
     if unknown:
         raise ValueError(f"unknown report format {', '.join(unknown)}; choose among {', '.join(FORMATS)}")
     summary = summarise(records, relative_to)
+    finished("frames")
     chosen = set(formats)
     drawable = list(plots(summary)) if chosen & {"html", *FIGURE_FORMATS} else []
-    drawn = drawing.files(drawable, endings_of(chosen)[1])  # begins, where in other processes
-    tables = tables_of(summary) if chosen & {"md", "tex", "csv", "html"} else []
-    written = write_tables(tables, summary, out, chosen)
+    drawn = drawing.files(drawable, _endings_of(chosen)[1])  # begins, where in other processes
+    tables = _tables(summary) if chosen & {"md", "tex", "csv", "html"} else []
+    written = _write_tables(tables, summary, out, chosen)
+    finished("tables")
     if chosen & {"html", *FIGURE_FORMATS}:
         files, pictures = write_figures(drawable, drawn, out, chosen)
         written += files
+        finished("figures")
         if "html" in chosen:
             text = page.render(summary, records, tables, pictures, title, notes)
-            written.append(put(out / "report.html", text))
+            written.append(_put(out / "report.html", text))
+            finished("page")
     return written
