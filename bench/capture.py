@@ -73,16 +73,14 @@ class Steps:
     def step(self) -> None:
         """Take one step."""
         self.batches.advance()
-        if self.eager_because is not None:
-            self.trainer.step(self.batches.gather())
-        elif self.graph is None and self.trainer.steps < WARM_UP:
-            self._warm_up()
-        else:
-            if self.graph is None:
-                self.graph = self._capture()  # which does not run it
-            if self.graph is None:
-                self.trainer.step(self.batches.gather())
+        if self.eager_because is None and self.graph is None:
+            if self.trainer.steps < WARM_UP:
+                self._warm_up()
                 return
+            self.graph = self._capture()  # which does not run it
+        if self.graph is None:
+            self.trainer.step(self.batches.gather())
+        else:
             self.graph.replay()
             self.trainer.steps += 1
 

@@ -257,9 +257,8 @@ def _why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tup
         return f"{reason}: it does not say how many it takes; give @register(...) f_evals, a function of samples"
     most = max(2 * evaluations, entry.samples.min) + 2
     tried = range(1, most) if config.samples is None else (config.samples,)
-    options = config.options
-    counts = {entry.evaluations(samples, event, options) or 0 for samples in tried if entry.samples.allow(samples)}
-    possible = sorted(counts)
+    allowed = filter(entry.samples.allow, tried)
+    possible = sorted({entry.evaluations(samples, event, config.options) or 0 for samples in allowed})
     near = [*[n for n in possible if n < evaluations][-1:], *[n for n in possible if n > evaluations][:1]]
     return f"{reason}; the nearest {'are' if near[1:] else 'is'} {' and '.join(map(str, near))}"
 

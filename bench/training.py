@@ -15,7 +15,7 @@ from bench.memory import keep_freed_memory
 from bench.problems.vae import VAE
 from bench.seeds import stream
 from estimators.base import Estimator
-from estimators.distributions import log_prob, sample
+from estimators.distributions import below, log_prob, sample
 
 EVALUATION_ROWS = 2**15
 """Rows of the decoder evaluated at once."""
@@ -81,7 +81,7 @@ class Batches:
         if not self.dynamic:
             return x
         noise = [torch.rand(x.shape[1:], generator=g, dtype=x.dtype, device=x.device) for g in self.noise]
-        return (torch.stack(noise) < x).to(x.dtype)
+        return below(torch.stack(noise), x)
 
     def __iter__(self) -> Iterator[Tensor]:
         return self
@@ -93,7 +93,7 @@ class Batches:
 
 def binarised(rows: Tensor) -> Tensor:
     """Rows drawn once from intensities, with a fixed seed; binary rows stay as they are."""
-    return (torch.rand(rows.shape, generator=stream("binarise")) < rows).to(rows.dtype)
+    return below(torch.rand(rows.shape, generator=stream("binarise")), rows).to(rows.dtype)
 
 
 class Trainer:

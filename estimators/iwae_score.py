@@ -7,6 +7,7 @@ Unbiased too is s_k = L - b_k for any b_k made of the other draws; VIMCO and OVI
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -67,17 +68,18 @@ class IWAEScore(Estimator):
 # lost to rounding where that one dominates.
 
 
+def _around(x: Tensor, cumulate: Callable[[Tensor, int], Tensor], nothing: float) -> tuple[Tensor, Tensor]:
+    """What all that comes before each of x [K, ...] cumulates to, and all that comes after it."""
+    none = torch.full_like(x[:1], nothing)
+    return torch.cat((none, cumulate(x[:-1], 0))), torch.cat((none, cumulate(x[1:].flip(0), 0))).flip(0)
+
+
 def log_sum_of_others(log_weights: Tensor) -> Tensor:
     """log sum_{l != k} w_l, [K, *B]."""
-    none = torch.full_like(log_weights[:1], -math.inf)
-    before = torch.cat((none, log_weights[:-1].logcumsumexp(0)))
-    after = torch.cat((none, log_weights[1:].flip(0).logcumsumexp(0))).flip(0)
-    return torch.logaddexp(before, after)
+    return torch.logaddexp(*_around(log_weights, torch.logcumsumexp, -math.inf))
 
 
 def log_sum_with_geometric_mean(log_weights: Tensor) -> Tensor:
     """log of the sum of all weights, w_k being replaced by the geometric mean of the others, [K, *B]."""
-    none = torch.zeros_like(log_weights[:1])
-    before = torch.cat((none, log_weights[:-1].cumsum(0)))
-    after = torch.cat((none, log_weights[1:].flip(0).cumsum(0))).flip(0)
+    before, after = _around(log_weights, torch.cumsum, 0.0)
     return torch.logaddexp(log_sum_of_others(log_weights), (before + after) / (len(log_weights) - 1))

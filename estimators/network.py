@@ -15,12 +15,13 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         y = x @ weight
         return y if bias is None else y + bias
     lead, (stack, rows, inputs) = x.shape[:-3], x.shape[-3:]
-    if not lead or stack == 1:  # the rows of a stack lie together as they are
+    together = not lead or stack == 1  # the rows of a stack lie one after another as they are
+    if together:
         flat = x.reshape(stack, -1, inputs)
     else:
         flat = x.reshape(-1, stack, rows, inputs).transpose(0, 1).flatten(1, 2)
     y = torch.bmm(flat, weight) if bias is None else torch.baddbmm(bias, flat, weight)
-    if not lead or stack == 1:
+    if together:
         return y.reshape(*lead, stack, rows, -1)
     return y.reshape(stack, -1, rows, y.shape[-1]).transpose(0, 1).reshape(*lead, stack, rows, -1)
 

@@ -70,7 +70,7 @@ class Moments:
     """
 
     def __init__(self, draws: int, third: bool = False) -> None:
-        self.count, self.third = 0, third
+        self.third = third
         self.mean = self.squares = self.cubes = torch.zeros((), dtype=torch.float64)
         self.distances = Distances(draws)
 
@@ -80,7 +80,7 @@ class Moments:
         Returns:
             Its mean, and the step to that from the mean before it, in double precision.
         """
-        count, before = len(block), self.count
+        count, before = len(block), self.distances.count
         slices = block.split(max(1, SLICE_NUMBERS // block[0].numel()))
         mean = sum((part.double().sum(0) for part in slices), torch.zeros_like(block[0], dtype=torch.float64)) / count
         squares = cubes = torch.zeros_like(mean)
@@ -100,7 +100,6 @@ class Moments:
             self.cubes = self.cubes + cubes + between + crossed
         self.squares = self.squares + squares + step.square() * (count * before / total)
         self.mean = self.mean + step * (count / total)
-        self.count = total
         return mean, step
 
 

@@ -108,11 +108,11 @@ class Draws:
 
     def squared_bias(self, scale: float, floor: float) -> Interval:
         """Of the draws and the reference both divided by `scale`; the interval is from the last block's errors."""
-        total = ((self.moments.mean - self.reference) * self.moments.count).flatten() / scale**2
+        total = ((self.moments.mean - self.reference) * self.moments.distances.count).flatten() / scale**2
         influence = self.errors @ total - self.errors.square().sum(1) / scale**2
         squares = float(total.square().sum()) * scale**2
         return squared_bias_from_sums(
-            self.moments.count, squares, self.lengths / scale**2, influence.cpu().numpy(), floor
+            self.moments.distances.count, squares, self.lengths / scale**2, influence.cpu().numpy(), floor
         )
 
 
@@ -207,7 +207,7 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
         rounding: error of a coordinate that is no evidence of bias.
         samples: draws of z behind the mean.
     """
-    draws, mean = moments.count, moments.mean.cpu()
+    draws, mean = moments.distances.count, moments.mean.cpu()
     tiny = torch.finfo(mean.dtype).tiny
     difference = mean - reference.gradient
     variance = moments.squares.cpu() / (draws - 1)

@@ -39,7 +39,7 @@ DIGITS = Setting("digits", pixels=64, hidden=(64,), latents=6, batch=50)
 MNIST = Setting("mnist", pixels=784, hidden=(), latents=200, batch=50)
 
 
-def _build(name: str, setting: Setting) -> tuple[VAE, Estimator, torch.Tensor]:
+def build(name: str, setting: Setting) -> tuple[VAE, Estimator, torch.Tensor]:
     """A model, an estimator bound to it and rows x [E, B, X]."""
     entry = registry.get(name)
     samples = setting.samples or entry.samples.default
@@ -60,14 +60,14 @@ def _build(name: str, setting: Setting) -> tuple[VAE, Estimator, torch.Tensor]:
 def training_step(name: str, setting: Setting, varied: str, size: int) -> Call:
     """One optimiser step of an estimator, with one size of the setting replaced."""
     replaced: dict[str, Any] = {varied: size}
-    vae, estimator, x = _build(name, setting._replace(**replaced))
+    vae, estimator, x = build(name, setting._replace(**replaced))
     trainer = Trainer(vae, estimator, Optimisation(), noise_seed=0)
     return lambda: trainer.step(x)
 
 
 def moments(name: str, setting: Setting, draws: int) -> Call:
     """Moments of an estimator's gradient over so many draws."""
-    vae, estimator, x = _build(name, setting)
+    vae, estimator, x = build(name, setting)
     with torch.no_grad():
         q = vae.encode(x)
     return lambda: gradient_moments(estimator, q, vae.objective(x), draws=draws, seed=0, context=x)

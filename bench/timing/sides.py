@@ -40,11 +40,13 @@ def side_by_side(
     return [list(stats.stats.data), *(taken[-rounds:] for taken in seconds)]
 
 
-def note(benchmark: BenchmarkFixture, what: str, ratios: list[float], **more: Any) -> None:
-    """Put a ratio and what it is of beside the benchmark's own numbers."""
+def note(
+    benchmark: BenchmarkFixture, what: str, over: list[float], under: list[float], *, scale: float = 1.0, **more: Any
+) -> None:
+    """Put a ratio, round by round and times the scale, beside the benchmark's own numbers."""
     benchmark.extra_info |= {
         "what": what,
-        "ratio": quartiles(list(np.asarray(ratios, dtype=float))),
+        "ratio": quartiles(scale * np.divide(over, under)),
         "threads": torch.get_num_threads(),
         **more,
     }

@@ -26,8 +26,7 @@ from bench.statistics import ratio_interval
 
 CSV = csv_columns(
     "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
-    "step_n", "floor_n",
-    "ratio_n", "captured", "kernel_seconds",
+    "step_n", "floor_n", "ratio_n", "captured", "kernel_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
     *with_ends("efficiency_seconds", "efficiency_f_evals"), "efficiency_mse_seconds",
     "peak_memory_bytes", "load", "cores",
