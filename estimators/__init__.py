@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.call import trusted
 from estimators.registry import BadInput, Entry, available, get, register
 
 for _module in pkgutil.iter_modules(__path__):
@@ -19,4 +20,5 @@ __all__ = [
     "available",
     "get",
     "register",
+    "trusted",
 ]

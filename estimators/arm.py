@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import above, below, parameters, stopped, uniform
+from estimators.distributions import below, odds, pairs, parameters, stopped
 from estimators.registry import one_a_sample, register
 
 
@@ -37,8 +37,9 @@ class AugmentReinforce(Estimator):
         """See `Estimator.forward`."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            u = uniform(q, self.samples, generator)
-            b = below(u, logits.sigmoid())  # S x *B x D
+            drawn = odds(q, self.samples, generator)
+            b = below(drawn, logits.exp())  # S x *B x D
+            u = drawn / (1 + drawn)
         cost = f(b, stopped(q))  # S x *B
         weight = cost.detach().unsqueeze(-1) * (1 - 2 * u)
         surrogate = ((weight * logits).sum(-1) + cost).mean(0)
@@ -72,9 +73,8 @@ class ARM(Estimator):
         """See `Estimator.forward`."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            u = uniform(q, self.samples // 2, generator)
-            antithetic = above(u, (-logits).sigmoid())  # 1 - u < sigmoid(logits)
-            b = below(u, logits.sigmoid())  # S/2 x *B x D
+            drawn, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
+            u = drawn / (1 + drawn)
         cost = f(torch.cat((antithetic, b)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         weight = (first - second).unsqueeze(-1) * (u - 0.5)

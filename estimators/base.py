@@ -4,7 +4,8 @@ Everything here estimates the gradient of E_{z ~ q}[f(z, q)] with respect to the
 else f depends on (theta). An estimator is a module called as `estimator(q, f, generator=g)`; differentiating the
 surrogate it returns gives the estimate:
 
-    q           Normal(loc, scale) [*B, D], Bernoulli(logits=) [*B, D] or OneHotCategorical(logits=) [*B, L, C]
+    q           Normal(loc, scale) [*B, D], Bernoulli(logits=) [*B, D] or OneHotCategorical(logits=) [*B, L, C]; an
+                Independent says what of it is the event, and OneHotCategorical(logits=) [B, C] is B rows of one latent
     f(z, q)     takes z [S, *B, *event] and returns [S, *B]; differentiable in z where z is relaxed, in theta always
     surrogate   [*B], one number a row of q, rows independent of each other
 
@@ -16,11 +17,18 @@ such as an analytic KL divergence, is not part of f: add it to the surrogate.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
+
+from estimators import call
+from estimators.distributions import event_dims, family, parameters
+from estimators.examine import Look
+
+if TYPE_CHECKING:
+    from estimators.registry import Entry
 
 
 class Objective(Protocol):
@@ -52,9 +60,14 @@ class Estimator(nn.Module):
     seeds trained side by side. In `train()` running state is updated after it was used; in `eval()` it is frozen.
     """
 
+    entry: ClassVar["Entry | None"] = None
+    """The class's entry in the registry, or that of the class it derives from."""
+
     def __init__(self, samples: int = 1) -> None:
         super().__init__()
         self.samples = samples
+        self.examined: set[int | None] = {None}
+        """Objectives that a first call has looked at; none where there is nothing to look at."""
 
     def bind(
         self,
@@ -77,6 +90,52 @@ class Estimator(nn.Module):
         """
         return self
 
+    @property
+    def label(self) -> str:
+        """What messages call the estimator."""
+        return type(self).__name__ if self.entry is None else self.entry.name
+
+    def __call__(
+        self,
+        q: Distribution,
+        f: Objective,
+        *,
+        generator: Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Estimate:
+        """Check the call, and estimate the gradient of E_q[f] by `forward`, whose arguments are the same.
+
+        The first call of an estimator with an f also looks at what f is; see `estimators.trusted`.
+
+        Raises:
+            TypeError: q is of no known family.
+            BadInput: q is not of the estimator's families; f returns another shape, is not differentiable where that is
+                needed, or depends on q by a term that would be lost; the context has other rows than q.
+        """
+        if torch.is_inference_mode_enabled():  # where autograd, which many methods use inside, does not work
+            with torch.inference_mode(False), torch.no_grad():
+                own = None if context is None else context.clone()
+                return self(call.copied(q), f, generator=generator, context=own)
+        given = call.canonical(q)
+        name = family(given.q)
+        if self.entry is not None and name not in self.entry.families:
+            call.refuse_family(self.label, self.entry.families, q)
+        if context is not None:
+            call.check_context(self.label, context, given.q)
+        p = parameters(given.q)[0]
+        dims = len(event_dims(given.q))
+        if p.numel() == 0:  # no row, and nothing to learn from
+            nothing = p.flatten(-dims).sum(-1)
+            return Estimate(nothing, nothing.detach())
+        objective = call.CheckedObjective(f, given, q, self, dims)
+        if (key := call.to_look_at(f, given.q)) not in self.examined:
+            objective.look = Look(self.label)
+        estimate: Estimate = super().__call__(given.q, objective, generator=generator, context=context)
+        if objective.look is not None:
+            objective.look.conclude(objective.uncounted(), given.q)
+            self.examined.add(key)
+        return estimate
+
     def forward(
         self,
         q: Distribution,
@@ -85,7 +144,7 @@ class Estimator(nn.Module):
         generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
-        """Estimate the gradient of E_q[f].
+        """Estimate the gradient of E_q[f], for q in one of the three forms above and an f that is checked.
 
         Args:
             q: the distribution of the latents, event dims last.

@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
+from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import above, below, one_hot_argmax, parameters, stopped, uniform
+from estimators.distributions import one_hot_argmax, pairs, parameters, sample, stopped
 from estimators.registry import BadInput, one_a_sample, register, unknown
 
 PROPOSALS = ("uniform", "variance")
@@ -21,9 +22,7 @@ PROPOSALS = ("uniform", "variance")
 
 def choose(log_chances: Tensor, count: int, generator: Generator | None) -> Tensor:
     """One bit a draw, as one-hot [count, *B, D], from log chances [*B, D] up to a constant: a race of exponentials."""
-    p = log_chances
-    noise = torch.rand((count, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
-    return one_hot_argmax(p - torch.log(-torch.log(noise.clamp_min_(torch.finfo(p.dtype).tiny))))
+    return one_hot_argmax(log_chances + noise.gumbel_of(noise.odds(count, log_chances, generator)))
 
 
 @register(
@@ -63,7 +62,7 @@ class Bitflip(Estimator):
             log_variances = F.logsigmoid(logits) + F.logsigmoid(-logits)
             proposal = log_variances if self.proposal == "variance" else torch.zeros_like(logits)
             chosen = choose(proposal, self.samples // 2, generator)  # S/2 x *B x D
-            b = below(uniform(q, self.samples // 2, generator), logits.sigmoid())
+            b = sample(q, self.samples // 2, generator)
             one, zero = torch.maximum(b, chosen), b * (1 - chosen)
             slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
             drawn = torch.cat([(chosen * value).sum(-1) for value in (b, 1 - b)])  # S x *B, 1 where it is b itself
@@ -104,9 +103,7 @@ class UGC(Estimator):
         """See `Estimator.forward`."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            u = uniform(q, self.samples // 2, generator)
-            b = below(u, logits.sigmoid())  # S/2 x *B x D
-            antithetic = above(u, (-logits).sigmoid())
+            _, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
             certain = ((-logits.abs()).sigmoid() < 0.5 / logits.shape[-1]).to(logits.dtype)  # *B x D
             none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, for nothing
             chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), generator)

@@ -44,6 +44,9 @@ class CARMS(Estimator):
     def _draw(self, logits: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """One-hot draws [n, *B, L, C], and q q / P of every pair, [n, n, *B, L], 0 where the two agree."""
         count, classes = self.samples, logits.shape[-1]
+        if classes == 1:  # all draws agree
+            z = torch.ones_like(logits).expand(count, *logits.shape)
+            return z, logits.new_zeros(count, count, *logits.shape[:-1])
         ascending, order = torch.sort(logits, dim=-1, stable=True)
         onwards = ascending.flip(-1).logcumsumexp(-1).flip(-1)  # log-sums from each category on
         away = (onwards[..., 1:] - ascending[..., :-1]).clamp_min(0)  # minus the logits of the C - 1 bits

@@ -20,6 +20,11 @@ class CountedObjective:
         self.f = f
         self.evaluations = 0
 
+    @property
+    def uncounted(self) -> Objective:
+        """What is counted."""
+        return self.f
+
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """Evaluate f, and count the draws in z; what else f takes is passed on."""
         self.evaluations += len(z)

@@ -21,8 +21,9 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import from_parameters, parameters, stopped, uniform
+from estimators.distributions import parameters, stopped
 from estimators.registry import BadInput, one_a_sample, register, unknown
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
@@ -70,8 +71,8 @@ class CoupledDecisions(Estimator):
         one, other = (logits.unsqueeze(-2).masked_fill(~side, -math.inf).logsumexp(-1) for side in (first, second))
         decisions = one - other  # *B x L x C - 1
         with torch.no_grad():
-            u = uniform(from_parameters("bernoulli", decisions), self.samples // 2, generator)
-            b = torch.stack((u < decisions.sigmoid(), u > (-decisions).sigmoid()))  # 2 x S/2 x *B x L x C - 1
+            u = noise.odds(self.samples // 2, decisions, generator)
+            b = torch.stack((u < decisions.exp(), u > (-decisions).exp()))  # 2 x S/2 x *B x L x C - 1
             # A class is left where every decision that it is part of falls on its side.
             against = (first & ~b.unsqueeze(-1)) | (second & b.unsqueeze(-1))
             z = (~against.any(-2)).to(logits.dtype)  # 2 x S/2 x *B x L x C

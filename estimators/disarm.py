@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import above, below, parameters, stopped, uniform
+from estimators.distributions import pairs, parameters, stopped
 from estimators.registry import one_a_sample, register
 
 
@@ -41,9 +41,7 @@ class DisARM(Estimator):
         """See `Estimator.forward`."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            u = uniform(q, self.samples // 2, generator)
-            b = below(u, logits.sigmoid())  # S/2 x *B x D
-            antithetic = above(u, (-logits).sigmoid())  # 1 - u < sigmoid(logits)
+            _, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
         cost = f(torch.cat((b, antithetic)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         sign = b - antithetic  # (-1)^b' where the two differ, else 0

@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from estimators.arms import antithetic_bits
 from estimators.base import Estimate, Estimator, Objective
 from estimators.copula import COPULAS
-from estimators.distributions import above, below, live, parameters, stopped, uniform
+from estimators.distributions import live, pairs, parameters, sample, stopped
 from estimators.iwae_score import log_sum_of_others
 from estimators.registry import BadInput, register, unknown
 
@@ -49,9 +49,7 @@ class LocalDisARM(Estimator):
         """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            u = uniform(q, self.samples, generator)
-            b = below(u, logits.sigmoid())  # K x *B x D
-            antithetic = above(u, (-logits).sigmoid())
+            _, b, antithetic = pairs(logits, self.samples, generator)  # K x *B x D
             replaced = -f(antithetic, stopped(q))  # K x *B
         log_weights = -f(b, live(q))
         total = log_weights.logsumexp(0)
@@ -95,7 +93,7 @@ class LocalARMS(Estimator):
         (logits,) = parameters(q)
         count = self.samples
         with torch.no_grad():
-            b = below(uniform(q, count, generator), logits.sigmoid())  # K x *B x D
+            b = sample(q, count, generator)  # K x *B x D
             antithetic, factor = antithetic_bits(logits, count, self.copula, generator)
             replacing = -f(antithetic, stopped(q))  # K x *B
         log_weights = -f(b, live(q))

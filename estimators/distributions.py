@@ -1,17 +1,23 @@
 """What every estimator needs of q, the same for all three families.
 
-Noise is drawn here by torch.rand and torch.randn from an explicit generator, because sampling in torch.distributions
-takes none. q is rebuilt without argument validation, since f may be asked for log q at a relaxed z.
+Samples are drawn here from an explicit generator, because sampling in torch.distributions takes none. q is rebuilt
+without argument validation, since f may be asked for log q at a relaxed z.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Normal, OneHotCategorical
 from torch.nn import functional as F
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from estimators import noise
 
 FAMILIES = ("gaussian", "bernoulli", "categorical")
+CERTAIN = 1e4
+"""The logit of a certain outcome: e^-10000 is exactly 0, and 0 times it is 0."""
 FEW_CLASSES = 16
 """Fewer than fill a vector register."""
 
@@ -29,7 +35,8 @@ def family(q: Distribution) -> str:
             return "bernoulli"
         case OneHotCategorical():
             return "categorical"
-    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")
+    more = "; write OneHotCategorical(logits=...), whose draws are one-hot" if isinstance(q, Categorical) else ""
+    raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical{more}")
 
 
 def parameters(q: Distribution) -> tuple[Tensor, ...]:
@@ -70,19 +77,40 @@ def _one_hot(logits: Tensor) -> OneHotCategorical:
     return q
 
 
-def _again(q: Distribution, *values: Tensor) -> Distribution:
+def again(q: Distribution, *values: Tensor) -> Distribution:
     """A q with these values for `parameters`."""
     return _one_hot(*values) if isinstance(q, OneHotCategorical) else from_parameters(family(q), *values)
 
 
+def watchable(p: Tensor) -> bool:
+    """Whether values can be looked at: not under a transform, a trace, a compiler or the capture of a GPU's work."""
+    return (
+        type(p) in (Tensor, torch.nn.Parameter)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(p)
+        and not torch.compiler.is_compiling()
+        and not is_in_torch_dispatch_mode()
+        and not (p.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+
+
+def bounded(logits: Tensor) -> Tensor:
+    """Logits, with a large finite number for infinite ones: 0 times an infinite logarithm would be no number.
+
+    Its gradient in what was infinite is 0, as it should be.
+    """
+    if logits.device.type == "cpu" and watchable(logits) and math.isfinite(float(logits.detach().sum())):
+        return logits
+    return F.hardtanh(logits, -CERTAIN, CERTAIN)
+
+
 def live(q: Distribution) -> Distribution:
     """q itself, without validation, so that f may evaluate it at a relaxed z."""
-    return _again(q, *parameters(q))
+    return again(q, *parameters(q))
 
 
 def stopped(q: Distribution) -> Distribution:
     """q with its parameters cut from the graph."""
-    return _again(q, *(p.detach() for p in parameters(q)))
+    return again(q, *(p.detach() for p in parameters(q)))
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -158,15 +186,23 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
             ratio = (q.scale / p.scale).square()
             return 0.5 * (ratio - 1 - ratio.log() + ((q.loc - p.loc) / p.scale).square()).sum(-1)
         case Bernoulli(), Bernoulli():
-            on = F.logsigmoid(q.logits) - F.logsigmoid(p.logits)
-            off = F.logsigmoid(-q.logits) - F.logsigmoid(-p.logits)
+            own, other = bounded(q.logits), bounded(p.logits)
+            on = F.logsigmoid(own) - F.logsigmoid(other)
+            off = F.logsigmoid(-own) - F.logsigmoid(-other)
             # From the likelier value's term, as 1 - sigmoid, and with it the gradient, would be lost to rounding.
-            up = q.logits > 0
-            rare = torch.where(up, -q.logits, q.logits).sigmoid()
+            up = own > 0
+            rare = torch.where(up, -own, own).sigmoid()
             likely, unlikely = torch.where(up, on, off), torch.where(up, off, on)
-            return (likely + rare * (unlikely - likely)).sum(-1)
+            divergence = likely + rare * (unlikely - likely)
+            if other is not p.logits:
+                divergence = divergence.masked_fill((p.logits.abs() == math.inf) & (q.logits != p.logits), math.inf)
+            return divergence.sum(-1)
         case OneHotCategorical(), OneHotCategorical():
-            return (q.logits.exp() * (q.logits - p.logits)).sum((-2, -1))
+            own, other = bounded(q.logits), bounded(p.logits)
+            divergence = own.exp() * (own - other)
+            if other is not p.logits:  # where p has no mass, and q has
+                divergence = divergence.masked_fill((p.logits == -math.inf) & (q.logits != -math.inf), math.inf)
+            return divergence.sum((-2, -1))
     raise TypeError(f"q is a {type(q).__name__} and p a {type(p).__name__}; expected two of one family")
 
 
@@ -200,14 +236,38 @@ def scored(q: Distribution, z: Tensor, weight: Tensor) -> Tensor:
     return sum(others, first)
 
 
-def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
-    """Uniform noise [S, *B, *event] in (0, 1), in q's device and dtype.
+def odds(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Odds u / (1 - u) of uniform noise [S, *B, *event]: what decides bits and classes; see `estimators.noise`."""
+    return noise.odds(samples, parameters(q)[0], generator)
 
-    torch.rand can return exactly 0, whose logarithm would make an infinite Gumbel or logistic draw.
-    """
-    p = parameters(q)[0]
-    noise = torch.rand((samples, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
-    return noise.clamp_min_(torch.finfo(p.dtype).tiny)
+
+def uniform(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Uniform noise [S, *B, *event] in (0, 1): that of `odds`, but without the digits near 1."""
+    return noise.uniform(samples, parameters(q)[0], generator)
+
+
+def bits(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
+    """Draws [S, *B, D] of a Bernoulli q: 1 where a uniform number u is below sigmoid(logits), 0 elsewhere."""
+    logits = parameters(q)[0].detach()
+    return noise.odds_to_compare(samples, logits, generator).lt_(logits.exp())
+
+
+class Pairs(NamedTuple):
+    """Antithetic pairs of draws of a Bernoulli q, made of uniform numbers u and 1 - u."""
+
+    odds: Tensor
+    """Of u, [S, *B, D]."""
+    b: Tensor
+    """1 where u is below sigmoid(logits), 0 elsewhere."""
+    antithetic: Tensor
+    """1 where 1 - u is."""
+
+
+def pairs(logits: Tensor, samples: int, generator: Generator | None) -> Pairs:
+    """Antithetic pairs of bits, outside any graph."""
+    logits = logits.detach()
+    odds = noise.odds_to_compare(samples, logits, generator)
+    return Pairs(odds, below(odds, logits.exp()), above(odds, (-logits).exp()))
 
 
 def below(x: Tensor, bound: Tensor) -> Tensor:
@@ -215,23 +275,22 @@ def below(x: Tensor, bound: Tensor) -> Tensor:
 
     Written as numbers at once, which takes a tenth of the time of a comparison that is converted.
     """
-    return torch.lt(x.detach(), bound.detach(), out=torch.empty_like(x))
+    return x.detach().clone().lt_(bound.detach())
 
 
 def above(x: Tensor, bound: Tensor) -> Tensor:
     """1 where x is greater than the bound, as `below`."""
-    return torch.gt(x.detach(), bound.detach(), out=torch.empty_like(x))
+    return x.detach().clone().gt_(bound.detach())
 
 
 def normal(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
-    """Standard normal noise [S, *B, *event], in q's device and dtype."""
-    p = parameters(q)[0]
-    return torch.randn((samples, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+    """Standard normal noise [S, *B, *event]."""
+    return noise.normal(samples, parameters(q)[0], generator)
 
 
 def gumbel(q: Distribution, samples: int, generator: Generator | None) -> Tensor:
     """Standard Gumbel noise [S, *B, *event]."""
-    return -torch.log(-torch.log(uniform(q, samples, generator)))
+    return noise.gumbel_of(odds(q, samples, generator))
 
 
 def one_hot_argmax(scores: Tensor) -> Tensor:
@@ -247,7 +306,7 @@ def sample(q: Distribution, samples: int, generator: Generator | None) -> Tensor
         case Normal():
             return q.loc + q.scale * normal(q, samples, generator)
         case Bernoulli():
-            return below(uniform(q, samples, generator), q.probs)
+            return bits(q, samples, generator)
         case OneHotCategorical():
             return one_hot_argmax(q.logits + gumbel(q, samples, generator))
     raise TypeError(f"q is a {type(q).__name__}; expected Normal, Bernoulli or OneHotCategorical")

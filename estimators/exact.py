@@ -13,7 +13,17 @@ from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Distribution, OneHotCategorical
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import event_shape, live, log_prob, parameters, row_shape, stopped
+from estimators.distributions import (
+    CERTAIN,
+    again,
+    bounded,
+    event_shape,
+    live,
+    log_prob,
+    parameters,
+    row_shape,
+    stopped,
+)
 from estimators.registry import MAX_STATES, register
 
 
@@ -53,6 +63,16 @@ def _hermite(nodes: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return values.to(like), vectors[0].square().to(like)
 
 
+def certain(q: Distribution) -> Distribution:
+    """A discrete q without validation, its logits bounded."""
+    return again(q, bounded(parameters(q)[0]))
+
+
+def mean_over(log_probs: Tensor, cost: Tensor) -> Tensor:
+    """Sum of the costs [N, *B] times their probabilities: f need not be defined at states that cannot come."""
+    return (log_probs.exp() * cost.masked_fill(log_probs < -CERTAIN / 2, 0.0)).sum(0)
+
+
 def expectation(q: Distribution, f: Objective, nodes: int = 16) -> Tensor:
     """E_q[f], [*B], differentiable with respect to everything: its gradient is the exact gradient.
 
@@ -66,10 +86,10 @@ def expectation(q: Distribution, f: Objective, nodes: int = 16) -> Tensor:
     Raises:
         ValueError: too many states.
     """
-    q = live(q)
     if isinstance(q, Bernoulli | OneHotCategorical):
         (value,) = expectation_parts(q, f, MAX_STATES)
         return value
+    q = live(q)
     loc, scale = parameters(q)
     points, weights = _hermite(nodes, loc.detach())
     standard = _product(points, loc.shape[-1])  # N x D
@@ -85,10 +105,10 @@ def expectation_parts(q: Distribution, f: Objective, at_once: int) -> Iterator[T
     Raises:
         ValueError: too many states.
     """
-    q = live(q)
+    q = certain(q)
     for z in torch.split(states(q), at_once):
         z = z.expand(-1, *parameters(q)[0].shape)
-        yield (log_prob(q, z).exp() * f(z, q)).sum(0)
+        yield mean_over(log_prob(q, z), f(z, q))
 
 
 def expectation_of_bound(q: Distribution, f: Objective, samples: int) -> Tensor:
@@ -97,7 +117,7 @@ def expectation_of_bound(q: Distribution, f: Objective, samples: int) -> Tensor:
     Raises:
         ValueError: too many K-tuples of states.
     """
-    q = live(q)
+    q = certain(q)
     z = states(q).expand(-1, *parameters(q)[0].shape)
     log_weights, log_probs = -f(z, q), log_prob(q, z)  # N x *B
     tuples = _product(torch.arange(len(z), device=z.device), samples)  # N^K x K
@@ -127,5 +147,5 @@ class Exact(Estimator):
         """See `Estimator.forward`; f is evaluated once at every joint state."""
         z = states(q).expand(-1, *parameters(q)[0].shape)
         cost = f(z, stopped(q))  # N x *B
-        surrogate = (log_prob(q, z).exp() * cost).sum(0)
+        surrogate = mean_over(log_prob(q, z), cost)
         return Estimate(surrogate, surrogate.detach())

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import parameters, sample, softmax, uniform
+from estimators.distributions import odds, parameters, sample, softmax
 from estimators.registry import one_a_sample, register
 from estimators.relaxed import conditional_gumbel_scores
 from estimators.straight_through import passed_through
@@ -32,7 +32,7 @@ def conditional_softmax(
         generator: source of the noise.
     """
     (logits,) = parameters(q)
-    v = uniform(q, inner * len(z), generator).unflatten(0, (inner, len(z)))  # K x S x *B x L x C
+    v = odds(q, inner * len(z), generator).unflatten(0, (inner, len(z)))  # K x S x *B x L x C
     scores = conditional_gumbel_scores(log_probs.detach(), z, v)
     return softmax((scores + (logits - logits.detach())) / temperature.to(scores)).mean(0)
 

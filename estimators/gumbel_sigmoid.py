@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import live, parameters, uniform
+from estimators.distributions import live, odds, parameters
 from estimators.registry import one_a_sample, register
 from estimators.relaxed import hard, logistic_scores
 from estimators.straight_through import passed_through
@@ -33,7 +33,7 @@ class GumbelSigmoid(Relaxation):
 
     def relaxed(self, q: Distribution, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """Scores, whose signs are the bits, and relaxed draws, both [S, *B, D] and differentiable in q's logits."""
-        scores = logistic_scores(parameters(q)[0], uniform(q, self.samples, generator))
+        scores = logistic_scores(parameters(q)[0], odds(q, self.samples, generator))
         temperature: Tensor = self.temperature()
         return scores, (scores / temperature.to(scores)).sigmoid()
 

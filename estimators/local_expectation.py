@@ -31,7 +31,8 @@ def _flipped(b: Tensor) -> Tensor:
 def _others(b: Tensor) -> tuple[Tensor, Tensor]:
     """Every other category in turn: b [S, *B, L, C] to [L (C - 1), S, *B, L, C], and the latent's new category."""
     latents, categories = b.shape[-2:]
-    rolled = torch.stack([b.roll(k, -1) for k in range(1, categories)])  # (C - 1) x S x *B x L x C
+    others = [b.roll(k, -1) for k in range(1, categories)]
+    rolled = torch.stack(others) if others else b.new_zeros(0, *b.shape)  # (C - 1) x S x *B x L x C
     mask = torch.eye(latents, dtype=b.dtype, device=b.device)
     mask = mask.reshape(latents, *[1] * (b.dim() - 1), latents, 1)  # L x 1 x S x *B x L x 1
     chosen = rolled * mask

@@ -19,7 +19,7 @@ from torch.distributions import Distribution, OneHotCategorical
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.controls import derivative, learns, rows_of, weighted
-from estimators.distributions import event_dims, mean_of, over_event, parameters, row_shape, scores, stopped, uniform
+from estimators.distributions import event_dims, mean_of, odds, over_event, parameters, row_shape, scores, stopped
 from estimators.registry import register
 from estimators.relaxed import (
     conditional_gumbel_scores,
@@ -40,8 +40,8 @@ class RelaxedDraws:
 
     def __init__(self, q: Distribution, samples: int, generator: Generator | None, coupled: bool = True) -> None:
         categorical = isinstance(q, OneHotCategorical)
-        u = uniform(q, samples, generator)
-        v = None if coupled else uniform(q, samples, generator)
+        u = odds(q, samples, generator)
+        v = None if coupled else odds(q, samples, generator)
         with torch.enable_grad():
             self.logits = parameters(q)[0].detach().expand(u.shape).clone().requires_grad_()
             first = (gumbel_scores if categorical else logistic_scores)(self.logits, u)

@@ -5,7 +5,6 @@ registers where its class is defined; a third party's does so when its file is i
 `gradest.estimators`, or as `module:Class`.
 """
 
-import difflib
 import importlib
 import importlib.metadata
 import inspect
@@ -16,6 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from estimators.base import Estimator
 from estimators.distributions import FAMILIES
+from estimators.errors import BadInput as BadInput
+from estimators.errors import unknown as unknown
 
 ENTRY_POINTS = "gradest.estimators"
 MAX_STATES = 65536
@@ -26,23 +27,8 @@ MAX_STATES_AT_ONCE = 4096
 SHOWN: dict[str, tuple[int, ...]] = {"gaussian": (10,), "bernoulli": (10,), "categorical": (10, 10)}
 """Event shapes at which the tags show the number of evaluations."""
 
-LISTED = 20
-"""Names that a message lists at most."""
-
 Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
-
-
-class BadInput(ValueError):
-    """Something a person typed cannot be used; the message is one line that says what to do."""
-
-
-def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
-    """One line for a name that does not exist: what was typed, the nearest names, all where they are few, and more."""
-    near = difflib.get_close_matches(str(typed), known, n=2)
-    guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
-    listed = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
-    return f"unknown {what} {typed!r}{guess} Known: {listed}" + (f" ({where})" if where else "")
 
 
 def label_of(name: str, options: Mapping[str, Any]) -> str:
@@ -247,6 +233,7 @@ def register(
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
         _entries[name] = entry
+        cls.entry = entry
         return cls
 
     return decorate

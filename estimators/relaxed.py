@@ -13,18 +13,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from estimators.distributions import above, log_softmax, one_hot_argmax
+from estimators.noise import exponential_of, gumbel_of
 
 
-def logistic_scores(logits: Tensor, u: Tensor) -> Tensor:
-    """Scores [S, *B, D] of Bernoulli draws: logits plus logistic noise made of the uniform u."""
-    return logits + u.log() - torch.log1p(-u)
+def logistic_scores(logits: Tensor, odds: Tensor) -> Tensor:
+    """Scores [S, *B, D] of Bernoulli draws: logits plus logistic noise, the logarithm of uniform noise's odds."""
+    return logits + odds.log()
 
 
-def conditional_logistic_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
-    """Scores [S, *B, D] given that their signs are b, made of the uniform v."""
-    away = -torch.log1p(-v)
-    positive = F.softplus(logits - away) - v.log()
-    negative = v.log() - F.softplus(-logits - away)
+def conditional_logistic_scores(logits: Tensor, b: Tensor, odds: Tensor) -> Tensor:
+    """Scores [S, *B, D] given that their signs are b, made of the odds of uniform noise."""
+    away, near = odds.log1p(), exponential_of(odds)  # minus the logarithms of 1 - v and of v, the uniform number
+    positive = F.softplus(logits - away) + near
+    negative = -near - F.softplus(-logits - away)
     return torch.where(b > 0.5, positive, negative)
 
 
@@ -39,18 +40,18 @@ def coupled_logistic_scores(logits: Tensor, scores: Tensor) -> Tensor:
     return fixed - torch.expm1(-fixed.abs()) * chance * (logits - logits.detach())
 
 
-def gumbel_scores(logits: Tensor, u: Tensor) -> Tensor:
-    """Scores [S, *B, L, C] of one-hot draws: log probabilities plus Gumbel noise made of the uniform u."""
-    return log_softmax(logits) - torch.log(-torch.log(u))
+def gumbel_scores(logits: Tensor, odds: Tensor) -> Tensor:
+    """Scores [S, *B, L, C] of one-hot draws: log probabilities plus Gumbel noise made of uniform noise's odds."""
+    return log_softmax(logits) + gumbel_of(odds)
 
 
-def conditional_gumbel_scores(logits: Tensor, b: Tensor, v: Tensor) -> Tensor:
-    """Scores [S, *B, L, C] given that their argmax is the one-hot b, made of the uniform v.
+def conditional_gumbel_scores(logits: Tensor, b: Tensor, odds: Tensor) -> Tensor:
+    """Scores [S, *B, L, C] given that their argmax is the one-hot b, made of the odds of uniform noise.
 
     The largest score is a standard Gumbel number, whichever class has it; the others are Gumbel numbers cut off there.
     """
     log_probs = log_softmax(logits)
-    exponential = -torch.log(v)
+    exponential = exponential_of(odds)
     chosen = (exponential * b).sum(-1, keepdim=True).log()  # minus the largest score
     others = -torch.logaddexp(exponential.log() - log_probs, chosen)
     return torch.where(b > 0.5, -chosen, others)

@@ -23,15 +23,16 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import log_softmax, parameters, scored, stopped, uniform
+from estimators.distributions import log_softmax, odds, parameters, scored, stopped
+from estimators.noise import exponential_of
 from estimators.registry import register
 
 MAX_SAMPLES = 10
 """States in the set; the sums over orders have 2^samples terms."""
 
 
-def draw_set(log_probs: Tensor, u: Tensor) -> Tensor:
-    """Classes [*B, n, L] of n = min(k, C^L) distinct joint states of log_probs [*B, L, C], made of u [k, *B, L, C].
+def draw_set(log_probs: Tensor, exponential: Tensor) -> Tensor:
+    """Classes [*B, n, L] of n = min(k, C^L) distinct joint states of log_probs [*B, L, C], made of noise [k, *B, L, C].
 
     A state of probability p arrives at a time that is exponential with rate p; the first k to arrive are wanted. The
     first arrival below a node of the tree of latents is that of one of its children, the first among exponential clocks
@@ -43,12 +44,12 @@ def draw_set(log_probs: Tensor, u: Tensor) -> Tensor:
     chosen = torch.zeros((*arrival.shape, 0), dtype=torch.long, device=log_probs.device)
     for latent in range(latents):
         own = log_probs[..., latent, :].unsqueeze(-2)  # *B x 1 x C
-        noise = u[: arrival.shape[-1], ..., latent, :].movedim(0, -2)  # *B x n x C
-        clock = (-noise.log()).log() - own
+        noise = exponential[: arrival.shape[-1], ..., latent, :].movedim(0, -2)  # *B x n x C
+        clock = noise.log() - own
         first = clock.amin(-1, keepdim=True)
         later = clock + torch.log1p(-(first - clock).exp())
         times = torch.logaddexp(arrival.unsqueeze(-1), later - reached.unsqueeze(-1)).flatten(-2)
-        arrival, index = times.topk(min(len(u), times.shape[-1]), -1, largest=False)
+        arrival, index = times.topk(min(len(exponential), times.shape[-1]), -1, largest=False)
         parent, child = index // classes, index % classes
         reached = (reached.unsqueeze(-1) + own).flatten(-2).gather(-1, index)
         ancestors = chosen.gather(-2, parent.unsqueeze(-1).expand(*parent.shape, latent))
@@ -127,7 +128,7 @@ class UnorderedSet(Estimator):
         """See `Estimator.forward`."""
         with torch.no_grad():
             log_probs = log_softmax(parameters(q)[0])
-            classes = draw_set(log_probs, uniform(q, self.samples, generator))
+            classes = draw_set(log_probs, exponential_of(odds(q, self.samples, generator)))
             states = torch.zeros_like(log_probs).unsqueeze(-3).expand(*classes.shape, log_probs.shape[-1])
             states = states.scatter(-1, classes.unsqueeze(-1), 1.0)  # *B x n x L x C
             z = states.movedim(-3, 0)

@@ -30,22 +30,54 @@ def dtype(subject: Subject) -> Result:
             if tensor is not None and tensor.dtype != kind:
                 return failed("dtype", subject.family, f"the {part} is {_name(tensor)} where q is {name}")
         for draw in watch.draws:
-            if draw.noise.is_floating_point() and draw.noise.dtype != kind:
+            if draw.noise.is_floating_point() and torch.promote_types(draw.noise.dtype, kind) != draw.noise.dtype:
                 message = (
                     f"{draw.source} draws {_name(draw.noise)} noise where q is {name}: in float32 a uniform number is "
                     "a multiple of 2^-24, which is too coarse for rare outcomes. Give dtype=logits.dtype"
                 )
                 return failed("dtype", subject.family, message)
+            if (
+                kind == torch.float32
+                and draw.noise.dtype == kind
+                and draw.source in COARSE
+                and subject.family != "gaussian"
+            ):
+                warnings.append(
+                    f"{draw.source} draws float32 noise, in steps of 2^-24: an outcome rarer than 1e-6 comes too often "
+                    "or never. estimators.distributions.uniform and odds have finer noise"
+                )
             if not draw.device_given:
                 warnings.append(f"{draw.source} is called without a device: on a GPU it makes CPU noise")
-    if found := _single_inside(subject, grid):
+    if found := _single_inside(subject, grid) or _half(subject, grid):
         return failed("dtype", subject.family, found)
-    message = "float32 and float64 are kept in what is returned, in the noise and in between"
+    message = (
+        "float32 and float64 are kept in what is returned, in the noise and in between; a q in bfloat16 is as one in "
+        "float32"
+    )
     if torch.cuda.is_available():
         if found := _moved(subject, grid):
             return failed("dtype", subject.family, found)
         message += "; the device is kept"
     return Result("dtype", subject.family, "passed", message, {}, tuple(dict.fromkeys(warnings)))
+
+
+def _half(subject: Subject, grid: Grid) -> str | None:
+    """A q in half precision, which is computed in single: the same gradients, but for its rounding and that of f."""
+    found = []
+    for kind in (torch.bfloat16, torch.float32):
+        estimator, f = subject.create(grid, torch.float32), grid.f(grid.theta.float())
+        values = [v.bfloat16().to(kind).requires_grad_() for v in grid.values]
+        context = subject.context(len(grid.rows), dtype=torch.float32)
+        estimate = call(estimator, grid.family, values, f, torch.Generator().manual_seed(11), context)
+        grads = gradients(estimate.surrogate, values)
+        found.append(torch.cat([torch.zeros(1) if g is None else g.flatten().float() for g in grads]))
+    if not bool(found[0].isfinite().all()):
+        return "where q is in bfloat16 the gradient is not finite"
+    return None
+
+
+COARSE = ("torch.rand", "torch.rand_like", "Tensor.uniform_")
+"""Sources of uniform noise as coarse as the dtype."""
 
 
 def _name(tensor: Tensor) -> str:
@@ -100,6 +132,8 @@ def finite(subject: Subject) -> Result:
     if subject.family == "gaussian":
         loc, scale = grid.values
         extremes = {f"scale {s:g}": [20 * loc, torch.full_like(scale, s)] for s in (1e-3, 1e3)}
+    else:
+        extremes["infinite logits"] = [_certain(grid.values[0], subject.family)]
     warnings = []
     for kind in (torch.float64, torch.float32):
         for where, point in extremes.items():
@@ -131,6 +165,16 @@ def finite(subject: Subject) -> Result:
     where = " and ".join(extremes)
     message = f"finite at {where} with costs of a millionth and of a million, in float32 and float64"
     return Result("finite", subject.family, "passed", message, {}, tuple(warnings))
+
+
+def _certain(logits: Tensor, family: str) -> Tensor:
+    """Logits [B, *event] of moderate size, but for one bit that is certain or one class that is masked in each row."""
+    certain = logits / 50
+    first = (..., 0) if family == "bernoulli" else (..., 0, 0)
+    certain[first] = -torch.inf
+    if family == "bernoulli":
+        certain[::2, 0] = torch.inf
+    return certain
 
 
 def _clipped(subject: Subject, grid: Grid) -> str | None:

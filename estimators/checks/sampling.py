@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from estimators.base import Estimate, Estimator
+from estimators.call import trusted
 from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.noise import Forced, Watch, count_of
 from estimators.contract import Broken, CountedObjective, checked
-from estimators.distributions import from_parameters, row_shape
+from estimators.distributions import event_shape, from_parameters, row_shape
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
 """Draws a row after which the rows are looked at."""
@@ -44,8 +45,17 @@ def call(
         Broken: it raises, or returns something of another form.
     """
     q = from_parameters(family, *values)
+    given, objective = q, f
+    if not row_shape(q) and len(event_shape(q)) == 2:  # [L, C] would be read as L rows of one latent
+        given = Independent(q, 1, validate_args=False)
+
+        def objective(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+            assert isinstance(q, Independent)
+            return f(z, q.base_dist, *more)
+
     try:
-        estimate = estimator(q, f, generator=generator, context=context)
+        with trusted():
+            estimate = estimator(given, objective, generator=generator, context=context)
     except Exception as error:  # foreign code: whatever it raises is the finding
         reason = " ".join(str(error).split())[:300]
         raise Broken(f"forward raises {type(error).__name__} for rows {list(row_shape(q))}: {reason}") from error

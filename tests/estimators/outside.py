@@ -98,9 +98,9 @@ class RunningMean(Estimator):
 
 def relaxed_pair(logits: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A hard draw b, its scores, and the scores drawn anew given b."""
-    z = logistic_scores(logits, u)
+    z = logistic_scores(logits, u / (1 - u))
     b = hard(z, categorical=False)
-    return b, z, conditional_logistic_scores(logits, b, v)
+    return b, z, conditional_logistic_scores(logits, b, v / (1 - v))
 
 
 @correct(families=("bernoulli",), f_evals=lambda s: 3 * s, needs="relaxed f")

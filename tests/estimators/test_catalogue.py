@@ -18,7 +18,7 @@ from bench.measure import gradient_moments
 from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
 from estimators.contract import CountedObjective
-from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, sample, stopped, uniform
+from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, odds, sample, stopped, uniform
 from estimators.exact import states
 from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
 from estimators.relaxed import (
@@ -249,9 +249,9 @@ def test_rebar_is_its_printed_formula(family: str, temperature: float, coupled: 
     u = uniform(q, 1, noise)
     v = conditional_noise(family, q.logits, u) if coupled else uniform(q, 1, noise)
     categorical = family == "categorical"
-    z = (gumbel_scores if categorical else logistic_scores)(values[0], u)
+    z = (gumbel_scores if categorical else logistic_scores)(values[0], u / (1 - u))
     b = hard(z, categorical=categorical)
-    again = (conditional_gumbel_scores if categorical else conditional_logistic_scores)(values[0], b, v)
+    again = (conditional_gumbel_scores if categorical else conditional_logistic_scores)(values[0], b, v / (1 - v))
     if coupled:
         torch.testing.assert_close(again, z, rtol=1e-11, atol=1e-11)
     at_z, at_again = (f(mean_of(family, [x / temperature]), q) for x in (z, again))
@@ -274,7 +274,7 @@ def test_coupled_noise_is_uniform_given_the_draw(family: str) -> None:
         logits = logits.unsqueeze(-2)
     u = uniform(from_parameters(family, logits[0]), 1, seeded())
     v = conditional_noise(family, logits, u).reshape(-1, 3)
-    scores = (gumbel_scores if family == "categorical" else logistic_scores)(logits, u)
+    scores = (gumbel_scores if family == "categorical" else logistic_scores)(logits, u / (1 - u))
     b = hard(scores, categorical=family == "categorical").reshape(-1, 3)
     for i, value in itertools.product(range(3), (0.0, 1.0)):
         assert stats.kstest(v[b[:, i] == value, i].numpy(), "uniform").pvalue > 1e-4
@@ -400,7 +400,7 @@ def test_top_k_has_less_variance_the_more_classes_are_summed() -> None:
 def test_gumbel_rao_of_one_is_straight_through_gumbel_softmax_at_the_same_scores() -> None:
     values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
     q = stopped(build("categorical", values))
-    scores = gumbel_scores(q.logits, uniform(q, N, seeded()))
+    scores = gumbel_scores(q.logits, odds(q, N, seeded()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("estimators.gumbel_rao.conditional_gumbel_scores", lambda log_probs, z, v: scores[None])
         (found,) = gradient("gumbel-rao", "categorical", values, f, samples=N, inner=1, temperature=0.6)
@@ -413,7 +413,7 @@ def test_gumbel_rao_averages_jacobians_and_nothing_else(cold: float) -> None:
     """K sets of scores give the mean of what each of them gives alone: all K have the bias of one."""
     values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
     q = build("categorical", values)
-    several = gumbel_scores(q.logits.detach(), uniform(q, 5, seeded(1)))[:, None]
+    several = gumbel_scores(q.logits.detach(), odds(q, 5, seeded(1)))[:, None]
     found = []
     for scores in (several, *several.split(1)):
         with pytest.MonkeyPatch.context() as patch:

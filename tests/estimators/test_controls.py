@@ -68,7 +68,7 @@ def test_rebar_without_scale_is_reinforce(family: str, samples: int) -> None:
     else:  # its draws are made of the same noise in another way
         q = build(family, values)
         u = uniform(q, samples, torch.Generator().manual_seed(3))
-        b = hard(logistic_scores(values[0], u), categorical=False)
+        b = hard(logistic_scores(values[0], u / (1 - u)), categorical=False)
         cost = objective(family, THETA)(b, stopped(q))
         (expected,) = torch.autograd.grad((cost * log_prob(live(q), b)).mean(0).sum(), values)
     torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-12)

@@ -162,13 +162,14 @@ def _over_decisions(
     cell = torch.cartesian_prod(*[torch.arange(3)] * (latents * decisions)).reshape(-1, latents, decisions)
     chances: list[Tensor] = []
 
-    def uniform(q: Distribution, samples: int, generator: object) -> Tensor:
-        least = (-q.logits.detach().abs()).sigmoid()  # N x L x C - 1
+    def odds(samples: int, logits: Tensor, generator: object) -> Tensor:
+        least = (-logits.detach().abs()).sigmoid()  # N x L x C - 1
         chances.append(torch.where(cell == 1, 1 - 2 * least, least).flatten(1).prod(1))
         between = torch.full_like(least, 0.5)
-        return torch.where(cell == 0, least / 2, torch.where(cell == 1, between, 1 - least / 2)).unsqueeze(0)
+        u = torch.where(cell == 0, least / 2, torch.where(cell == 1, between, 1 - least / 2))
+        return (u / (1 - u)).unsqueeze(0)
 
-    monkeypatch.setattr(coupled_decisions, "uniform", uniform)
+    monkeypatch.setattr(coupled_decisions.noise, "odds", odds)
     rows = value.expand(len(cell), *value.shape[1:])
     return _moments(name, "categorical", rows, f, theta, lambda: chances[0], samples=2, **options)
 

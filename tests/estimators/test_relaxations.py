@@ -328,7 +328,7 @@ def test_sets_are_drawn_as_without_replacement() -> None:
     count = 200_000
     logits = torch.tensor([[0.5, -1.0], [0.2, 1.5]], dtype=torch.float64)
     u = torch.rand(2, count, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).clamp_min(1e-300)
-    drawn = draw_set(logits.log_softmax(-1).expand(count, 2, 2), u)
+    drawn = draw_set(logits.log_softmax(-1).expand(count, 2, 2), -u.log())
     code = (drawn * torch.tensor([2, 1])).sum(-1).sort(-1).values
     joint = list(itertools.product(range(2), repeat=2))
     p = [float(logits.softmax(-1)[range(2), s].prod()) for s in joint]

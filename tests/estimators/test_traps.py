@@ -33,8 +33,8 @@ def test_the_conditional_relaxation_has_the_sign_of_its_draw_and_the_right_law(l
     logits = torch.full((200_000,), logit, dtype=torch.float64)
     u, v = (torch.rand(200_000, generator=generator, dtype=torch.float64).clamp_min(1e-300) for _ in range(2))
     u[:1000] = torch.sigmoid(torch.tensor(-logit, dtype=torch.float64)) * 1e-3  # draws of the rarer kind
-    b = hard(logistic_scores(logits, u), categorical=False)
-    again = conditional_logistic_scores(logits, b, v)
+    b = hard(logistic_scores(logits, u / (1 - u)), categorical=False)
+    again = conditional_logistic_scores(logits, b, v / (1 - v))
     assert torch.equal((again > 0).double(), b)
     assert bool(again.isfinite().all())
     noise = again[1000:] - logit  # a logistic number, if b is drawn and then the relaxation given b
@@ -48,9 +48,9 @@ def test_the_conditional_relaxation_of_categories_has_the_argmax_of_its_draw_and
     generator = torch.Generator().manual_seed(0)
     logits = torch.tensor([logit, 0.0, -1.0], dtype=torch.float64).expand(200_000, 3)
     u, v = (torch.rand(200_000, 3, generator=generator, dtype=torch.float64).clamp_min(1e-300) for _ in range(2))
-    b = hard(gumbel_scores(logits, u), categorical=True)
+    b = hard(gumbel_scores(logits, u / (1 - u)), categorical=True)
     b[:1000] = torch.eye(3, dtype=torch.float64)[torch.arange(1000) % 3]  # whatever is rare, too
-    again = conditional_gumbel_scores(logits, b, v)
+    again = conditional_gumbel_scores(logits, b, v / (1 - v))
     assert torch.equal(hard(again, categorical=True), b)
     assert bool(again.isfinite().all())
     noise = (again - logits.log_softmax(-1))[1000:]  # independent Gumbel numbers, if b is drawn first

@@ -1,0 +1,260 @@
+"""A call `estimator(q, f)` as a person writes it: brought to the form that methods take, or refused with one line.
+
+What is looked at in every call costs some microseconds and waits for no device: the family of q, its shape, and the
+shape of what f returns. What f is, differentiable in z or not, with terms of q's own or not, is looked at in the first
+call alone (`estimators.examine`). docs/calls.md has the list.
+
+    Independent(q, n)           is q, with the last n batch dims as part of the event, whatever their number
+    OneHotCategorical [B, C]    is B rows of one latent, as torch reads it; [*B, L, C] is L latents a row
+    half precision              methods compute in single precision; f sees the draws, and q, in q's own
+    infinite logits             are a finite number so large that the other outcomes have a chance of exactly 0
+
+f always sees z and q in the form in which q was given.
+"""
+
+import functools
+import math
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
+
+from estimators.distributions import (
+    again,
+    bounded,
+    event_shape,
+    family,
+    log_softmax,
+    parameters,
+    row_shape,
+    watchable,
+)
+from estimators.errors import BadInput
+from estimators.examine import Look
+
+FULL = (torch.float32, torch.float64)
+LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3}
+"""Dims that the parameters of a q have at least that is given as methods take it."""
+
+_trusted = ContextVar("trusted", default=False)
+
+
+class trusted:
+    """Inside, calls leave out what is looked at in the first call alone, and take q's logits to be finite on a GPU.
+
+    For loops whose f was examined before or whose evaluations are counted, and for an f that is refused though the
+    mean of what it holds of q is zero: `with estimators.trusted(): ...`.
+    """
+
+    def __enter__(self) -> None:
+        self.token = _trusted.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _trusted.reset(self.token)
+
+
+class Form(NamedTuple):
+    """How q was given, as far as it differs from what methods take."""
+
+    event: torch.Size
+    """Shape of an event as it was given: any number of dims, none for a single number."""
+    wrapped: int | None
+    """Dims that an Independent around q takes into the event; None without one."""
+    dtype: torch.dtype | None
+    """q's own half precision, None for single and double."""
+
+    def z(self, z: Tensor, dims: int) -> Tensor:
+        """Draws [..., *event], the event having `dims` dims, in the form in which q was given."""
+        z = z if self.dtype is None else z.to(self.dtype)
+        return z.reshape((*z.shape[: z.dim() - dims], *self.event))
+
+    def q(self, q: Distribution) -> Distribution:
+        """q, or q with other parameters, in the form in which it was given."""
+        rows = row_shape(q)
+        values = [p.reshape((*rows, *self.event)) for p in parameters(q)]
+        given = again(q, *(values if self.dtype is None else [v.to(self.dtype) for v in values]))
+        return given if self.wrapped is None else Independent(given, self.wrapped, validate_args=False)
+
+
+class Given(NamedTuple):
+    """A q in the form that methods take."""
+
+    q: Distribution
+    form: Form | None
+    """None where it was given so."""
+
+
+def _unwrapped(q: Distribution) -> tuple[Distribution, int | None]:
+    """What Independent is wrapped around, and how many dims it takes into the event."""
+    dims: int | None = None
+    while isinstance(q, Independent):
+        dims = (dims or 0) + q.reinterpreted_batch_ndims
+        q = q.base_dist
+    return q, dims
+
+
+def canonical(q: Distribution) -> Given:
+    """q as methods take it: one of the known families, its event of one dim, or [L, C], in single precision at least.
+
+    Raises:
+        TypeError: q is of no known family.
+        BadInput: an event without a number.
+    """
+    least = LEAST_DIMS.get(type(q))
+    if least is None:
+        return _brought(q)
+    p, *others = parameters(q)
+    if p.dim() < least or 0 in event_shape(q) or any(x.dtype not in FULL for x in (p, *others)):
+        return _brought(q)
+    if others or (logits := _bounded(p)) is p:  # as most are given: nothing is copied
+        return Given(q, None)
+    return Given(again(q, logits), None)
+
+
+def _bounded(logits: Tensor) -> Tensor:
+    """See `distributions.bounded`; on a GPU, where it costs kernels, those who are trusted go without."""
+    return bounded(logits) if logits.device.type == "cpu" or not _trusted.get() else logits
+
+
+def _brought(q: Distribution) -> Given:
+    """`canonical` of a q that must be changed, or refused."""
+    inner, wrapped = _unwrapped(q)
+    family(inner)
+    values = parameters(inner)
+    own = 1 if isinstance(inner, OneHotCategorical) else 0
+    shape = values[0].shape
+    batch = len(shape) - own
+    # Without Independent the last dim of the batch is the event's, but where there is none to spare.
+    taken = wrapped if wrapped is not None else 0 if own and batch == 1 else min(1, batch)
+    rows, event = shape[: batch - taken], shape[batch - taken :]
+    if math.prod(event) == 0:
+        raise BadInput(f"q has events of shape {list(event)}, without a number; expected at least one latent")
+    values = tuple(p.reshape(*rows, math.prod(event[: len(event) - own]), *event[len(event) - own :]) for p in values)
+    dtype = functools.reduce(torch.promote_types, [p.dtype for p in values])
+    half = None if dtype in FULL else dtype
+    if half is not None:
+        values = tuple(p.float() for p in values)
+        values = (log_softmax(values[0]),) if own else values  # log probabilities were rounded, and do not sum to 1
+    if not isinstance(inner, Normal):
+        values = (_bounded(values[0]),)
+    return Given(again(inner, *values), Form(event, wrapped, half))
+
+
+def described(q: Distribution) -> str:
+    """q in a few words for a message: its family's class, rows and event."""
+    inner, wrapped = _unwrapped(q)
+    name = type(inner).__name__ if wrapped is None else f"Independent({type(inner).__name__}, {wrapped})"
+    given = canonical(q)
+    event = event_shape(given.q) if given.form is None else given.form.event
+    return f"{name} of rows {list(row_shape(given.q))} and events {list(event)}"
+
+
+@dataclass(slots=True)
+class CheckedObjective:
+    """f as a method calls it: in the form that f was written for, and held to the shape that it must return."""
+
+    f: Any
+    given: Given
+    as_given: Distribution
+    """q as the caller has it."""
+    estimator: Any
+    """Its label is for messages."""
+    dims: int
+    """Of an event, as methods have it."""
+    look: Look | None = None
+    """Looks on, in the first call."""
+
+    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+        """Evaluate f at z [S, *B, *event]; returns [S, *B].
+
+        Raises:
+            BadInput: f returns something else.
+        """
+        return self.evaluate(z, q, *more) if self.look is None else self.look.evaluate(self.evaluate, z, q, *more)
+
+    def uncounted(self) -> "CheckedObjective":
+        """The same without what counts the evaluations of f, for looks at it."""
+        return replace(self, f=getattr(self.f, "uncounted", self.f), look=None)
+
+    def evaluate(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+        """Evaluate f, and hold what it returns to the form."""
+        form, rows = self.given.form, z.shape[: -self.dims]
+        value: Any = self.f(z, q, *more) if form is None else self.f(form.z(z, self.dims), form.q(q), *more)
+        if not isinstance(value, Tensor) or value.shape != rows or not value.is_floating_point():
+            self._refuse(value, rows, z.shape[-self.dims :] if form is None else form.event)
+        if not value.requires_grad and z.requires_grad and torch.is_grad_enabled():
+            value = value + 0 * z.flatten(-self.dims).sum(-1)  # f does not depend on z: its gradient is 0, not missing
+        result: Tensor = value if form is None or form.dtype is None else value.float()
+        return result
+
+    def _refuse(self, value: object, rows: torch.Size, event: torch.Size) -> None:
+        place = f"z {[*rows, *event]}, q being {described(self.as_given)}"
+        if not isinstance(value, Tensor):
+            raise BadInput(
+                f"{self.estimator.label}: f returned a {type(value).__name__} for {place}; expected a tensor [S, *B]"
+            )
+        expected = f"expected {list(rows)}, one number for each draw and row of q"
+        if value.shape == rows:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise BadInput(
+                f"{self.estimator.label}: f returned numbers of type {kind} for {place}; expected floating-point ones"
+            )
+        cause = _cause(value.shape, rows, event)
+        raise BadInput(f"{self.estimator.label}: f returned {list(value.shape)} for {place}; {expected}: {cause}")
+
+
+def _cause(found: torch.Size, rows: torch.Size, event: torch.Size) -> str:
+    """What usually leads to this shape, and what to do."""
+    if found == (*rows, 1) and event != (1,):
+        return "take the last dim away with .squeeze(-1)"
+    if found == (*rows, *event) and event:
+        return f"sum over the event, {'.sum(-1)' if len(event) == 1 else f'.sum({tuple(range(-len(event), 0))})'}"
+    if len(found) > len(rows) and found[: len(rows)] == rows and found[len(rows) :] == event[: len(found) - len(rows)]:
+        return "sum over the latents, or say by Independent(q, 0) that they are rows"
+    if len(found) < len(rows):
+        return "do not reduce over draws or rows"
+    return "keep the dims of the draws and rows, and sum over all that is after them"
+
+
+def refuse_family(label: str, families: tuple[str, ...], q: Distribution) -> None:
+    """Raise, as an estimator is called for a q that is not its own.
+
+    Raises:
+        BadInput: always.
+    """
+    raise BadInput(f"{label} is for {' and '.join(families)} latents; q is a {described(q)}")
+
+
+def check_context(label: str, context: Tensor, q: Distribution) -> None:
+    """Refuse a context that does not belong to the rows of q.
+
+    Raises:
+        BadInput: it is not [*B, X], or [*B, X] without leading dims.
+    """
+    rows = row_shape(q)
+    lead = context.shape[:-1]
+    if context.dim() == 0 or (lead and lead != rows[len(rows) - len(lead) :]):
+        raise BadInput(
+            f"{label}: context is {list(context.shape)} for rows {list(rows)} of q; expected [*B, X], what each row "
+            "of q was computed from, or without leading dims that rows share"
+        )
+
+
+def to_look_at(f: object, q: Distribution) -> int | None:
+    """What stands for f in the memory of an estimator: its code; None where a look is not wanted or not possible."""
+    if _trusted.get() or not torch.is_grad_enabled():
+        return None
+    p = parameters(q)[0]
+    if not any(p.requires_grad for p in parameters(q)) or p.device.type == "meta" or not watchable(p):
+        return None
+    return id(getattr(f, "__code__", type(f)))
+
+
+def copied(q: Distribution) -> Distribution:
+    """q with copies of its parameters."""
+    inner, wrapped = _unwrapped(q)
+    copy = again(inner, *(p.clone() for p in parameters(inner)))
+    return copy if wrapped is None else Independent(copy, wrapped, validate_args=False)

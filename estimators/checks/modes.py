@@ -1,0 +1,73 @@
+"""The check modes: inference mode, a batch of no rows, and latents of one class."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from estimators.base import Estimator
+from estimators.checks.compare import CLOSE, apart
+from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.result import Result, failed
+from estimators.checks.sampling import call
+from estimators.checks.subject import Subject, copied
+
+
+def modes(subject: Subject) -> Result:
+    """The value is the same in inference mode, no rows change no state, and a single class is certain."""
+    grid = subject.small(subject.sample_counts[0])
+    estimator = subject.create(grid)
+    found = _inference(subject, grid, estimator) or _no_rows(subject, grid, estimator) or _one_class(subject)
+    if found:
+        return failed("modes", subject.family, found)
+    said = "in inference mode the value is that without a graph, and no rows change no state"
+    said += "; a single class has its value, and no gradient" if subject.family == "categorical" else ""
+    return Result("modes", subject.family, "passed", said)
+
+
+def _value(subject: Subject, grid: Grid, estimator: Estimator, values: Sequence[Tensor]) -> Tensor:
+    context = subject.context(len(grid.rows))
+    generator = torch.Generator().manual_seed(11)
+    return call(estimator, grid.family, values, grid.f(grid.theta), generator, context).value
+
+
+def _inference(subject: Subject, grid: Grid, estimator: Estimator) -> str | None:
+    first, second = copied(estimator), copied(estimator)  # made outside, as a person's are
+    with torch.no_grad():
+        expected = _value(subject, grid, first, grid.values)
+    with torch.inference_mode():
+        found = _value(subject, grid, second, [v.clone() for v in grid.values])
+        if apart([found.clone()], [expected]) > CLOSE:
+            return "the value in torch.inference_mode() is another than in torch.no_grad(), with the same noise"
+    return None
+
+
+def _no_rows(subject: Subject, grid: Grid, estimator: Estimator) -> str | None:
+    estimator = copied(estimator).train()
+    before = {key: value.clone() for key, value in estimator.state_dict().items()}
+    values = [v[:0].clone().requires_grad_() for v in grid.values]
+    context = subject.context(0)
+    call(estimator, grid.family, values, lambda z, q: z.flatten(z.dim() - len(grid.event)).sum(-1), None, context)
+    moved = [key for key, value in estimator.state_dict().items() if not torch.equal(value, before[key])]
+    if moved:
+        return f"a batch of no rows changes the running state {', '.join(map(repr, moved))}"
+    return None
+
+
+def _one_class(subject: Subject) -> str | None:
+    """Latents that can have one value alone."""
+    if subject.family != "categorical":
+        return None
+    samples, event = subject.sample_counts[0], (2, 1)
+    grid = Grid("categorical", event, samples, subject.entry.bound)
+    estimator = subject.create(grid)
+    leaf = torch.linspace(-1, 1, 6, dtype=DOUBLE).reshape(3, 2, 1).requires_grad_()
+    estimate = call(estimator, "categorical", [leaf], lambda z, q: 3 * z.sum((-2, -1)), None, subject.context(3))
+    if apart([estimate.value], [torch.full((3,), 6.0, dtype=DOUBLE)]) > CLOSE:
+        return f"with one class the value is {float(estimate.value[0]):.3g} where f is 6"
+    if estimate.surrogate.requires_grad:
+        (g,) = torch.autograd.grad(estimate.surrogate.sum(), leaf, allow_unused=True)
+        if g is not None and not float(g.abs().max()) < 1e-9:
+            size = float(g.abs().max())
+            return f"with one class, whose chance is 1 whatever its logit, there is a gradient of {size:.2g}"
+    return None
