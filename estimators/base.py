@@ -16,7 +16,7 @@ such as an analytic KL divergence, is not part of f: add it to the surrogate.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -52,8 +52,15 @@ class Estimator(nn.Module):
     seeds trained side by side. In `train()` running state is updated after it was used; in `eval()` it is frozen.
     """
 
-    def __init__(self, samples: int = 1) -> None:
+    entry: ClassVar[Any] = None
+    """The entry that the class, or the nearest class that it derives from, is registered with."""
+
+    def __init__(self, samples: int | None = None) -> None:
         super().__init__()
+        if samples is None:
+            samples = 1 if self.entry is None else self.entry.samples.default
+        elif self.entry is not None:
+            self.entry.check_samples(samples)
         self.samples = samples
 
     def bind(
@@ -67,7 +74,8 @@ class Estimator(nn.Module):
         """Size running state and own parameters for the model at hand, and initialise them; a no-op without any.
 
         An estimator that was never bound works too, for one seed and without a context: what depends on the event is
-        then sized by the first call.
+        then sized by the first call. Either way own parameters and buffers stay the objects that they were when the
+        estimator was made, since an optimiser made in the meantime holds those.
 
         Args:
             stack: leading dims of seeds trained side by side; rows of q are then [..., *stack, B].

@@ -321,6 +321,7 @@ def register(
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
         _entries[name] = entry
+        cls.entry = entry
         return cls
 
     return decorate
