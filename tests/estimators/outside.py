@@ -144,6 +144,22 @@ class LearnedBaseline(Estimator):
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
 
 
+@correct(families=("bernoulli",), own_parameters=True)
+class LearnedLevel(LearnedBaseline):
+    """A correct learned constant, sized by bind in place."""
+
+    def __init__(self, samples=1):
+        Estimator.__init__(self, samples)
+        self.level = torch.nn.Parameter(torch.zeros(1))
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.level.data = torch.zeros(*stack, 1)
+        return self
+
+    def predicted(self, context):
+        return self.level
+
+
 @correct(families=("bernoulli",), samples=(2, 2))
 class ByCopula(Estimator):
     """Leave-one-out whose bits come from normal noise, as a Gaussian copula's do."""
