@@ -12,11 +12,10 @@ from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from estimators.base import mean_to
 from estimators.network import Network
-from estimators.sizes import Resizable
+from estimators.sizes import Resizable, is_unsized
 
 
 class Baseline(nn.Module):
@@ -127,7 +126,7 @@ class InputDependent(Baseline):
 
     def _predict(self, context: Tensor | None, like: Tensor) -> Tensor:
         """The network's baseline [*B], or 0 without a network."""
-        if is_lazy(self.network.first):  # never bound to a context, so that there is nothing to read
+        if is_unsized(self.network.first):  # never bound to a context, so that there is nothing to read
             self.network.size(0)
         if not self.network.inputs:
             return like.new_zeros(())

@@ -1,16 +1,14 @@
 """A small network of one tanh layer, stacked over seeds: learned baselines and control variates are made of it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
-from torch.nn.parameter import is_lazy
 
 from estimators.distributions import event_shape, parameters
-from estimators.sizes import Resizable, unsized
+from estimators.sizes import Resizable, is_unsized, unsized
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -72,15 +70,17 @@ class Network(Resizable):
         """
         if event:
             self.size(math.prod(event) + context_size, stack, generator)
-        elif is_lazy(self.first):
-            seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
+        elif is_unsized(self.first):
+            seed = (
+                0 if generator is None else int(torch.randint(2**62, (), generator=generator, device=generator.device))
+            )
             self.waiting = (tuple(stack), context_size, seed)
         elif stack or context_size:
             raise ValueError("the network has its weights already: bind it to the event too, bind(event=...)")
 
     def ready(self, q: Distribution) -> None:
         """Make the weights for the event of q, on its device, where there are none yet."""
-        if is_lazy(self.first):
+        if is_unsized(self.first):
             stack, context_size, seed = self.waiting
             inputs = math.prod(event_shape(q)) + context_size
             self.size(inputs, stack, torch.Generator().manual_seed(seed))
@@ -101,7 +101,7 @@ class Network(Resizable):
     @property
     def inputs(self) -> int:
         """Inputs of the first layer, of the context too; 0 without weights."""
-        return 0 if is_lazy(self.first) else self.first.shape[-2]
+        return 0 if is_unsized(self.first) else self.first.shape[-2]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x [..., *stack, B, inputs], in any precision, to [..., *stack, B] in the same.
@@ -114,7 +114,7 @@ class Network(Resizable):
         Raises:
             ValueError: there are no weights yet, or rows for a context that is not given.
         """
-        if is_lazy(self.first):
+        if is_unsized(self.first):
             raise ValueError("the network has no weights yet: call size() first")
         own = x.shape[-1]
         hidden = affine(x.to(self.first), self.first[..., :own, :], self.first_bias)
@@ -123,13 +123,3 @@ class Network(Resizable):
                 raise ValueError("the estimator was bound to a context, and got none")
             hidden = hidden + affine(context.to(self.first), self.first[..., own:, :])
         return affine(torch.tanh(hidden), self.second, self.second_bias).squeeze(-1).to(x)
-
-    def _save_to_state_dict(self, *arguments: Any) -> None:
-        """torch's, or nothing: weights without sizes are not saved."""
-        if not is_lazy(self.first):
-            super()._save_to_state_dict(*arguments)
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """As `Resizable`'s; where nothing had sizes, neither here nor where the state was saved, nothing is missing."""
-        if not is_lazy(self.first) or any(prefix + name in state_dict for name in self._parameters):
-            super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -4,12 +4,13 @@ An optimiser trains the objects that it was made with. So what `bind`, the first
 in place, and a parameter whose size is not known from the start is there all the same, as `Unsized`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter, is_lazy
+from torch.nn.parameter import UninitializedParameter
 
 
 class Unsized(UninitializedParameter):
@@ -47,6 +48,11 @@ def unsized() -> nn.Parameter:
     return cast(nn.Parameter, Unsized())
 
 
+def is_unsized(own: Tensor) -> bool:
+    """Whether it has no size yet. (torch's is_lazy asks the same, and cannot be traced.)"""
+    return isinstance(own, UninitializedParameter)
+
+
 class Resizable(nn.Module):
     """A module whose own parameters and buffers are resized in place.
 
@@ -60,14 +66,36 @@ class Resizable(nn.Module):
         _become(own, value)
         self.sized = True
 
+    def _save_to_state_dict(self, *arguments: Any) -> None:
+        """torch's, without what has no size yet."""
+        with self._aside(self._unsized()):
+            super()._save_to_state_dict(*arguments)
+
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """torch's, after the sizes."""
-        if not self.sized:
-            for name, own in (*self._parameters.items(), *self._buffers.items()):
-                saved = state_dict.get(prefix + name)
-                if own is not None and isinstance(saved, Tensor) and (is_lazy(own) or own.shape != saved.shape):
-                    _become(own, torch.zeros(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        """torch's, after the sizes; what had none where the state was saved either is not missing."""
+        waiting = self._unsized()
+        for name, own in (*self._parameters.items(), *self._buffers.items()):
+            saved = state_dict.get(prefix + name)
+            if own is None or not isinstance(saved, Tensor):
+                continue
+            if is_unsized(own) or (own.shape != saved.shape and not self.sized):
+                _become(own, torch.zeros(saved.shape))
+        found = any(prefix + name in state_dict for name in waiting)
+        with self._aside([] if found else waiting):
+            super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _unsized(self) -> list[str]:
+        return [name for name, own in self._parameters.items() if own is not None and is_unsized(own)]
+
+    @contextmanager
+    def _aside(self, names: Sequence[str]) -> Iterator[None]:
+        """Without these parameters, as torch sees it."""
+        kept = {name: self._parameters[name] for name in names}
+        self._parameters.update(dict.fromkeys(names))
+        try:
+            yield
+        finally:
+            self._parameters.update(kept)
 
 
 def _become(own: Tensor, value: Tensor) -> None:

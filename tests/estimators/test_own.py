@@ -15,8 +15,10 @@ from torch.distributions import Distribution, Gamma, Normal
 from torch.nn.parameter import is_lazy
 
 import estimators
+from bench.config import EstimatorConfig
 from estimators import BadInput, Entry, Estimator, register, registry
 from estimators.distributions import event_shape, log_prob
+from estimators.network import Network
 from tests.estimators.cases import build
 
 CONTEXT, ROWS, STEPS = 4, 6, 8
@@ -31,10 +33,6 @@ def _cases(entries: list[Entry]) -> list[Any]:
 
 LEARNERS = _cases([entry for entry in estimators.available() if entry.own_parameters])
 STATEFUL = _cases([entry for entry in estimators.available() if entry.create().state_dict() or entry.own_parameters])
-STATEFUL += [
-    pytest.param(estimators.get("optimal-baseline"), {}, family, id=f"optimal-baseline-{family}-stateful")
-    for family in EVENTS
-]
 
 
 def _q(family: str, lead: tuple[int, ...] = (), event: tuple[int, ...] | None = None) -> Distribution:
@@ -293,6 +291,27 @@ def test_networks_start_from_the_same_values_as_ever() -> None:
     assert torch.equal(unbound.surrogate.first, relax.surrogate.first)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_sized_network_is_traced_whole(late: bool) -> None:
+    """Asking whether it has its weights must not be what breaks the graph."""
+    network = Network(5, inputs=0 if late else 3)
+    network.size(3)
+    x = torch.linspace(-1, 1, 12).reshape(4, 3)
+    traced = torch.compile(network, backend="eager", fullgraph=True)
+    assert torch.equal(traced(x), network(x))
+
+
+def test_a_state_that_lacks_a_part_is_refused_whether_sized_or_not() -> None:
+    saved = estimators.get("relax").create(like=_q("bernoulli")).state_dict()
+    del saved["surrogate.first_bias"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*surrogate.first_bias"):
+        estimators.get("relax").create().load_state_dict(saved)
+    unsized = estimators.get("relax").create().state_dict()
+    assert list(unsized) == ["log_temperature"]
+    with pytest.raises(RuntimeError, match=r"Missing key.*surrogate.first"):
+        estimators.get("relax").create(like=_q("bernoulli")).load_state_dict(unsized)
+
+
 # Sizes at construction
 
 
@@ -351,6 +370,11 @@ def test_an_unsized_estimator_may_be_stacked_where_it_needs_no_event() -> None:
     assert estimators.get("rebar").create(stack=(2,)).log_temperature.shape == (2, 1)
     baseline = estimators.get("reinforce").create(baseline="input-dependent", context_size=5, stack=(2,)).baseline
     assert baseline.network.first.shape == (2, 5, 100)
+
+
+def test_a_suite_leaves_sizes_to_the_run() -> None:
+    with pytest.raises(ValueError, match="context_size is no option of estimator 'reinforce'"):
+        EstimatorConfig(name="reinforce", options={"context_size": 4})
 
 
 def test_a_name_that_create_takes_for_itself_is_no_option() -> None:
