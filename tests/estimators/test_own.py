@@ -20,6 +20,7 @@ from estimators import BadInput, Entry, Estimator, register, registry
 from estimators.distributions import event_shape, log_prob
 from estimators.network import Network
 from tests.estimators.cases import build
+from tests.estimators.outside import CORRECT
 
 CONTEXT, ROWS, STEPS = 4, 6, 8
 EVENTS = {"gaussian": (3,), "bernoulli": (3,), "categorical": (2, 3)}
@@ -299,6 +300,20 @@ def test_a_sized_network_is_traced_whole(late: bool) -> None:
     x = torch.linspace(-1, 1, 12).reshape(4, 3)
     traced = torch.compile(network, backend="eager", fullgraph=True)
     assert torch.equal(traced(x), network(x))
+
+
+def test_a_waiting_network_takes_a_saved_size_beside_what_is_bound() -> None:
+    """Bound to a stack alone: the temperature has its size, and the network none yet."""
+    q = _q("bernoulli", (2,))
+    trained = estimators.get("relax").create(like=q, stack=(2,)).double().eval()
+    waiting = estimators.get("relax").create().bind(stack=(2,), generator=Generator().manual_seed(4)).double().eval()
+    waiting.load_state_dict(trained.state_dict())
+    assert torch.equal(*(_gradient(estimator, "bernoulli", None, (2,)) for estimator in (trained, waiting)))
+    outside = {entry.name: entry for entry in CORRECT}["LinearInLogits"]
+    used, fresh = (outside.cls(samples=1).bind(stack=(2,)).double().eval() for _ in range(2))
+    used.resize(used.weight, torch.ones(2, 1, 3))
+    fresh.load_state_dict(used.state_dict())
+    assert torch.equal(fresh.weight, used.weight)
 
 
 def test_a_state_that_lacks_a_part_is_refused_whether_sized_or_not() -> None:
