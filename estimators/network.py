@@ -112,13 +112,11 @@ class Network(Resizable):
                 part of the first layer is computed once, and is not differentiated in x.
 
         Raises:
-            ValueError: there are no weights yet, or rows for a context that is not given.
+            ValueError: the weights have no sizes yet, or rows for a context that is not given.
         """
-        if is_unsized(self.first):
-            raise ValueError("the network has no weights yet: call size() first")
         own = x.shape[-1]
         hidden = affine(x.to(self.first), self.first[..., :own, :], self.first_bias)
-        if self.inputs > own:
+        if self.first.shape[-2] > own:
             if context is None:
                 raise ValueError("the estimator was bound to a context, and got none")
             hidden = hidden + affine(context.to(self.first), self.first[..., own:, :])

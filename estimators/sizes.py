@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedParameter, UninitializedTensorMixin  # type: ignore[attr-defined]
 
 
 class Unsized(UninitializedParameter):
@@ -49,8 +49,11 @@ def unsized() -> nn.Parameter:
 
 
 def is_unsized(own: Tensor) -> bool:
-    """Whether it has no size yet. (torch's is_lazy asks the same, and cannot be traced.)"""
-    return isinstance(own, UninitializedParameter)
+    """Whether it has no size yet.
+
+    torch's is_lazy asks the same and cannot be traced; the class of parameters takes isinstance through Python.
+    """
+    return isinstance(own, UninitializedTensorMixin)
 
 
 class Resizable(nn.Module):

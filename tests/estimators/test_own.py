@@ -292,6 +292,11 @@ def test_networks_start_from_the_same_values_as_ever() -> None:
     assert torch.equal(unbound.surrogate.first, relax.surrogate.first)
 
 
+def test_a_network_without_sizes_says_so() -> None:
+    with pytest.raises(ValueError, match="has no size yet"):
+        Network(5)(torch.zeros(2, 4, 3))
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_sized_network_is_traced_whole(late: bool) -> None:
     """Asking whether it has its weights must not be what breaks the graph."""
