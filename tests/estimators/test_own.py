@@ -350,6 +350,13 @@ def test_created_for_q_it_is_bound_to_it(entry: Entry, options: dict[str, Any], 
         assert all(a is b for a, b in zip(parameters, made.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(("entry", "options", "family"), STATEFUL)
+def test_created_for_q_it_is_on_the_device_of_q(entry: Entry, options: dict[str, Any], family: str) -> None:
+    q = build(family, [torch.zeros(ROWS, *EVENTS[family], device="meta")] * (2 if family == "gaussian" else 1))
+    estimator = entry.create(like=q, **options)
+    assert {t.device.type for t in (*estimator.parameters(), *estimator.buffers())} <= {"meta"}
+
+
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
