@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from estimators.registry import label_of
+from estimators.registry import SIZES, label_of
 
 Scalar = bool | int | float | str
 
@@ -34,6 +34,9 @@ class EstimatorConfig(Config):
     def _labelled(self) -> "EstimatorConfig":
         if "samples" in self.options:
             raise ValueError("samples is a key beside options, not among them")
+        for size in SIZES:
+            if size in self.options:
+                raise ValueError(f"{size} is no option of estimator {self.name!r}: a run sizes it for its problem")
         if not self.label:
             object.__setattr__(self, "label", label_of(self.name, self.arguments()))
         return self

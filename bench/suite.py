@@ -270,7 +270,7 @@ def _resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> Es
         samples = preferred if entry.samples.allow(preferred) else None
     if samples is None:
         samples = entry.samples.default
-    entry.create(**config.options, samples=samples)
+    entry.create(**config.arguments() | {"samples": samples})
     return config.model_copy(update={"samples": samples})
 
 

@@ -61,10 +61,14 @@ class Estimator(nn.Module):
     """
 
     entry: ClassVar["Entry | None"] = None
-    """The class's entry in the registry, or that of the class it derives from."""
+    """The entry that the class, or the nearest class that it derives from, is registered with."""
 
-    def __init__(self, samples: int = 1) -> None:
+    def __init__(self, samples: int | None = None) -> None:
         super().__init__()
+        if samples is None:
+            samples = 1 if self.entry is None else self.entry.samples.default
+        elif self.entry is not None:
+            self.entry.check_samples(samples)
         self.samples = samples
         self.examined: set[int | None] = {None}
         """Objectives that a first call has looked at; none where there is nothing to look at."""
@@ -80,7 +84,8 @@ class Estimator(nn.Module):
         """Size running state and own parameters for the model at hand, and initialise them; a no-op without any.
 
         An estimator that was never bound works too, for one seed and without a context: what depends on the event is
-        then sized by the first call.
+        then sized by the first call. Either way own parameters and buffers stay the objects that they were when the
+        estimator was made, since an optimiser made in the meantime holds those.
 
         Args:
             stack: leading dims of seeds trained side by side; rows of q are then [..., *stack, B].

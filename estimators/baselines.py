@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from estimators.base import mean_to
 from estimators.network import Network
+from estimators.sizes import Resizable, is_unsized
 
 
 class Baseline(nn.Module):
@@ -53,7 +54,7 @@ class LeaveOneOut(Baseline):
         return (cost - cost.mean(0)) * (samples / (samples - 1)), None
 
 
-class RunningMean(nn.Module):
+class RunningMean(Resizable):
     """Exponential moving average [*stack, 1, *event] over rows and draws, corrected for its start at nothing."""
 
     total: Tensor
@@ -69,8 +70,8 @@ class RunningMean(nn.Module):
 
     def size(self, stack: Sequence[int], event: Sequence[int] = ()) -> None:
         """Start anew for this stack of seeds, with a mean for each part of the event."""
-        self.total = self.total.new_zeros((*stack, 1, *event))
-        self.weight = self.weight.new_zeros(())
+        self.resize(self.total, torch.zeros(*stack, 1, *event))
+        self.resize(self.weight, torch.zeros(()))
 
     def value(self) -> Tensor:
         """The mean so far, 0 before the first update."""
@@ -120,12 +121,13 @@ class InputDependent(Baseline):
         """See `Baseline.bind`."""
         self.mean.size(stack)
         self.variance.size(stack)
-        if context_size:
-            self.network.size(context_size, stack, generator)
+        self.network.size(context_size, stack, generator)
         return self
 
     def _predict(self, context: Tensor | None, like: Tensor) -> Tensor:
         """The network's baseline [*B], or 0 without a network."""
+        if is_unsized(self.network.first):  # never bound to a context, so that there is nothing to read
+            self.network.size(0)
         if not self.network.inputs:
             return like.new_zeros(())
         if context is None:

@@ -19,6 +19,7 @@ from estimators.baselines import LeaveOneOut
 from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
 from estimators.registry import one_a_sample, register
+from estimators.sizes import Resizable
 
 
 @register(
@@ -32,15 +33,13 @@ from estimators.registry import one_a_sample, register
     summary="leave-one-out with a linear control from the gradient of f at the other draws",
     paper="Titsias and Shi 2021, arXiv:2111.05300",
 )
-class DoubleCV(Estimator):
+class DoubleCV(Resizable, Estimator):
     """Double control variates on leave-one-out; `scale` is where alpha starts."""
-
-    alpha: nn.Parameter
 
     def __init__(self, samples: int = 2, scale: float = 0.0) -> None:
         super().__init__(samples)
-        self.scale, self.leave_one_out = scale, LeaveOneOut()
-        self.bind()
+        self.scale, self.leave_one_out = float(scale), LeaveOneOut()
+        self.alpha = nn.Parameter(torch.full((1,), self.scale))
 
     def bind(
         self,
@@ -51,7 +50,7 @@ class DoubleCV(Estimator):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.alpha = nn.Parameter(torch.full((*stack, 1), self.scale))
+        self.resize(self.alpha, torch.full((*stack, 1), self.scale))
         return self
 
     def forward(

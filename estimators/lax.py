@@ -35,7 +35,6 @@ class LAX(Estimator):
     def __init__(self, samples: int = 1, hidden: int = 32) -> None:
         super().__init__(samples)
         self.network = Network(hidden)
-        self.context_size = 0
 
     def bind(
         self,
@@ -46,20 +45,8 @@ class LAX(Estimator):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.context_size = context_size
-        if event:
-            self.network.size(event[0] + context_size, stack, generator)
+        self.network.bind(stack=stack, context_size=context_size, event=event, generator=generator)
         return self
-
-    def _control(self, z: Tensor, context: Tensor | None) -> Tensor:
-        """c at z [S, *B, D]: [S, *B]."""
-        if self.network.first is None:
-            self.network.size(z.shape[-1] + self.context_size)
-            self.network.to(z.device)
-        if self.context_size and context is None:
-            raise ValueError("lax was bound to a context, and got none")
-        control: Tensor = self.network(z, context=context if self.context_size else None)
-        return control
 
     def forward(
         self,
@@ -70,6 +57,7 @@ class LAX(Estimator):
         context: Tensor | None = None,
     ) -> Estimate:
         """See `Estimator.forward`."""
+        self.network.ready(q)
         loc, scale = parameters(q)
         noise = normal(q, self.samples, generator)
         path = loc + scale * noise
@@ -77,7 +65,7 @@ class LAX(Estimator):
         cost = f(z, stopped(q))  # S x *B
         with torch.enable_grad():
             leaf = z.clone().requires_grad_()
-            control = self._control(leaf, context)
+            control = self.network(leaf, context=context)  # S x *B
             learns = any(p.requires_grad for p in self.network.parameters())
             (slope,) = torch.autograd.grad(control.sum(), leaf, create_graph=learns)
             signal = cost.detach() - control

@@ -56,6 +56,7 @@ class OptimalBaseline(Estimator):
     def __init__(self, samples: int = 1, decay: float = 0.9) -> None:
         super().__init__(samples)
         self.first, self.second = _Ratio(decay), _Ratio(decay)  # logits, or loc and scale
+        self.stack: tuple[int, ...] = ()
 
     def bind(
         self,
@@ -66,8 +67,10 @@ class OptimalBaseline(Estimator):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.first.size(stack, event)
-        self.second.size(stack, event)
+        self.stack = tuple(stack)
+        if event:
+            self.first.size(stack, event)
+            self.second.size(stack, event)
         return self
 
     def forward(
@@ -80,7 +83,7 @@ class OptimalBaseline(Estimator):
     ) -> Estimate:
         """See `Estimator.forward`."""
         if self.first.products.total.dim() == 1:  # never bound to an event
-            self.bind(event=event_shape(q))
+            self.bind(stack=self.stack, event=event_shape(q))
         z = sample(q, self.samples, generator)
         cost = f(z, stopped(q))  # S x *B
         costs = over_event(cost.detach(), q)

@@ -30,6 +30,7 @@ from estimators.relaxed import (
     hard,
     logistic_scores,
 )
+from estimators.sizes import Resizable
 
 
 class RelaxedDraws:
@@ -77,20 +78,15 @@ class RelaxedDraws:
             return path - over_event(value[-len(self.b) :], self.q) * self.score
 
 
-class Relaxing(Estimator):
+class Relaxing(Resizable, Estimator):
     """Base of the estimators with a control variate of the relaxed draw, at a temperature that can be learned."""
-
-    log_temperature: nn.Parameter
 
     def __init__(self, samples: int, temperature: float, learn: bool, coupled: bool) -> None:
         super().__init__(samples)
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        self.temperature, self.learn, self.coupled = temperature, learn, coupled
-
-    def own(self, value: float, stack: Sequence[int]) -> nn.Parameter:
-        """A parameter [*stack, 1] of this value, which learns if the others do."""
-        return nn.Parameter(torch.full((*stack, 1), value), requires_grad=self.learn)
+        self.temperature, self.coupled = temperature, coupled
+        self.log_temperature = nn.Parameter(torch.full((1,), math.log(temperature)), requires_grad=learn)
 
     def bind(
         self,
@@ -101,7 +97,7 @@ class Relaxing(Estimator):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.log_temperature = self.own(math.log(self.temperature), stack)
+        self.resize(self.log_temperature, torch.full((*stack, 1), math.log(self.temperature)))
         return self
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
@@ -157,8 +153,6 @@ class REBAR(Relaxing):
     Without `coupled`, z~ has noise of its own.
     """
 
-    scale: nn.Parameter
-
     def __init__(
         self,
         samples: int = 1,
@@ -168,8 +162,8 @@ class REBAR(Relaxing):
         coupled: bool = True,
     ) -> None:
         super().__init__(samples, temperature, learn, coupled)
-        self.initial_scale = scale
-        self.bind()
+        self.initial_scale = float(scale)
+        self.scale = nn.Parameter(torch.full((1,), self.initial_scale), requires_grad=learn)
 
     def bind(
         self,
@@ -180,7 +174,7 @@ class REBAR(Relaxing):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.scale = self.own(self.initial_scale, stack)
+        self.resize(self.scale, torch.full((*stack, 1), self.initial_scale))
         return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:

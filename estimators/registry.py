@@ -13,10 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
+from torch.distributions import Distribution
+
 from estimators.base import Estimator
-from estimators.distributions import FAMILIES
+from estimators.call import canonical
+from estimators.distributions import FAMILIES, event_shape, parameters, row_shape
+from estimators.distributions import family as family_of
 from estimators.errors import BadInput as BadInput
 from estimators.errors import unknown as unknown
+from estimators.sizes import Unsized
 
 ENTRY_POINTS = "gradest.estimators"
 MAX_STATES = 65536
@@ -26,6 +31,9 @@ MAX_STATES_AT_ONCE = 4096
 
 SHOWN: dict[str, tuple[int, ...]] = {"gaussian": (10,), "bernoulli": (10,), "categorical": (10, 10)}
 """Event shapes at which the tags show the number of evaluations."""
+
+SIZES = ("like", "context_size", "stack")
+"""What `Entry.create` takes for itself, so that no option can be called so."""
 
 Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
@@ -85,25 +93,57 @@ class Entry:
     summary: str = ""
     paper: str = ""
 
-    def create(self, **options: Any) -> Estimator:
-        """Construct the estimator with `samples` (the tag's default) and its own options.
+    def create(
+        self,
+        *,
+        like: Distribution | None = None,
+        context_size: int = 0,
+        stack: Sequence[int] = (),
+        **options: Any,
+    ) -> Estimator:
+        """Construct the estimator with `samples` (the tag's default) and its own options, and with its sizes if given.
+
+        Args:
+            like: a q such as it will be called with, rows [..., *stack, B]; running state and own parameters are bound
+                to its event, on its device. Without it they are sized by the first call, as the same objects.
+            context_size: size X of the context given to `forward`, 0 for none.
+            stack: leading dims of seeds trained side by side.
+            **options: `samples` and the estimator's own.
 
         Raises:
-            BadInput: an option that the estimator does not have, a value it does not take, or an illegal `samples`.
+            BadInput: an option that the estimator does not have, a value it does not take, an illegal `samples`, or
+                sizes that do not go together.
         """
         # A class may leave `samples` to the base class, whose only option it is, and so define no __init__ of its own.
-        parameters = inspect.signature(self.cls).parameters
-        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-        if "samples" not in parameters and not anything:
+        taken = inspect.signature(self.cls).parameters
+        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+        if "samples" not in taken and not anything:
             raise BadInput(
                 f"estimator {self.name!r}: {self.cls.__name__}.__init__ must take samples, as every estimator's"
             )
         for option, value in options.items():
-            if option in parameters:
-                _check_type(self.name, option, value, parameters[option].annotation)
+            if option in taken:
+                _check_type(self.name, option, value, taken[option].annotation)
             elif not anything:
-                raise BadInput(unknown(f"option of estimator {self.name!r}:", option, list(parameters)))
+                raise BadInput(unknown(f"option of estimator {self.name!r}:", option, list(taken)))
         samples = options.pop("samples", self.samples.default)
+        self.check_samples(samples)
+        like = self._check_sizes(like, context_size, stack)
+        try:
+            estimator = self.cls(samples=samples, **options)
+            return self._sized(estimator, like, context_size, stack)
+        except BadInput as error:  # it says already whose it is, where it is of ours
+            ours = str(error).startswith(f"estimator {self.name!r}")
+            raise error if ours else BadInput(f"estimator {self.name!r}: {error}") from error
+        except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
+            raise BadInput(f"estimator {self.name!r}: {error}") from error
+
+    def check_samples(self, samples: object) -> None:
+        """Whether so many draws of z can be taken.
+
+        Raises:
+            BadInput: it is no whole number, too small, or odd where pairs are drawn.
+        """
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < self.samples.min:
             raise BadInput(f"estimator {self.name!r} takes samples >= {self.samples.min}, got samples={samples!r}")
         if self.samples.even and samples % 2:
@@ -111,10 +151,44 @@ class Entry:
                 f"estimator {self.name!r} draws pairs and takes an even number of samples, got samples={samples}; "
                 f"try {samples + 1}"
             )
+
+    def _check_sizes(self, like: object, context_size: object, stack: object) -> Distribution | None:
+        """Refuse sizes that do not go together, or with the estimator; `like` in the form that methods take."""
+        who = f"estimator {self.name!r}"
+        if not (type(context_size) is int and context_size >= 0):
+            raise BadInput(f"{who}: context_size must be a whole number >= 0, got {context_size!r}")
+        if not (isinstance(stack, tuple | list) and all(type(size) is int and size > 0 for size in stack)):
+            raise BadInput(f"{who}: stack must be whole numbers >= 1, got {stack!r}")
+        if like is None:
+            return None
+        if not isinstance(like, Distribution):
+            got = f"a {type(like).__name__}" if hasattr(like, "shape") else repr(like)
+            raise BadInput(f"{who}: like must be a distribution q, got {got}")
         try:
-            return self.cls(samples=samples, **options)
-        except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
-            raise BadInput(f"estimator {self.name!r}: {error}") from error
+            given = canonical(like).q
+            reason = self.reason_against(family=family_of(given), bound=self.bound, states=1)
+        except TypeError as error:
+            raise BadInput(f"{who}: like: {error}") from error
+        if reason is not None:
+            raise BadInput(f"{who} {reason}, which like is")
+        rows = row_shape(given)
+        if stack and tuple(rows[:-1][-len(stack) :]) != tuple(stack):
+            wanted = ", ".join(map(str, stack))
+            raise BadInput(f"{who}: like has rows {list(rows)}, expected [..., {wanted}, B] for stack={tuple(stack)}")
+        return given
+
+    def _sized(
+        self, estimator: Estimator, like: Distribution | None, context_size: int, stack: Sequence[int]
+    ) -> Estimator:
+        """The estimator bound to these sizes, where any are given."""
+        if like is not None:
+            estimator.bind(stack=stack, context_size=context_size, event=event_shape(like))
+            return estimator.to(parameters(like)[0].device)
+        if stack or context_size:
+            estimator.bind(stack=stack, context_size=context_size)
+            if any(isinstance(own, Unsized) for own in estimator.parameters()):
+                raise BadInput(f"estimator {self.name!r} is sized by the event too: give like=q, a q to be called with")
+        return estimator
 
     def evaluations(self, samples: int, event: tuple[int, ...], options: Mapping[str, Any] | None = None) -> int | None:
         """Evaluations of f a row, as the tag `f_evals` has it; None where it says nothing.
@@ -199,6 +273,9 @@ def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbias
         )
     if not (isinstance(cls, type) and issubclass(cls, Estimator)):
         raise BadInput(f"estimator {name!r}: {cls!r} must be a class that derives from estimators.Estimator")
+    for option in inspect.signature(cls).parameters:
+        if option in SIZES:
+            raise BadInput(f"estimator {name!r}: option {option} is a name that create() takes for itself; rename it")
     if "samples" in tags:
         given = (tags["samples"], tags["samples"]) if isinstance(tags["samples"], int) else tags["samples"]
         if not isinstance(given, tuple | list) or not given or not all(isinstance(part, int) for part in given):

@@ -6,7 +6,6 @@ eta f(relax(z / temperature)) + r(relax(z / temperature)). Network, temperature 
 also reads the context, what q was computed from, if it is bound to one: f differs from row to row.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Self
 
@@ -15,7 +14,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.controls import rows_of
-from estimators.distributions import event_shape, parameters, row_shape
+from estimators.distributions import event_shape, row_shape
 from estimators.network import Network
 from estimators.rebar import REBAR, RelaxedDraws, Relaxing
 from estimators.registry import one_a_sample, register
@@ -29,8 +28,6 @@ class Surrogate(Network):
     def of(self, draws: RelaxedDraws, log_temperature: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
         """What it adds to the estimate, [S, *B, *event], in the graph of own parameters."""
         event = event_shape(draws.q)
-        if self.inputs > math.prod(event) and context is None:
-            raise ValueError("the surrogate was bound to a context, and got none")
 
         def r(z: Tensor, q: Distribution, /) -> Tensor:
             value: Tensor = self(z.flatten(-len(event)), context=context)
@@ -38,12 +35,6 @@ class Surrogate(Network):
 
         own = rows_of(log_temperature, row_shape(draws.q)).to(draws.b)
         return draws.control(r, own, create_graph=create_graph)
-
-    def ready(self, q: Distribution) -> None:
-        """Size it, where it was never bound, for the event alone."""
-        if self.first is None:
-            self.size(math.prod(event_shape(q)))
-            self.to(parameters(q)[0].device)
 
 
 @register(
@@ -62,7 +53,6 @@ class RELAX(Relaxing):
     def __init__(self, samples: int = 1, temperature: float = 0.5, hidden: int = 100) -> None:
         super().__init__(samples, temperature, learn=True, coupled=True)
         self.surrogate = Surrogate(hidden)
-        self.bind()
 
     def bind(
         self,
@@ -73,8 +63,7 @@ class RELAX(Relaxing):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        if event:
-            self.surrogate.size(math.prod(event) + context_size, stack, generator)
+        self.surrogate.bind(stack=stack, context_size=context_size, event=event, generator=generator)
         return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
@@ -120,8 +109,7 @@ class RELAXRebar(REBAR):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        if event:
-            self.surrogate.size(math.prod(event) + context_size, stack, generator)
+        self.surrogate.bind(stack=stack, context_size=context_size, event=event, generator=generator)
         return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:

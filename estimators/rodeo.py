@@ -21,6 +21,7 @@ from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
 from estimators.network import Network
 from estimators.registry import one_a_sample, register
+from estimators.sizes import Resizable
 
 
 @register(
@@ -34,17 +35,14 @@ from estimators.registry import one_a_sample, register
     summary="leave-one-out with learned controls made by a discrete Stein operator",
     paper="Shi, Zhou, Hwang, Titsias and Mackey 2022, arXiv:2202.09497",
 )
-class RODEO(Estimator):
+class RODEO(Resizable, Estimator):
     """RODEO with the Gibbs operator; `scale` is where alpha and beta start, `hidden` the networks' width."""
-
-    alpha: nn.Parameter
-    beta: nn.Parameter
 
     def __init__(self, samples: int = 2, scale: float = 0.0, hidden: int = 32) -> None:
         super().__init__(samples)
-        self.scale = scale
-        self.of_costs, self.of_scores = Network(hidden), Network(hidden)
-        self.bind()
+        self.scale = float(scale)
+        self.alpha, self.beta = (nn.Parameter(torch.full((1,), self.scale)) for _ in range(2))
+        self.of_costs, self.of_scores = Network(hidden, inputs=2), Network(hidden, inputs=2)
 
     def bind(
         self,
@@ -55,8 +53,8 @@ class RODEO(Estimator):
         generator: Generator | None = None,
     ) -> Self:
         """See `Estimator.bind`."""
-        self.alpha = nn.Parameter(torch.full((*stack, 1), self.scale))
-        self.beta = nn.Parameter(torch.full((*stack, 1), self.scale))
+        for own in (self.alpha, self.beta):
+            self.resize(own, torch.full((*stack, 1), self.scale))
         self.of_costs.size(2, stack, generator)
         self.of_scores.size(2, stack, generator)
         return self

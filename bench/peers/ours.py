@@ -1,5 +1,7 @@
 """Our half: the trainer that a run uses, with a registered estimator, and its floor."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,8 @@ def trainer(comparison: Comparison, estimator: Estimator, vae: VAE | None = None
 def subject(comparison: Comparison, vae: VAE | None = None) -> Trainer:
     """The estimator that is compared."""
     entry = estimators.get(comparison.estimator)
-    return trainer(comparison, entry.create(samples=comparison.samples, **comparison.options()), vae)
+    options: dict[str, Any] = {"samples": comparison.samples, **comparison.options()}
+    return trainer(comparison, entry.create(**options), vae)
 
 
 def floor(comparison: Comparison) -> Trainer:

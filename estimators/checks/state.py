@@ -1,11 +1,14 @@
 """Running state and own parameters: the checks state and auxiliary."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from estimators.base import Estimator
 from estimators.checks.compare import CLOSE, apart, percent
-from estimators.checks.grid import Grid
+from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call, gradients
 from estimators.checks.subject import Subject, copied, own_parameters, run
@@ -16,15 +19,102 @@ STEPS = 3
 
 
 def state(subject: Subject) -> Result:
-    """Running state is frozen in eval(), updated after use in train(), and all of it is in state_dict()."""
-    if problem := _problem(subject):
-        return failed("state", subject.family, problem)
+    """Running state is frozen in eval(), updated after use in train(), and all of it is in state_dict().
+
+    Own parameters are the same objects from construction on.
+    """
+    late = _made_by_bind(subject)
+    warnings = (f"bind() {late}",) if late else ()
+    if problem := _other_objects(subject) or _problem(subject) or _used_unbound(subject):
+        return failed("state", subject.family, problem, warnings=warnings)
     has = bool(subject.create(subject.small()).state_dict())
     message = "frozen in eval(), updated after use in train(), restored by state_dict()" if has else "there is none"
-    return Result("state", subject.family, "passed", message)
+    return Result("state", subject.family, "passed", message, warnings=warnings)
 
 
-def _trained(subject: Subject, grid: Grid, context: Tensor, estimator: Estimator | None = None) -> Estimator:
+def _others(before: Mapping[str, Tensor], estimator: Estimator, *, empty: bool = True) -> str | None:
+    """Own parameters that are other objects than before, in a sentence's second half.
+
+    Args:
+        before: those that an optimiser made before would hold.
+        estimator: with those that it uses now.
+        empty: whether to name those, too, of which there was nothing before, or a placeholder of no elements.
+    """
+    held = {id(p) for p in before.values()}
+    names = [
+        name
+        for name, p in estimator.named_parameters()
+        if id(p) not in held and (empty or (name in before and not is_lazy(before[name]) and before[name].numel()))
+    ]
+    if not names:
+        return None
+    return (
+        f"makes new parameters {', '.join(map(repr, names))}: an optimiser made before holds others, or none, so that "
+        "they never learn; make them in __init__, as torch.nn.UninitializedParameter if their size is not known, and "
+        "resize them in place: p.materialize(shape), p.data = values"
+    )
+
+
+def _made_by_bind(subject: Subject, *, empty: bool = True) -> str | None:
+    """What `bind` replaces, as `_others`."""
+    grid = subject.small(subject.sample_counts[0])
+    estimator = subject.unbound(grid)
+    before = dict(estimator.named_parameters())
+    subject.bind(estimator, grid)
+    return _others(before, estimator, empty=empty)
+
+
+def _other_objects(subject: Subject) -> str | None:
+    """Whether an optimiser made at any time holds what the estimator uses.
+
+    Where there was nothing before `bind`, or a placeholder without elements, whoever forgets it cannot train either
+    way: that is no failure.
+    """
+    if replaced := _made_by_bind(subject, empty=False):
+        return f"bind() {replaced}"
+    grid = subject.small(subject.sample_counts[0])
+    for bound in (True, False):
+        estimator = subject.unbound(grid)
+        if bound:
+            subject.bind(estimator, grid)
+        estimator.to(DOUBLE).train()
+        before = dict(estimator.named_parameters())
+        try:
+            run(estimator, grid, 11, context=subject.context(len(grid.rows)) if bound else None)
+        except Broken:
+            if bound:
+                raise
+            return None  # it needs its context
+        if made := _others(before, estimator):
+            return f"the first call {made}"
+    return None
+
+
+def _used_unbound(subject: Subject) -> str | None:
+    """Whether what the first call sized is restored where nothing was called yet."""
+    grid = subject.small(subject.sample_counts[0])
+    try:
+        used = _trained(subject, grid, None, subject.unbound(grid).to(DOUBLE)).eval()
+    except Broken:
+        return None  # it needs its context
+    before = run(used, grid, 11)
+    fresh = subject.unbound(grid).to(DOUBLE).eval()
+    try:
+        fresh.load_state_dict(used.state_dict())
+    except RuntimeError as error:
+        return (
+            "state_dict() of an estimator that was used without bind() does not load into a fresh one, whose sizes "
+            f"it must take: {' '.join(str(error).split())[:200]}"
+        )
+    if (moves := apart(run(fresh, grid, 11), before)) > CLOSE:
+        return (
+            f"used without bind() and restored from state_dict(), the gradient is {percent(moves)} apart: some state "
+            "is not saved"
+        )
+    return None
+
+
+def _trained(subject: Subject, grid: Grid, context: Tensor | None, estimator: Estimator | None = None) -> Estimator:
     """An estimator after a few training steps, each with a backward pass as in training."""
     estimator = (estimator or subject.create(grid)).train()
     for seed in range(STEPS):

@@ -1,7 +1,8 @@
 """What is certified: an estimator with its options, for one family of q."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,21 +95,34 @@ class Subject:
         Raises:
             Broken: it cannot be built.
         """
-        options = dict(self.options) | {"samples": grid.samples}
-        try:
-            with torch.random.fork_rng(devices=[]):  # layers of torch start from the global generator
-                torch.manual_seed(5)
-                estimator = self.entry.create(**options)
-                source = torch.Generator().manual_seed(5)
-                estimator.bind(stack=stack, context_size=CONTEXT, event=grid.event, generator=source)
-        except Exception as error:  # foreign code: whatever it raises is the finding
-            raise Broken(f"cannot be built with {options}: {' '.join(str(error).split())}") from error
+        estimator = self.unbound(grid)
+        self.bind(estimator, grid, stack)
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():
             for p in own_parameters(estimator).values():
                 noise = torch.randn(p.shape, generator=generator, dtype=DOUBLE).to(p)
                 p.mul_(1 + 0.2 * noise).add_(0.05 * noise)
         return estimator.to(dtype).eval()
+
+    def unbound(self, grid: Grid) -> Estimator:
+        """A fresh estimator as it is constructed, in its own precision.
+
+        Raises:
+            Broken: it cannot be built.
+        """
+        options = dict(self.options) | {"samples": grid.samples}
+        with _building(f"cannot be built with {options}"):
+            return self.entry.create(**options)
+
+    def bind(self, estimator: Estimator, grid: Grid, stack: Sequence[int] = ()) -> None:
+        """Bind an estimator to a grid's event and a context.
+
+        Raises:
+            Broken: it cannot be bound.
+        """
+        with _building(f"bind(stack={tuple(stack)}, context_size={CONTEXT}, event={grid.event}) raises"):
+            source = torch.Generator().manual_seed(5)
+            estimator.bind(stack=stack, context_size=CONTEXT, event=grid.event, generator=source)
 
     def prepared(self, grid: Grid) -> Prepared:
         """An estimator for a grid, its running state filled by steps of training at large costs and then frozen.
@@ -134,6 +148,21 @@ class Subject:
         """A grid of the middle event shape, at one level, for checks that need no sampling."""
         chosen = self.sample_counts[-1] if samples is None else samples
         return Grid(self.family, EVENTS[self.family][1], chosen, self.entry.bound, levels=(level,))
+
+
+@contextmanager
+def _building(doing: str) -> Iterator[None]:
+    """Fix the global generator, from which layers of torch start, and say what went wrong.
+
+    Raises:
+        Broken: something did.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            yield
+    except Exception as error:  # foreign code: whatever it raises is the finding
+        raise Broken(f"{doing}: {' '.join(str(error).split())}") from error
 
 
 def run(

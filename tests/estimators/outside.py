@@ -11,6 +11,7 @@ from estimators import Entry, Estimate, Estimator
 from estimators.distributions import from_parameters, live, log_prob, normal, parameters, sample, stopped, uniform
 from estimators.registry import entry_of
 from estimators.relaxed import conditional_logistic_scores, hard, logistic_scores
+from estimators.sizes import Resizable, is_unsized, unsized
 
 CORRECT: list[Entry] = []
 
@@ -141,6 +142,49 @@ class LearnedBaseline(Estimator):
         predicted = self.predicted(context)
         advantage = cost.detach() - predicted.detach()
         surrogate = (advantage * log_prob(live(q), z) + cost).mean(0)
+        return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
+
+
+@correct(families=("bernoulli",), own_parameters=True)
+class LearnedLevel(LearnedBaseline):
+    """A correct learned constant, sized by bind in place."""
+
+    def __init__(self, samples=1):
+        Estimator.__init__(self, samples)
+        self.level = torch.nn.Parameter(torch.zeros(1))
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.level.data = torch.zeros(*stack, 1)
+        return self
+
+    def predicted(self, context):
+        return self.level
+
+
+@correct(families=("bernoulli",), own_parameters=True)
+class LinearInLogits(Resizable, Estimator):
+    """A linear baseline of the logits, whose size the first call knows if nobody else does."""
+
+    def __init__(self, samples=1):
+        Estimator.__init__(self, samples)
+        self.weight = unsized()
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.resize(self.bias, torch.zeros(*stack, 1))
+        if event:
+            self.resize(self.weight, torch.zeros(*stack, 1, *event))
+        return self
+
+    def forward(self, q, f, *, generator=None, context=None):
+        if is_unsized(self.weight):
+            self.bind(event=q.logits.shape[-1:])
+        predicted = (q.logits.detach() * self.weight.to(q.logits)).sum(-1) + self.bias.to(q.logits)
+        if not q.logits.dim() > 1:
+            predicted = predicted.squeeze(0)
+        z = sample(q, self.samples, generator)
+        cost = f(z, stopped(q))
+        surrogate = ((cost - predicted).detach() * log_prob(live(q), z) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
 
 

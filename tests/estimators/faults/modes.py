@@ -10,7 +10,7 @@ from tests.estimators.faults.base import Score, fault
 # Modes
 
 
-@fault("modes", "a batch of no rows changes the running state")
+@fault("modes", "forward raises ZeroDivisionError for rows [0]")
 class AroundTheCheckedCall(Score):
     """It goes by nn.Module's own call, so that nobody has looked at what it is called with."""
 

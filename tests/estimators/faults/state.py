@@ -1,9 +1,11 @@
 """Faults of running state and of own parameters."""
 
+import torch
+
 from estimators import Estimate
 from estimators.distributions import log_prob, sample, stopped, uniform
 from tests.estimators.faults.base import Score, fault
-from tests.estimators.outside import LearnedBaseline, RunningMean
+from tests.estimators.outside import LearnedBaseline, LearnedLevel, RunningMean
 
 # State
 
@@ -69,6 +71,80 @@ class StaleProbabilities(Score):
         if self.kept is None or self.kept.shape != q.logits.shape:
             self.kept = q.logits.detach().sigmoid()
         return (uniform(q, self.samples, generator) < self.kept).to(q.logits)
+
+
+# Own parameters that an optimiser does not hold
+
+
+@fault("state", "the first call makes new parameters 'weight'", own_parameters=True)
+class ParametersAppearAtTheFirstCall(LearnedBaseline):
+    """Even where it was bound: a network that is made when its inputs are seen."""
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        return self
+
+    def forward(self, q, f, *, generator=None, context=None):
+        if not self.weight.numel():
+            self.weight = torch.nn.Parameter(torch.zeros(1, context.shape[-1], dtype=torch.float64))
+        return super().forward(q, f, generator=generator, context=context)
+
+
+@fault("state", "bind() makes new parameters 'level'", own_parameters=True)
+class BindReplacesParameters(LearnedLevel):
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.level = torch.nn.Parameter(torch.zeros(*stack, 1))
+        return self
+
+
+@fault("state", "the first call makes new parameters 'level'", own_parameters=True)
+class FirstCallReplacesParameters(LearnedLevel):
+    """Only where it was never bound."""
+
+    bound = False
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.bound = True
+        return super().bind(stack=stack)
+
+    def forward(self, q, f, *, generator=None, context=None):
+        if not self.bound:
+            self.bound, self.level = True, torch.nn.Parameter(torch.zeros(1))
+        return super().forward(q, f, generator=generator, context=context)
+
+
+@fault("state", "used without bind() does not load into a fresh one", own_parameters=True)
+class UsedStateDoesNotLoad(LearnedLevel):
+    """Resized in place by the first call, and nobody resizes a fresh one for what was saved."""
+
+    def forward(self, q, f, *, generator=None, context=None):
+        if self.level.numel() == 1:
+            self.level.data = self.level.data.expand(q.logits.shape[-1]).clone()
+        return super().forward(q, f, generator=generator, context=context)
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.level.data = torch.zeros(*stack, 1, *event)
+        return self
+
+    def predicted(self, context):
+        return self.level.mean(-1)
+
+
+@fault("state", "used without bind() and restored from state_dict()", own_parameters=True)
+class SizedByAnAttribute(LearnedLevel):
+    """What the first call found is kept beside the parameter that it belongs to."""
+
+    factor = 0.0
+
+    def bind(self, *, stack=(), context_size=0, event=(), generator=None):
+        self.factor = 1.0
+        return super().bind(stack=stack)
+
+    def forward(self, q, f, *, generator=None, context=None):
+        self.factor = self.factor or (1.0 if self.training else 0.5)
+        return super().forward(q, f, generator=generator, context=context)
+
+    def predicted(self, context):
+        return self.factor * (self.level + 1)
 
 
 # Auxiliary loss
