@@ -13,6 +13,8 @@ from estimators.distributions import parameters
 
 SLICE_NUMBERS = 2**18
 """Coordinates that are summed up at once, in the cache."""
+FIRST_DRAWS = 33
+"""Draws that show which value a coordinate usually has."""
 
 
 class GradientMoments(NamedTuple):
@@ -101,6 +103,33 @@ class Moments:
         self.squares = self.squares + squares + step.square() * (count * before / total)
         self.mean = self.mean + step * (count / total)
         return mean, step
+
+
+class Moves:
+    """Counts the draws in which a coordinate leaves the value that it usually has.
+
+    A method that takes one of many units a draw gives the others a gradient of 0, or a closed form's alone: the mean
+    then rests on the few draws that move, however many there are. Where no value comes back among the first draws, as
+    with most gradients, nothing is counted: every draw moves.
+    """
+
+    def __init__(self) -> None:
+        self.usual = torch.zeros(0)
+        self.counts = torch.zeros((), dtype=torch.float64)
+        self.all_move = False
+
+    def add(self, block: Tensor) -> None:
+        """Take in a block [n, ...]."""
+        if not self.usual.numel():
+            first = block[:FIRST_DRAWS]
+            self.usual = first.median(0).values
+            self.all_move = bool(((first == self.usual).sum(0) < 2).all())
+        if self.all_move:
+            self.counts = self.counts + len(block)
+            return
+        for part in block.split(max(1, SLICE_NUMBERS // block[0].numel())):
+            # Written as numbers at once, as a sum of booleans takes several times as long.
+            self.counts = self.counts + torch.ne(part, self.usual, out=torch.empty_like(part)).sum(0)
 
 
 def gradient_moments(

@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Distribution
 
 from bench.measure.draws import ClosedForm, gradients, probe
 from bench.measure.encoder import Encoder
-from bench.measure.moments import Distances, Moments
+from bench.measure.moments import Distances, Moments, Moves
 from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,
@@ -24,7 +24,8 @@ from estimators.base import Estimator, Objective
 from estimators.distributions import family, from_parameters, parameters, row_shape
 
 RARE_EVENTS = 50
-"""Expected number of a unit's rarer outcomes below which its mean gradient is not tested: too few to be near normal."""
+"""Expected number of a unit's rarer outcomes, and number of draws that move its gradient, below which the mean gradient
+is not tested: too few to be near normal."""
 
 
 class Reference(NamedTuple):
@@ -82,7 +83,7 @@ class Draws:
 
     def __init__(self, draws: int, reference: Tensor, encoder: Encoder | None) -> None:
         self.reference, self.encoder = reference, encoder
-        self.moments, self.weights = Moments(draws, third=True), Distances(draws)
+        self.moments, self.weights, self.moves = Moments(draws, third=True), Distances(draws), Moves()
         self.errors = torch.zeros(0)
         self.lengths = self.cosines = 0.0
         self.pointing = 0
@@ -92,6 +93,7 @@ class Draws:
         if self.reference.device != block.device:
             self.reference = self.reference.to(block.device)
         mean, step = self.moments.add(block)
+        self.moves.add(block)
         if self.encoder is not None:
             self.weights.add(self.encoder.squares(block - mean), self.encoder.squares(step.unsqueeze(0))[0])
         flat, target = block.flatten(1).double(), self.reference.flatten()
@@ -162,7 +164,7 @@ def measure_point(
             "relative_high": _ratio(_root(max(squared.high, (squared.high - squared.low) / 2)), norm),
             "reference": reference.method,
         }
-        | _test(moments, reference, q, rounding, samples=estimator.samples),
+        | _test(moments, None if quiet else found.moves, reference, q, rounding, samples=estimator.samples),
         "encoder": None if encoder is None else _encoder(encoder, found.weights.all() * (not quiet), reference, rows),
     }
 
@@ -194,7 +196,9 @@ def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> di
     return spread(d / rows**2) | {"minibatch_variance": Interval(*(value / rows for value in between))._asdict()}
 
 
-def _test(moments: Moments, reference: Reference, q: Distribution, rounding: float, *, samples: int) -> dict[str, Any]:
+def _test(
+    moments: Moments, moves: Moves | None, reference: Reference, q: Distribution, rounding: float, *, samples: int
+) -> dict[str, Any]:
     """Per-coordinate t test of the mean, corrected for skewness, with Bonferroni; untestable coordinates are counted.
 
     The correction is that of N. J. Johnson, Modified t tests and confidence intervals for asymmetrical populations,
@@ -202,6 +206,7 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
 
     Args:
         moments: of the draws, [*B, P].
+        moves: how often they move; None for a gradient without any noise, which is held against the reference as it is.
         reference: what the mean is held against.
         q: tells how rare a unit's rarer outcome is.
         rounding: error of a coordinate that is no evidence of bias.
@@ -212,17 +217,21 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
     difference = mean - reference.gradient
     variance = moments.squares.cpu() / (draws - 1)
     error = (variance / draws + reference.noise + rounding**2).sqrt().clamp_min(tiny)
-    skewness = moments.cubes.cpu() / draws / variance.clamp_min(tiny).pow(1.5)
+    # Of the mean, whose error is the reference's too.
+    skewness = moments.cubes.cpu() / draws**3 / error.pow(3).clamp_min(tiny)
     z = difference / error
-    z = (z + skewness / math.sqrt(draws) * (1 / 6 + z.square() / 3)).abs()
-    testable = torch.ones_like(z, dtype=torch.bool)
+    z = (z + skewness * (1 / 6 + z.square() / 3)).abs()
+    common = torch.ones_like(z, dtype=torch.bool)
     if family(q) != "gaussian":
         (logits,) = (p.detach().double().cpu() for p in parameters(q))
         probability = logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
         probability = probability.reshape(z.shape)
         rarer = torch.minimum(probability, 1 - probability)
-        # A draw that is right to rounding needs no luck with rare outcomes.
-        testable = (rarer * draws * samples >= RARE_EVENTS) | (difference.abs() <= 4 * rounding)
+        common = rarer * draws * samples >= RARE_EVENTS
+    moved = torch.ones_like(common) if moves is None else (moves.counts.cpu() >= RARE_EVENTS).expand_as(common)
+    # A draw that is right to rounding needs no luck.
+    right = difference.abs() <= 4 * rounding
+    testable = common & moved | right
     tested = int(testable.sum())
     largest = float(z[testable].max()) if tested else math.nan
     return {
@@ -230,6 +239,7 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
         "p_value": min(1.0, tested * math.erfc(largest / math.sqrt(2))) if tested else math.nan,
         "coordinates": tested,
         "untestable": z.numel() - tested,
+        "seldom_moved": int((common & ~moved & ~right).sum()),
     }
 
 

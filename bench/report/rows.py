@@ -101,7 +101,8 @@ def _point(record: Record, point: Mapping[str, Any]) -> dict[str, Any]:
         "max_z": _value(bias.get("max_z")),
         "p_value": _value(bias.get("p_value")),
         "tested": _value(bias.get("coordinates")),
-        "rare": bool(bias.get("untestable")),
+        "rare": (bias.get("untestable") or 0) > (bias.get("seldom_moved") or 0),
+        "seldom_moved": bool(bias.get("seldom_moved")),
         "reference": bias.get("reference"),
         "driver": (record["config"]["measurement"].get("reference") or {}).get("label"),
     }

@@ -454,3 +454,81 @@ def test_own_parameters_learn_at_a_toy_before_it_is_measured() -> None:
     ]
     assert found[0]["bias"]["relative"] == pytest.approx(2.0, rel=0.1)
     assert found[1]["bias"]["relative_low"] < 0.05
+
+
+def one_row(size: int) -> Distribution:
+    return from_parameters("bernoulli", torch.zeros(1, size, dtype=torch.float64))
+
+
+def test_a_gradient_that_seldom_moves_accuses_nobody() -> None:
+    """Of 200 bits bitflip takes one a draw: five of 1000 draws move a coordinate, too few for a test of its mean."""
+    weights = torch.linspace(0.5, 2.0, 200, dtype=torch.float64)
+    reference = Reference(weights[None] / 4, torch.zeros(1, 200, dtype=torch.float64), "known")
+    bias = [
+        measure_point(
+            estimators.get("bitflip").create(),
+            one_row(200),
+            lambda z, q: z @ weights + 3 * (z[..., :1] * z).sum(-1),
+            reference._replace(gradient=reference.gradient + SLOPE_OF_PAIRS),
+            draws=1000,
+            seed=seed,
+        )["bias"]
+        for seed in range(20)
+    ]
+    assert not [found for found in bias if found["p_value"] < 0.01]
+    assert {found["coordinates"] for found in bias} == {0}
+    assert {(found["untestable"], found["seldom_moved"]) for found in bias} == {(200, 200)}
+
+
+SLOPE_OF_PAIRS = torch.full((1, 200), 3 / 8, dtype=torch.float64)
+"""Of 3 z_0 sum_i z_i at even odds, with z_0^2 = z_0: 3 / 4 times the mean of z_0, but for the first bit itself."""
+SLOPE_OF_PAIRS[0, 0] = 3 / 4 * (1 + 199 / 2)
+
+
+class Seldom(Estimator):
+    """A gradient of mean 1 in every coordinate, which moves with the chance given; else it is the offset."""
+
+    def __init__(self, samples: int = 1, chance: float = 1.0, offset: float = 0.0, factor: float = 1.0) -> None:
+        super().__init__(samples)
+        self.chance, self.offset, self.factor = chance, offset, factor
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        (logits,) = parameters(q)
+        moved = torch.rand(logits.shape, generator=generator, dtype=logits.dtype) < self.chance
+        size = 1 + torch.randn(logits.shape, generator=generator, dtype=logits.dtype)
+        g = self.factor * moved * size / self.chance + self.offset
+        surrogate = (g * logits).sum(-1)
+        return Estimate(surrogate, surrogate.detach())
+
+
+def accusations(estimator: Seldom, runs: int) -> list[bool]:
+    ones = torch.ones(1, 300, dtype=torch.float64)
+    reference = Reference(ones + estimator.offset, torch.zeros_like(ones), "known")
+    found = [
+        measure_point(estimator, one_row(300), lambda z, q: z.sum(-1), reference, draws=1000, seed=seed)["bias"]
+        for seed in range(runs)
+    ]
+    return [bias["p_value"] < 0.01 for bias in found]
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+@pytest.mark.parametrize("chance", [0.015, 0.06, 0.3, 1.0])
+def test_a_correct_gradient_is_accused_as_seldom_as_claimed(chance: float, offset: float) -> None:
+    """At the level of 1 % over 300 coordinates, of 100 correct gradients about one: five come once in 250 such tests.
+
+    The offset is a closed form's, which is there in every draw.
+    """
+    assert sum(accusations(Seldom(chance=chance, offset=offset), 100)) <= 4
+
+
+def test_a_wrong_gradient_is_accused_where_it_moves_often_enough() -> None:
+    assert all(accusations(Seldom(chance=1.0, factor=1.1), 10))
+    assert all(accusations(Seldom(chance=0.3, factor=1.5), 10))
+
+
+def test_a_gradient_without_any_noise_is_held_against_its_reference_as_it_is() -> None:
+    """That it never moves is no excuse."""
+    q, f = build("bernoulli", leaves("bernoulli", 1.0)), objective("bernoulli", THETA)
+    bias = measure_point(Shifted(shift=0.02), q, f, exact(q, f), draws=1000, seed=0)["bias"]
+    assert (bias["coordinates"], bias["untestable"], bias["seldom_moved"]) == (6, 0, 0)
+    assert bias["p_value"] < 1e-6
