@@ -15,14 +15,18 @@ from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,
     Interval,
+    SquaredBias,
+    differences,
     kurtosis,
-    squared_bias_from_sums,
+    squared_bias_from_parts,
     variance_interval,
     variance_log_se,
 )
 from estimators.base import Estimator, Objective
 from estimators.distributions import family, from_parameters, parameters, row_shape
 
+PARTS = 64
+"""Equal parts of a long run; what they leave over is in its mean alone."""
 RARE_EVENTS = 50
 """Expected number of a unit's rarer outcomes, and number of draws that move its gradient, below which the mean gradient
 is not tested: too few to be near normal."""
@@ -36,6 +40,8 @@ class Reference(NamedTuple):
     noise: Tensor
     """[*B, P], variance of each coordinate of `gradient` as an estimate of the exact one; 0 where it is exact."""
     method: str
+    parts: Tensor | None = None
+    """[k, *B, P], means of k equal parts of a long run minus their own: how its coordinates vary together."""
 
 
 def exact_reference(value: Callable[[Distribution], Iterable[Tensor]], q: Distribution, method: str) -> Reference:
@@ -65,11 +71,17 @@ def long_run_reference(draw: Callable[[int, int], Iterable[Tensor]], *, draws: i
         seed: of the draws.
         label: of the estimator, for the record.
     """
-    moments = Moments(draws)
+    moments, length = Moments(draws), max(1, draws // PARTS)
+    rest, means = torch.zeros(0), []
     for block in draw(draws, derive("long run", seed)):
         moments.add(block)
+        rest = torch.cat([rest, block]) if len(rest) else block
+        whole = len(rest) // length * length
+        means.append(rest[:whole].unflatten(0, (-1, length)).mean(1, dtype=torch.float64).cpu())
+        rest = rest[whole:]
+    parts = torch.cat(means)
     noise = moments.squares.cpu() / ((draws - 1) * draws)
-    return Reference(moments.mean.cpu(), noise, f"long run: {label}, {draws} draws")
+    return Reference(moments.mean.cpu(), noise, f"long run: {label}, {draws} draws", parts - parts.mean(0))
 
 
 class Draws:
@@ -108,14 +120,16 @@ class Draws:
         """Mean cosine between the draws and the reference; NaN where all lengths are 0."""
         return self.cosines / self.pointing if self.pointing else math.nan
 
-    def squared_bias(self, scale: float, floor: float) -> Interval:
-        """Of the draws and the reference both divided by `scale`; the interval is from the last block's errors."""
-        total = ((self.moments.mean - self.reference) * self.moments.distances.count).flatten() / scale**2
-        influence = self.errors @ total - self.errors.square().sum(1) / scale**2
-        squares = float(total.square().sum()) * scale**2
-        return squared_bias_from_sums(
-            self.moments.distances.count, squares, self.lengths / scale**2, influence.cpu().numpy(), floor
-        )
+    def squared_bias(self, reference: Reference) -> SquaredBias:
+        """Of the sum over rows; the interval is from the last block's errors, and the reference's parts."""
+        n = self.moments.distances.count
+        bias = (self.moments.mean - self.reference).flatten()
+        estimate = (n * n * float(bias.square().sum()) - self.lengths) / (n * (n - 1))
+        along = float((self.errors @ bias).var()) / n
+        noise = (differences(self.errors) / math.sqrt(n)).cpu().numpy()
+        parts = self.errors.new_zeros(0, bias.numel()) if reference.parts is None else reference.parts.flatten(1)
+        floor = float(reference.noise.sum())
+        return squared_bias_from_parts(estimate - floor, bias.cpu().numpy(), along, noise, parts.cpu().numpy())
 
 
 def measure_point(
@@ -141,8 +155,8 @@ def measure_point(
     quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
     if quiet:  # no noise: what is left is rounding
         d, moments.squares, moments.cubes = map(torch.zeros_like, (d, moments.squares, moments.cubes))
-    noise = float(reference.noise.sum()) / rows**2
-    squared = found.squared_bias(rows, noise)
+    bias = found.squared_bias(reference)
+    squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
     variance = spread(d)
     return {
         "draws": draws,
@@ -161,7 +175,8 @@ def measure_point(
             "relative": _ratio(_root(squared.estimate), norm),
             "relative_low": _ratio(_root(squared.low), norm),
             # Never below what could have been seen: an interval below 0 is luck, not knowledge.
-            "relative_high": _ratio(_root(max(squared.high, (squared.high - squared.low) / 2)), norm),
+            "relative_high": _ratio(_root(max(squared.high, visible)), norm),
+            "smallest_visible": _ratio(_root(visible), norm),
             "reference": reference.method,
         }
         | _test(moments, None if quiet else found.moves, reference, q, rounding, samples=estimator.samples),

@@ -110,7 +110,10 @@ def _point(record: Record, point: Mapping[str, Any]) -> dict[str, Any]:
     # every outcome had a chance to be drawn.
     row["quiet"] = row["variance"] <= (ROUNDING * norm) ** 2 if norm > 0 else row["variance"] == 0
     row["noiseless"] = row["quiet"] and not row["rare"]
-    row["bias_floor"] = smallest_visible(squared["bias_squared_low"], squared["bias_squared_high"], norm)
+    if "smallest_visible" in bias:
+        row["bias_floor"] = _value(bias["smallest_visible"])
+    else:  # of an earlier release, whose intervals were symmetrical
+        row["bias_floor"] = smallest_visible(squared["bias_squared_low"], squared["bias_squared_high"], norm)
     return row
 
 

@@ -18,7 +18,7 @@ from bench.measure.points import Reference, exact_reference, long_run_reference,
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
-from bench.seeds import stream
+from bench.seeds import derive, stream
 from bench.statistics import squared_bias_interval, variance_interval
 from bench.training import Optimisation
 from estimators import Estimate, Estimator, Objective
@@ -144,7 +144,9 @@ def test_a_point_agrees_with_moments_taken_by_hand() -> None:
     assert point["q"]["variance"]["estimate"] == pytest.approx(d.sum().item() / 1999)
     assert point["q"]["variance"]["high"] == pytest.approx(variance_interval(d.numpy()).high)
     squared = squared_bias_interval((g - reference.gradient / 4).flatten(1).numpy())
-    assert list(point["bias"]["squared"].values()) == pytest.approx(list(squared))
+    assert list(point["bias"]["squared"].values()) == pytest.approx(list(squared.interval))
+    norm = float(reference.gradient.norm() / 4)
+    assert point["bias"]["smallest_visible"] == pytest.approx(squared.visible**0.5 / norm)
     moved = g.flatten(1)[g.flatten(1).abs().sum(1) > 0]  # equal draws of a row leave no gradient, and no direction
     cosines = torch.nn.functional.cosine_similarity(moved, reference.gradient.flatten()[None])
     assert point["q"]["cosine"] == pytest.approx(cosines.mean().item())
@@ -275,6 +277,17 @@ def test_the_long_run_reference_states_its_own_noise() -> None:
     variance = gradient_moments(estimator, q, f, draws=20_000, seed=1).variance
     torch.testing.assert_close(run.noise, variance / 20_000, rtol=0.1, atol=0)
     assert run.method == "long run: rloo, 20000 draws"
+    assert run.parts is not None
+    means = torch.stack([g.mean(0) for g in all_long_run_draws(estimator, q, f).split(312)[:64]])
+    torch.testing.assert_close(run.parts, means - means.mean(0))
+    point = measure_point(estimator, q, f, run, draws=400, seed=2)
+    c = (all_gradients(estimator, q, f, draws=400, seed=2) - run.gradient) / 2
+    squared = squared_bias_interval(c.flatten(1), run.parts.flatten(1) / 2, floor=float(run.noise.sum()) / 4)
+    assert list(point["bias"]["squared"].values()) == pytest.approx(list(squared.interval))
+
+
+def all_long_run_draws(estimator: Estimator, q: Distribution, f: Objective) -> Tensor:
+    return all_gradients(estimator, q, f, draws=20_000, seed=derive("long run", 1))
 
 
 def test_the_bound_of_k_samples_has_an_exact_reference() -> None:
