@@ -131,6 +131,7 @@ def finals(record: Record) -> list[dict[str, Any]]:
         "steps": _value((curve.get("step") or [None])[-1]),
         "train_seconds": _value((curve.get("seconds") or [None])[-1]),
         "rows_per_step": _value(measured.get("rows_per_step")),
+        **{f"{split}_rows": _value((measured.get("evaluated_rows") or {}).get(split)) for split in ("train", "test")},
         "parameters": _value(measured.get("parameters")),
         "iwae_samples": _value(final.get("iwae_samples")),
     }
