@@ -149,7 +149,7 @@ def measure_point(
     for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
         found.add(block)
     rows = reference.gradient.shape[:-1].numel()
-    f_evals, rounding, _ = probe(estimator, q, f, context)
+    f_evals, rounding, *_ = probe(estimator, q, f, context)
     moments, d = found.moments, found.moments.distances.all() / rows**2
     norm = float(reference.gradient.norm()) / rows
     quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
