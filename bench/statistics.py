@@ -165,7 +165,7 @@ class SquaredBias(NamedTuple):
     """The smallest estimate whose interval leaves 0 out."""
 
 
-PAIRS = 256
+PAIRS = 128
 """Differences of draws from which the square of their covariance is taken: its error is then some tenth."""
 
 
