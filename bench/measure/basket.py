@@ -23,7 +23,7 @@ from bench.measure.points import Reference, exact_reference, long_run_reference,
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, make_optimiser
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, make_optimiser, subset
 from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES
@@ -38,7 +38,7 @@ class MomentsSettings(Config):
 
     draws: Annotated[int, Field(ge=3)] = 1000
     rows: Annotated[int, Field(ge=3)] = 20
-    """Rows of the fixed minibatch, the first of the train split."""
+    """Rows of the fixed minibatch, drawn once from the train split."""
     checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 100, 1000)
     """Steps of the reference trajectory."""
     references: tuple[EstimatorConfig, ...] = (
@@ -123,7 +123,7 @@ def travel(
     if own:
         rate = config.optimisation.own_learning_rate
         optimiser = make_optimiser(config.optimisation, [{"params": own, "lr": rate}])
-    rows = binarised(dataset.train[: config.rows]).to(device)
+    rows = binarised(subset(dataset.train, config.rows)).to(device)
     for step in range(max(config.checkpoints) + 1):
         if step in config.checkpoints:
             yield Checkpoint(step, vae, rows, config)

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
+from bench.measure.determined import check_determined
 from bench.memory import keep_freed_memory
 from bench.seeds import stream
 from estimators.base import Estimator, Objective
 from estimators.contract import CountedObjective, checked
 from estimators.distributions import family, from_parameters, parameters, row_shape, stopped
+from estimators.registry import BadInput
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
@@ -36,17 +38,42 @@ class Probe(NamedTuple):
     """Size of a gradient coordinate's rounding error: that of the costs it is made of, which may cancel in it."""
     largest: int
     """Numbers in the largest tensor that the call makes."""
+    plain: bool
+    """Whether f was given z and q alone, and no estimate of a part of it, which has noise of its own and may."""
 
 
 @torch.no_grad()
 def probe(estimator: Estimator, q: Distribution, f: Objective, context: Tensor | None = None) -> Probe:
-    """Call the estimator once and count; its running state is left as it was."""
-    counted = CountedObjective(f)
+    """Call the estimator once and count; its running state is left as it was.
+
+    Raises:
+        BadInput: the context has other rows than q.
+        Broken: what the estimator returns breaks the contract.
+    """
+    _check_context(q, context)
+    plain = True
+
+    def objective(z: Tensor, given: Distribution, /, *more: Any) -> Tensor:
+        nonlocal plain
+        plain = plain and not more
+        return f(z, given, *more)
+
+    counted = CountedObjective(objective)
     with frozen(estimator), Largest() as largest:
         generator = stream("probe", device=parameters(q)[0].device)
         value = checked(estimator(q, counted, generator=generator, context=context), q).value
     rounding = 16 * torch.finfo(value.dtype).eps * float(value.abs().max())
-    return Probe(counted.evaluations, rounding, largest.numbers)
+    return Probe(counted.evaluations, rounding, largest.numbers, plain)
+
+
+def _check_context(q: Distribution, context: Tensor | None) -> None:
+    """The context's rows must be q's, or broadcast to them."""
+    if context is None:
+        return
+    rows, given = row_shape(q), context.shape[:-1]
+    aligned = zip(reversed(given), reversed(rows), strict=False)
+    if len(given) > len(rows) or any(a not in (1, b) for a, b in aligned):
+        raise BadInput(f"context has rows {list(given)}, q has {list(rows)}: give what q was computed from, [*B, X]")
 
 
 class Largest(TorchFunctionMode):
@@ -111,6 +138,7 @@ def gradients(
         side by side; categorical logits are flattened, P = L C. Blocks differ in length by one at most.
 
     Raises:
+        BadInput: f has noise of its own or mixes its draws, or the context has other rows than q.
         Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
@@ -118,7 +146,10 @@ def gradients(
     rows, size, device = row_shape(q), sum(p.numel() for p in values), values[0].device
     keep_freed_memory()
     with frozen(estimator):
-        length = max(1, CHUNK_NUMBERS[device.type] // probe(estimator, q, f, context).largest)
+        seen = probe(estimator, q, f, context)
+        if seen.plain:
+            check_determined(f, q)
+        length = max(1, CHUNK_NUMBERS[device.type] // seen.largest)
         generator = stream("gradients", seed, device=device)
         blocks = max(1, min(math.ceil(draws * size / BLOCK_NUMBERS[device.type]), draws // SHORTEST_BLOCK))
         for block in torch.arange(draws).tensor_split(blocks):

@@ -14,7 +14,7 @@ from bench.datasets import load_once
 from bench.measure.draws import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
 from estimators.base import Estimator
 
 
@@ -24,10 +24,11 @@ class ElboSettings(Config):
     evaluations: Annotated[int, Field(ge=1)] = 10
     """Points of the curve after the first, evenly spaced."""
     evaluation_rows: Annotated[int, Field(ge=1)] = 1000
-    """Rows of the train and of the test split evaluated along the curve; the last point takes the whole test split."""
+    """Rows of the train and of the test split on which the ELBO is evaluated, drawn once; all of a split with fewer."""
     evaluation_samples: Annotated[int, Field(ge=1)] = 10
+    """Draws of z a row."""
     iwae_samples: Annotated[int, Field(ge=1)] = 100
-    """K of the test bound at the end."""
+    """K of the bound at the end, on the whole test split."""
 
 
 class TrainConfig(ElboSettings):
@@ -41,7 +42,11 @@ class TrainConfig(ElboSettings):
 def measure_training(
     problem: VAEConfig, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """Train all seeds in one go; time counts training steps alone, not evaluation."""
+    """Train all seeds in one go; time counts training steps alone, not evaluation.
+
+    Train and test ELBO are of the same kind, and the final ones are the curve's last: each on its subset of rows, with
+    as many draws from the same generator, so that their gap is the model's and not the rows'.
+    """
     dataset = load_once(problem.dataset)
     seeds = list(range(config.seeds))
     vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
@@ -53,7 +58,9 @@ def measure_training(
     ).to(device)
     trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)
     steps = Steps(trainer, Batches(dataset, config.optimisation.batch, seeds, device))
-    train, test = (binarised(split[: config.evaluation_rows]).to(device) for split in (dataset.train, dataset.test))
+    train, test = (
+        binarised(subset(split, config.evaluation_rows)).to(device) for split in (dataset.train, dataset.test)
+    )
     with torch.no_grad():
         x = train[:1].expand(len(seeds), 1, -1)
         per_row = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
@@ -73,18 +80,19 @@ def measure_training(
             curve[key].append(value)
 
     samples = config.iwae_samples
-    test_elbo, test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=0)
+    test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=0)[1]
     diverged = [None if at < 0 else at for at in trainer.diverged_at.tolist()]
     return {
         "seeds": seeds,
         "diverged": diverged,
         "rows_per_step": config.optimisation.batch,
+        "evaluated_rows": {"train": len(train), "test": len(test)},
         "captured": steps.graph is not None,
         "parameters": sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
         "curve": curve,
         "final": {
             "train_elbo": curve["train_elbo"][-1],
-            "test_elbo": _finite(test_elbo),
+            "test_elbo": curve["test_elbo"][-1],
             "test_iwae": _finite(test_iwae),
             "iwae_samples": samples,
         },

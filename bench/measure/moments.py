@@ -1,5 +1,6 @@
 """Moments of a gradient, summed up as its draws come."""
 
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -7,12 +8,16 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.draws import gradients
+from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.distributions import parameters
+from estimators.registry import BadInput
 
 SLICE_NUMBERS = 2**18
 """Coordinates that are summed up at once, in the cache."""
+FIRST_DRAWS = 33
+"""Draws that show which value a coordinate usually has."""
 
 
 class GradientMoments(NamedTuple):
@@ -103,6 +108,33 @@ class Moments:
         return mean, step
 
 
+class Moves:
+    """Counts the draws in which a coordinate leaves the value that it usually has.
+
+    A method that takes one of many units a draw gives the others a gradient of 0, or a closed form's alone: the mean
+    then rests on the few draws that move, however many there are. Where no value comes back among the first draws, as
+    with most gradients, nothing is counted: every draw moves.
+    """
+
+    def __init__(self) -> None:
+        self.usual = torch.zeros(0)
+        self.counts = torch.zeros((), dtype=torch.float64)
+        self.all_move = False
+
+    def add(self, block: Tensor) -> None:
+        """Take in a block [n, ...]."""
+        if not self.usual.numel():
+            first = block[:FIRST_DRAWS]
+            self.usual = first.median(0).values
+            self.all_move = bool(((first == self.usual).sum(0) < 2).all())
+        if self.all_move:
+            self.counts = self.counts + len(block)
+            return
+        for part in block.split(max(1, SLICE_NUMBERS // block[0].numel())):
+            # Written as numbers at once, as a sum of booleans takes several times as long.
+            self.counts = self.counts + torch.ne(part, self.usual, out=torch.empty_like(part)).sum(0)
+
+
 def gradient_moments(
     estimator: Estimator,
     q: Distribution,
@@ -112,18 +144,37 @@ def gradient_moments(
     seed: int = 0,
     context: Tensor | None = None,
     level: float = 0.95,
+    warm_up: int | None = None,
 ) -> GradientMoments:
     """Mean and variance of an estimator's gradient with respect to q's parameters, row by row.
 
+    A baseline that has seen no cost is none, and a control variate that has learned nothing controls nothing. So what
+    is measured is a copy that was first trained at this q, from the state that the estimator has: 100 calls in which
+    running state settles, or, where it has parameters of its own, 500 steps of Adam at 1e-2 on its auxiliary loss, each
+    on 64 rows at least (what learns may need more, where costs are in the hundreds). One without either is measured as
+    it is.
+
     Args:
-        estimator: any estimator; its running state is left as it was.
+        estimator: any estimator; left as it was, with its state, parameters and mode.
         q: the distribution, rows *B.
-        f: the objective.
+        f: the objective, a function of z and q alone, draw by draw.
         draws: number of independent draws, at least 3; memory grows by one number a draw.
-        seed: of the noise.
+        seed: of the noise, that of the training too.
         context: [*B, X] for input-dependent baselines.
         level: coverage of the total's interval (jackknife on the log variance).
+        warm_up: steps in place of those; 0 to measure an estimator as it is, such as one that was trained with a model.
+
+    Raises:
+        BadInput: draws or warm_up are no such numbers, f has noise of its own or mixes its draws, or the context has
+            other rows than q.
+        Broken: what the estimator returns breaks the contract.
+        FloatingPointError: a gradient is not finite.
     """
+    for name, number, least in (("draws", draws, 3), ("warm_up", 0 if warm_up is None else warm_up, 0)):
+        if not isinstance(number, Integral) or number < least:
+            raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+    if warm_up != 0:
+        estimator = warmed(estimator, q, f, seed=seed, steps=warm_up, context=context)
     moments = Moments(draws)
     for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context):
         moments.add(block)

@@ -10,21 +10,26 @@ from torch.distributions import Bernoulli, Distribution
 
 from bench.measure.draws import ClosedForm, gradients, probe
 from bench.measure.encoder import Encoder
-from bench.measure.moments import Distances, Moments
+from bench.measure.moments import Distances, Moments, Moves
 from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,
     Interval,
+    SquaredBias,
+    differences,
     kurtosis,
-    squared_bias_from_sums,
+    squared_bias_from_parts,
     variance_interval,
     variance_log_se,
 )
 from estimators.base import Estimator, Objective
 from estimators.distributions import family, from_parameters, parameters, row_shape
 
+PARTS = 64
+"""Equal parts of a long run; what they leave over is in its mean alone."""
 RARE_EVENTS = 50
-"""Expected number of a unit's rarer outcomes below which its mean gradient is not tested: too few to be near normal."""
+"""Expected number of a unit's rarer outcomes, and number of draws that move its gradient, below which the mean gradient
+is not tested: too few to be near normal."""
 
 
 class Reference(NamedTuple):
@@ -35,6 +40,8 @@ class Reference(NamedTuple):
     noise: Tensor
     """[*B, P], variance of each coordinate of `gradient` as an estimate of the exact one; 0 where it is exact."""
     method: str
+    parts: Tensor | None = None
+    """[k, *B, P], means of k equal parts of a long run minus their own: how its coordinates vary together."""
 
 
 def exact_reference(value: Callable[[Distribution], Iterable[Tensor]], q: Distribution, method: str) -> Reference:
@@ -64,11 +71,17 @@ def long_run_reference(draw: Callable[[int, int], Iterable[Tensor]], *, draws: i
         seed: of the draws.
         label: of the estimator, for the record.
     """
-    moments = Moments(draws)
+    moments, length = Moments(draws), max(1, draws // PARTS)
+    rest, means = torch.zeros(0), []
     for block in draw(draws, derive("long run", seed)):
         moments.add(block)
+        rest = torch.cat([rest, block]) if len(rest) else block
+        whole = len(rest) // length * length
+        means.append(rest[:whole].unflatten(0, (-1, length)).mean(1, dtype=torch.float64).cpu())
+        rest = rest[whole:]
+    parts = torch.cat(means)
     noise = moments.squares.cpu() / ((draws - 1) * draws)
-    return Reference(moments.mean.cpu(), noise, f"long run: {label}, {draws} draws")
+    return Reference(moments.mean.cpu(), noise, f"long run: {label}, {draws} draws", parts - parts.mean(0))
 
 
 class Draws:
@@ -82,7 +95,7 @@ class Draws:
 
     def __init__(self, draws: int, reference: Tensor, encoder: Encoder | None) -> None:
         self.reference, self.encoder = reference, encoder
-        self.moments, self.weights = Moments(draws, third=True), Distances(draws)
+        self.moments, self.weights, self.moves = Moments(draws, third=True), Distances(draws), Moves()
         self.errors = torch.zeros(0)
         self.lengths = self.cosines = 0.0
         self.pointing = 0
@@ -92,6 +105,7 @@ class Draws:
         if self.reference.device != block.device:
             self.reference = self.reference.to(block.device)
         mean, step = self.moments.add(block)
+        self.moves.add(block)
         if self.encoder is not None:
             self.weights.add(self.encoder.squares(block - mean), self.encoder.squares(step.unsqueeze(0))[0])
         flat, target = block.flatten(1).double(), self.reference.flatten()
@@ -106,14 +120,16 @@ class Draws:
         """Mean cosine between the draws and the reference; NaN where all lengths are 0."""
         return self.cosines / self.pointing if self.pointing else math.nan
 
-    def squared_bias(self, scale: float, floor: float) -> Interval:
-        """Of the draws and the reference both divided by `scale`; the interval is from the last block's errors."""
-        total = ((self.moments.mean - self.reference) * self.moments.distances.count).flatten() / scale**2
-        influence = self.errors @ total - self.errors.square().sum(1) / scale**2
-        squares = float(total.square().sum()) * scale**2
-        return squared_bias_from_sums(
-            self.moments.distances.count, squares, self.lengths / scale**2, influence.cpu().numpy(), floor
-        )
+    def squared_bias(self, reference: Reference) -> SquaredBias:
+        """Of the sum over rows; the interval is from the last block's errors, and the reference's parts."""
+        n = self.moments.distances.count
+        bias = (self.moments.mean - self.reference).flatten()
+        estimate = (n * n * float(bias.square().sum()) - self.lengths) / (n * (n - 1))
+        along = float((self.errors @ bias).var()) / n
+        noise = (differences(self.errors) / math.sqrt(n)).cpu().numpy()
+        parts = self.errors.new_zeros(0, bias.numel()) if reference.parts is None else reference.parts.flatten(1)
+        floor = float(reference.noise.sum())
+        return squared_bias_from_parts(estimate - floor, bias.cpu().numpy(), along, noise, parts.cpu().numpy())
 
 
 def measure_point(
@@ -133,14 +149,14 @@ def measure_point(
     for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
         found.add(block)
     rows = reference.gradient.shape[:-1].numel()
-    f_evals, rounding, _ = probe(estimator, q, f, context)
+    f_evals, rounding, *_ = probe(estimator, q, f, context)
     moments, d = found.moments, found.moments.distances.all() / rows**2
     norm = float(reference.gradient.norm()) / rows
     quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
     if quiet:  # no noise: what is left is rounding
         d, moments.squares, moments.cubes = map(torch.zeros_like, (d, moments.squares, moments.cubes))
-    noise = float(reference.noise.sum()) / rows**2
-    squared = found.squared_bias(rows, noise)
+    bias = found.squared_bias(reference)
+    squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
     variance = spread(d)
     return {
         "draws": draws,
@@ -159,10 +175,11 @@ def measure_point(
             "relative": _ratio(_root(squared.estimate), norm),
             "relative_low": _ratio(_root(squared.low), norm),
             # Never below what could have been seen: an interval below 0 is luck, not knowledge.
-            "relative_high": _ratio(_root(max(squared.high, (squared.high - squared.low) / 2)), norm),
+            "relative_high": _ratio(_root(max(squared.high, visible)), norm),
+            "smallest_visible": _ratio(_root(visible), norm),
             "reference": reference.method,
         }
-        | _test(moments, reference, q, rounding, samples=estimator.samples),
+        | _test(moments, None if quiet else found.moves, reference, q, rounding, samples=estimator.samples),
         "encoder": None if encoder is None else _encoder(encoder, found.weights.all() * (not quiet), reference, rows),
     }
 
@@ -194,7 +211,9 @@ def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> di
     return spread(d / rows**2) | {"minibatch_variance": Interval(*(value / rows for value in between))._asdict()}
 
 
-def _test(moments: Moments, reference: Reference, q: Distribution, rounding: float, *, samples: int) -> dict[str, Any]:
+def _test(
+    moments: Moments, moves: Moves | None, reference: Reference, q: Distribution, rounding: float, *, samples: int
+) -> dict[str, Any]:
     """Per-coordinate t test of the mean, corrected for skewness, with Bonferroni; untestable coordinates are counted.
 
     The correction is that of N. J. Johnson, Modified t tests and confidence intervals for asymmetrical populations,
@@ -202,6 +221,7 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
 
     Args:
         moments: of the draws, [*B, P].
+        moves: how often they move; None for a gradient without any noise, which is held against the reference as it is.
         reference: what the mean is held against.
         q: tells how rare a unit's rarer outcome is.
         rounding: error of a coordinate that is no evidence of bias.
@@ -212,17 +232,21 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
     difference = mean - reference.gradient
     variance = moments.squares.cpu() / (draws - 1)
     error = (variance / draws + reference.noise + rounding**2).sqrt().clamp_min(tiny)
-    skewness = moments.cubes.cpu() / draws / variance.clamp_min(tiny).pow(1.5)
+    # Of the mean, whose error is the reference's too.
+    skewness = moments.cubes.cpu() / draws**3 / error.pow(3).clamp_min(tiny)
     z = difference / error
-    z = (z + skewness / math.sqrt(draws) * (1 / 6 + z.square() / 3)).abs()
-    testable = torch.ones_like(z, dtype=torch.bool)
+    z = (z + skewness * (1 / 6 + z.square() / 3)).abs()
+    common = torch.ones_like(z, dtype=torch.bool)
     if family(q) != "gaussian":
         (logits,) = (p.detach().double().cpu() for p in parameters(q))
         probability = logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
         probability = probability.reshape(z.shape)
         rarer = torch.minimum(probability, 1 - probability)
-        # A draw that is right to rounding needs no luck with rare outcomes.
-        testable = (rarer * draws * samples >= RARE_EVENTS) | (difference.abs() <= 4 * rounding)
+        common = rarer * draws * samples >= RARE_EVENTS
+    moved = torch.ones_like(common) if moves is None else (moves.counts.cpu() >= RARE_EVENTS).expand_as(common)
+    # A draw that is right to rounding needs no luck.
+    right = difference.abs() <= 4 * rounding
+    testable = common & moved | right
     tested = int(testable.sum())
     largest = float(z[testable].max()) if tested else math.nan
     return {
@@ -230,6 +254,7 @@ def _test(moments: Moments, reference: Reference, q: Distribution, rounding: flo
         "p_value": min(1.0, tested * math.erfc(largest / math.sqrt(2))) if tested else math.nan,
         "coordinates": tested,
         "untestable": z.numel() - tested,
+        "seldom_moved": int((common & ~moved & ~right).sum()),
     }
 
 

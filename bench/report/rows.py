@@ -101,7 +101,8 @@ def _point(record: Record, point: Mapping[str, Any]) -> dict[str, Any]:
         "max_z": _value(bias.get("max_z")),
         "p_value": _value(bias.get("p_value")),
         "tested": _value(bias.get("coordinates")),
-        "rare": bool(bias.get("untestable")),
+        "rare": (bias.get("untestable") or 0) > (bias.get("seldom_moved") or 0),
+        "seldom_moved": bool(bias.get("seldom_moved")),
         "reference": bias.get("reference"),
         "driver": (record["config"]["measurement"].get("reference") or {}).get("label"),
     }
@@ -109,7 +110,10 @@ def _point(record: Record, point: Mapping[str, Any]) -> dict[str, Any]:
     # every outcome had a chance to be drawn.
     row["quiet"] = row["variance"] <= (ROUNDING * norm) ** 2 if norm > 0 else row["variance"] == 0
     row["noiseless"] = row["quiet"] and not row["rare"]
-    row["bias_floor"] = smallest_visible(squared["bias_squared_low"], squared["bias_squared_high"], norm)
+    if "smallest_visible" in bias:
+        row["bias_floor"] = _value(bias["smallest_visible"])
+    else:  # of an earlier release, whose intervals were symmetrical
+        row["bias_floor"] = smallest_visible(squared["bias_squared_low"], squared["bias_squared_high"], norm)
     return row
 
 
@@ -127,6 +131,7 @@ def finals(record: Record) -> list[dict[str, Any]]:
         "steps": _value((curve.get("step") or [None])[-1]),
         "train_seconds": _value((curve.get("seconds") or [None])[-1]),
         "rows_per_step": _value(measured.get("rows_per_step")),
+        **{f"{split}_rows": _value((measured.get("evaluated_rows") or {}).get(split)) for split in ("train", "test")},
         "parameters": _value(measured.get("parameters")),
         "iwae_samples": _value(final.get("iwae_samples")),
     }

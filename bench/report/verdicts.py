@@ -26,6 +26,7 @@ class BiasTest(NamedTuple):
     floor: float  # the smallest relative bias that would have shown; NaN where the gradient is 0
     heavy_tailed: bool
     rare: bool  # some coordinates have outcomes too rare for the draws, and were left out of the test
+    seldom_moved: bool = False  # others, too, as too few draws move the estimator's gradient
 
 
 def smallest_visible(low: float, high: float, gradient_norm: float) -> float:
@@ -53,10 +54,13 @@ def verdict(test: BiasTest, tests: int) -> str:
     if test.relative_high < ROUNDING and test.floor < ROUNDING:
         return "none: equal to the reference up to rounding"
     if math.isnan(test.p_value):
-        return "not tested: outcomes too rare for the draws" if test.rare else "not tested"
+        if test.rare:
+            return "not tested: outcomes too rare for the draws"
+        return "not tested: too few draws move the gradient" if test.seldom_moved else "not tested"
     if test.unbiased and test.p_value < FALSE_ALARM / max(1, tests):
         return UNSURE if test.heavy_tailed else AGAINST
     left_out = "; some coordinates too rare to test" if test.rare else ""
+    left_out += "; some coordinates moved by too few draws to test" if test.seldom_moved else ""
     if not test.unbiased and test.relative_low > ROUNDING:
         return f"biased by {percent(test.relative)}{left_out}"
     seen = "none seen" if test.unbiased else "declared biased, none seen"

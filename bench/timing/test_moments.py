@@ -45,7 +45,7 @@ class Case:
 
     def moments(self) -> None:
         """All draws, the fast way."""
-        gradient_moments(self.estimator, self.q, self.f, draws=DRAWS, context=self.x)
+        gradient_moments(self.estimator, self.q, self.f, draws=DRAWS, context=self.x, warm_up=0)
 
     @torch.no_grad()
     def forward(self) -> None:

@@ -143,6 +143,7 @@ def train(rng: np.random.Generator, where: Record, made: Made, seeds: int = 5) -
         "seeds": list(range(seeds)),
         "diverged": [None] * seeds,
         "rows_per_step": 50,
+        "evaluated_rows": {"train": 1000, "test": 256},
         "parameters": 1234,
         "curve": {**curve, "train_elbo": on_train.tolist(), "test_elbo": on_test.tolist()},
         "final": {**final, "test_iwae": (on_test[-1] + 0.9).tolist()},

@@ -162,7 +162,7 @@ def test_printed_numbers_are_those_of_the_records() -> None:
 
 def test_captions_name_interval_method_and_n() -> None:
     for plot in plots(summarise(RECORDS)):
-        interval = r"95 % (jackknife|Student-t) interval|interquartile range"
+        interval = r"95 % (jackknife|score|Student-t) interval|interquartile range"
         assert re.search(interval, plot.caption), plot.name
         assert re.search(r"n = \d+ draws|\d+ seeds|of \d+ rounds", plot.caption), plot.name
         assert re.search(r"fixed|median|training step", plot.caption), plot.name
@@ -171,7 +171,7 @@ def test_captions_name_interval_method_and_n() -> None:
             assert re.search(r"Heavy tails \(kurtosis above 10\).*bitflip", plot.caption), plot.name
     for module, name in (
         (variance, "jackknife"),
-        (bias, "jackknife"),
+        (bias, "score"),
         (elbo, "Student-t"),
         (time, "interquartile"),
     ):

@@ -28,6 +28,11 @@ FAIR = BiasTest(True, 0.5, 0.02, 0.0, 0.04, 0.031, heavy_tailed=False, rare=Fals
         ),
         (FAIR._replace(floor=2.0), "none seen (could have seen >= 200 %: says little)"),
         (FAIR._replace(p_value=math.nan, rare=True), "not tested: outcomes too rare for the draws"),
+        (FAIR._replace(p_value=math.nan, seldom_moved=True), "not tested: too few draws move the gradient"),
+        (
+            FAIR._replace(seldom_moved=True),
+            "none seen (could have seen >= 3.1 %; some coordinates moved by too few draws to test)",
+        ),
         (FAIR._replace(unbiased=False, relative=0.12, relative_low=0.1), "biased by 12 %"),
         (FAIR._replace(unbiased=False), "declared biased, none seen (could have seen >= 3.1 %)"),
         (FAIR._replace(floor=math.nan), "none seen (the gradient is 0)"),

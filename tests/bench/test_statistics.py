@@ -135,28 +135,83 @@ def test_squared_bias_is_unbiased_and_covers(shift: float) -> None:
         return rng.normal(size=(n, dims)) + shift
 
     rng = np.random.default_rng(1)
-    estimates = [squared_bias_interval(draw(rng)).estimate for _ in range(1000)]
+    estimates = [squared_bias_interval(draw(rng)).interval.estimate for _ in range(1000)]
     assert np.mean(estimates) == pytest.approx(truth, abs=4 * np.std(estimates) / math.sqrt(1000))
-    covered = _coverage(draw, truth, squared_bias_interval)
+    covered = _coverage(draw, truth, lambda c: squared_bias_interval(c).interval)
     assert covered > 0.94 if shift == 0 else 0.92 < covered < 0.985
 
 
-def test_squared_bias_jackknife_is_leave_one_out_done_slowly() -> None:
+# Draws and a long run of them: how the coordinates vary together, and whether they are skewed.
+MIXED = np.random.default_rng(7).normal(size=(20, 2))
+BIAS_LAWS = {
+    "one coordinate": (np.ones((1, 1)), False),
+    "one skewed coordinate": (np.ones((1, 1)), True),
+    "coordinates that vary together": (MIXED, False),
+    "skewed ones that vary together": (MIXED, True),
+    "independent coordinates": (np.eye(30), False),
+}
+
+
+@pytest.mark.parametrize("law", list(BIAS_LAWS))
+@pytest.mark.parametrize("ratio", [1, 4, 20])
+@pytest.mark.parametrize("size", [0.0, 1.0, 4.0, 30.0])
+def test_a_squared_bias_against_a_noisy_reference_covers(law: str, ratio: int, size: float) -> None:
+    """The reference is the mean of `ratio` times as many draws; the squared bias is `size` times the noise."""
+    mixing, skewed = BIAS_LAWS[law]
+    n, runs, dims = 300, 120, len(mixing)
+    rng = np.random.default_rng(3)
+    shift = math.sqrt(size * np.square(mixing).sum() * (1 + 1 / ratio) / n / dims)
+
+    def draw(count: int) -> np.ndarray:
+        shape = (count, mixing.shape[1])
+        noise = (rng.exponential(size=shape) ** 1.5 - 1.3293) / 2.057 if skewed else rng.normal(size=shape)
+        return noise @ mixing.T
+
+    covered = below = 0
+    for _ in range(runs):
+        long = draw(n * ratio)
+        mean = long.mean(0)
+        parts = np.stack([part.mean(0) for part in np.array_split(long, 60)]) - mean
+        _, low, high = squared_bias_interval(draw(n) + shift - mean, parts).interval
+        covered += low <= dims * shift**2 <= high
+        below += high < 0
+    assert covered >= 0.88 * runs  # 0.95 within 3.5 standard errors of the simulation
+    assert below <= 0.05 * runs  # 0.025 within 1.8
+
+
+def test_a_squared_bias_interval_is_made_of_what_its_definition_says() -> None:
+    """The interval's ends are where the estimate lies the quantile off, in the standard deviation that they imply."""
     rng = np.random.default_rng(2)
-    c = rng.normal(size=(25, 3)) + 0.4
+    c, parts = rng.normal(size=(26, 3)) + 0.4, rng.normal(size=(8, 3))
+    gram = c @ c.T
+    (estimate, *ends), visible = squared_bias_interval(c, parts, floor=0.1)
+    assert estimate == pytest.approx((gram.sum() - np.trace(gram)) / (26 * 25) - 0.1)
 
-    def u(values: np.ndarray) -> float:
-        gram = values @ values.T
-        n = len(values)
-        return float((gram.sum() - np.trace(gram)) / (n * (n - 1)))
+    def square(y: np.ndarray, count: int) -> float:
+        pairs = [float(a @ b) ** 2 for i, a in enumerate(y) for j, b in enumerate(y) if i != j]
+        return float(np.mean(pairs)) / count**2
 
-    without = np.array([u(np.delete(c, i, 0)) for i in range(25)])
-    se = math.sqrt(24 / 25 * np.square(without - without.mean()).sum())
-    estimate, low, high = squared_bias_interval(c, floor=0.1)
-    assert estimate == pytest.approx(u(c) - 0.1)
-    assert high - low == pytest.approx(2 * 1.959964 * se)
+    y, w = ((x[0::2] - x[1::2]) / math.sqrt(2) for x in (c, parts))
+    crossed = np.mean([float(a @ b) ** 2 for a in y for b in w]) / (26 * 8)
+    at_zero = 2 * (square(y, 26) + square(w, 8) + 2 * crossed)
+    assert visible == pytest.approx(1.959964 * math.sqrt(at_zero))
+    d = c.mean(0)
+    covariance = np.cov(c.T) / 26 + np.cov(parts.T) / 8
+    slope = d @ covariance @ d / (d @ d)
+    for end in ends:
+        assert abs(end - estimate) == pytest.approx(1.959964 * math.sqrt(at_zero + 4 * slope * end))
+    assert squared_bias_interval(c, parts).interval.estimate == pytest.approx(
+        estimate + 0.1 - np.square(parts).sum() / 56
+    )
     with pytest.raises(ValueError, match="at least 3 draws"):
         squared_bias_interval(c[:2])
+
+
+def test_the_square_of_a_covariance_is_unbiased_in_many_dimensions() -> None:
+    """At no bias the visible square is the quantile times sqrt(2 tr C^2), here of 200 coordinates from 40 draws."""
+    rng = np.random.default_rng(4)
+    found = [squared_bias_interval(rng.normal(size=(40, 200))).visible ** 2 for _ in range(300)]
+    assert np.mean(found) == pytest.approx(1.959964**2 * 2 * 200 / 40**2, rel=0.05)
 
 
 # Across problems. Every interval is simulated under the three laws of the field: Gaussian scores, a score function's

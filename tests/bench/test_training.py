@@ -11,16 +11,20 @@ from torch import Tensor
 
 import bench.datasets
 import estimators
+from bench.config import EstimatorConfig
+from bench.measure import elbo
+from bench.measure.basket import BasketConfig, travel
 from bench.measure.elbo import TrainConfig, measure_training
 from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate
+from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob
 from estimators.exact import expectation, states
 from estimators.network import Network
+from tests.bench.test_datasets import needs
 
 CPU = torch.device("cpu")
 
@@ -346,3 +350,45 @@ def test_intensities_are_binarised_once_and_bits_stay() -> None:
     assert drawn.mean().item() == pytest.approx(0.25, abs=0.02)
     bits: Tensor = bench.datasets.load("digits").train
     assert torch.equal(binarised(bits), bits)
+
+
+def test_a_subset_is_typical_of_its_split_and_always_the_same() -> None:
+    rows = torch.arange(10_000.0)[:, None]  # sorted, as files often are
+    chosen = subset(rows, 500)
+    assert len(chosen.unique()) == len(chosen) == 500
+    assert abs(chosen.mean() - rows.mean()) < 3 * rows.std() / 500**0.5
+    assert torch.equal(chosen, subset(rows, 500))
+    assert torch.equal(subset(rows, 10_000), rows)
+    assert torch.equal(subset(rows, 20_000), rows)
+
+
+@needs("mnist-static")
+@pytest.mark.parametrize("count", [20, 500, 1000, 2000])
+def test_a_subset_of_static_mnist_has_as_many_pixels_on_as_its_split(count: int) -> None:
+    """Its first 500 test rows have 123.5 pixels on, all have 103.9."""
+    dataset = bench.datasets.load_once("mnist-static")
+    for split in (dataset.train, dataset.test):
+        on = split.sum(1)
+        assert abs(subset(split, count).sum(1).mean() - on.mean()) < 3 * on.std() / count**0.5
+
+
+def test_the_gap_compares_like_with_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the splits hold the same rows, in an order that puts the dark ones first, there is no gap at all."""
+    digits = bench.datasets.load("digits")
+    rows = digits.train[digits.train.sum(1).argsort()]
+    monkeypatch.setattr(elbo, "load_once", lambda name: digits._replace(train=rows, test=rows))
+    config = TrainConfig(optimisation=Optimisation(steps=20), seeds=2, evaluations=2, evaluation_rows=200)
+    found = measure_training(_config(), estimators.get("rloo").create(), config, seed=1, device=CPU)
+    final, curve = found["final"], found["curve"]
+    assert final["train_elbo"] == final["test_elbo"]
+    assert (curve["train_elbo"][-1], curve["test_elbo"][-1]) == (final["train_elbo"], final["test_elbo"])
+    assert found["evaluated_rows"] == {"train": 200, "test": 200}
+
+
+def test_the_fixed_minibatch_is_a_subset_of_the_train_split() -> None:
+    optimisation = Optimisation()
+    reference = EstimatorConfig(name="rloo")
+    config = BasketConfig(draws=10, rows=20, checkpoints=(0,), reference=reference, reference_draws=1000,
+                          trajectory_seed=0, optimisation=optimisation)  # fmt: skip
+    (stop,) = travel(_config(), config, CPU)
+    assert torch.equal(stop.x[0], subset(bench.datasets.load("digits").train, 20))

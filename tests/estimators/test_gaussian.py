@@ -42,9 +42,10 @@ def _gradient(estimator: Estimator | str, values: list[Tensor], f: Objective, se
 
 
 def _variance(estimator: Estimator | str, sharpness: float, f: Objective, draws: int = 20_000, **options) -> Tensor:
-    """[*B, 2 D]."""
+    """[*B, 2 D], of the estimator as it is."""
     estimator = estimators.get(estimator).create(**options) if isinstance(estimator, str) else estimator
-    return gradient_moments(estimator, build("gaussian", leaves("gaussian", sharpness)), f, draws=draws).variance
+    q = build("gaussian", leaves("gaussian", sharpness))
+    return gradient_moments(estimator, q, f, draws=draws, warm_up=0).variance
 
 
 # Antithetic pairs and quasi-Monte Carlo

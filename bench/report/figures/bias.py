@@ -48,8 +48,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Shown: {chosen}." if chosen else "",
         f"Reference: {references}." if references else "",
         phrases.fixed(drawn),
-        f"Bars: 95 % jackknife interval of the squared bias carried to its root, {phrases.draws(drawn)}; "
-        "the Monte Carlo noise of the mean is taken off.",
+        f"Bars: 95 % score interval of the squared bias carried to its root, {phrases.draws(drawn)}; the Monte "
+        "Carlo noise of the mean is taken off, and that of a long run is part of the interval.",
         "Dashed from the left edge: the interval holds 0 and ends where the bar does. Grey bar: the "
         "smallest bias that would have shown.",
         phrases.BIASED if not drawn["unbiased"].all() else "",

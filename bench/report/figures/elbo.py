@@ -26,6 +26,7 @@ from bench.report.figures.canvas import (
 )
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
+from bench.report.tables.elbo import rows_evaluated
 from bench.report.text import number, plural, slug, spread
 
 BAND_SEEDS = 5  # fewer seeds are drawn one by one
@@ -154,8 +155,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
         clock += f" Measured on {machines} machines, so that it compares machines too." if machines > 1 else ""
     return phrases.join(
         f"ELBO against training {against} on {phrases.problem(heading, rows)}: training set dashed, test "
-        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key. "
-        "Both on the first evaluation_rows rows of their set; the test ELBO in the table is of the whole test set.",
+        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key.",
+        rows_evaluated(rows),
         clock,
         "Initialisation and data order are fixed by the seed, alike for all estimators.",
         bands,

@@ -22,8 +22,8 @@ from bench.report.verdicts import FALSE_ALARM, BiasTest, verdict
 
 CSV = csv_columns(
     "point", "step", "logit", "scale", *with_ends("relative_bias", "bias_squared"), "bias_floor", 
-    "gradient_norm", "max_z", "p_value", "reference", "verdict", "tested", "rare", "heavy_tailed", "kurtosis",
-    "rows", "draws",
+    "gradient_norm", "max_z", "p_value", "reference", "verdict", "tested", "rare", "seldom_moved",
+    "heavy_tailed", "kurtosis", "rows", "draws",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def build(frames: Frames) -> pd.DataFrame:
     count = tests(frame)
     # In the order of BiasTest's fields.
     fields = ("unbiased", "p_value", "relative_bias", "relative_bias_low", "relative_bias_high", "bias_floor",
-              "heavy_tailed", "rare")  # fmt: skip
+              "heavy_tailed", "rare", "seldom_moved")  # fmt: skip
     rows = zip(*(frame[name] for name in fields), strict=True)
     verdicts = [verdict(BiasTest(*row), count) for row in rows]
     measured = frame["bias_squared"].notna() | frame["p_value"].notna()
@@ -58,13 +58,14 @@ def make(frame: pd.DataFrame) -> Table:
     caption = (
         "Bias against the exact gradient, or a long run of an unbiased estimator, as the reference column "
         "says; at fixed parameters and a fixed minibatch, over n draws. Relative bias: norm of the bias "
-        "over the gradient's, the Monte Carlo noise of the mean taken off. In brackets: 95 % jackknife "
-        "intervals of the squared bias, carried over to its root. max |z|: largest coordinate in standard "
-        "errors; p: its two-sided value, Bonferroni over the coordinates that are tested, which leaves out "
-        "those with outcomes too rare for the draws. 'Could have seen': the smallest relative bias whose "
-        "interval would have excluded 0. A declared-unbiased estimator is AGAINST ITS TAG where p < "
-        f"{FALSE_ALARM:g} / {count}, the number of such tests here (family-wise level {100 * FALSE_ALARM:g} "
-        "%), unless its draws are heavy-tailed, which makes z misleading. † declared biased."
+        "over the gradient's, the Monte Carlo noise of the mean taken off. In brackets: 95 % score intervals "
+        "of the squared bias, a long run's own noise included, carried over to its root. max |z|: largest "
+        "coordinate in standard errors; p: its two-sided value, Bonferroni over the coordinates that are "
+        "tested, which leaves out those with outcomes too rare for the draws and those that too few draws "
+        "move. 'Could have seen': the smallest relative bias whose interval would have excluded 0. A "
+        f"declared-unbiased estimator is AGAINST ITS TAG where p < {FALSE_ALARM:g} / {count}, the number of "
+        f"such tests here (family-wise level {100 * FALSE_ALARM:g} %), unless its draws are heavy-tailed, "
+        "which makes z misleading. † declared biased."
     )
     columns = (
         Column("point", lambda row: str(row["point"]), left=True),

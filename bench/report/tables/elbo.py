@@ -23,13 +23,13 @@ from bench.report.tables.view import (
     with_ends,
     with_interval,
 )
-from bench.report.text import count, interval, number, plural
+from bench.report.text import count, interval, number, plural, spread
 from bench.statistics import mean_interval
 
 _MEANS = ("train_elbo", "test_elbo", "test_iwae", "difference", "gap")
 CSV = csv_columns(
-    "steps", "rows_per_step", *with_ends(*_MEANS), "pairs", "iwae_samples", "seeds", "diverged",
-    "train_seconds", "parameters",
+    "steps", "rows_per_step", "train_rows", "test_rows", *with_ends(*_MEANS), "pairs", "iwae_samples",
+    "seeds", "diverged", "train_seconds", "parameters",
 )  # fmt: skip
 
 
@@ -77,6 +77,17 @@ def _seeds(row: Row) -> str:
     return f"{row['seeds'] - row['diverged']} of {row['seeds']}, {row['diverged']} diverged"
 
 
+def rows_evaluated(frame: pd.DataFrame) -> str:
+    """Which rows the ELBOs are of, in a sentence."""
+    if frame["train_rows"].isna().all():  # of an earlier release
+        return "Train ELBO: of the first evaluation_rows rows; test ELBO: of the whole test set."
+    train, test = (spread(*frame[name].agg(["min", "max"])) for name in ("train_rows", "test_rows"))
+    return (
+        f"ELBO of {train} training and {test} test rows, drawn at random once for all estimators and seeds, with as "
+        "many draws of z a row for both."
+    )
+
+
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     samples = sorted({int(k) for k in frame["iwae_samples"].dropna()})
@@ -84,12 +95,12 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     counts = sorted({int(n) for n in frame["seeds"].dropna()} - {0})
     few = " Fewer than 5 seeds: read the intervals with care." if counts and counts[0] < 5 else ""
     caption = (
-        f"Bounds in nats at the end of training, mean over seeds with its 95 % Student-t interval; {k} "
-        f"samples in the IWAE bound. Test ELBO minus {relative_to}'s: paired by seed, which fixes "
-        "initialisation and data order for all estimators alike. Gap: train minus test ELBO. Seconds: "
-        "training all seeds of the cell together, evaluation excluded. Diverged seeds are counted and left "
-        f"out of the means. Seeds: {' or '.join(plural(n, 'seed') for n in counts) or 'none'}.{few} † "
-        "declared biased."
+        "Bounds in nats at the end of training, mean over seeds with its 95 % Student-t interval. "
+        f"{rows_evaluated(frame)} The IWAE bound is of the whole test set, with {k} samples. Test ELBO minus "
+        f"{relative_to}'s: paired by seed, which fixes initialisation and data order for all estimators alike. Gap: "
+        "train minus test ELBO. Seconds: training all seeds of the cell together, evaluation excluded. Diverged "
+        "seeds are counted and left out of the means. "
+        f"Seeds: {' or '.join(plural(n, 'seed') for n in counts) or 'none'}.{few} † declared biased."
     )
     columns = (
         ESTIMATOR,
