@@ -188,9 +188,8 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
         names = ", ".join(f"`{label}`" for label in sorted(heavy["label"].unique()))
         text = f"Heavy tails at {len(heavy)} of {plural(int(summary.variance['measured'].sum()), 'point')}"
         yield Finding(FIRST, f"{text}, where the variance intervals are optimistic: {names}.")
-    if summary.frames.superseded:
-        text = f"{plural(summary.frames.superseded, 'record')} left out for a later record of the same cell."
-        yield Finding(FIRST, text)
+    for sentence in summary.frames.left_out:
+        yield Finding(FIRST, sentence)
     mixed = [f"`{label}`" for label, rows in heads.groupby("label") if rows["source"].nunique() > 1]
     if mixed:
         names = ", ".join(mixed)

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bench.identity import Record, machine
 from bench.load import busy
-from bench.report.naming import Record, machine
 from bench.report.verdicts import ROUNDING, smallest_visible
 
 
