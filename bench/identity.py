@@ -10,6 +10,8 @@
 
 import hashlib
 import json
+import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -111,30 +113,45 @@ def same_draws(a: Record, b: Record) -> bool:
     return bool(a["cell"] == b["cell"])
 
 
-def _numbers(value: Any) -> list[Any]:
-    """The numbers of a measurement in order, but for those of its clock."""
+def _timeless(value: Any) -> Any:
+    """Measurements without the seconds that they took."""
     match value:
         case Mapping():
-            return [x for key, part in value.items() if key != "seconds" for x in _numbers(part)]
+            return {key: _timeless(part) for key, part in value.items() if key != "seconds"}
         case list() | tuple():
-            return [x for part in value for x in _numbers(part)]
-        case bool() | str():
-            return []
-    return [value]
+            return [_timeless(part) for part in value]
+    return value
+
+
+def _headline(record: Record) -> list[tuple[float | None, float]]:
+    """The numbers that a record is read for, each with the size that a difference is held against.
+
+    A variance of rounding alone has no digit that two machines share: it is held against the gradient's square.
+    """
+    measured = record["measurements"]
+    if kind(record) == "train":
+        return [(end, 0.0) for end in (measured.get("final") or {}).get("test_elbo", [])]
+    moments = [point["q"] for point in measured.get("points", [])]
+    return [(q["variance"]["estimate"], (q.get("gradient_norm") or 0.0) ** 2) for q in moments]
 
 
 def disagreement(a: Record, b: Record) -> float:
-    """The largest relative difference between the measured numbers of two records; infinite where one lacks some."""
-    first, second = _numbers(a["measurements"]), _numbers(b["measurements"])
-    if len(first) != len(second):
-        return float("inf")
-    worst = 0.0
-    for x, y in zip(first, second, strict=True):
-        if (x is None) != (y is None):
-            return float("inf")
-        if x is not None and x != y:
-            worst = max(worst, abs(x - y) / max(abs(x), abs(y)))
-    return worst
+    """How far two records of the same draws are apart: the largest relative difference of their headline numbers.
+
+    Returns:
+        0 where all their measurements but seconds are equal; infinity where one has a number that the other lacks.
+    """
+    if _timeless(a["measurements"]) == _timeless(b["measurements"]):
+        return 0.0
+    first, second = _headline(a), _headline(b)
+    if [x is None for x, _ in first] != [y is None for y, _ in second]:
+        return math.inf
+    gaps = [
+        abs(x - y) / max(abs(x), abs(y), size)
+        for (x, size), (y, _) in zip(first, second, strict=True)
+        if x is not None and y is not None and x != y
+    ]
+    return max(gaps, default=sys.float_info.epsilon)
 
 
 def _why(pair: LeftOut) -> str:
@@ -150,7 +167,7 @@ def _why(pair: LeftOut) -> str:
         return "an older one of the same cell"
     gap = disagreement(record, shown)
     if gap > ROUNDING:
-        return f"the same draws on another machine, BUT NUMBERS THAT DIFFER by up to {gap:.1g} of one"
+        return f"the same draws on another machine, BUT NUMBERS THAT DIFFER, by up to {gap:.1g} of one"
     told = "equal in every number" if gap == 0 else "equal up to rounding"
     return f"the same draws on another machine, {told}"
 

@@ -94,7 +94,7 @@ def test_a_merged_report_shows_both_times_and_says_what_it_leaves_out(
 
 @pytest.mark.parametrize(
     ("factor", "words"),
-    [(1.0, "equal in every number"), (1 + 1e-7, "equal up to rounding"), (1.5, "NUMBERS THAT DIFFER by up to 0.3")],
+    [(1.0, "equal in every number"), (1 + 1e-7, "equal up to rounding"), (1.5, "NUMBERS THAT DIFFER, by up to 0.3")],
 )
 def test_the_same_draws_on_two_machines_are_held_against_each_other(factor: float, words: str) -> None:
     here = three()[:1]
@@ -104,6 +104,25 @@ def test_the_same_draws_on_two_machines_are_held_against_each_other(factor: floa
     assert sentence.startswith("1 record left out: the same draws on another machine")
     assert words in sentence
     assert sentence in [finding.text for finding in findings(summarise([*here, *there]))[FIRST]]
+
+
+def test_what_is_rounding_alone_may_differ_in_every_digit() -> None:
+    """A variance of 1e-20 beside a gradient of norm 2 is none."""
+    here = three()[:1]
+    for point in here[0]["measurements"]["points"]:
+        point["q"]["variance"]["estimate"] = 1e-20
+    there = scaled(elsewhere(here), 3.0)
+    assert identity.disagreement(here[0], there[0]) == pytest.approx(2e-20 / 4)
+    assert identity.disagreement(here[0], elsewhere(here)[0]) == 0
+    there[0]["measurements"]["points"].pop()
+    assert math.isinf(identity.disagreement(here[0], there[0]))
+    trained = three()[1:2]
+    other = elsewhere(trained)
+    other[0]["measurements"]["curve"]["seconds"][-1] *= 2
+    assert identity.disagreement(trained[0], other[0]) == 0
+    ends = other[0]["measurements"]["final"]["test_elbo"]
+    ends[0] *= 0.9
+    assert identity.disagreement(trained[0], other[0]) == pytest.approx(0.1)
 
 
 def test_another_source_is_no_other_machine_and_a_cell_that_failed_hides_none_that_went_well() -> None:
