@@ -131,6 +131,7 @@ def test_half_a_formula_breaks_no_figure() -> None:
         (ODD, r"\$x\$\_a%b\\c^{d}", r"\$x\$\_a\%b\textbackslash{}c\textasciicircum{}\{d\}"),
         ("snake_case", "snake_case", r"snake\_case"),
         ("a*b*", r"a\*b\*", "a*b*"),
+        ("4 to 8 *", "4 to 8 *", "4 to 8 *"),
         ("_a_", r"\_a\_", r"\_a\_"),
         ("p < 0.01", "p < 0.01", r"p \textless{} 0.01"),
         ("<b>", r"\<b>", r"\textless{}b\textgreater{}"),

@@ -13,7 +13,7 @@ _TEX = str.maketrans({
     "²": r"\textsuperscript{2}",
 })  # fmt: skip
 _POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
-_MARKDOWN = re.compile(r"[\\`*$]|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])")
+_MARKDOWN = re.compile(r"[\\`$]|\*(?=\S)|(?<=\S)\*|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])")
 _MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
 
 
