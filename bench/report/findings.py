@@ -151,11 +151,10 @@ def _efficiency(summary: Summary) -> Iterator[Finding]:
     """The winner among what was timed while the machine did nothing else."""
     time = summary.time
     usable = time["efficiency_seconds"].between(0, math.inf, inclusive="neither") & time["unbiased"] & ~time["busy"]
-    crowded = set(time[time["busy"] & time["is_reference"]]["section"])
     for heading, rows in time[usable].groupby("section", sort=False):
         best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
         value = interval(*(best[column] for column in ends("efficiency_seconds")))
-        times = "" if best["is_reference"] or heading in crowded else f", {value} times {summary.relative_to}"
+        times = "" if best["is_reference"] or best["reference_busy"] else f", {value} times {summary.relative_to}"
         times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
         text = f"{heading} at {best['variance_point']}, of {plural(len(rows), 'noisy unbiased estimator')}: "
         yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")

@@ -101,6 +101,8 @@ def test_on_a_busy_machine_nobody_wins_and_a_busy_reference_gives_no_ratio() -> 
     timed(records, RELATIVE_TO)["load"] = [7.0, 7.0, 7.0]
     (finding,) = findings(summarise(records))[TOPIC]
     assert f"times {RELATIVE_TO}" not in finding.text
+    assert "relative to a time of a busy machine" in notes(records, "disarm")
+    assert "relative to a time" not in notes(records, RELATIVE_TO)
     for record in records:
         if record["config"]["measurement"]["kind"] == "time":
             record["measurements"]["load"] = [7.0, 7.0, 7.0]

@@ -29,7 +29,8 @@ CSV = csv_columns(
     "time_ratio_log_se", "plain_ratio_log_se",
     "step_n", "floor_n", "ratio_n", "below_floor", "captured", "kernel_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
-    *with_ends("efficiency_seconds", "efficiency_f_evals"), "clock_in_interval", "efficiency_mse_seconds",
+    *with_ends("efficiency_seconds", "efficiency_f_evals"), "clock_in_interval", "reference_busy",
+    "efficiency_mse_seconds",
     "peak_memory_bytes", "tries", "load_before", "load", "cores", "busy",
 )  # fmt: skip
 
@@ -75,6 +76,8 @@ class Timed(NamedTuple):
     seconds: float
     log_se: float
     """Standard error of the logarithm of the seconds; NaN in records that do not hold it."""
+    busy: bool = False
+    """Whether the machine did something else meanwhile."""
 
 
 def _efficiency(
@@ -108,6 +111,7 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
         "clock_in_interval": known,
+        "reference_busy": reference.busy,
         "efficiency_mse_seconds": math.inf if noise.mse < ROUNDING**2 * other.mse else by_mse,
     }
 
@@ -130,12 +134,12 @@ def build(frames: Frames) -> pd.DataFrame:
         return frame.reindex(columns=["section", *CSV])
     frame = _costs(frame)
     noises = _noises(frames.moments)
-    names = ("section", "problem", "label", "device", "is_reference", "cost_seconds", "plain_ratio_log_se")
+    names = ("section", "problem", "label", "device", "is_reference", "cost_seconds", "plain_ratio_log_se", "busy")
     columns = (frame[name] for name in names)
     timed: list[tuple[str, Timed]] = []
     references: dict[str, Timed] = {}
-    for section, problem, label, device, is_reference, seconds, log_se in zip(*columns, strict=True):
-        own = Timed(_best(noises.get((problem, label), []), device), seconds, log_se)
+    for section, problem, label, device, is_reference, seconds, log_se, crowded in zip(*columns, strict=True):
+        own = Timed(_best(noises.get((problem, label), []), device), seconds, log_se, crowded)
         timed.append((section, own))
         if is_reference and not math.isnan(seconds):
             references[section] = own
@@ -164,7 +168,8 @@ def _note(row: Row) -> str:
     beaten = "below its floor, which is none" if row["below_floor"] else ""
     noisy = 0 < row["efficiency_seconds"] < math.inf and row["efficiency_seconds_low"] < row["efficiency_seconds_high"]
     bare = "interval leaves the clock out" if noisy and not row["clock_in_interval"] else ""
-    return note(row, crowd, beaten, bare)
+    other = "relative to a time of a busy machine" if noisy and row["reference_busy"] else ""
+    return note(row, crowd, beaten, bare, other)
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
