@@ -31,6 +31,8 @@ def interleaved(
 ) -> list[list[float]]:
     """Seconds of each subject in each round; in a round all take their turn, so ratios survive a noisy machine.
 
+    Who goes first moves on from round to round: what ran just before decides what is in the cache.
+
     Args:
         subjects: what is called.
         rounds: rounds that count.
@@ -39,10 +41,11 @@ def interleaved(
     """
     seconds: list[list[float]] = [[] for _ in subjects]
     for index in range(warm_up + rounds):
-        for subject, taken in zip(subjects, seconds, strict=True):
+        for turn in range(len(subjects)):
+            which = (index + turn) % len(subjects)
             clock = Stopwatch(torch.device(device))
             with clock:
-                subject()
+                subjects[which]()
             if index >= warm_up:
-                taken.append(clock.seconds)
+                seconds[which].append(clock.seconds)
     return seconds

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench.identity import newest
+
 SCHEMA = 1
 STALE_SECONDS = 3600
 
@@ -81,29 +83,19 @@ class Store:
         whole = isinstance(record, dict) and record.keys() >= KEYS
         return record if whole and record["schema"] == SCHEMA and record["cell"] == cell_id else None
 
+    def whole(self) -> list[Record]:
+        """All whole records, by cell id."""
+        with _no_collection():
+            found = [self.read(cell_id) for cell_id in sorted(path.stem for path in self.cells.glob("*.json"))]
+        return [record for record in found if record is not None]
+
     def records(self) -> list[Record]:
-        """All whole records by cell id; of two measurements of the same thing only the newer one.
+        """The whole records by cell id; of two measurements of the same thing only the newer one.
 
         Settings are part of a cell's id, so that a run repeated with others in the same folder leaves both; a table
-        shows one row.
+        shows one row (`bench.identity`).
         """
-        newest: dict[tuple[Any, ...], Record] = {}
-        with _no_collection():
-            whole = [self.read(cell_id) for cell_id in sorted(path.stem for path in self.cells.glob("*.json"))]
-        for record in whole:
-            if record is None:
-                continue
-            config = record["config"]
-            problem = config["problem"]
-            key = (
-                config["measurement"]["kind"],
-                *(problem.get(part) for part in ("kind", "label", "logit", "scale")),
-                config["estimator"]["label"],
-                config["device"],
-            )
-            if key not in newest or newest[key]["started"] < record["started"]:
-                newest[key] = record
-        return sorted(newest.values(), key=lambda record: str(record["cell"]))
+        return [dict(record) for record in newest(self.whole()).records]
 
     def sweep(self) -> None:
         """Remove temporary files that a killed process left behind more than an hour ago."""

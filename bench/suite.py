@@ -1,7 +1,5 @@
 """Suites: a TOML file, checked by pydantic, becomes the list of cells to run."""
 
-import hashlib
-import json
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -11,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 import bench.datasets
 from bench.config import Config, EstimatorConfig
+from bench.identity import cell_id
 from bench.measure.basket import BasketConfig, MomentsSettings
 from bench.measure.elbo import ElboSettings, TrainConfig
 from bench.measure.toy import ToyMoments
@@ -82,8 +81,7 @@ class Cell(Config):
     @property
     def id(self) -> str:
         """16 hex digits of the hash of the resolved configuration."""
-        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return cell_id(self.resolved())
 
     @property
     def title(self) -> str:

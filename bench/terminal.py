@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from bench import identity
 from bench.cli import DONE, FAILED, INTERRUPTED
 from bench.doctor import REPORT
 from bench.executors import Executor, inline
@@ -200,18 +201,23 @@ def report(directories: list[Path], formats: str, out: Path | None) -> int:
 def _write(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:
     from bench.report import ALL_FORMATS, write
 
-    records: dict[str, Record] = {}
+    records: list[identity.Record] = []
+    older: list[identity.LeftOut] = []
     titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
         suite = run_suite_of(directory)
         titles[suite.title or suite.name] = None
-        found = Store(directory).records()
-        if not found:
+        # Where a record lies is said of those that are left out.
+        found = identity.newest(record | {"folder": str(directory)} for record in Store(directory).whole())
+        if not found.records:
             raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
-        for record in found:
-            records.setdefault(record["cell"], record)
+        records += found.records
+        older += found.left_out
+    notes = identity.sentences(older)
     started = time.monotonic()
-    files = write(list(records.values()), out, set(formats or ALL_FORMATS), " and ".join(titles))
+    files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes)
+    for note in [*notes, *identity.sentences(identity.merged(records).left_out)]:
+        print(note)
     print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
     page = out / "report.html"
     print(f"report: {page if page in files else out}{os.linesep}", end="")

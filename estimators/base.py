@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from estimators import call
-from estimators.distributions import event_dims, family, parameters
+from estimators.distributions import family, parameters
 from estimators.examine import Look
 
 if TYPE_CHECKING:
@@ -121,23 +121,21 @@ class Estimator(nn.Module):
             with torch.inference_mode(False), torch.no_grad():
                 own = None if context is None else context.clone()
                 return self(call.copied(q), f, generator=generator, context=own)
-        given = call.canonical(q)
-        name = family(given.q)
-        if self.entry is not None and name not in self.entry.families:
+        objective = call.checked(f, q, self)
+        given = objective.given.q
+        if self.entry is not None and family(given) not in self.entry.families:
             call.refuse_family(self.label, self.entry.families, q)
         if context is not None:
-            call.check_context(self.label, context, given.q)
-        p = parameters(given.q)[0]
-        dims = len(event_dims(given.q))
+            call.check_context(self.label, context, given)
+        p = parameters(given)[0]
         if p.numel() == 0:  # no row, and nothing to learn from
-            nothing = p.flatten(-dims).sum(-1)
+            nothing = p.flatten(-objective.dims).sum(-1)
             return Estimate(nothing, nothing.detach())
-        objective = call.CheckedObjective(f, given, q, self, dims)
-        if (key := call.to_look_at(f, given.q)) not in self.examined:
+        if (key := call.to_look_at(f, given)) not in self.examined:
             objective.look = Look(self.label)
-        estimate: Estimate = super().__call__(given.q, objective, generator=generator, context=context)
+        estimate: Estimate = super().__call__(given, objective, generator=generator, context=context)
         if objective.look is not None:
-            objective.look.conclude(objective.uncounted(), given.q)
+            objective.look.conclude(objective.uncounted(), given)
             self.examined.add(key)
         return estimate
 

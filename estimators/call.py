@@ -114,6 +114,17 @@ def canonical(q: Distribution) -> Given:
     return Given(again(q, logits), None)
 
 
+def as_given(q: Distribution) -> tuple[Tensor, ...]:
+    """q's parameters, (loc, scale) or (logits,), in the shape and precision in which they were given."""
+    return parameters(_unwrapped(q)[0])
+
+
+def checked(f: Any, q: Distribution, estimator: Any) -> "CheckedObjective":
+    """f for the q that methods take, `given.q`."""
+    given = canonical(q)
+    return CheckedObjective(f, given, q, estimator, len(event_shape(given.q)))
+
+
 def _bounded(logits: Tensor) -> Tensor:
     """See `distributions.bounded`; on a GPU, where it costs kernels, those who are trusted go without."""
     return bounded(logits) if logits.device.type == "cpu" or not _trusted.get() else logits

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +15,10 @@ from bench.measure.determined import check_determined
 from bench.memory import keep_freed_memory
 from bench.seeds import stream
 from estimators.base import Estimator, Objective
+from estimators.call import CheckedObjective, as_given, trusted
 from estimators.contract import CountedObjective, checked
-from estimators.distributions import family, from_parameters, parameters, row_shape, stopped
+from estimators.distributions import family, from_parameters, parameters, row_shape, sample, stopped
+from estimators.examine import Look
 from estimators.registry import BadInput
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
@@ -50,7 +53,6 @@ def probe(estimator: Estimator, q: Distribution, f: Objective, context: Tensor |
         BadInput: the context has other rows than q.
         Broken: what the estimator returns breaks the contract.
     """
-    _check_context(q, context)
     plain = True
 
     def objective(z: Tensor, given: Distribution, /, *more: Any) -> Tensor:
@@ -59,21 +61,37 @@ def probe(estimator: Estimator, q: Distribution, f: Objective, context: Tensor |
         return f(z, given, *more)
 
     counted = CountedObjective(objective)
-    with frozen(estimator), Largest() as largest:
+    with frozen(estimator), trusted(), Largest() as largest:
         generator = stream("probe", device=parameters(q)[0].device)
         value = checked(estimator(q, counted, generator=generator, context=context), q).value
     rounding = 16 * torch.finfo(value.dtype).eps * float(value.abs().max())
     return Probe(counted.evaluations, rounding, largest.numbers, plain)
 
 
-def _check_context(q: Distribution, context: Tensor | None) -> None:
-    """The context's rows must be q's, or broadcast to them."""
-    if context is None:
-        return
-    rows, given = row_shape(q), context.shape[:-1]
-    aligned = zip(reversed(given), reversed(rows), strict=False)
-    if len(given) > len(rows) or any(a not in (1, b) for a, b in aligned):
-        raise BadInput(f"context has rows {list(given)}, q has {list(rows)}: give what q was computed from, [*B, X]")
+def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = None) -> None:
+    """Refuse an f whose gradient the estimator cannot estimate, as its first call would, or that is not f of q.
+
+    Raises:
+        BadInput: see `Estimator.__call__`; or f holds the parameters of a q that it was not given.
+    """
+    q = f.given.q
+    leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
+    look = Look(estimator.label)
+    with frozen(estimator), torch.enable_grad():
+        generator = stream("probe", device=leaves[0].device)
+        at = from_parameters(family(q), *leaves)
+        watched = replace(f, look=look)
+        estimator(at, watched, generator=generator, context=context)
+        look.conclude(f.uncounted(), at)
+        value = f(sample(at, 1, stream("probe", device=leaves[0].device)), stopped(at))
+        own = [p for p in as_given(f.as_given) if p.requires_grad]
+        if own and value.requires_grad:
+            held = torch.autograd.grad(value.sum(), own, allow_unused=True)
+            if any(g is not None for g in held):
+                raise BadInput(
+                    f"{estimator.label}: f uses q by a name of its own, whose gradient is not measured; let it use its "
+                    "second argument instead"
+                )
 
 
 class Largest(TorchFunctionMode):
@@ -188,7 +206,8 @@ def _fill(
         with torch.no_grad():
             return f(z, fixed if [p.data_ptr() for p in own] == known else given, *more)
 
-    loss = estimator(copies, objective, generator=generator, context=context).surrogate.sum()
+    with trusted():
+        loss = estimator(copies, objective, generator=generator, context=context).surrogate.sum()
     if closed_form and (closed := closed_form(copies)) is not None:
         loss = loss + closed.sum()
     parts = [g.reshape(*target.shape[:-1], -1) for g in torch.autograd.grad(loss, leaves)]

@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAE
 from estimators.base import Estimate, Estimator, Objective
+from estimators.call import trusted
 from estimators.distributions import event_dims, parameters, sample, stopped
 
 
@@ -169,40 +170,47 @@ class Given(Estimator):
         generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
-        """Surrogate with f's own gradient and a constant gradient for q's parameters."""
-        first = parameters(q)[0]
+        """Surrogate with f's own gradient, and one for q's parameters: along the path to them, or else a constant."""
+        given = parameters(q)
         if not self.draws:
-            self.draws = [sample(q, made.rows, generator) for made in self.passes]
-            self.draws += [torch.full(tuple(shape), 0.5, device=first.device) for _, shape, *_ in self.calls]
+            moved = sum(p.detach() for p in given)
+            drawn = [(made, sample(q, made.rows, generator)) for made in self.passes]
+            # What moves along with the parameters starts at a draw.
+            self.draws = [z - moved if made.along else z for made, z in drawn]
+            self.draws += [torch.full(tuple(shape), 0.5, device=given[0].device) for _, shape, *_ in self.calls]
         fixed = stopped(q)
-        surrogate = torch.stack([p.sum(event_dims(q)) for p in parameters(q)]).sum(0)
-        value = torch.zeros_like(surrogate)
+        parts, value = [], torch.zeros(())
         for made, z in zip(self.passes, self.draws, strict=False):
-            point = z + (first - first.detach()) if made.along else z
+            point = sum(given, start=z) if made.along else z
             cost, extra = _pass(lambda z: f(z, fixed), point, made)
-            value = cost.detach().mean(0)
+            mean = cost.mean(0)
+            value = mean.detach()
             if made.weights:
-                surrogate = surrogate + cost.mean(0) + extra
+                parts += [mean, *extra]
+        if not any(made.along and made.weights for made in self.passes):
+            parts.append(sum(given[1:], start=given[0]).sum(event_dims(q)))
         auxiliary = None
         for call, x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
             point = x if not call.made.along or self.behind is None else x + self.behind
             output, extra = _pass(call.at, point, call.made)
-            part = output.mean() + extra + torch.zeros_like(value)
+            part = sum(extra, start=output.mean())
             auxiliary = part if auxiliary is None else auxiliary + part
-        return Estimate(surrogate, value, auxiliary)
+        if auxiliary is not None:
+            auxiliary = auxiliary.expand(value.shape)
+        return Estimate(sum(parts[1:], start=parts[0]), value, auxiliary)
 
 
-def _pass(call: Any, z: Tensor, made: Pass) -> tuple[Tensor, Tensor | float]:
-    """The value at z, and a scalar whose gradient is of second order, or 0."""
+def _pass(call: Any, z: Tensor, made: Pass) -> tuple[Tensor, list[Tensor]]:
+    """The value at z, and where there is one a scalar whose gradient is of second order."""
     if not made.inner:
-        return call(z), 0.0
+        return call(z), []
     point = z if z.requires_grad else z.detach().requires_grad_()
     value = call(point)
     graph = made.graph or made.inner > 1
     (slope,) = torch.autograd.grad(value.sum(), point, create_graph=graph, retain_graph=made.weights or graph)
     for _ in range(made.inner - 1):
         torch.autograd.grad(slope.sum(), point, retain_graph=True)
-    return value, slope.mean() if made.graph and made.weights and slope.requires_grad else 0.0
+    return value, [slope.mean()] if made.graph and made.weights and slope.requires_grad else []
 
 
 def plain(estimator: Estimator) -> Estimator:
@@ -228,7 +236,8 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
     q = vae.encode(x)
     watch = Watch(vae.objective(x), subject)
     generator = torch.Generator(x.device).manual_seed(0)
-    estimate = subject(q, watch, generator=generator, context=x)
+    with trusted():
+        estimate = subject(q, watch, generator=generator, context=x)
     total = estimate.surrogate.mean(-1).sum()
     if estimate.auxiliary is not None:
         total = total + estimate.auxiliary.mean(-1).sum()

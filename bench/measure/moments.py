@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.measure.draws import gradients
+from bench.measure.draws import gradients, look_at
 from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
-from estimators.distributions import parameters
+from estimators.call import as_given, checked, trusted
 from estimators.registry import BadInput
 
 SLICE_NUMBERS = 2**18
@@ -24,7 +24,7 @@ class GradientMoments(NamedTuple):
     """Moments over independent draws of an estimator.
 
     A row's gradient is that of its surrogate with respect to its own parameters: the logits, [*B, D] or [*B, L, C], or
-    loc and scale side by side, [*B, 2 D].
+    loc and scale side by side, [*B, 2 D]; where q is an Independent, D counts all numbers of an event.
     """
 
     mean: Tensor
@@ -165,25 +165,29 @@ def gradient_moments(
         warm_up: steps in place of those; 0 to measure an estimator as it is, such as one that was trained with a model.
 
     Raises:
-        BadInput: draws or warm_up are no such numbers, f has noise of its own or mixes its draws, or the context has
-            other rows than q.
+        BadInput: draws or warm_up are no such numbers; f has noise of its own, mixes its draws, or is none that the
+            estimator takes (see `Estimator.__call__`); the context has other rows than q.
         Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
     for name, number, least in (("draws", draws, 3), ("warm_up", 0 if warm_up is None else warm_up, 0)):
         if not isinstance(number, Integral) or number < least:
             raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
-    if warm_up != 0:
-        estimator = warmed(estimator, q, f, seed=seed, steps=warm_up, context=context)
-    moments = Moments(draws)
-    for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context):
-        moments.add(block)
+    objective = checked(f, q, estimator)
+    at = objective.given.q
+    with trusted():
+        look_at(estimator if warm_up == 0 else warmed(estimator, at, objective, seed=seed, steps=0), objective, context)
+        if warm_up != 0:
+            estimator = warmed(estimator, at, objective, seed=seed, steps=warm_up, context=context)
+        moments = Moments(draws)
+        for block in gradients(estimator, at, objective, draws=draws, seed=seed, context=context):
+            moments.add(block)
     mean, d = moments.mean.cpu(), moments.distances.all()
     variance = moments.squares.cpu() / (draws - 1)
     # The mean of equal draws is off by rounding, which would read as a variance.
     floor = draws * torch.finfo(mean.dtype).eps ** 2 * mean.square().sum()
     if d.sum() <= floor * draws:
         d, variance = torch.zeros_like(d), torch.zeros_like(variance)
-    first, *others = parameters(q)
+    first, *others = as_given(q)
     shape = mean.shape if others else first.shape
     return GradientMoments(mean.reshape(shape), variance.reshape(shape), variance_interval(d.numpy(), level))

@@ -16,16 +16,22 @@ from bench.capture import Steps
 from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
+from bench.load import Patience, busy_here, here
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.statistics import quartiles
+from bench.statistics import median_log_se, quartiles
 from bench.training import Batches, Optimisation, Trainer
 from estimators.base import Estimator
 
 STEPS_A_ROUND = {"cpu": 1, "cuda": 20}
 """Steps between two readings of the clock: on a GPU waiting for the device would take as long as a step."""
+
+TRIES = 3
+"""How often a step is timed at most, while the machine does something else."""
+PATIENCE = Patience(30.0)
+"""Of a process, for all its cells: in that time the load of a job that has ended falls by two fifths."""
 
 
 class TimeSettings(Config):
@@ -80,6 +86,7 @@ class Timing:
         self.floor = steps(floor_of(estimator, vae, x, self.f_evals))
         # The same for all estimators of a problem, so that their times compare though they were taken at other moments.
         self.plain = steps(plain(estimator))
+        self.tries, self.load_before = 1, here()
 
     def subjects(self) -> list[Callable[[], None]]:
         """A round's steps of the estimator, of its floor, and of the plain step."""
@@ -96,13 +103,15 @@ class Timing:
             "step": quartiles([seconds / self.each for seconds in taken]),
             "floor": quartiles([seconds / self.each for seconds in given]),
             "plain": quartiles([seconds / self.each for seconds in plain]),
-            "ratio": quartiles(np.divide(taken, given).tolist()),
-            "plain_ratio": quartiles(np.divide(taken, plain).tolist()),
+            "ratio": _ratio(taken, given),
+            "plain_ratio": _ratio(taken, plain),
             "rows": self.f_evals,
             "captured": self.subject.graph is not None,
             "eager_because": self.subject.eager_because,
             "kernels": self._kernel_seconds(),
             "peak_memory_bytes": self.peak,
+            "tries": self.tries,
+            "load_before": self.load_before,
             "load": list(os.getloadavg()),
         }
 
@@ -119,10 +128,24 @@ class Timing:
 def measure_time(
     problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """Median and quartiles of a step, of its floor, and of their ratio round by round."""
+    """Median and quartiles of a step, of its floor, and of their ratio round by round.
+
+    Taken again, after waiting, where the machine did something else meanwhile; the last of the tries is measured.
+    """
     timing = Timing(problem, estimator, config, seed=seed, device=device)
-    seconds = interleaved(timing.subjects(), rounds=config.rounds, warm_up=config.warm_up, device=device)
+    for timing.tries in range(1, TRIES + 1):
+        PATIENCE.wait()
+        timing.load_before = here()
+        seconds = interleaved(timing.subjects(), rounds=config.rounds, warm_up=config.warm_up, device=device)
+        if not busy_here() or PATIENCE.left <= 0:
+            break
     return timing.measurements(*seconds)
+
+
+def _ratio(over: list[float], under: list[float]) -> dict[str, float]:
+    """Quartiles of a ratio round by round, and the standard error of the logarithm of its median."""
+    rounds = np.divide(over, under).tolist()
+    return quartiles(rounds) | {"log_se": median_log_se(rounds)}
 
 
 def _peak_memory(steps: Steps, device: torch.device) -> int | None:

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from bench.measure.draws import probe
 from bench.seeds import derive, stream
 from estimators.base import Estimator, Objective
+from estimators.call import trusted
 from estimators.distributions import family, from_parameters, parameters, row_shape
 from estimators.registry import BadInput
 
@@ -69,7 +70,7 @@ def warmed(
         many = from_parameters(family(q), *(p.expand(copies, *p.shape) for p in values))
         warm.train()
         for _ in range(steps):
-            with torch.set_grad_enabled(optimiser is not None):
+            with trusted(), torch.set_grad_enabled(optimiser is not None):
                 auxiliary = warm(many, f, generator=generator, context=context).auxiliary
             if optimiser is not None and auxiliary is not None:
                 optimiser.zero_grad()

@@ -9,10 +9,9 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-import matplotlib
-
 from bench.report import fonts
 from bench.report.figures.canvas import Plot
+from bench.report.matplotlib_alone import own_settings
 from bench.report.style import RC
 
 # What savefig takes: without dates, the same records give the same bytes; packing a png tighter takes twice as long.
@@ -26,9 +25,8 @@ PLOTS_A_PROCESS = 24
 
 
 def _files(plot: Plot, endings: Sequence[str]) -> dict[str, bytes]:
-    settings: dict[Any, Any] = {**RC, "font.family": fonts.families()}
     files = {}
-    with matplotlib.rc_context(settings):
+    with own_settings({**RC, "font.family": fonts.families()}):
         figure = plot.draw()
         for ending in endings:
             buffer = io.BytesIO()

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.summary import Summary
 from bench.report.tables import bias as bias_table
 from bench.report.tables.view import Row, ends, rows_of
-from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural
+from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural, spread
 from bench.report.verdicts import AGAINST, FALSE_ALARM, ROUNDING, UNSURE
 from bench.statistics import mean_interval, ratio_interval
 
@@ -148,13 +148,30 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
 
 
 def _efficiency(summary: Summary) -> Iterator[Finding]:
-    usable = summary.time["efficiency_seconds"].between(0, math.inf, inclusive="neither")
-    for heading, rows in summary.time[usable & summary.time["unbiased"]].groupby("section", sort=False):
+    """The winner among what was timed while the machine did nothing else."""
+    time = summary.time
+    usable = time["efficiency_seconds"].between(0, math.inf, inclusive="neither") & time["unbiased"] & ~time["busy"]
+    for heading, rows in time[usable].groupby("section", sort=False):
         best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
         value = interval(*(best[column] for column in ends("efficiency_seconds")))
-        times = "" if best["is_reference"] else f", {value} times {summary.relative_to}"
+        times = "" if best["is_reference"] or best["reference_busy"] else f", {value} times {summary.relative_to}"
+        times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
         text = f"{heading} at {best['variance_point']}, of {plural(len(rows), 'noisy unbiased estimator')}: "
         yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
+
+
+def _clocks(summary: Summary) -> Iterator[Finding]:
+    """Times that are not what they seem: of a busy machine, or of a step below its floor."""
+    for heading, rows in summary.time[summary.time["busy"]].groupby("section", sort=False):
+        cores = spread(rows["cores"].min(), rows["cores"].max())
+        loads = " to ".join(dict.fromkeys((f"{rows['load'].min():.1f}", f"{rows['load'].max():.1f}")))
+        names = ", ".join(_named(row) for row in rows_of(rows))
+        text = f"Timed while the machine did something else (load {loads} on {cores} cores), and so not ranked"
+        yield Finding(FIRST, f"{text}: {names} on {heading}.")
+    for row in rows_of(summary.time[summary.time["below_floor"]]):
+        ratio = interval(*(row[column] for column in ends("time_ratio")))
+        text = f"The floor of {_named(row)} on {row['section']} is not one: its step took {ratio} of it"
+        yield Finding(FIRST, f"{text} (median and quartiles over rounds), so that it bounds nothing there.")
 
 
 def _trouble(summary: Summary) -> Iterator[Finding]:
@@ -170,9 +187,8 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
         names = ", ".join(f"`{label}`" for label in sorted(heavy["label"].unique()))
         text = f"Heavy tails at {len(heavy)} of {plural(int(summary.variance['measured'].sum()), 'point')}"
         yield Finding(FIRST, f"{text}, where the variance intervals are optimistic: {names}.")
-    if summary.frames.superseded:
-        text = f"{plural(summary.frames.superseded, 'record')} left out for a later record of the same cell."
-        yield Finding(FIRST, text)
+    for sentence in summary.frames.left_out:
+        yield Finding(FIRST, sentence)
     mixed = [f"`{label}`" for label, rows in heads.groupby("label") if rows["source"].nunique() > 1]
     if mixed:
         names = ", ".join(mixed)
@@ -181,7 +197,8 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
 
 def findings(summary: Summary) -> dict[str, list[Finding]]:
     """What the numbers of a report say, by topic; what limits them comes first."""
-    parts = [_trouble]
+    parts = [] if summary.time.empty else [_clocks]
+    parts += [_trouble]
     parts += [] if summary.bias.empty else [_tags, _biased]
     parts += [] if summary.variance.empty else [_variance]
     parts += [] if summary.elbo.empty else [_elbo]

@@ -16,6 +16,13 @@ _FAMILY = "Report Sans"
 _CHARACTERS = "".join(chr(code) for code in range(32, 127)) + "\u00a0\u00b2\u00b1\u00d7\u2020\u2212\u221e"
 
 
+def upright(families: list[str], size: float) -> font_manager.FontProperties:
+    """The upright font of ordinary weight, of a size in points; what is not said here a matplotlibrc would decide."""
+    return font_manager.FontProperties(
+        family=families, style="normal", variant="normal", weight="normal", stretch="normal", size=size
+    )
+
+
 @functools.cache
 def families() -> list[str]:
     """Families to look a character up in, in order: the small font, then the whole one for what it lacks."""
@@ -24,7 +31,7 @@ def families() -> list[str]:
     folder = tempfile.TemporaryDirectory(prefix="gradest-font-")
     atexit.register(folder.cleanup)  # figures read the file for as long as the process draws
     path = Path(folder.name) / "report-sans.ttf"
-    with subset.load_font(font_manager.findfont("DejaVu Sans"), options) as font:
+    with subset.load_font(font_manager.findfont(upright(["DejaVu Sans"], 10)), options) as font:
         cutter = subset.Subsetter(options)
         cutter.populate(text=_CHARACTERS)
         cutter.subset(font)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.identity import Record, merged, sentences
+from bench.identity import kind as kind_of
 from bench.report import naming, rows
-from bench.report.naming import Record
 
 SCHEMA = 1
 KINDS = ("train", "moments", "time")
@@ -42,11 +43,7 @@ class Frames(NamedTuple):
     curves: pd.DataFrame  # one row a seed and recorded step of a train cell
     time: pd.DataFrame  # one row a time cell
     references: dict[str, str]  # problem -> label of the estimator that ratios are relative to
-    superseded: int  # records left out for a later one of the same cell
-
-
-def _kind(record: Record) -> str:
-    return str(record["config"]["measurement"]["kind"])
+    left_out: list[str]  # sentences on records left out for others of the same cell
 
 
 def check(records: Sequence[Record]) -> None:
@@ -61,20 +58,9 @@ def check(records: Sequence[Record]) -> None:
         cell = record.get("cell", "without an id")
         if record.get("schema") != SCHEMA:
             raise ValueError(f"cell {cell} has schema {record.get('schema')!r}; this report reads schema {SCHEMA}")
-        kind = _kind(record)
+        kind = kind_of(record)
         if kind not in KINDS:
             raise ValueError(f"cell {cell} has kind {kind!r}; this report reads {', '.join(KINDS)}")
-
-
-def latest(records: Sequence[Record]) -> list[Record]:
-    """One record a cell, the one started last, sorted by cell; two machines' times are two cells."""
-    kept: dict[tuple[str, str], Record] = {}
-    for record in records:
-        key = (str(record["cell"]), naming.machine(record) if _kind(record) == "time" else "")
-        other = kept.get(key)
-        if other is None or str(record.get("started")) >= str(other.get("started")):
-            kept[key] = record
-    return [kept[key] for key in sorted(kept)]
 
 
 def _curve(measured: Mapping[str, Any]) -> tuple[int, dict[str, NDArray[np.float64]]]:
@@ -97,7 +83,7 @@ def _curves(heads: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     lengths, indices, parts = [], [], []
     for i, record in enumerate(records):
         measured = record.get("measurements") or {}
-        if _kind(record) == "train" and (measured.get("curve") or {}).get("step"):
+        if kind_of(record) == "train" and (measured.get("curve") or {}).get("step"):
             length, part = _curve(measured)
             lengths.append(length)
             indices.append(i)
@@ -111,14 +97,14 @@ def build(records: Sequence[Record], relative_to: str) -> Frames:
     """The frames of some records.
 
     Args:
-        records: whole records, as read from a store; of several of one cell the latest counts.
+        records: whole records, as read from a store; of several of one measurement one counts (`bench.identity`).
         relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
 
     Raises:
         ValueError: no records, or one of an unknown schema or kind.
     """
     check(records)
-    kept = latest(records)
+    kept, left_out = merged(records)
     problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)
     settings = naming.settings(kept, problems)
     references = naming.references(kept, problems, labels, relative_to)
@@ -130,12 +116,12 @@ def build(records: Sequence[Record], relative_to: str) -> Frames:
     )
 
     def tidy(kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-        of_kind = [(i, record) for i, record in enumerate(kept) if _kind(record) == kind]
+        of_kind = [(i, record) for i, record in enumerate(kept) if kind_of(record) == kind]
         pairs = [(i, row) for i, record in of_kind for row in rows_of(record)]
         return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
 
     moments, finals, time = tidy("moments", rows.moments), tidy("train", rows.finals), tidy("time", rows.time)
-    return Frames(heads, moments, finals, _curves(heads, kept), time, references, len(records) - len(kept))
+    return Frames(heads, moments, finals, _curves(heads, kept), time, references, sentences(left_out))
 
 
 def _melted(frame: pd.DataFrame, metric: str, n: str | None, keep: Sequence[str]) -> pd.DataFrame:

@@ -11,18 +11,10 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-Record = Mapping[str, Any]
+from bench.identity import SWEPT, Record, kind, machine
 
-# The swept quantities of a toy: one record a value, all of them points of one problem.
-SWEPT = ("logit", "scale")
 # What a table states for each row, and what cells of one comparison may therefore differ in.
 _STATED = ("kind", "draws", "seeds")
-
-
-def machine(record: Record) -> str:
-    """The machine of a record, as far as its times depend on it: the host and its accelerator."""
-    provenance = record["provenance"]
-    return " ".join(str(provenance[key]) for key in ("host", "gpu") if provenance.get(key))
 
 
 def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -64,9 +56,8 @@ def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
     for record, problem in zip(records, problems, strict=True):
         config = record["config"]
         measurement = {key: value for key, value in config["measurement"].items() if key not in _STATED}
-        kind = config["measurement"]["kind"]
-        host = {"machine": machine(record)} if kind == "time" else {}
-        groups.append((kind, problem))
+        host = {"machine": machine(record)} if kind(record) == "time" else {}
+        groups.append((kind(record), problem))
         configs.append({**measurement, "device": config.get("device"), "threads": config.get("threads"), **host})
     return _disambiguated(groups, configs)
 

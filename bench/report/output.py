@@ -70,7 +70,7 @@ def write_figures(
         written += [_put(out / "figures" / f"{plot.name}.{ending}", contents[ending]) for ending in endings]
         pictures.append(page.Picture(plot, contents.get("png", b""), tuple(endings)))
     if endings and plots:
-        captions = "\n".join(f"## {plot.name}\n\n{plot.caption}\n" for plot in plots)
+        captions = "\n".join(f"## {plot.name}\n\n{render.escape_markdown(plot.caption)}\n" for plot in plots)
         written.append(_put(out / "figures" / "captions.md", f"# Captions\n\n{captions}"))
     return written, pictures
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from bench.report.naming import Record, machine
+from bench.identity import Record, machine
+from bench.load import busy
 from bench.report.verdicts import ROUNDING, smallest_visible
 
 
@@ -156,6 +157,21 @@ TIMES = {
     "plain_ratio": "plain_ratio",
 }
 """Times of a record and their columns."""
+_QUANTILE = 1.959964  # of 95 %
+
+
+def _below_one(ratio: Mapping[str, Any]) -> bool:
+    """Whether the interval of a median ratio lies below 1; quartiles stand for it where a record holds none."""
+    median, log_se = _value(ratio.get("median")), _clock_log_se(ratio)
+    high = _value(ratio.get("q75")) if math.isnan(log_se) else median * math.exp(_QUANTILE * log_se)
+    return high < 1
+
+
+def _clock_log_se(ratio: Mapping[str, Any] | None) -> float:
+    """Standard error of the log of a median ratio: infinite, stored as null, for few rounds; NaN in older records."""
+    if not ratio or "log_se" not in ratio:
+        return math.nan
+    return math.inf if ratio["log_se"] is None else float(ratio["log_se"])
 
 
 def time(record: Record) -> list[dict[str, Any]]:
@@ -166,11 +182,19 @@ def time(record: Record) -> list[dict[str, Any]]:
         value = measured.get(key) or {}
         row |= {name: _value(value.get("median")), f"{name}_low": _value(value.get("q25"))}
         row |= {f"{name}_high": _value(value.get("q75")), f"{key}_n": _value(value.get("n"))}
+    load = _value((measured.get("load") or record["provenance"].get("load") or [None])[0])
+    cores = _value(record["provenance"].get("cores"))
     row |= {
+        **{f"{TIMES[key]}_log_se": _clock_log_se(measured.get(key)) for key in ("ratio", "plain_ratio")},
+        "below_floor": _below_one(measured.get("ratio") or {}),
+        "tries": _value(measured.get("tries")),
+        "load_before": _value(measured.get("load_before")),
+        "load": load,
+        "cores": cores,
+        "busy": bool(measured) and busy(load, cores),
         "rows": _value(measured.get("rows")),
         "kernel_seconds": _value(measured.get("kernels")),
         "captured": bool(measured.get("captured")),
         "peak_memory_bytes": _value(measured.get("peak_memory_bytes")),
     }
-    load = measured.get("load") or record["provenance"].get("load") or [None]
-    return [{**row, "load": _value(load[0]), "cores": _value(record["provenance"].get("cores"))}]
+    return [row]

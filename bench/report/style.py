@@ -35,6 +35,7 @@ RC: dict[str, Any] = {
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.0,
+    "text.parse_math": False,  # a label is text, whatever dollars it holds
     "pdf.fonttype": 42,
     "svg.hashsalt": "gradest",
     "text.hinting": "no_hinting",  # nothing to see of it at this density, and a tenth of the time of a png

@@ -156,7 +156,10 @@ def timing(rng: np.random.Generator, where: Record, made: Made) -> Record:
     step = 0.002 * made.cost * rng.uniform(0.97, 1.03)
     medians = {"step": step, "floor": 0.0015, "ratio": step / 0.0015, "plain": 0.001, "plain_ratio": step / 0.001}
     spread = {name: {"median": m, "q25": 0.97 * m, "q75": 1.05 * m, "n": 30} for name, m in medians.items()}
-    return record({"kind": "time", "rounds": 30}, where, made, {**spread, "rows": made.samples, "load": [0.5]})
+    for name in ("ratio", "plain_ratio"):
+        spread[name]["log_se"] = 0.02
+    loads = {"tries": 1, "load_before": 0.4, "load": [0.5, 0.4, 0.3]}
+    return record({"kind": "time", "rounds": 30}, where, made, {**spread, **loads, "rows": made.samples})
 
 
 def find(records: list[Record], kind: str, label: str) -> Record:

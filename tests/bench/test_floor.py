@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import estimators
+from bench.clock import interleaved
 from bench.measure.floor import Given, Pass, floor_of
 from bench.problems.vae import VAE, VAEConfig
 from bench.training import Optimisation, Trainer
@@ -63,6 +65,62 @@ def test_a_floor_trains_the_model(entry: Entry, family: str) -> None:
     trainer.step(x)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trainer.parameters)
     assert all(float(p.grad.abs().max()) > 0 for p in vae.encoder.parameters() if p.grad is not None)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is computed, views of it apart: on a small model, what a step costs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def operations(vae: VAE, estimator: Estimator, x: Tensor) -> int:
+    """Of a forward and a backward pass, after those that make constants."""
+    trainer = Trainer(vae, estimator, Optimisation(), noise_seed=0)
+    trainer.backward(x)
+    with Operations() as seen:
+        trainer.backward(x)
+    return seen.count
+
+
+@pytest.mark.parametrize(("entry", "family"), CASES, ids=[f"{entry.name}-{family}" for entry, family in CASES])
+def test_a_floor_is_below_its_estimator(entry: Entry, family: str) -> None:
+    """What it computes is less than what the estimator does, or some step would be faster than its floor."""
+    estimator, vae, x = bound_to(entry, family)
+    floor = floor_of(estimator, vae, x, estimator.samples)
+    assert operations(vae, floor, x) < operations(vae, estimator, x)
+
+
+def test_a_path_leads_to_every_parameter_of_q() -> None:
+    """The draws stay where they are given until q moves, and each parameter gets f's own gradient."""
+    vae, x = model("gaussian")
+    q = vae.encode(x)
+    floor = Given(2, [Pass(2, along=True)])
+    generator = torch.Generator().manual_seed(0)
+    points: list[Tensor] = []
+
+    def f(z: Tensor, q: object) -> Tensor:
+        points.append(z)
+        return (3 * z).sum(-1)
+
+    surrogate = floor(q, f, generator=generator).surrogate
+    drawn = sample(q, 2, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(points[0].detach(), drawn)
+    for gradient in torch.autograd.grad(surrogate.sum(), parameters(q)):
+        torch.testing.assert_close(gradient, torch.full_like(gradient, 3.0))
+
+
+def test_rounds_take_turns_in_going_first() -> None:
+    """Who follows whom decides what is in the cache: over three rounds, each of three has had every place."""
+    order: list[str] = []
+    seconds = interleaved([lambda name=name: order.append(name) for name in "abc"], rounds=4, warm_up=1)
+    assert "".join(order) == "abc" + "bca" + "cab" + "abc" + "bca"
+    assert [len(taken) for taken in seconds] == [4, 4, 4]
 
 
 class Mixed(Estimator):

@@ -12,6 +12,7 @@ from bench.statistics import (
     iqm_interval,
     kurtosis,
     mean_interval,
+    median_log_se,
     paired_ratio_interval,
     performance_profile,
     probability_of_improvement,
@@ -233,6 +234,81 @@ def test_mean_interval_covers(law: str, n: int) -> None:
     truth = {"gaussian": 0.0, "score function": 0.0, "lognormal": math.exp(0.125)}[law]
     covered = _coverage(lambda rng: LAWS[law](rng, n), truth, mean_interval, 2000)
     assert (0.90 if law == "lognormal" else 0.935) < covered < (0.965 if law == "gaussian" else 1.0)
+
+
+def _correlated(rng: np.random.Generator, n: int, rho: float) -> np.ndarray:
+    """Standard Gaussian values whose neighbours correlate by rho."""
+    fresh = rng.normal(size=n + 50) * math.sqrt(1 - rho**2)
+    for i in range(1, n + 50):
+        fresh[i] += rho * fresh[i - 1]
+    return fresh[50:]
+
+
+def _bursts(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Whether each round lies in a burst: they last 5 rounds in mean, and take a fifth of the time."""
+    on, states = rng.random() < 0.2, []
+    for _ in range(n):
+        states.append(on)
+        on = rng.random() > 0.2 if on else rng.random() < 0.05
+    return np.array(states)
+
+
+def _one_sided(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Bursts that hold up one of the two sides alone."""
+    return 0.05 * rng.normal(size=n) + _bursts(rng, n) * np.abs(rng.normal(size=n)) * 0.7
+
+
+CLOCKS = {
+    "lognormal": lambda rng, n: 0.1 * rng.normal(size=n),
+    "correlated by .5": lambda rng, n: 0.1 * _correlated(rng, n, 0.5),
+    "correlated by .8": lambda rng, n: 0.1 * _correlated(rng, n, 0.8),
+    "bursts": lambda rng, n: 0.05 * rng.normal(size=n) + _bursts(rng, n) * rng.normal(size=n) * 0.7,
+    "bursts on one side": _one_sided,
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("n", [10, 20, 50])
+def test_the_median_of_rounds_is_covered(clock: str, n: int) -> None:
+    truth = 0.0
+    if clock == "bursts on one side":
+        truth = float(np.median(CLOCKS[clock](np.random.default_rng(1), 200_000)))
+
+    def interval(logs: np.ndarray) -> Interval:
+        median = float(np.median(logs))
+        half = 1.96 * median_log_se(np.exp(logs))
+        return Interval(median, median - half, median + half)
+
+    covered = _coverage(lambda rng: CLOCKS[clock](rng, n), truth, interval)
+    least = {10: 0.82, 20: 0.9, 50: 0.95}[n] if clock == "correlated by .8" else 0.94  # 10 rounds are hardly 2
+    assert least < covered < 1.0
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_an_efficiency_is_covered_with_the_noise_of_draws_and_clocks_together(clock: str) -> None:
+    """(variance x cost) of one over another's: 500 draws and 30 rounds each, all independent."""
+    shift = 0.0
+    if clock == "bursts on one side":
+        shift = float(np.median(CLOCKS[clock](np.random.default_rng(1), 200_000)))
+
+    def measured(rng: np.random.Generator) -> tuple[float, float]:
+        variance = _variance(rng.normal(size=500))
+        logs = CLOCKS[clock](rng, 30) - shift
+        log_se = math.log(variance.high / variance.estimate) / 1.96
+        return variance.estimate * math.exp(np.median(logs)), math.hypot(log_se, median_log_se(np.exp(logs)))
+
+    covered = _coverage(
+        lambda rng: (measured(rng), measured(rng)), 1.0, lambda pair: ratio_interval(*pair[0], *pair[1])
+    )
+    assert 0.94 < covered <= 1.0
+
+
+def test_the_noise_of_a_median_at_its_edges() -> None:
+    assert median_log_se([2.0] * 10) == 0.0
+    assert math.isinf(median_log_se([1.0, 2.0, 3.0, 4.0]))
+    rounds = np.exp([0.0, 0.1, 0.2, 0.3, 0.4])  # the wider is that of three stretches: medians .05, .25, .4
+    expected = stats.t.ppf(0.975, 2) * np.std([0.05, 0.25, 0.4], ddof=1) / math.sqrt(3) / stats.norm.ppf(0.975)
+    assert median_log_se(rounds) == pytest.approx(expected)
 
 
 @each_law

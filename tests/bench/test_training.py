@@ -2,7 +2,10 @@
 
 import copy
 import itertools
+import os
 import sys
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +15,8 @@ from torch import Tensor
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import elbo
+from bench.load import Patience
+from bench.measure import elbo, wallclock
 from bench.measure.basket import BasketConfig, travel
 from bench.measure.elbo import TrainConfig, measure_training
 from bench.measure.floor import Given
@@ -341,6 +345,45 @@ def test_timing_reports_quartiles_of_interleaved_rounds() -> None:
     for part in ("step", "floor", "ratio"):
         assert 0 < found[part]["q25"] <= found[part]["median"] <= found[part]["q75"]
         assert found[part]["n"] == 5
+    assert found["ratio"]["log_se"] > 0
+    assert found["plain_ratio"]["log_se"] > 0
+
+
+@pytest.mark.parametrize(
+    ("load", "tries", "slept", "before", "after"),
+    [
+        (lambda slept, timed: 0.5, 1, 0, 0.5, 0.5),
+        (lambda slept, timed: 2.0, 1, 0, 2.0, 2.0),  # two threads of ours on two cores
+        (lambda slept, timed: 9.0 if slept < 10 else 0.5, 1, 10, 0.5, 0.5),
+        (lambda slept, timed: 9.0 if timed == 1 and slept < 5 else 0.4, 2, 5, 0.4, 0.4),
+        (lambda slept, timed: 0.3 if timed == slept // 5 else 9.0, 3, 10, 0.3, 9.0),  # whenever it is timed
+        (lambda slept, timed: 9.0, 1, 30, 9.0, 9.0),  # never idle: no patience is left
+    ],
+)
+def test_a_busy_machine_is_waited_for_and_timed_again(
+    monkeypatch: pytest.MonkeyPatch,
+    load: Callable[[float, int], float],
+    tries: int,
+    slept: float,
+    before: float,
+    after: float,
+) -> None:
+    """`load` is that of a machine of two cores, after so many seconds of sleep and so many timings."""
+    naps, timed, patience = list[float](), list[object](), Patience(30.0)
+
+    def timing(subjects: list[object], **settings: object) -> list[list[float]]:
+        timed.append(subjects)
+        return [[1.0] * 5 for _ in subjects]
+
+    monkeypatch.setattr(os, "getloadavg", lambda: (load(sum(naps), len(timed)), 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(time, "sleep", naps.append)
+    monkeypatch.setattr(wallclock, "PATIENCE", patience)
+    monkeypatch.setattr(wallclock, "interleaved", timing)
+    config = TimeConfig(optimisation=Optimisation(batch=20), rounds=5, warm_up=1)
+    found = measure_time(_config(), estimators.get("disarm").create(samples=2), config, seed=0, device=CPU)
+    assert (found["tries"], found["load_before"], found["load"][0]) == (tries, before, after)
+    assert (len(timed), sum(naps), patience.left) == (tries, slept, 30 - slept)
 
 
 def test_intensities_are_binarised_once_and_bits_stay() -> None:

@@ -11,8 +11,9 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
+from bench.report import fonts
 from bench.report.figures import marks
 from bench.report.style import FAINT, FONT, Style
 from bench.report.text import wrap
@@ -58,9 +59,11 @@ def crowded(estimators: Sized) -> bool:
 def _line_width(line: str) -> float:
     if not line:
         return 0.0
+    # What is kept must hold whatever a matplotlibrc says: the font is said in full, and no formula is read.
+    vertices, codes = text_to_path.get_text_path(fonts.upright(fonts.families(), FONT), line, ismath=False)
     # A glyph has a node at each of its extremes, so that they need no solving for those of its curves.
-    path = TextPath((0, 0), line, size=FONT)
-    return float(np.ptp(path.vertices[path.codes != Path.CLOSEPOLY, 0])) / 72
+    across = np.ptp(np.asarray(vertices)[np.asarray(codes) != Path.CLOSEPOLY, 0])
+    return float(across) * FONT / text_to_path.FONT_SCALE / 72
 
 
 def text_width(texts: Iterable[str]) -> float:

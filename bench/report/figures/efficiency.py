@@ -34,8 +34,11 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def front(rows: pd.DataFrame) -> pd.DataFrame:
-    """The unbiased estimators that no other unbiased one beats in both time and variance, fastest first."""
-    ordered = rows[rows["unbiased"]].sort_values(["cost_seconds", "variance"])
+    """The unbiased estimators that no other unbiased one beats in both time and variance, fastest first.
+
+    What was timed on a busy machine has no place: its time is that of the others there too.
+    """
+    ordered = rows[rows["unbiased"] & ~rows["busy"]].sort_values(["cost_seconds", "variance"])
     best = ordered["variance"].cummin()
     return ordered[(ordered["variance"] == best) & ~best.duplicated()]
 
@@ -57,6 +60,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         phrases.BIASED + " They hold no place on the front, since a variance says nothing of a bias."
         if not drawn["unbiased"].all()
         else "",
+        phrases.busy(drawn, summary.styles, ", and so without a place on the front"),
         f"Not shown, no variance measured or none but rounding: {names}." if names else "",
         phrases.absent(rows, summary.styles),
     )

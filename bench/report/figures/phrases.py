@@ -68,6 +68,12 @@ def absent(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     return f"Not shown, nothing measured: {', '.join(names)}." if names else ""
 
 
+def busy(rows: pd.DataFrame, styles: Mapping[str, Style], consequence: str = "") -> str:
+    """Which estimators were timed while the machine did something else; empty where none was."""
+    names = ", ".join(styles[str(label)].label for label in rows[rows["busy"]]["label"])
+    return f"Timed while the machine did something else (load above its cores){consequence}: {names}." if names else ""
+
+
 def join(*sentences: str) -> str:
     """Sentences in a row, empty ones left out."""
     return " ".join(sentence for sentence in sentences if sentence)

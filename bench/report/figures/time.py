@@ -15,14 +15,16 @@ from bench.report.text import slug, spread
 
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Timed cells, fastest first, with the floor in the same unit as the cost."""
+    """Timed cells, fastest first, with the floor in the same unit as the cost, NaN where it is not one."""
     timed = rows[rows["measured"] & (rows["cost_seconds"] > 0) & (rows["time_ratio"] > 0)]
-    return timed.assign(floor_cost=timed["cost_seconds"] / timed["time_ratio"]).sort_values("cost_seconds")
+    floors = (timed["cost_seconds"] / timed["time_ratio"]).where(~timed["below_floor"])
+    return timed.assign(floor_cost=floors).sort_values("cost_seconds")
 
 
 def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     """What the figure shows, with its interval, method and n."""
     drawn = _drawable(rows)
+    beaten = ", ".join(summary.styles[str(label)].label for label in drawn[drawn["below_floor"]]["label"])
     threads = spread(drawn["threads"].min(), drawn["threads"].max())
     return phrases.join(
         f"Time of one training step on {phrases.problem(heading, rows)}, {threads} threads; each estimator takes as "
@@ -30,6 +32,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         "The time is the ratio to a plain step timed beside it, times the median plain step of all estimators. "
         f"Bars: interquartile range of {spread(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
         "Grey bar: the floor, a step that makes the same passes over f with all that is drawn and learned given.",
+        f"Without one, since their step was below it, so that it is no floor: {beaten}." if beaten else "",
+        phrases.busy(drawn, summary.styles),
         phrases.BIASED if not drawn["unbiased"].all() else "",
         phrases.absent(rows, summary.styles),
     )

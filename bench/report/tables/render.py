@@ -13,6 +13,7 @@ _TEX = str.maketrans({
     "²": r"\textsuperscript{2}",
 })  # fmt: skip
 _POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
+_MARKDOWN = re.compile(r"[\\`$]|\*(?=\S)|(?<=\S)\*|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])")
 _MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
 
 
@@ -20,6 +21,11 @@ def escape_tex(text: str) -> str:
     """Text for LaTeX, with powers of ten and minus signs set as mathematics."""
     escaped = _POWER.sub(r"$\1\\times10^{\2}$", text.translate(_TEX))
     return _MINUS.sub("$-$", escaped) if "-" in escaped else escaped
+
+
+def escape_markdown(text: str) -> str:
+    """Text for Markdown: what would be emphasis, code, a formula or a tag stays as it is written."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def csv(table: Table) -> str:
@@ -36,7 +42,7 @@ def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bo
         left: whether each column stands left or else right, and is padded to be read as text; None pads nothing.
     """
     marks = ["---"] * len(titles)
-    lines = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in (titles, *rows)]
+    lines = [[escape_markdown(text).replace("|", "\\|").replace("\n", " ") for text in row] for row in (titles, *rows)]
     if left is not None:
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         sides = list(zip(widths, left, strict=True))
@@ -49,14 +55,14 @@ def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bo
 
 
 def _markdown_section(table: Table, section: Section) -> list[str]:
-    about = [section.about + ".", ""] if section.about else []
+    about = [escape_markdown(section.about) + ".", ""] if section.about else []
     titles, left = [column.title for column in table.columns], [column.left for column in table.columns]
-    return ["", f"## {section.heading}", "", *about, *pipe(titles, section.cells, left)]
+    return ["", f"## {escape_markdown(section.heading)}", "", *about, *pipe(titles, section.cells, left)]
 
 
 def markdown(table: Table) -> str:
     """A pipe table a problem, aligned to be read as text."""
-    lines = [f"# {table.title}", "", table.caption]
+    lines = [f"# {table.title}", "", escape_markdown(table.caption)]
     if not table.sections:
         lines += ["", "Nothing of this kind was measured."]
     for section in table.sections:
@@ -64,11 +70,18 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tex_row(cells: Sequence[str]) -> str:
+    """A row of a LaTeX table."""
+    # After the end of a row a bracket or star would be an argument of it.
+    first = "{}" if cells[0].startswith(("[", "*")) else ""
+    return first + " & ".join(map(escape_tex, cells)) + r" \\"
+
+
 def _tex_section(table: Table, section: Section, label: str) -> list[str]:
-    titles = " & ".join(escape_tex(column.title) for column in table.columns) + r" \\"
+    titles = tex_row([column.title for column in table.columns])
     about = f" ({section.about})" if section.about else ""
     caption = escape_tex(f"{table.title} on {section.heading}{about}. {table.caption}")
-    rows = [" & ".join(map(escape_tex, row)) + r" \\" for row in section.cells]
+    rows = [tex_row(row) for row in section.cells]
     return [
         "",
         rf"\begin{{longtable}}{{{''.join('l' if column.left else 'r' for column in table.columns)}}}",

@@ -26,10 +26,12 @@ from bench.statistics import ratio_interval
 
 CSV = csv_columns(
     "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
-    "step_n", "floor_n", "ratio_n", "captured", "kernel_seconds",
+    "time_ratio_log_se", "plain_ratio_log_se",
+    "step_n", "floor_n", "ratio_n", "below_floor", "captured", "kernel_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
-    *with_ends("efficiency_seconds", "efficiency_f_evals"), "efficiency_mse_seconds",
-    "peak_memory_bytes", "load", "cores",
+    *with_ends("efficiency_seconds", "efficiency_f_evals"), "clock_in_interval", "reference_busy",
+    "efficiency_mse_seconds",
+    "peak_memory_bytes", "tries", "load_before", "load", "cores", "busy",
 )  # fmt: skip
 
 
@@ -72,23 +74,34 @@ class Timed(NamedTuple):
 
     noise: Noise
     seconds: float
+    log_se: float
+    """Standard error of the logarithm of the seconds; NaN in records that do not hold it."""
+    busy: bool = False
+    """Whether the machine did something else meanwhile."""
 
 
-def _efficiency(own: Noise, cost: float, reference: Noise, reference_cost: float) -> tuple[float, ...]:
-    """(variance x cost) of the reference over the estimator's own; the interval is the variances' alone."""
+def _efficiency(
+    own: Noise, cost: float, reference: Noise, reference_cost: float, clock: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, ...]:
+    """(variance x cost) of the reference over the estimator's own.
+
+    The interval is that of the variances and, by their log standard errors (own, the reference's), of the costs.
+    """
     if own.noiseless:
         return (math.inf,) * 3
     if own.quiet or reference.quiet or not (own.variance > 0 and reference.variance > 0 and cost > 0):
         return (math.nan,) * 3
     if own is reference and cost == reference_cost:
         return (1.0,) * 3  # itself: no uncertainty
-    own_log_se, reference_log_se = own.log_se, reference.log_se
+    own_log_se, reference_log_se = math.hypot(own.log_se, clock[0]), math.hypot(reference.log_se, clock[1])
     return tuple(ratio_interval(reference.variance * reference_cost, reference_log_se, own.variance * cost, own_log_se))
 
 
 def _row(own: Timed, reference: Timed) -> dict[str, object]:
     noise, other = own.noise, reference.noise
-    by_seconds = _efficiency(noise, own.seconds, other, reference.seconds)
+    clocks = (own.log_se, reference.log_se)
+    known = not any(map(math.isnan, clocks))
+    by_seconds = _efficiency(noise, own.seconds, other, reference.seconds, clocks if known else (0.0, 0.0))
     by_f_evals = _efficiency(noise, noise.f_evals, other, other.f_evals)
     charged = noise.mse * own.seconds
     by_mse = other.mse * reference.seconds / charged if charged > 0 else math.nan
@@ -97,6 +110,8 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
         **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "quiet", "draws")},
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
+        "clock_in_interval": known,
+        "reference_busy": reference.busy,
         "efficiency_mse_seconds": math.inf if noise.mse < ROUNDING**2 * other.mse else by_mse,
     }
 
@@ -119,15 +134,16 @@ def build(frames: Frames) -> pd.DataFrame:
         return frame.reindex(columns=["section", *CSV])
     frame = _costs(frame)
     noises = _noises(frames.moments)
-    columns = (frame[name] for name in ("section", "problem", "label", "device", "is_reference", "cost_seconds"))
+    names = ("section", "problem", "label", "device", "is_reference", "cost_seconds", "plain_ratio_log_se", "busy")
+    columns = (frame[name] for name in names)
     timed: list[tuple[str, Timed]] = []
     references: dict[str, Timed] = {}
-    for section, problem, label, device, is_reference, seconds in zip(*columns, strict=True):
-        own = Timed(_best(noises.get((problem, label), []), device), seconds)
+    for section, problem, label, device, is_reference, seconds, log_se, crowded in zip(*columns, strict=True):
+        own = Timed(_best(noises.get((problem, label), []), device), seconds, log_se, crowded)
         timed.append((section, own))
         if is_reference and not math.isnan(seconds):
             references[section] = own
-    nothing = Timed(Noise(), math.nan)
+    nothing = Timed(Noise(), math.nan, math.nan)
     rows = [_row(own, references.get(section, nothing)) for section, own in timed]
     return pd.concat([frame, pd.DataFrame(rows)], axis=1).assign(measured=frame["step_seconds"].notna())
 
@@ -147,8 +163,13 @@ def _relative(name: str) -> Callable[[Row], str]:
 
 
 def _note(row: Row) -> str:
-    busy = row["load"] > 1.5 * row["cores"]  # more runnable processes than this measurement alone explains
-    return note(row, f"load {row['load']:.1f} on {row['cores']:.0f} cores" if busy else "")
+    """What limits a row: a machine that did something else, a floor that is none, an interval without the clock."""
+    crowd = f"not ranked: load {row['load']:.1f} on {row['cores']:.0f} cores" if row["busy"] else ""
+    beaten = "below its floor, which is none" if row["below_floor"] else ""
+    noisy = 0 < row["efficiency_seconds"] < math.inf and row["efficiency_seconds_low"] < row["efficiency_seconds_high"]
+    bare = "interval leaves the clock out" if noisy and not row["clock_in_interval"] else ""
+    other = "relative to a time of a busy machine" if noisy and row["reference_busy"] else ""
+    return note(row, crowd, beaten, bare, other)
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
@@ -165,9 +186,11 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "so that a machine that was busier for one does not count against it. Efficiency: "
         "1 / (variance x cost in seconds) and 1 / (variance x f-evals) "
         f"relative to {relative_to}, variance with respect to q at the last point; its bracket is the 95 % "
-        "interval of the ratio of variances and leaves out the noise of the clock. † declared biased: its "
-        "efficiency stands in parentheses, since its variance says nothing of its bias; compare 1 / (MSE x "
-        "seconds), which charges it for the bias."
+        "interval of both variances (jackknife) and, in seconds, of both costs (medians of 3 and of 5 stretches of "
+        "neighbouring rounds, the wider); where a note says so, a record does not hold the noise of its clock. Not "
+        "ranked: the load average was above the number of cores, which a cell alone does not bring about. † "
+        "declared biased: its efficiency stands in parentheses, since its variance says nothing of its bias; "
+        "compare 1 / (MSE x seconds), which charges it for the bias."
     )
     columns = (
         ESTIMATOR,

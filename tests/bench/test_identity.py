@@ -1,0 +1,257 @@
+"""What a cell is, for store, report and compare: which records stand for one thing, and what is said of the others."""
+
+import copy
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import identity
+from bench.compare import _pairs, compare
+from bench.report import summarise
+from bench.report.findings import FIRST, findings
+from bench.statistics import mean_interval, ratio_interval
+from bench.store import Store
+from bench.suite import load_suite, plan
+from bench.terminal import report
+from bench.toml import dumps
+from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
+
+RLOO, DISARM = BERNOULLI[0], BERNOULLI[3]
+
+
+def three() -> list[Record]:
+    """Moments, a training and a time of one estimator, all of one machine."""
+    rng = np.random.default_rng(0)
+    return [make(rng, VAE, DISARM) for make in (moments, train, timing)]
+
+
+def elsewhere(records: list[Record], **provenance: Any) -> list[Record]:
+    """The same cells on another machine, a day later."""
+    copies = copy.deepcopy(records)
+    for record in copies:
+        record["provenance"] |= {"host": "node-2"} | provenance
+        record["started"] = "2026-01-03T03:04:05"
+    return copies
+
+
+def folder(path: Path, records: list[Record]) -> Path:
+    """A run's folder with these records."""
+    suite = load_suite("quick")
+    path.mkdir()
+    (path / "suite.toml").write_text(dumps(suite.model_dump(mode="json", exclude_none=True)))
+    for record in records:
+        Store(path).write(record | {"traceback": None})
+    return path
+
+
+def compared(tmp_path: Path, a: list[Record], b: list[Record]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The last row of each quantity, and the notes."""
+    rows, notes = compare(folder(tmp_path / "A", a), folder(tmp_path / "B", b))
+    return {row["quantity"].partition(",")[0]: row for row in rows}, notes
+
+
+def test_the_id_of_a_cell_is_the_hash_of_its_configuration() -> None:
+    cell = plan(load_suite("quick")).cells[0]
+    assert cell.id == identity.cell_id(cell.resolved())
+    assert identity.cell_id({"b": 1, "a": [2, None]}) == "f46b8ed760aca382"  # of {"a":[2,null],"b":1}
+
+
+def test_identity_needs_no_torch() -> None:
+    code = "import sys, bench.identity, bench.load; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_time_of_two_machines_is_two_measurements_and_draws_on_two_are_one() -> None:
+    here = three()
+    kept, left_out = identity.merged([*here, *elsewhere(here)])
+    kinds = sorted((identity.kind(record), identity.machine(record)) for record in kept)
+    assert kinds == [("moments", "node-2"), ("time", "node-1"), ("time", "node-2"), ("train", "node-2")]
+    assert identity.sentences(left_out) == [
+        "2 records left out: the same draws on another machine, equal in every number."
+    ]
+
+
+def test_a_merged_report_shows_both_times_and_says_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = three()
+    first, second = folder(tmp_path / "A", here), folder(tmp_path / "B", elsewhere(here))
+    report([first, second], "md,html,csv", tmp_path / "both")
+    table = (tmp_path / "both" / "tables" / "time.md").read_text()
+    assert table.count("| disarm ") == 2
+    assert "machine=node-1" in table
+    assert "machine=node-2" in table
+    sentence = f"2 records left out of {first}: the same draws on another machine, equal in every number."
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "both" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1.0, "equal in every number"), (1 + 1e-7, "equal up to rounding"), (1.5, "NUMBERS THAT DIFFER, by up to 0.3")],
+)
+def test_the_same_draws_on_two_machines_are_held_against_each_other(factor: float, words: str) -> None:
+    here = three()[:1]
+    there = elsewhere(here)
+    there[0]["measurements"]["points"][1]["q"]["variance"]["estimate"] *= factor
+    (sentence,) = identity.sentences(identity.merged([*here, *there]).left_out)
+    assert sentence.startswith("1 record left out: the same draws on another machine")
+    assert words in sentence
+    assert sentence in [finding.text for finding in findings(summarise([*here, *there]))[FIRST]]
+
+
+def test_what_is_rounding_alone_may_differ_in_every_digit() -> None:
+    """A variance of 1e-20 beside a gradient of norm 2 is none."""
+    here = three()[:1]
+    for point in here[0]["measurements"]["points"]:
+        point["q"]["variance"]["estimate"] = 1e-20
+    there = scaled(elsewhere(here), 3.0)
+    assert identity.disagreement(here[0], there[0]) == pytest.approx(2e-20 / 4)
+    assert identity.disagreement(here[0], elsewhere(here)[0]) == 0
+    there[0]["measurements"]["points"].pop()
+    assert math.isinf(identity.disagreement(here[0], there[0]))
+    trained = three()[1:2]
+    other = elsewhere(trained)
+    other[0]["measurements"]["curve"]["seconds"][-1] *= 2
+    assert identity.disagreement(trained[0], other[0]) == 0
+    ends = other[0]["measurements"]["final"]["test_elbo"]
+    ends[0] *= 0.9
+    assert identity.disagreement(trained[0], other[0]) == pytest.approx(0.1)
+
+
+def test_another_source_is_no_other_machine_and_a_cell_that_failed_hides_none_that_went_well() -> None:
+    here = three()[:1]
+    (left_out,) = identity.merged([*here, *elsewhere(here, estimator_source="newer")]).left_out
+    assert "another version of the estimator's source" in identity.sentences([left_out])[0]
+    there = elsewhere(here)
+    there[0] |= {"status": "out-of-memory", "measurements": {}}
+    kept, left = identity.merged([*here, *there])
+    assert [record["status"] for record in kept] == ["ok"]
+    assert identity.sentences(left) == ["1 record left out: out-of-memory, where a record of the same thing went well."]
+
+
+def test_an_older_record_of_other_settings_is_left_out_of_a_run_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = three()
+    other = elsewhere(here, host="node-1")[0]
+    other["config"]["measurement"]["draws"] = 50
+    other["cell"] = identity.cell_id(other["config"])
+    run = folder(tmp_path / "A", [*here, other])
+    assert len(Store(run).whole()) == 4
+    assert len(Store(run).records()) == 3
+    report([run], "md", None)
+    sentence = f"1 record left out of {run}: an older one of the same thing with other settings."
+    assert sentence in capsys.readouterr().out
+
+
+def test_equal_draws_compare_as_identical(tmp_path: Path) -> None:
+    rows, _ = compared(tmp_path, three(), elsewhere(three()))
+    variance, elbo = rows["variance B/A"], rows["test ELBO B - A"]
+    assert (variance["estimate"], variance["low"], variance["high"]) == (1, 1, 1)
+    assert variance["remark"] == "same draws: identical"
+    assert (elbo["estimate"], elbo["low"], elbo["high"]) == (0, 0, 0)
+    assert elbo["remark"] == "paired over 5 seeds; same draws: identical"
+
+
+def scaled(records: list[Record], factor: float) -> list[Record]:
+    """With every variance times the factor."""
+    for record in records:
+        for point in record["measurements"].get("points", []):
+            point["q"]["variance"]["estimate"] *= factor
+    return records
+
+
+@pytest.mark.parametrize(
+    ("source", "factor", "remark"),
+    [
+        ("disarm", 1 + 1e-6, "same draws: identical up to rounding"),
+        ("disarm", 1.2, "same draws, other machine or versions"),
+        ("newer", 1.2, "same draws, other source: paired, so no interval"),
+        ("newer", 1.0, "same draws: identical"),
+    ],
+)
+def test_draws_of_one_seed_have_no_interval_of_independence(
+    tmp_path: Path, source: str, factor: float, remark: str
+) -> None:
+    rows, _ = compared(tmp_path, three(), scaled(elsewhere(three(), estimator_source=source), factor))
+    variance = rows["variance B/A"]
+    assert variance["estimate"] == pytest.approx(factor, rel=1e-12)
+    assert math.isnan(variance["low"]) == (factor != 1)
+    assert variance["remark"] == remark
+
+
+def test_draws_of_other_settings_are_independent(tmp_path: Path) -> None:
+    other = scaled(elsewhere(three()), 1.2)
+    for record in other:
+        record["config"]["threads"] = 2
+        record["cell"] = identity.cell_id(record["config"])
+    rows, notes = compared(tmp_path, three(), other)
+    old, new = (records[0]["measurements"]["points"][2]["q"]["variance"] for records in (three(), other))
+    expected = ratio_interval(new["estimate"], new["log_se"], old["estimate"], old["log_se"])
+    row = rows["variance B/A"]
+    assert [row[end] for end in ("estimate", "low", "high")] == pytest.approx(expected)
+    assert row["remark"] == "independent draws"
+    assert "SETTINGS DIFFER: moments threads: 1 in A, 2 in B" in notes
+
+
+def test_an_elbo_is_paired_by_the_number_of_its_seed(tmp_path: Path) -> None:
+    """B has the seeds 2, 4, 0 in that order, and seed 4 diverged: two pairs, 2 and 0, of a difference of 7 and 5."""
+    here, there = three(), elsewhere(three())
+    ends = here[1]["measurements"]["final"]["test_elbo"]
+    there[1]["measurements"]["seeds"] = [2, 4, 0]
+    there[1]["measurements"]["final"]["test_elbo"] = [ends[2] + 7, None, ends[0] + 5]
+    rows, _ = compared(tmp_path, here, there)
+    row = rows["test ELBO B - A"]
+    assert [row[end] for end in ("estimate", "low", "high")] == pytest.approx(mean_interval([7.0, 5.0]))
+    assert row["remark"].startswith("paired over 2 seeds, 3 diverged or in one run alone")
+
+
+def test_times_of_two_machines_compare_in_plain_steps_and_not_in_seconds(tmp_path: Path) -> None:
+    here, there = three(), elsewhere(three())
+    fast = there[2]["measurements"]
+    for part in ("step", "floor", "plain"):
+        fast[part] = {key: value if key == "n" else value / 10 for key, value in fast[part].items()}
+    fast["plain_ratio"] |= {"median": 1.5 * fast["plain_ratio"]["median"], "log_se": 0.04}
+    rows, notes = compared(tmp_path, here, there)
+    row = rows["step time B/A"]
+    assert row["quantity"] == "step time B/A, in plain steps"
+    expected = ratio_interval(1.5, 0.04, 1.0, 0.02)
+    assert [row[end] for end in ("estimate", "low", "high")] == pytest.approx(expected)
+    assert row["remark"] == "two machines"
+    assert "host: node-1 in A, node-2 in B" in notes
+
+
+def test_an_older_time_has_no_interval_and_a_busy_one_a_remark(tmp_path: Path) -> None:
+    here, there = three(), elsewhere(three(), host="node-1")
+    del here[2]["measurements"]["plain_ratio"]["log_se"]
+    there[2]["measurements"]["load"] = [9.0, 9.0, 9.0]
+    row = compared(tmp_path, here, there)[0]["step time B/A"]
+    assert (row["estimate"], math.isnan(row["low"])) == (1.0, True)
+    assert row["remark"] == "B on a busy machine; no interval: a record does not hold the noise of its clock"
+
+
+def test_a_time_from_before_plain_steps_compares_in_floors(tmp_path: Path) -> None:
+    here, there = three(), elsewhere(three())
+    del here[2]["measurements"]["plain_ratio"]
+    row = compared(tmp_path, here, there)[0]["step time B/A"]
+    assert row["quantity"] == "step time B/A, in floors"
+
+
+def test_runs_on_two_devices_compare(tmp_path: Path) -> None:
+    """Each record finds one partner: the same device first, and another where there is none."""
+    here, there = three(), elsewhere(three(), gpu="an accelerator")
+    for record in there:
+        record["config"]["device"] = "cuda"
+        record["cell"] = identity.cell_id(record["config"])
+    rows, notes = compared(tmp_path, here, there)
+    assert len(rows) == 3
+    assert "SETTINGS DIFFER: moments device: cpu in A, cuda in B" in notes
+    assert f"0 cells went well in {tmp_path / 'A'} alone" in notes
+    assert all(pair.a["cell"] == pair.b["cell"] for pair in _pairs([*here, *there], there))
