@@ -28,14 +28,21 @@ def busy_here() -> bool:
 
 
 class Patience:
-    """Seconds that may still be spent waiting, by all who share it: a machine that is never idle holds up no run."""
+    """Seconds that may be spent waiting, by all who share it: a machine that is never idle holds up no run.
+
+    Nor does a process wait for longer than it has worked, so that a run of seconds stays one.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.left = seconds
+        self.seconds, self.spent = seconds, 0.0
+
+    def nap(self) -> float:
+        """Seconds until the next look; 0 where no patience is left."""
+        left = min(NAP, min(self.seconds, time.process_time()) - self.spent)
+        return left if left >= 1 else 0.0
 
     def wait(self) -> None:
         """Wait until this machine is not busy, or no patience is left."""
-        while self.left > 0 and busy_here():
-            nap = min(NAP, self.left)
+        while busy_here() and (nap := self.nap()):
             time.sleep(nap)
-            self.left -= nap
+            self.spent += nap

@@ -137,7 +137,7 @@ def measure_time(
         PATIENCE.wait()
         timing.load_before = here()
         seconds = interleaved(timing.subjects(), rounds=config.rounds, warm_up=config.warm_up, device=device)
-        if not busy_here() or PATIENCE.left <= 0:
+        if not (busy_here() and PATIENCE.nap()):
             break
     return timing.measurements(*seconds)
 

@@ -378,12 +378,24 @@ def test_a_busy_machine_is_waited_for_and_timed_again(
     monkeypatch.setattr(os, "getloadavg", lambda: (load(sum(naps), len(timed)), 0.0, 0.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(time, "sleep", naps.append)
+    monkeypatch.setattr(time, "process_time", lambda: 1000.0)
     monkeypatch.setattr(wallclock, "PATIENCE", patience)
     monkeypatch.setattr(wallclock, "interleaved", timing)
     config = TimeConfig(optimisation=Optimisation(batch=20), rounds=5, warm_up=1)
     found = measure_time(_config(), estimators.get("disarm").create(samples=2), config, seed=0, device=CPU)
     assert (found["tries"], found["load_before"], found["load"][0]) == (tries, before, after)
-    assert (len(timed), sum(naps), patience.left) == (tries, slept, 30 - slept)
+    assert (len(timed), sum(naps), patience.spent) == (tries, slept, slept)
+
+
+def test_nobody_waits_for_longer_than_they_have_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps, patience = list[float](), Patience(30.0)
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(time, "sleep", naps.append)
+    for worked, slept in ((0.5, []), (7.5, [5.0, 2.5]), (8.0, [5.0, 2.5]), (1000.0, [5.0, 2.5, *4 * [5.0], 2.5])):
+        monkeypatch.setattr(time, "process_time", lambda worked=worked: worked)
+        patience.wait()
+        assert naps == slept
 
 
 def test_intensities_are_binarised_once_and_bits_stay() -> None:
