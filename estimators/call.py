@@ -245,9 +245,9 @@ def check_context(label: str, context: Tensor, q: Distribution) -> None:
     Raises:
         BadInput: it is not [*B, X], or [*B, X] without leading dims.
     """
-    rows = row_shape(q)
-    lead = context.shape[:-1]
-    if context.dim() == 0 or (lead and lead != rows[len(rows) - len(lead) :]):
+    rows, lead = row_shape(q), context.shape[:-1]
+    aligned = zip(reversed(lead), reversed(rows), strict=False)
+    if context.dim() == 0 or len(lead) > len(rows) or any(one not in (1, row) for one, row in aligned):
         raise BadInput(
             f"{label}: context is {list(context.shape)} for rows {list(rows)} of q; expected [*B, X], what each row "
             "of q was computed from, or without leading dims that rows share"

@@ -176,8 +176,10 @@ def gradient_moments(
     objective = checked(f, q, estimator)
     at = objective.given.q
     with trusted():
-        look_at(estimator if warm_up == 0 else warmed(estimator, at, objective, seed=seed, steps=0), objective, context)
-        if warm_up != 0:
+        as_it_is = warm_up == 0
+        looked = estimator if as_it_is else warmed(estimator, at, objective, seed=seed, steps=0, context=context)
+        look_at(looked, objective, context)
+        if not as_it_is:
             estimator = warmed(estimator, at, objective, seed=seed, steps=warm_up, context=context)
         moments = Moments(draws)
         for block in gradients(estimator, at, objective, draws=draws, seed=seed, context=context):
