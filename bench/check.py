@@ -9,7 +9,7 @@ import torch
 
 from bench.config import EstimatorConfig, parse_estimator
 from estimators.checks import ALPHA, Certificate, Result, certify
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 MARKS = {"passed": "ok", "failed": "FAILED", "measured": "measured", "not applicable": "-"}
 

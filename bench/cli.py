@@ -51,7 +51,7 @@ def verb(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
             sys.path.append(os.getcwd())
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
             from bench.datasets import DataError
-            from estimators.registry import BadInput
+            from estimators.errors import BadInput
 
             try:
                 return function(*args, **kwargs)

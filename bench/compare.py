@@ -22,7 +22,7 @@ from bench.load import busy
 from bench.statistics import Interval, mean_interval, ratio_interval
 from bench.status import run_suite_of
 from bench.store import Store
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 EQUAL = "same draws: identical"
 

@@ -28,7 +28,7 @@ from bench.suite import Cell, Plan, Suite, plan
 from bench.toml import dumps
 from estimators import registry
 from estimators.distributions import from_parameters, log_prob
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 
 def measure(cell: Cell) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.store import Store
 from bench.suite import Suite, parse_suite, plan, title_of
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 
 def run_suite_of(directory: Path) -> Suite:

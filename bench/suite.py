@@ -18,7 +18,8 @@ from bench.problems.toys import ToyConfig, ToyPoint, event_of
 from bench.problems.vae import VAEConfig
 from bench.training import Optimisation
 from estimators import registry
-from estimators.registry import BadInput, Entry, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import Entry
 
 SUITES = Path(__file__).parent / "suites"
 

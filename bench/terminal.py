@@ -30,7 +30,7 @@ from bench.run import run_suite
 from bench.status import run_suite_of
 from bench.store import Record, Store
 from bench.suite import Cell, Suite, plan, title_of
-from estimators.registry import BadInput, unknown
+from estimators.errors import BadInput, unknown
 
 VAE_WEIGHT = 20
 """How many times the work of a toy cell a VAE's cell is, for the time left."""

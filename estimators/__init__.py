@@ -5,7 +5,8 @@ import pkgutil
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.call import trusted
-from estimators.registry import BadInput, Entry, available, get, register
+from estimators.errors import BadInput
+from estimators.registry import Entry, available, get, register
 
 for _module in pkgutil.iter_modules(__path__):
     if not _module.ispkg:  # an estimator is one file here, and registers when it is imported

@@ -12,7 +12,8 @@ from torch.distributions import Distribution
 from estimators.base import Estimate, Estimator, Objective
 from estimators.copula import COPULAS
 from estimators.distributions import parameters, stopped
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import one_a_sample, register
 
 
 @torch.no_grad()

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import one_hot_argmax, pairs, parameters, sample, stopped
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import one_a_sample, register
 
 PROPOSALS = ("uniform", "variance")
 

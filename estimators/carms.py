@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from estimators.base import Estimate, Estimator, Objective
 from estimators.copula import COPULAS
 from estimators.distributions import parameters, stopped
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import one_a_sample, register
 
 
 @register(

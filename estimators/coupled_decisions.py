@@ -24,7 +24,8 @@ from torch.distributions import Distribution
 from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import one_a_sample, register
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
 ORDERS = ("given", "descending", "ascending")

@@ -17,8 +17,9 @@ from estimators.arms import antithetic_bits
 from estimators.base import Estimate, Estimator, Objective
 from estimators.copula import COPULAS
 from estimators.distributions import live, pairs, parameters, sample, stopped
+from estimators.errors import BadInput, unknown
 from estimators.iwae_score import log_sum_of_others
-from estimators.registry import BadInput, register, unknown
+from estimators.registry import register
 
 
 @register(

@@ -18,7 +18,8 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import gumbel, log_softmax, parameters, sample, stopped
-from estimators.registry import BadInput, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import register
 
 BASELINES = ("none", "top")
 

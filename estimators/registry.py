@@ -19,8 +19,7 @@ from estimators.base import Estimator
 from estimators.call import canonical
 from estimators.distributions import FAMILIES, event_shape, parameters, row_shape
 from estimators.distributions import family as family_of
-from estimators.errors import BadInput as BadInput
-from estimators.errors import unknown as unknown
+from estimators.errors import BadInput, unknown
 from estimators.sizes import Unsized
 
 ENTRY_POINTS = "gradest.estimators"

@@ -14,7 +14,8 @@ from torch.distributions import Distribution
 from estimators.base import Estimate, Estimator, Objective
 from estimators.baselines import BASELINES
 from estimators.distributions import sample, scored, stopped
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import one_a_sample, register
 
 
 @register(

@@ -10,8 +10,9 @@ import math
 
 from torch import Tensor
 
+from estimators.errors import BadInput, unknown
 from estimators.iwae_score import IWAEScore, log_sum_of_others, log_sum_with_geometric_mean
-from estimators.registry import BadInput, one_a_sample, register, unknown
+from estimators.registry import one_a_sample, register
 
 MEANS = ("geometric", "arithmetic")
 

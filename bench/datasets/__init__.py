@@ -10,7 +10,7 @@ from functools import lru_cache
 from bench.datasets import amat, caltech, digits, idx, omniglot
 from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo
 from bench.datasets.files import VARIABLE, fetch
-from estimators.registry import unknown
+from estimators.errors import unknown
 
 __all__ = ["DataError", "DataFile", "Dataset", "DatasetInfo", "available", "load", "load_once"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.store import Record
 from bench.suite import Cell
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 
 class Dask:

@@ -7,7 +7,7 @@ from torch.distributions import Distribution
 from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import parameters, row_shape, sample, stopped
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 
 @torch.no_grad()

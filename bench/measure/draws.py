@@ -18,8 +18,8 @@ from estimators.base import Estimator, Objective
 from estimators.call import CheckedObjective, as_given, trusted
 from estimators.contract import CountedObjective, checked
 from estimators.distributions import family, from_parameters, parameters, row_shape, sample, stopped
+from estimators.errors import BadInput
 from estimators.examine import Look
-from estimators.registry import BadInput
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what

@@ -12,7 +12,7 @@ from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.call import as_given, checked, trusted
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 SLICE_NUMBERS = 2**18
 """Coordinates that are summed up at once, in the cache."""

@@ -12,7 +12,7 @@ from bench.seeds import derive, stream
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
 from estimators.distributions import family, from_parameters, parameters, row_shape
-from estimators.registry import BadInput
+from estimators.errors import BadInput
 
 ROWS = 64
 """Rows of a step at least, copies of q's, whose gradients of own parameters are averaged."""

@@ -9,7 +9,7 @@ from bench.scaling import records
 from bench.scaling.factors import FACTORS
 from bench.scaling.measure import measure_apart
 from bench.scaling.output import publish
-from estimators.registry import unknown
+from estimators.errors import unknown
 
 
 def main(

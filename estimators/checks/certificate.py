@@ -9,7 +9,8 @@ from estimators.checks import bias, calls, leading, modes, precision, rows, stat
 from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
-from estimators.registry import BadInput, Entry, get, label_of, unknown
+from estimators.errors import BadInput, unknown
+from estimators.registry import Entry, get, label_of
 
 ALPHA = 1e-3
 """Chance that a certificate refutes a correct estimator by bad luck, over all its statistical tests."""

@@ -15,7 +15,8 @@ from estimators.checks.grid import EVENTS, Grid
 from estimators.checks.noise import Forced, Watch
 from estimators.checks.sampling import LOOKS
 from estimators.distributions import from_parameters, sample, uniform
-from estimators.registry import BadInput, Entry, entry_of
+from estimators.errors import BadInput
+from estimators.registry import Entry, entry_of
 from tests.estimators.faults import FAULTS, Fault
 from tests.estimators.outside import CORRECT
 
