@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
 
 from estimators.distributions import (
+    OneHot,
     again,
     bounded,
     event_shape,
@@ -36,7 +37,7 @@ from estimators.errors import BadInput
 from estimators.examine import Look
 
 FULL = (torch.float32, torch.float64)
-LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3}
+LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3, OneHot: 3}
 """Dims that the parameters of a q have at least that is given as methods take it."""
 
 _trusted = ContextVar("trusted", default=False)

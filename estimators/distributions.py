@@ -62,6 +62,18 @@ def from_parameters(name: str, *values: Tensor) -> Distribution:
     raise ValueError(f"unknown family {name!r}; expected one of {', '.join(FAMILIES)}")
 
 
+class OneHot(OneHotCategorical):
+    """One-hot classes whose log_prob is that of the drawn class, and affine between: torch's own takes the largest.
+
+    f is given such a q: with torch's, log q inside f would change in steps between the vertices, and the gradient of a
+    relaxation would lack it.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log q of each latent, [..., C] to [...]."""
+        return (value * self.logits).sum(-1)
+
+
 def _one_hot(logits: Tensor) -> OneHotCategorical:
     """OneHotCategorical of log probabilities, which its own constructor would normalise again.
 
@@ -71,7 +83,7 @@ def _one_hot(logits: Tensor) -> OneHotCategorical:
     inner.logits = inner._param = logits
     inner._num_events = logits.shape[-1]
     Distribution.__init__(inner, logits.shape[:-1], validate_args=False)
-    q = OneHotCategorical.__new__(OneHotCategorical)
+    q = OneHot.__new__(OneHot)
     q._categorical = inner
     Distribution.__init__(q, logits.shape[:-1], logits.shape[-1:], validate_args=False)
     return q

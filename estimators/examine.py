@@ -22,6 +22,7 @@ from estimators import noise
 from estimators.distributions import (
     CERTAIN,
     again,
+    log_prob,
     one_hot_argmax,
     parameters,
     scores,
@@ -50,8 +51,8 @@ class Look:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.flat = False
-        """Whether f was to be differentiated in z, and has no gradient there, or one of 0."""
+        self.factor: float | None = None
+        """Where f was to be differentiated in z, and all its gradient is that of so many times log q(z), such as 0."""
         self.keeps_q = False
         """Whether f was evaluated with a graph through q, so that nothing of it is lost."""
         self.draws: list[Tensor] = []
@@ -75,7 +76,8 @@ class Look:
             slope = None
             if value.requires_grad:
                 (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
-            self.flat |= slope is None or not bool((slope != 0).any())
+            found = _of_log_q(q, z, slope)
+            self.factor = self.factor if found is None else found
         return value if wanted else value.detach()
 
     def _note(self, value: Tensor, leaves: Sequence[Tensor], z: Tensor, q: Distribution) -> None:
@@ -103,15 +105,19 @@ class Look:
             BadInput: one line that names the estimator and what it needs of f.
         """
         lost = bool(self.draws) and not self.keeps_q
-        if not (self.flat or lost):
+        flat = self.factor is not None
+        if not (flat or lost):
             return
         verdict = _of_q(q, self.draws, self.direct) if lost else "log q"
-        if self.flat or verdict is None:
+        if flat or verdict is None:
             more, device = Look(self.label), parameters(q)[0].device
             with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-                value = more.evaluate(f, points(q).requires_grad_(), stopped(q)).detach()
-            if self.flat and more.flat and bool((value - value[0]).abs().amax() > 1e-5 * value.abs().amax()):
-                self._refuse_flat()
+                z = points(q).requires_grad_()
+                value = more.evaluate(f, z, stopped(q)).detach()
+            if flat and more.factor is not None:
+                rest = value - more.factor * log_prob(stopped(q), z.detach())
+                if bool((rest - rest[0]).abs().amax() > 1e-4 * value.abs().amax()):
+                    self._refuse_flat()
             if verdict is None:
                 verdict = _of_q(q, more.draws, more.direct)
         if verdict == "own":
@@ -129,9 +135,20 @@ class Look:
 
     def _refuse_flat(self) -> None:
         raise BadInput(
-            f"{self.label} needs the gradient of f in z, and f has none, or 0 everywhere (a table looked up, a "
-            "rounding, a detached z); make f differentiable in z, or take an estimator that needs f's values alone"
+            f"{self.label} needs the gradient of f in z, and f has none, or that of log q(z) alone (a table looked up, "
+            "a rounding, a detached z); make f differentiable in z, or take an estimator that needs f's values alone"
         )
+
+
+def _of_log_q(q: Distribution, z: Tensor, slope: Tensor | None) -> float | None:
+    """How many times the gradient of log q(z) in z this one is, [S, *B, *event] both: 0 for none; None if it is not."""
+    if slope is None or not bool((slope != 0).any()):
+        return 0.0
+    point = z.detach().requires_grad_()
+    with torch.enable_grad():
+        (own,) = torch.autograd.grad(log_prob(stopped(q), point).sum(), point)
+    factor = float((slope * own).sum() / own.square().sum().clamp_min(torch.finfo(own.dtype).tiny))
+    return factor if bool((slope - factor * own).norm() <= 1e-4 * slope.norm()) else None
 
 
 def _drawn(q: Distribution, z: Tensor) -> bool:

@@ -382,6 +382,40 @@ def test_a_look_leaves_the_global_generator_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
+@pytest.mark.parametrize("entry", estimators.available("categorical"), ids=lambda entry: entry.name)
+def test_torch_s_log_prob_inside_f_is_ours(entry: Entry) -> None:
+    """torch's takes the largest entry of a relaxed z, a step, of which relaxations would have lost the gradient."""
+    found = []
+    for log_q in (log_prob, lambda q, z: q.log_prob(z).sum(-1)):
+        (leaf,) = leaves("categorical")
+
+        def f(z: Tensor, q: Distribution, /, log_q: object = log_q) -> Tensor:
+            return smooth("categorical")(z, q) + log_q(q, z)
+
+        q = OneHotCategorical(logits=leaf)
+        estimate = create(entry, "categorical")(q, f, generator=torch.Generator().manual_seed(0))
+        found.append(torch.autograd.grad(estimate.surrogate.sum(), leaf)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+@each_pair
+def test_a_table_beside_log_q_is_refused_too(family: str, entry: Entry, factor: float) -> None:
+    """log q has a gradient in z; what else f holds has none."""
+    table = torch.tensor([0.0, 2.0, -1.0, 5.0, 3.0, -2.0, 1.0, 4.0], dtype=DOUBLE)
+    code = torch.arange(1, 1 + math.prod(EVENT[family])).reshape(EVENT[family])
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return table[over(family, code * (z.detach() > 0.5)).long() % 8] + factor * log_prob(q, z)
+
+    estimator, q = create(entry, family), as_written(family, leaves(family))
+    if uses_slopes(entry):
+        with pytest.raises(estimators.BadInput, match="needs the gradient of f in z"):
+            estimator(q, f, generator=torch.Generator().manual_seed(0))
+    else:
+        estimator(q, f, generator=torch.Generator().manual_seed(0))
+
+
 # Certain outcomes.
 
 MASKED = torch.tensor([[[0.3, -math.inf, 0.5]]], dtype=DOUBLE)
@@ -554,7 +588,7 @@ def test_half_precision_is_single_precision_at_the_same_parameters(
     """The same noise; rounding of q, which moves a few draws, and of f is what is left."""
     found = []
     for dtype in (half, torch.float32):
-        values = [v.detach().to(half).to(dtype).requires_grad_() for v in leaves(family, rows=(64,))]
+        values = [v.detach().to(half).to(dtype).requires_grad_() for v in leaves(family, rows=(256,))]
         seen: list[torch.dtype] = []
 
         def f(z: Tensor, q: Distribution, /, seen: list[torch.dtype] = seen) -> Tensor:
@@ -568,4 +602,4 @@ def test_half_precision_is_single_precision_at_the_same_parameters(
         assert estimate.surrogate.isfinite().all()
     cosine = found[0] @ found[1] / found[0].norm() / found[1].norm()
     assert cosine > 0.95
-    assert float(found[0].norm() / found[1].norm()) == pytest.approx(1, abs=0.06)
+    assert float(found[0].norm() / found[1].norm()) == pytest.approx(1, abs=0.08)
