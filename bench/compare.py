@@ -61,6 +61,9 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
         runs.append([record for record in found.records if record["status"] == "ok"])
         notes += sentences(found.left_out)
     pairs = _pairs(*runs)
+    for run, name in zip(runs, names, strict=True):
+        if not run:
+            raise BadInput(f"no cell of {str(name)!r} went well: gradest status {name} says why")
     if not pairs:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
     rows = [row for pair in sorted(pairs, key=lambda pair: str(comparable(pair.a))) for row in _rows(pair)]

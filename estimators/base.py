@@ -17,7 +17,7 @@ such as an analytic KL divergence, is not part of f: add it to the surrogate.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -29,6 +29,10 @@ from estimators.examine import Look
 
 if TYPE_CHECKING:
     from estimators.registry import Entry
+
+
+MOST_KNOWN = 1000
+"""Objectives that an estimator remembers."""
 
 
 class Objective(Protocol):
@@ -70,8 +74,6 @@ class Estimator(nn.Module):
         elif self.entry is not None:
             self.entry.check_samples(samples)
         self.samples = samples
-        self.examined: set[int | None] = {None}
-        """Objectives that a first call has looked at; none where there is nothing to look at."""
 
     def bind(
         self,
@@ -110,7 +112,8 @@ class Estimator(nn.Module):
     ) -> Estimate:
         """Check the call, and estimate the gradient of E_q[f] by `forward`, whose arguments are the same.
 
-        The first call of an estimator with an f also looks at what f is; see `estimators.trusted`.
+        The first call of an estimator with an f, the second, the fourth, ... also look at what f is, for which f is
+        evaluated once more, at four draws; see `estimators.trusted`.
 
         Raises:
             TypeError: q is of no known family.
@@ -131,13 +134,27 @@ class Estimator(nn.Module):
         if p.numel() == 0:  # no row, and nothing to learn from
             nothing = p.flatten(-objective.dims).sum(-1)
             return Estimate(nothing, nothing.detach())
-        if (key := call.to_look_at(f, given)) not in self.examined:
+        if (key := call.to_look_at(f, given)) is not None and self._looks(key):
             objective.look = Look(self.label)
         estimate: Estimate = super().__call__(given, objective, generator=generator, context=context)
         if objective.look is not None:
-            objective.look.conclude(objective.uncounted(), given)
-            self.examined.add(key)
+            objective.conclude()
         return estimate
+
+    def _looks(self, key: int) -> bool:
+        """Whether to look at an f in this call: the first with it, the second, the fourth, ...
+
+        What f holds may grow with training, as the weight of a divergence does.
+        """
+        calls: dict[int, int] = self.__dict__.setdefault("_calls", {})
+        if len(calls) > MOST_KNOWN:
+            calls.clear()
+        calls[key] = count = calls.get(key, 0) + 1
+        return count & (count - 1) == 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: objectives are known by where they are in memory, which is of no use to it."""
+        return {name: value for name, value in self.__dict__.items() if name != "_calls"}
 
     def forward(
         self,

@@ -34,7 +34,7 @@ from estimators.distributions import (
     watchable,
 )
 from estimators.errors import BadInput
-from estimators.examine import Look
+from estimators.examine import Look, known_by
 
 FULL = (torch.float32, torch.float64)
 LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3, OneHot: 3}
@@ -146,10 +146,12 @@ def _brought(q: Distribution) -> Given:
         raise BadInput(f"q has events of shape {list(event)}, without a number; expected at least one latent")
     values = tuple(p.reshape(*rows, math.prod(event[: len(event) - own]), *event[len(event) - own :]) for p in values)
     dtype = functools.reduce(torch.promote_types, [p.dtype for p in values])
+    if not dtype.is_floating_point:
+        raise BadInput(f"q has parameters of type {str(dtype).removeprefix('torch.')}; expected floating-point ones")
     half = None if dtype in FULL else dtype
-    if half is not None:
-        values = tuple(p.float() for p in values)
-        values = (log_softmax(values[0]),) if own else values  # log probabilities were rounded, and do not sum to 1
+    values = tuple(p.to(dtype if half is None else torch.float32) for p in values)
+    if half is not None and own:
+        values = (log_softmax(values[0]),)  # log probabilities were rounded, and do not sum to 1
     if not isinstance(inner, Normal):
         values = (_bounded(values[0]),)
     return Given(again(inner, *values), Form(event, wrapped, half))
@@ -162,6 +164,13 @@ def described(q: Distribution) -> str:
     given = canonical(q)
     event = event_shape(given.q) if given.form is None else given.form.event
     return f"{name} of rows {list(row_shape(given.q))} and events {list(event)}"
+
+
+def _uncounted(f: Any) -> Any:
+    """f without what counts its evaluations, so that a look is not counted."""
+    if isinstance(f, CheckedObjective):
+        return replace(f, f=_uncounted(f.f), look=None)
+    return _uncounted(f.counted) if hasattr(f, "counted") else f
 
 
 @dataclass(slots=True)
@@ -177,7 +186,9 @@ class CheckedObjective:
     dims: int
     """Of an event, as methods have it."""
     look: Look | None = None
-    """Looks on, in the first call."""
+    """Watches what is asked of f, in calls that look at it."""
+    half: bool = False
+    """Whether f was seen to compute in half precision."""
 
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """Evaluate f at z [S, *B, *event]; returns [S, *B].
@@ -185,22 +196,25 @@ class CheckedObjective:
         Raises:
             BadInput: f returns something else.
         """
-        return self.evaluate(z, q, *more) if self.look is None else self.look.evaluate(self.evaluate, z, q, *more)
-
-    def uncounted(self) -> "CheckedObjective":
-        """The same without what counts the evaluations of f, for looks at it."""
-        return replace(self, f=getattr(self.f, "uncounted", self.f), look=None)
-
-    def evaluate(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-        """Evaluate f, and hold what it returns to the form."""
+        if self.look is not None:
+            self.look.note(z, q)
         form, rows = self.given.form, z.shape[: -self.dims]
         value: Any = self.f(z, q, *more) if form is None else self.f(form.z(z, self.dims), form.q(q), *more)
         if not isinstance(value, Tensor) or value.shape != rows or not value.is_floating_point():
             self._refuse(value, rows, z.shape[-self.dims :] if form is None else form.event)
         if not value.requires_grad and z.requires_grad and torch.is_grad_enabled():
             value = value + 0 * z.flatten(-self.dims).sum(-1)  # f does not depend on z: its gradient is 0, not missing
-        result: Tensor = value if form is None or form.dtype is None else value.float()
+        if value.dtype not in FULL:  # sums over draws and rows are not to be rounded as f's own are
+            self.half, value = True, value.float()
+        result: Tensor = value
         return result
+
+    def conclude(self) -> None:
+        """Refuse an f that does not give what the watched call asked of it; see `Look.conclude`."""
+        assert self.look is not None
+        plain = replace(self, f=_uncounted(self.f), look=None)
+        half = self.half or (self.given.form is not None and self.given.form.dtype is not None)
+        self.look.conclude(plain, self.given.q, half=half)
 
     def _refuse(self, value: object, rows: torch.Size, event: torch.Size) -> None:
         place = f"z {[*rows, *event]}, q being {described(self.as_given)}"
@@ -256,13 +270,13 @@ def check_context(label: str, context: Tensor, q: Distribution) -> None:
 
 
 def to_look_at(f: object, q: Distribution) -> int | None:
-    """What stands for f in the memory of an estimator: its code; None where a look is not wanted or not possible."""
+    """What stands for f in the memory of an estimator; None where a look is not wanted or not possible."""
     if _trusted.get() or not torch.is_grad_enabled():
         return None
-    p = parameters(q)[0]
-    if not any(p.requires_grad for p in parameters(q)) or p.device.type == "meta" or not watchable(p):
+    values = parameters(q)
+    if not any(p.requires_grad for p in values) or values[0].device.type == "meta" or not watchable(values[0]):
         return None
-    return id(getattr(f, "__code__", type(f)))
+    return known_by(f)
 
 
 def copied(q: Distribution) -> Distribution:

@@ -21,7 +21,7 @@ class CountedObjective:
         self.evaluations = 0
 
     @property
-    def uncounted(self) -> Objective:
+    def counted(self) -> Objective:
         """What is counted."""
         return self.f
 

@@ -1,49 +1,75 @@
-"""What an objective is, told while it is evaluated: differentiable in z or not, with terms of q's own or not.
+"""What an objective is, told by evaluating it: differentiable in z or not, with terms of q's own or not.
 
 A method that differentiates f in z takes the gradient of a table that is looked up for 0. A method that takes q as a
-constant inside f loses what f holds of q but for multiples of log q(z), whose gradient has mean 0. Both show in the
-evaluations that a call makes anyway, at the price of some backward passes; only where its draws decide nothing, f is
-evaluated once more.
+constant inside f loses what f holds of q but for multiples of log q(z), whose gradient has mean 0. The calls of an
+estimator are watched for what it asks of f; then f is evaluated at a few draws that differ in every latent, for a q
+near the one at hand but of moderate sharpness, where nothing hides: a KL divergence has no gradient where q is the
+prior, as it is when training starts, and next to nothing is left of most scores where q is nearly certain.
 
-That f depends on q by a term with a gradient of its own, such as an entropy bonus or a KL divergence inside f, is told
-from the gradient itself and not from its mean: what f holds of log q(z) has the gradient a s(z), with the score s and a
+That f depends on q by a term with a gradient of its own, such as an entropy or a KL divergence inside f, is told from
+the gradient itself and not from its mean: what f holds of log q(z) has the gradient a s(z), with the score s and a
 factor a for each latent, and what else it holds of q is the same at every z. A test of the mean would accuse log q of
 classes that were never drawn.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal, OneHotCategorical
 
 from estimators import noise
-from estimators.distributions import (
-    CERTAIN,
-    again,
-    log_prob,
-    one_hot_argmax,
-    parameters,
-    scores,
-    stopped,
-)
+from estimators.distributions import CERTAIN, family, from_parameters, log_prob, one_hot_argmax, parameters, scores
 from estimators.errors import BadInput
 
 POINTS = 4
-"""Draws of one evaluation that are looked at."""
-CLOSE = 1e-3
-"""Differences, relative to the largest gradient of a latent, that are rounding in single precision."""
-
+"""Draws at which f is evaluated."""
+CLOSE, CLOSE_IN_HALF = 1e-3, 0.1
+"""Differences, relative to the largest gradient of a latent, that are rounding in single and in half precision."""
 VARIED = 1e-2
 """Sum of squares of a latent's scores about their mean, relative to the largest square, that tells them apart."""
 
 Evaluate = Callable[..., Tensor]
 """f of z [S, *B, *event] and q, to [S, *B]."""
+OfQ = Literal["log q", "own", "other"]
+"""How f depends on q directly: by multiples of log q(z) at most, by a term of its own beside it, or in another way."""
+
+
+def known_by(f: object, depth: int = 3) -> int:
+    """A number that stands for f where f is written anew in every step: its code, and that of what it calls."""
+    if isinstance(f, functools.partial):
+        return hash(("partial", known_by(f.func, depth), *_callables(f.args, depth)))
+    if isinstance(f, nn.Module):
+        return id(f)
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return id(type(f))
+    return hash((id(code), *_callables([getattr(f, "__self__", None), *_closed_over(f)], depth)))
+
+
+def _closed_over(f: Any) -> Iterator[object]:
+    for cell in getattr(f, "__closure__", None) or ():
+        with suppress(ValueError):  # a name that has no value yet
+            yield cell.cell_contents
+
+
+def _callables(values: Iterable[object], depth: int) -> list[int]:
+    return [known_by(value, depth - 1) for value in values if depth and callable(value)]
+
+
+class Facts(NamedTuple):
+    """What an objective is."""
+
+    flat: bool
+    """Whether it has no gradient in z, or that of log q(z) alone, though what else it holds changes with z."""
+    of_q: OfQ
 
 
 class Look:
-    """What the evaluations of f in one call show.
+    """What an estimator asks of f in one call.
 
     Args:
         label: the estimator's name, for messages.
@@ -51,113 +77,103 @@ class Look:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.factor: float | None = None
-        """Where f was to be differentiated in z, and all its gradient is that of so many times log q(z), such as 0."""
+        self.through_z = False
+        """Whether f was evaluated with a graph through z."""
+        self.between = False
+        """Whether that was at points that are no draws of a discrete q, or at a Normal one's."""
         self.keeps_q = False
         """Whether f was evaluated with a graph through q, so that nothing of it is lost."""
-        self.draws: list[Tensor] = []
-        """[*B, *event] each, and what f's gradient in each of q's parameters is there."""
-        self.direct: list[tuple[Tensor, ...]] = []
 
-    def evaluate(self, f: Evaluate, z: Tensor, q: Distribution, *more: Any) -> Tensor:
-        """Evaluate f as it was asked for, and look."""
-        wanted = torch.is_grad_enabled()
-        if wanted and any(p.requires_grad for p in parameters(q)):
-            self.keeps_q = True
-            value = f(z, q, *more)
-        else:
-            leaves = tuple(p.detach().clone().requires_grad_() for p in parameters(q))
-            fresh = again(q, *leaves)
-            with torch.enable_grad():
-                value = f(z if wanted else z.detach(), fresh, *more)
-                if len(self.draws) < POINTS and _drawn(q, z):
-                    self._note(value, leaves, z.detach(), fresh)
-        if wanted and z.requires_grad:
-            slope = None
-            if value.requires_grad:
-                (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
-            found = _of_log_q(q, z, slope)
-            self.factor = self.factor if found is None else found
-        return value if wanted else value.detach()
+    def note(self, z: Tensor, q: Distribution) -> None:
+        """An evaluation of f."""
+        if not torch.is_grad_enabled():
+            return
+        self.keeps_q |= any(p.requires_grad for p in parameters(q))
+        if z.requires_grad:
+            self.through_z = True
+            self.between |= isinstance(q, Normal) or not bool(((z == 0) | (z == 1)).all())
 
-    def _note(self, value: Tensor, leaves: Sequence[Tensor], z: Tensor, q: Distribution) -> None:
-        """Keep the gradient of f in q's parameters at some of the draws."""
-        for one, where in list(zip(value, z, strict=True))[:POINTS]:
-            found: tuple[Tensor | None, ...] = (None,) * len(leaves)
-            if one.requires_grad:
-                found = torch.autograd.grad(one.sum(), leaves, retain_graph=True, allow_unused=True)
-            if all(g is None for g in found):
-                return
-            self.draws.append(where)
-            direct = (torch.zeros_like(p) if g is None else g for g, p in zip(found, leaves, strict=True))
-            if isinstance(q, OneHotCategorical):  # from log probabilities to the logits that they are made of
-                direct = (g - q.logits.detach().exp() * g.sum(-1, keepdim=True) for g in direct)
-            self.direct.append(tuple(direct))
-
-    def conclude(self, f: Evaluate, q: Distribution) -> None:
+    def conclude(self, f: Evaluate, q: Distribution, *, half: bool) -> None:
         """Refuse an f whose gradient this estimator cannot estimate.
 
         Args:
-            f: evaluated once more where the draws of the call decide nothing.
-            q: of rows *B.
+            f: evaluated once more, with torch's global generators left as they were.
+            q: of rows *B, whose parameters require grad where their gradient is wanted.
+            half: whether f computes in half precision.
 
         Raises:
             BadInput: one line that names the estimator and what it needs of f.
         """
-        lost = bool(self.draws) and not self.keeps_q
-        flat = self.factor is not None
-        if not (flat or lost):
+        if self.keeps_q and not self.through_z:
             return
-        verdict = _of_q(q, self.draws, self.direct) if lost else "log q"
-        if flat or verdict is None:
-            more, device = Look(self.label), parameters(q)[0].device
-            with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-                z = points(q).requires_grad_()
-                value = more.evaluate(f, z, stopped(q)).detach()
-            if flat and more.factor is not None:
-                rest = value - more.factor * log_prob(stopped(q), z.detach())
-                if bool((rest - rest[0]).abs().amax() > 1e-4 * value.abs().amax()):
-                    self._refuse_flat()
-            if verdict is None:
-                verdict = _of_q(q, more.draws, more.direct)
-        if verdict == "own":
+        try:
+            facts = examine(q, f, CLOSE_IN_HALF if half else CLOSE)
+        except Exception:  # an f that takes other numbers of draws, or no graph: a look breaks no call that worked
+            return
+        if self.through_z and facts.flat:
+            raise BadInput(
+                f"{self.label} needs the gradient of f in z, and f has none, or that of log q(z) alone (a table looked "
+                "up, a rounding, a detached z); make f differentiable in z, or take an estimator that needs f's values "
+                "alone"
+            )
+        if not self.keeps_q and facts.of_q == "own":
             raise BadInput(
                 f"{self.label} takes q as a constant inside f, and f holds a term with a gradient of its own in q's "
                 "parameters, such as an entropy or a KL divergence, which would be lost; take it out of f and add it "
                 "to the surrogate"
             )
-        if verdict == "other":
+        if not self.keeps_q and facts.of_q == "other":
             raise BadInput(
                 f"{self.label} takes q as a constant inside f, and f depends on q's parameters by more than a multiple "
                 "of log q(z), which would be lost; let f hold log q(z) as a plain term and add the rest to the "
                 "surrogate (if the rest has a gradient of mean zero, make the call inside estimators.trusted())"
             )
 
-    def _refuse_flat(self) -> None:
-        raise BadInput(
-            f"{self.label} needs the gradient of f in z, and f has none, or that of log q(z) alone (a table looked up, "
-            "a rounding, a detached z); make f differentiable in z, or take an estimator that needs f's values alone"
-        )
+
+def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
+    """Evaluate f at a few draws, and tell what it is.
+
+    Args:
+        q: of rows *B; only parameters that require grad are asked for.
+        f: of z and q.
+        close: relative differences that are rounding.
+    """
+    wanted = [p.requires_grad for p in parameters(q)]
+    device = parameters(q)[0].device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        near = moderate(q)
+        leaves = [p.requires_grad_() for p in near]
+        fresh = from_parameters(family(q), *leaves)
+        z = points(fresh).requires_grad_()
+        value = f(z, fresh)
+        if not value.requires_grad:
+            return Facts(bool(_varies(value)), "log q")
+        (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
+        own = [torch.autograd.grad(v.sum(), leaves, retain_graph=True, allow_unused=True) for v in value]
+    value, z, fresh = value.detach(), z.detach(), from_parameters(family(q), *(p.detach() for p in leaves))
+    factor = _of_log_q(fresh, z, slope)
+    flat = factor is not None and _varies(value - factor * log_prob(fresh, z), value)
+    direct = [
+        torch.stack([torch.zeros_like(p) if one[i] is None else one[i] for one in own])  # K x *B x *event
+        for i, p in enumerate(leaves)
+    ]
+    return Facts(flat, _of_q(fresh, z, direct, wanted, close))
 
 
-def _of_log_q(q: Distribution, z: Tensor, slope: Tensor | None) -> float | None:
-    """How many times the gradient of log q(z) in z this one is, [S, *B, *event] both: 0 for none; None if it is not."""
-    if slope is None or not bool((slope != 0).any()):
-        return 0.0
-    point = z.detach().requires_grad_()
-    with torch.enable_grad():
-        (own,) = torch.autograd.grad(log_prob(stopped(q), point).sum(), point)
-    factor = float((slope * own).sum() / own.square().sum().clamp_min(torch.finfo(own.dtype).tiny))
-    return factor if bool((slope - factor * own).norm() <= 1e-4 * slope.norm()) else None
-
-
-def _drawn(q: Distribution, z: Tensor) -> bool:
-    """Whether z holds draws of q, and no points between them, where log q may be extended in one way or another."""
-    return isinstance(q, Normal) or bool(((z == 0) | (z == 1)).all())
+def moderate(q: Distribution) -> list[Tensor]:
+    """Parameters near q's, of a sharpness at which nothing hides; what cannot come cannot come."""
+    values = [p.detach() for p in parameters(q)]
+    generator = Generator(values[0].device).manual_seed(1)
+    nudges = [noise.normal(1, p, generator)[0] for p in values]
+    if isinstance(q, Normal):
+        (loc, scale), (a, b) = values, nudges
+        return [loc + 0.5 * scale * a, scale * (0.3 * b).exp()]
+    (logits,), (a,) = values, nudges
+    return [torch.where(logits.abs() > CERTAIN / 2, logits, 1.5 * (logits / 3).tanh() + 0.5 * a)]
 
 
 def points(q: Distribution) -> Tensor:
-    """Draws [POINTS, *B, *event] for a look, the first two of which differ in every latent that is not certain."""
+    """Draws [POINTS, *B, *event], the first two of which differ in every latent that is not certain."""
     p = parameters(q)[0].detach()
     generator = Generator(p.device).manual_seed(0)
     if isinstance(q, Normal):
@@ -172,28 +188,66 @@ def points(q: Distribution) -> Tensor:
     return torch.where(p.abs() > CERTAIN / 2, (p > 0).to(p), b)
 
 
-def _of_q(q: Distribution, draws: Sequence[Tensor], direct: Sequence[tuple[Tensor, ...]]) -> str | None:
-    """What f holds of q: log q alone, a term of its own beside it, or another one; None where the draws do not tell."""
-    if not draws:
-        return "log q"  # nothing at all
+def _varies(rest: Tensor, value: Tensor | None = None) -> bool:
+    """Whether a row's numbers [K, *B] differ from draw to draw, by more than rounding of the values they are of."""
+    size = (rest if value is None else value).abs().amax()
+    return bool((rest - rest[0]).abs().amax() > 1e-4 * size)
+
+
+def _of_log_q(q: Distribution, z: Tensor, slope: Tensor | None) -> float | None:
+    """How many times the gradient of log q(z) in z this one is, [S, *B, *event] both: 0 for none; None if it is not."""
+    if slope is None or not bool((slope != 0).any()):
+        return 0.0
+    point = z.detach().requires_grad_()
+    with torch.enable_grad():
+        (own,) = torch.autograd.grad(log_prob(q, point).sum(), point)
+    factor = float((slope * own).sum() / own.square().sum().clamp_min(torch.finfo(own.dtype).tiny))
+    return factor if bool((slope - factor * own).norm() <= 1e-4 * slope.norm()) else None
+
+
+def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool], close: float) -> OfQ:
+    """What the direct gradients [K, *B, *event] in q's parameters at the draws say, of those that are wanted."""
     inner = (-1,) if isinstance(q, OneHotCategorical) else ()  # the score of a categorical latent has C numbers
-    told = whole = 0.0
     own = False
-    for g, s in zip(map(torch.stack, zip(*direct, strict=True)), scores(q, torch.stack(list(draws))), strict=True):
+    for g, s, asked in zip(direct, scores(q, z), wanted, strict=True):
+        if not asked:
+            continue
         centred_g, centred_s = g - g.mean(0), s - s.mean(0)
         products, squares = (centred_g * centred_s).sum(0), centred_s.square().sum(0)
-        size = g.abs().amax(0)
+        size, largest = g.abs().amax(0), s.square().amax(0)
         if inner:
-            products, squares, size = (
-                products.sum(inner, keepdim=True),
-                squares.sum(inner, keepdim=True),
-                size.amax(inner, keepdim=True),
-            )
-        largest = s.square().amax(0)
-        known = (squares > VARIED * (largest.amax(inner, keepdim=True) if inner else largest)).expand_as(g[0])
-        told, whole = told + float((known * g.abs().amax(0)).sum()), whole + float(g.abs().amax(0).sum())
+            products, squares = products.sum(inner, keepdim=True), squares.sum(inner, keepdim=True)
+            size, largest = size.amax(inner, keepdim=True), largest.amax(inner, keepdim=True)
+        known = squares > VARIED * largest
         left = g - products / squares.clamp_min(torch.finfo(g.dtype).tiny) * s  # of log q nothing is left
-        if bool((known & ((left - left.mean(0)).abs().amax(0) > CLOSE * size)).any()):
+        if bool((known & ((left - left.mean(0)).abs().amax(0) > close * size)).any()):
             return "other"
-        own |= bool((known & (left.mean(0).abs() > CLOSE * size)).any())
-    return "own" if own else None if told < 0.99 * whole else "log q"
+        own |= bool((known & (left.mean(0).abs() > close * size)).any())
+    return "own" if own else "log q"
+
+
+def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:
+    """Whether f changes, between two draws, by more than its gradient along the way says: whether it has jumps.
+
+    Args:
+        q: of rows *B.
+        f: evaluated at points between two draws, and there.
+        nodes: points between them.
+    """
+    device = parameters(q)[0].device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        fresh = from_parameters(family(q), *moderate(q))
+        first, second = points(fresh)[:2]
+        way = (torch.arange(nodes, dtype=first.dtype, device=device) + 0.5) / nodes
+        z = torch.stack([first + t * (second - first) for t in way]).requires_grad_()
+        value = f(z, fresh)
+        rise = value.new_zeros(value.shape)
+        if value.requires_grad:
+            (slope,) = torch.autograd.grad(value.sum(), z, materialize_grads=True, allow_unused=True)
+            rise = (slope * (second - first)).flatten(value.dim()).sum(-1)  # nodes x *B
+        ends = f(torch.stack((first, second)), fresh).detach()
+    change, told = ends[1] - ends[0], rise.mean(0)
+    size = torch.maximum(change.abs(), rise.abs().mean(0))
+    unsettled = (rise[::2].mean(0) - rise[1::2].mean(0)).abs()  # what so few points leave open
+    off = (change - told).abs() > 0.2 * size + 4 * unsettled
+    return bool(off.double().mean() > 0.5)

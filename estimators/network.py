@@ -112,12 +112,16 @@ class Network(Resizable):
                 part of the first layer is computed once, and is not differentiated in x.
 
         Raises:
-            ValueError: the weights have no sizes yet, or rows for a context that is not given.
+            ValueError: the weights have no sizes yet, or are for other numbers of inputs.
         """
-        own = x.shape[-1]
+        own, inputs = x.shape[-1], self.inputs
+        given = own + (0 if context is None else context.shape[-1])
+        if inputs not in (own, given):
+            none = "none, or one of another size" if context is None else "one of another size"
+            raise ValueError(
+                f"the estimator was bound to a context, and got {none}: its network takes {inputs} numbers, not {given}"
+            )
         hidden = affine(x.to(self.first), self.first[..., :own, :], self.first_bias)
-        if self.first.shape[-2] > own:
-            if context is None:
-                raise ValueError("the estimator was bound to a context, and got none")
+        if context is not None and inputs > own:
             hidden = hidden + affine(context.to(self.first), self.first[..., own:, :])
         return affine(torch.tanh(hidden), self.second, self.second_bias).squeeze(-1).to(x)

@@ -1,6 +1,7 @@
 """Draws of a gradient over the estimator's noise alone: parameters, rows and running state are held fixed."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from estimators.call import CheckedObjective, as_given, trusted
 from estimators.contract import CountedObjective, checked
 from estimators.distributions import family, from_parameters, parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
-from estimators.examine import Look
+from estimators.examine import Look, jumps
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
@@ -76,22 +77,26 @@ def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = 
     """
     q = f.given.q
     leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
-    look = Look(estimator.label)
+    at = from_parameters(family(q), *leaves)
+    look, generator = Look(estimator.label), stream("probe", device=leaves[0].device)
+    watched = replace(f, look=look, given=f.given._replace(q=at))
     with frozen(estimator), torch.enable_grad():
-        generator = stream("probe", device=leaves[0].device)
-        at = from_parameters(family(q), *leaves)
-        watched = replace(f, look=look)
         estimator(at, watched, generator=generator, context=context)
-        look.conclude(f.uncounted(), at)
-        value = f(sample(at, 1, stream("probe", device=leaves[0].device)), stopped(at))
+        watched.conclude()
+        value = f(sample(at, 1, generator), stopped(at))
         own = [p for p in as_given(f.as_given) if p.requires_grad]
-        if own and value.requires_grad:
-            held = torch.autograd.grad(value.sum(), own, allow_unused=True)
-            if any(g is not None for g in held):
-                raise BadInput(
-                    f"{estimator.label}: f uses q by a name of its own, whose gradient is not measured; let it use its "
-                    "second argument instead"
-                )
+        held = torch.autograd.grad(value.sum(), own, allow_unused=True) if own and value.requires_grad else ()
+    if any(g is not None for g in held):
+        raise BadInput(
+            f"{estimator.label}: f uses q by a name of its own, whose gradient is not measured; let it use its second "
+            "argument instead"
+        )
+    if look.through_z and look.between and jumps(at, f):
+        warnings.warn(
+            f"{estimator.label} differentiates f in z, and f changes by more than its gradient says: it has jumps or "
+            "very steep steps, of which the gradient that is measured knows nothing",
+            stacklevel=3,
+        )
 
 
 class Largest(TorchFunctionMode):

@@ -12,7 +12,9 @@ from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.call import as_given, checked, trusted
+from estimators.distributions import parameters
 from estimators.errors import BadInput
+from estimators.sizes import is_unsized
 
 SLICE_NUMBERS = 2**18
 """Coordinates that are summed up at once, in the cache."""
@@ -173,10 +175,14 @@ def gradient_moments(
     for name, number, least in (("draws", draws, 3), ("warm_up", 0 if warm_up is None else warm_up, 0)):
         if not isinstance(number, Integral) or number < least:
             raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+    if torch.is_inference_mode_enabled():
+        raise BadInput("gradient_moments differentiates, which torch.inference_mode() does not allow: call it outside")
     objective = checked(f, q, estimator)
     at = objective.given.q
-    with trusted():
-        as_it_is = warm_up == 0
+    if parameters(at)[0].numel() == 0:
+        raise BadInput(f"q has no rows to measure a gradient of: its parameters are {list(parameters(at)[0].shape)}")
+    with trusted(), torch.enable_grad():
+        as_it_is = warm_up == 0 and not any(is_unsized(p) for p in estimator.parameters())
         looked = estimator if as_it_is else warmed(estimator, at, objective, seed=seed, steps=0, context=context)
         look_at(looked, objective, context)
         if not as_it_is:

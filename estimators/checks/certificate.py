@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from estimators.checks import bias, calls, leading, modes, precision, rows, state
+from estimators.checks import bias, calls, leading, precision, rows, state
 from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
@@ -27,7 +27,6 @@ CHECKS: dict[str, Check] = {
     "state": state.state,
     "auxiliary": state.auxiliary,
     "finite": precision.finite,
-    "modes": modes.modes,
     "unbiased": bias.unbiased,
     "theta": bias.theta,
     "value": bias.value,
@@ -36,7 +35,7 @@ CHECKS: dict[str, Check] = {
 """Every check by name, in the order in which they run."""
 
 
-REPEATABLE = ("dtype", "rows", "leading-dims", "state", "modes")
+REPEATABLE = ("dtype", "rows", "leading-dims", "state")
 """Checks that compare calls with the same noise, and say nothing where the generator does not decide it."""
 
 

@@ -7,6 +7,7 @@ from torch.distributions import Distribution
 from estimators.base import Estimator, Objective
 from estimators.checks.compare import CLOSE, apart, percent
 from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.modes import unusual_calls
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call, gradients
 from estimators.checks.subject import Subject, copied, run
@@ -34,9 +35,12 @@ def leading_dims(subject: Subject) -> Result:
             "one row alone gives other gradients as [], [1] or [1, 1]. Usually squeeze() takes away more than it should"
         )
         return failed("leading-dims", subject.family, message)
-    if found := _expanded(subject, grid) or _stacked(subject, grid):
+    if found := _expanded(subject, grid) or _stacked(subject, grid) or unusual_calls(subject):
         return failed("leading-dims", subject.family, found)
-    message = "rows shaped [B], [R, B] and [R, E, B] give the same gradients for the same noise"
+    message = (
+        "rows shaped [B], [R, B] and [R, E, B] give the same gradients for the same noise; no rows and inference mode "
+        "are taken"
+    )
     return Result("leading-dims", subject.family, "passed", message)
 
 

@@ -1,4 +1,4 @@
-"""The check modes: inference mode, a batch of no rows, and latents of one class."""
+"""What the check leading-dims asks of unusual calls: inference mode, a batch of no rows, latents of one class."""
 
 from collections.abc import Sequence
 
@@ -8,21 +8,15 @@ from torch import Tensor
 from estimators.base import Estimator
 from estimators.checks.compare import CLOSE, apart
 from estimators.checks.grid import DOUBLE, Grid
-from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call
 from estimators.checks.subject import Subject, copied
 
 
-def modes(subject: Subject) -> Result:
-    """The value is the same in inference mode, no rows change no state, and a single class is certain."""
+def unusual_calls(subject: Subject) -> str | None:
+    """In inference mode the value is that without a graph, no rows change no state, and a single class is certain."""
     grid = subject.small(subject.sample_counts[0])
     estimator = subject.create(grid)
-    found = _inference(subject, grid, estimator) or _no_rows(subject, grid, estimator) or _one_class(subject)
-    if found:
-        return failed("modes", subject.family, found)
-    said = "in inference mode the value is that without a graph, and no rows change no state"
-    said += "; a single class has its value, and no gradient" if subject.family == "categorical" else ""
-    return Result("modes", subject.family, "passed", said)
+    return _inference(subject, grid, estimator) or _no_rows(subject, grid, estimator) or _one_class(subject)
 
 
 def _value(subject: Subject, grid: Grid, estimator: Estimator, values: Sequence[Tensor]) -> Tensor:

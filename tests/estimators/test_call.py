@@ -1,8 +1,12 @@
 """A call as a person writes it: the right number, or one line."""
 
+import copy
+import functools
 import itertools
 import math
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from torch.distributions import (
     OneHotCategorical,
     kl_divergence,
 )
+from torch.utils.checkpoint import checkpoint
 
 import estimators
 from estimators.distributions import from_parameters, kl, log_prob
@@ -226,6 +231,8 @@ def test_a_context_of_other_rows_is_refused() -> None:
         with pytest.raises(estimators.BadInput, match=r"context is .* for rows \[4\] of q"):
             estimator(q, lambda z, q: z.sum(-1), context=torch.zeros(shape))
     assert estimator(q, lambda z, q: z.sum(-1), context=torch.zeros(4, 5)).value.shape == (4,)
+    with pytest.raises(ValueError, match="one of another size: its network takes 5 numbers, not 6"):
+        estimator(q, lambda z, q: z.sum(-1), context=torch.zeros(4, 6))
 
 
 # What f is.
@@ -346,20 +353,196 @@ def test_beside_the_surrogate_a_term_of_q_s_own_is_right(term: str) -> None:
     torch.testing.assert_close(found, torch.autograd.grad(whole.sum(), leaf)[0], rtol=1e-12, atol=1e-12)
 
 
-def test_each_new_f_is_looked_at_and_no_other() -> None:
+def test_f_is_looked_at_in_the_first_call_the_second_and_the_fourth() -> None:
     estimator = estimators.get("rebar").create()
     q = Bernoulli(logits=torch.zeros(4, 2, requires_grad=True))
-    calls = []
+    calls: list[int] = []
 
     def good(z: Tensor, q: Distribution, /) -> Tensor:
         calls.append(len(z))
         return z.square().sum(-1)
 
-    for _ in range(3):
+    evaluated = []
+    for _ in range(9):
         estimator(q, good)
-    assert sum(calls) == 3 * 2  # the look evaluates nothing of its own
+        evaluated.append(sum(calls))
+        calls.clear()
+    assert [count - 2 for count in evaluated] == [4, 4, 0, 4, 0, 0, 0, 4, 0]
+    with torch.no_grad():
+        estimator(q, good)
+    assert sum(calls) == 2  # nothing is to be differentiated
+
+
+def flat_cost(z: Tensor, q: Distribution, /) -> Tensor:
+    return z.detach().square().sum(-1) * torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=DOUBLE)
+
+
+def slope_cost(z: Tensor, q: Distribution, /) -> Tensor:
+    return z.square().sum(-1)
+
+
+class Cost(torch.nn.Module):
+    def __init__(self, cost: Callable[[Tensor, Distribution], Tensor]) -> None:
+        super().__init__()
+        self.cost = cost
+
+    def forward(self, z: Tensor, q: Distribution) -> Tensor:
+        return self.cost(z, q)
+
+
+def decorated(cost: Callable[[Tensor, Distribution], Tensor]) -> Callable[[Tensor, Distribution], Tensor]:
+    @functools.wraps(cost)
+    def wrapper(z: Tensor, q: Distribution) -> Tensor:
+        return cost(z, q)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("made", [lambda f: f, functools.partial, decorated, Cost, lambda f: Cost(f).forward])
+def test_another_f_is_looked_at_however_it_is_made(made: Callable[..., Any]) -> None:
+    estimator = estimators.get("rebar").create().double()
+    q = Bernoulli(logits=leaves("bernoulli")[0])
+    for _ in range(4):
+        estimator(q, made(slope_cost))
     with pytest.raises(estimators.BadInput, match="needs the gradient of f"):
-        estimator(q, lambda z, q: z.detach().square().sum(-1) * torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        estimator(q, made(flat_cost))
+
+
+@pytest.mark.parametrize("name", ["exact", "rloo", "reinforce", "disarm"])
+def test_a_divergence_is_found_where_it_has_no_gradient_and_where_it_grows(name: str) -> None:
+    """At the start of training q is often the prior, and the weight of a divergence 0."""
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return z.sum(-1).square() + kl_divergence(q, from_flat(q)).sum(-1)
+
+    with pytest.raises(estimators.BadInput, match="add it to the surrogate"):
+        estimators.get(name).create()(Bernoulli(logits=torch.zeros(4, 3, requires_grad=True)), f)
+    estimator, q, weights = estimators.get(name).create(), Bernoulli(logits=leaves("bernoulli")[0]), iter([0, 0, 1, 1])
+
+    def step() -> None:
+        weight = next(weights)
+        estimator(q, lambda z, q: z.sum(-1).square() + weight * kl_divergence(q, from_flat(q)).sum(-1))
+
+    for _ in range(3):
+        step()
+    with pytest.raises(estimators.BadInput, match="add it to the surrogate"):
+        step()
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@each_pair
+def test_log_q_in_half_precision_is_no_term_of_its_own(family: str, entry: Entry, half: torch.dtype) -> None:
+    values = leaves(family, rows=(8,), dtype=half)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return smooth(family)(z, q) + q.log_prob(z).sum(-1)
+
+    entry.create().bind(event=EVENT[family])(as_written(family, values), f)
+
+
+def test_an_elbo_under_autocast_is_taken() -> None:
+    torch.manual_seed(0)
+    encoder, decoder, x = torch.nn.Linear(6, 3), torch.nn.Linear(3, 6), torch.rand(8, 6)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        pixels = decoder(z)
+        cost = torch.nn.functional.binary_cross_entropy_with_logits(pixels, x.expand_as(pixels), reduction="none")
+        return cost.sum(-1) + q.log_prob(z).sum(-1)
+
+    for entry in estimators.available("bernoulli", "elbo"):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            q = Bernoulli(logits=encoder(x), validate_args=False)
+            estimate = entry.create().bind(event=(3,))(q, f)
+        assert q.logits.dtype == torch.bfloat16 and estimate.value.dtype == torch.float32
+        estimate.surrogate.mean().backward()
+
+
+def test_leave_one_out_is_not_rounded_as_an_f_of_half_precision_is() -> None:
+    leaf = torch.tensor([[0.2, -0.4, 0.9]]).requires_grad_()
+    w, draws = torch.tensor([0.3, -0.7, 1.1]), 20_000
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return (500 + 3 * (z @ w)).bfloat16()
+
+    rows = leaf.expand(draws, 3)
+    estimate = estimators.get("rloo").create()(Bernoulli(logits=rows), f, generator=torch.Generator().manual_seed(0))
+    (found,) = torch.autograd.grad(estimate.surrogate.sum() / draws, leaf)
+    exact = leaf.detach().double().requires_grad_()
+    value = expectation(Bernoulli(logits=exact), lambda z, q: f(z.float(), q).double())
+    torch.testing.assert_close(found.double(), torch.autograd.grad(value.sum(), exact)[0], rtol=0, atol=0.1)
+    assert estimate.value.dtype == torch.float32
+
+
+def test_an_estimator_may_call_another_one() -> None:
+    class Wrapped(estimators.Estimator):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.inner = estimators.get("reinforce").create()
+
+        def forward(self, q, f, *, generator=None, context=None):
+            return self.inner(q, f, generator=generator)
+
+    (leaf,) = leaves("bernoulli")
+    f = lambda z, q: z.sum(-1).square() + q.log_prob(z).sum(-1)  # noqa: E731
+    found = [
+        torch.autograd.grad(
+            make()(Bernoulli(logits=leaf), f, generator=torch.Generator().manual_seed(0)).surrogate.sum(), leaf
+        )[0]
+        for make in (Wrapped, estimators.get("reinforce").create)
+    ]
+    assert torch.equal(*found)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_checkpoints_and_numpy_inside_f_are_taken() -> None:
+    net = torch.nn.Linear(2, 1).double()
+    (leaf,) = leaves("bernoulli")
+
+    def checkpointed(z: Tensor, q: Distribution, /) -> Tensor:
+        return checkpoint(net, z, use_reentrant=True).squeeze(-1) + q.log_prob(z).sum(-1)
+
+    def in_numpy(z: Tensor, q: Distribution, /) -> Tensor:
+        return torch.as_tensor(((z.numpy() - q.probs.numpy()) ** 2).sum(-1))
+
+    for name, f in (("rloo", checkpointed), ("gumbel-sigmoid", checkpointed), ("rloo", in_numpy)):
+        estimators.get(name).create()(Bernoulli(logits=leaf), f).surrogate.sum().backward()
+
+
+def test_a_parameter_of_q_that_is_fixed_loses_nothing() -> None:
+    loc, scale = torch.zeros(4, 2, dtype=DOUBLE, requires_grad=True), torch.full((4, 2), 0.7, dtype=DOUBLE)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return z.square().sum(-1) - q.entropy().sum(-1)
+
+    estimators.get("rloo").create()(Normal(loc, scale), f)
+    with pytest.raises(estimators.BadInput, match="add it to the surrogate"):
+        estimators.get("rloo").create()(Normal(loc, scale.requires_grad_()), f)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 3.0, 6.0, 15.0])
+def test_a_logarithm_kept_from_zero_is_log_q(sharpness: float) -> None:
+    logits = sharpness * torch.randn(32, 2, 8, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        return (z * (q.probs + 1e-8).log()).sum((-1, -2)) + z[..., 0].sum(-1)
+
+    for name in ("rloo", "reinforce", "exact"):
+        estimators.get(name).create()(OneHotCategorical(logits=logits.requires_grad_()), f)
+
+
+def test_whole_numbers_are_no_parameters() -> None:
+    with pytest.raises(estimators.BadInput, match="parameters of type int64; expected floating-point"):
+        estimators.get("reparameterization").create()(
+            Normal(torch.zeros(4, 1).long(), torch.ones(4, 1).long()), lambda z, q: z.sum(-1)
+        )
+
+
+def test_copies_and_pickles_know_no_objectives() -> None:
+    estimator = estimators.get("rloo").create()
+    estimator(Bernoulli(logits=torch.zeros(4, 2, requires_grad=True)), lambda z, q: z.sum(-1))
+    for other in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
+        assert "_calls" not in other.__dict__ and "_calls" in estimator.__dict__
+        other(Bernoulli(logits=torch.zeros(4, 2, requires_grad=True)), lambda z, q: z.sum(-1))
 
 
 def test_a_look_leaves_the_global_generator_alone() -> None:

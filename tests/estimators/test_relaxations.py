@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from estimators.distributions import from_parameters, log_prob, sample, uniform
+from estimators.distributions import from_parameters, log_prob, odds, sample
 from estimators.exact import expectation, states
 from estimators.relaxed import hard, logistic_scores
 from estimators.unordered_set import draw_set, log_mass_outside
@@ -127,7 +127,7 @@ def test_straight_through_gumbel_sigmoid_is_its_printed_formula() -> None:
 
     got = gradient("straight-through-gumbel-sigmoid", "bernoulli", [logits], watched, samples=4, temperature=0.7)
     q = build("bernoulli", [logits.detach()])
-    scores = logistic_scores(logits.detach(), uniform(q, 4, torch.Generator().manual_seed(3)))
+    scores = logistic_scores(logits.detach(), odds(q, 4, torch.Generator().manual_seed(3)))
     bits = hard(scores, categorical=False).requires_grad_()
     assert torch.equal(seen[0], bits)
     (slope,) = torch.autograd.grad(f(bits, q).sum(), bits)

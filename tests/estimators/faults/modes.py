@@ -7,10 +7,10 @@ from estimators.baselines import MovingAverage
 from estimators.distributions import log_prob, parameters, sample, stopped
 from tests.estimators.faults.base import Score, fault
 
-# Modes
+# Leading dims
 
 
-@fault("modes", "forward raises ZeroDivisionError for rows [0]")
+@fault("leading-dims", "forward raises ZeroDivisionError for rows [0]")
 class AroundTheCheckedCall(Score):
     """It goes by nn.Module's own call, so that nobody has looked at what it is called with."""
 
@@ -25,7 +25,7 @@ class AroundTheCheckedCall(Score):
         return self.baseline(cost, None)[0]
 
 
-@fault("modes", "with one class the value is", families=("categorical",))
+@fault("leading-dims", "with one class the value is", families=("categorical",))
 class MeanOfTheOtherClasses(Estimator):
     """Its value is a mean over the other classes, of which there may be none."""
 
