@@ -40,21 +40,29 @@ FULL = (torch.float32, torch.float64)
 LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3, OneHot: 3}
 """Dims that the parameters of a q have at least that is given as methods take it."""
 
-_trusted = ContextVar("trusted", default=False)
+_looked, _finite = ContextVar("looked", default=False), ContextVar("finite", default=False)
 
 
 class trusted:
-    """Inside, calls leave out what is looked at in the first call alone, and take q's logits to be finite on a GPU.
+    """Inside, calls leave out what is looked at in the first call alone, and take q's logits to be finite.
 
     For loops whose f was examined before or whose evaluations are counted, and for an f that is refused though the
     mean of what it holds of q is zero: `with estimators.trusted(): ...`.
+
+    Args:
+        finite: whether logits are known to be finite; else masked classes and certain bits are looked for.
     """
 
+    def __init__(self, *, finite: bool = True) -> None:
+        self.finite = finite
+
     def __enter__(self) -> None:
-        self.token = _trusted.set(True)
+        self.tokens = _looked.set(True), _finite.set(self.finite)
 
     def __exit__(self, *_: object) -> None:
-        _trusted.reset(self.token)
+        looked, finite = self.tokens
+        _looked.reset(looked)
+        _finite.reset(finite)
 
 
 class Form(NamedTuple):
@@ -108,7 +116,8 @@ def canonical(q: Distribution) -> Given:
     if least is None:
         return _brought(q)
     p, *others = parameters(q)
-    if p.dim() < least or 0 in event_shape(q) or any(x.dtype not in FULL for x in (p, *others)):
+    full = p.dtype in FULL and (not others or others[0].dtype in FULL)
+    if p.dim() < least or not full or 0 in p.shape[-2 if least == 3 else -1 :]:
         return _brought(q)
     if others or (logits := _bounded(p)) is p:  # as most are given: nothing is copied
         return Given(q, None)
@@ -123,12 +132,12 @@ def as_given(q: Distribution) -> tuple[Tensor, ...]:
 def checked(f: Any, q: Distribution, estimator: Any) -> "CheckedObjective":
     """f for the q that methods take, `given.q`."""
     given = canonical(q)
-    return CheckedObjective(f, given, q, estimator, len(event_shape(given.q)))
+    return CheckedObjective(f, given, q, estimator, 2 if isinstance(given.q, OneHotCategorical) else 1)
 
 
 def _bounded(logits: Tensor) -> Tensor:
-    """See `distributions.bounded`; on a GPU, where it costs kernels, those who are trusted go without."""
-    return bounded(logits) if logits.device.type == "cpu" or not _trusted.get() else logits
+    """See `distributions.bounded`."""
+    return logits if _finite.get() else bounded(logits)
 
 
 def _brought(q: Distribution) -> Given:
@@ -196,10 +205,14 @@ class CheckedObjective:
         Raises:
             BadInput: f returns something else.
         """
+        form, at, seen = self.given.form, z, q
+        if form is not None:
+            at, seen = form.z(z, self.dims), form.q(q)
         if self.look is not None:
             self.look.note(z, q)
-        form, rows = self.given.form, z.shape[: -self.dims]
-        value: Any = self.f(z, q, *more) if form is None else self.f(form.z(z, self.dims), form.q(q), *more)
+            seen = self.look.watched(seen)
+        value: Any = self.f(at, seen, *more)
+        rows = z.shape[: -self.dims]
         if not isinstance(value, Tensor) or value.shape != rows or not value.is_floating_point():
             self._refuse(value, rows, z.shape[-self.dims :] if form is None else form.event)
         if not value.requires_grad and z.requires_grad and torch.is_grad_enabled():
@@ -271,7 +284,7 @@ def check_context(label: str, context: Tensor, q: Distribution) -> None:
 
 def to_look_at(f: object, q: Distribution) -> int | None:
     """What stands for f in the memory of an estimator; None where a look is not wanted or not possible."""
-    if _trusted.get() or not torch.is_grad_enabled():
+    if _looked.get() or not torch.is_grad_enabled():
         return None
     values = parameters(q)
     if not any(p.requires_grad for p in values) or values[0].device.type == "meta" or not watchable(values[0]):

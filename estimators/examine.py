@@ -83,6 +83,8 @@ class Look:
         """Whether that was at points that are no draws of a discrete q, or at a Normal one's."""
         self.keeps_q = False
         """Whether f was evaluated with a graph through q, so that nothing of it is lost."""
+        self.read_q = False
+        """Whether f read anything of q."""
 
     def note(self, z: Tensor, q: Distribution) -> None:
         """An evaluation of f."""
@@ -92,6 +94,19 @@ class Look:
         if z.requires_grad:
             self.through_z = True
             self.between |= isinstance(q, Normal) or not bool(((z == 0) | (z == 1)).all())
+
+    def watched(self, q: Distribution) -> Distribution:
+        """q, noting whether anything of it is read: an f that never does depends on it through z alone."""
+        look = self
+
+        def read(this: Distribution, name: str) -> Any:
+            look.read_q = True
+            return object.__getattribute__(this, name)
+
+        kind = type(q)
+        other: Distribution = object.__new__(type(kind.__name__, (kind,), {"__getattribute__": read}))
+        object.__setattr__(other, "__dict__", q.__dict__)
+        return other
 
     def conclude(self, f: Evaluate, q: Distribution, *, half: bool) -> None:
         """Refuse an f whose gradient this estimator cannot estimate.
@@ -104,7 +119,7 @@ class Look:
         Raises:
             BadInput: one line that names the estimator and what it needs of f.
         """
-        if self.keeps_q and not self.through_z:
+        if not self.through_z and (self.keeps_q or not self.read_q):
             return
         try:
             facts = examine(q, f, CLOSE_IN_HALF if half else CLOSE)

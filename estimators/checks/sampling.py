@@ -54,7 +54,7 @@ def call(
             return f(z, q.base_dist, *more)
 
     try:
-        with trusted():
+        with trusted(finite=False):
             estimate = estimator(given, objective, generator=generator, context=context)
     except Exception as error:  # foreign code: whatever it raises is the finding
         reason = " ".join(str(error).split())[:300]

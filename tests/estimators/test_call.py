@@ -371,6 +371,11 @@ def test_f_is_looked_at_in_the_first_call_the_second_and_the_fourth() -> None:
     with torch.no_grad():
         estimator(q, good)
     assert sum(calls) == 2  # nothing is to be differentiated
+    calls.clear()
+    estimators.get("rloo").create()(q, good)
+    assert sum(calls) == 2  # f reads nothing of q, nor is it differentiated
+    estimators.get("rloo").create()(q, lambda z, q: good(z, q) + q.log_prob(z).sum(-1))
+    assert sum(calls) == 2 + 2 + 4
 
 
 def flat_cost(z: Tensor, q: Distribution, /) -> Tensor:
