@@ -73,12 +73,12 @@ class Moments:
 
     Args:
         draws: how many come in all.
-        third: whether to sum up third powers too.
+        third: whether to sum up third powers too, and keep the largest square.
     """
 
     def __init__(self, draws: int, third: bool = False) -> None:
         self.third = third
-        self.mean = self.squares = self.cubes = torch.zeros((), dtype=torch.float64)
+        self.mean = self.squares = self.cubes = self.largest = torch.zeros((), dtype=torch.float64)
         self.distances = Distances(draws)
 
     def add(self, block: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,6 +98,7 @@ class Moments:
             within.append(product.flatten(1).sum(1))
             squares = squares + product.sum(0)
             if self.third:
+                self.largest = torch.maximum(self.largest, product.amax(0))
                 cubes = cubes + product.mul_(deviations).sum(0)
         step, total = mean - self.mean, before + count
         self.distances.add(torch.cat(within), step.square().sum())

@@ -27,6 +27,8 @@ from estimators.distributions import family, from_parameters, parameters, row_sh
 
 PARTS = 64
 """Equal parts of a long run; what they leave over is in its mean alone."""
+LARGEST_SHARE = 0.25
+"""Share that one draw may have of all squares about a coordinate's mean, for the coordinate to be tested."""
 RARE_EVENTS = 50
 """Expected number of a unit's rarer outcomes, and number of draws that move its gradient, below which the mean gradient
 is not tested: too few to be near normal."""
@@ -154,7 +156,8 @@ def measure_point(
     norm = float(reference.gradient.norm()) / rows
     quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
     if quiet:  # no noise: what is left is rounding
-        d, moments.squares, moments.cubes = map(torch.zeros_like, (d, moments.squares, moments.cubes))
+        quiet_ones = (d, moments.squares, moments.cubes, moments.largest)
+        d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, quiet_ones)
     bias = found.squared_bias(reference)
     squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
     variance = spread(d)
@@ -244,6 +247,8 @@ def _test(
         rarer = torch.minimum(probability, 1 - probability)
         common = rarer * draws * samples >= RARE_EVENTS
     moved = torch.ones_like(common) if moves is None else (moves.counts.cpu() >= RARE_EVENTS).expand_as(common)
+    # Where every draw stirs a coordinate and one or two carry its mean, one of them has most of all squares.
+    moved = moved & (moments.largest.cpu() <= LARGEST_SHARE * moments.squares.cpu())
     # A draw that is right to rounding needs no luck.
     right = difference.abs() <= 4 * rounding
     testable = common & moved | right

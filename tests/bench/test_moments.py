@@ -13,8 +13,8 @@ from bench.measure import gradient_moments
 from bench.measure.basket import BasketConfig, measure_basket
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.moments import Moments
-from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
+from bench.measure.moments import Moments, Moves
+from bench.measure.points import Reference, _test, exact_reference, long_run_reference, measure_point
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
@@ -532,6 +532,21 @@ def test_a_correct_gradient_is_accused_as_seldom_as_claimed(chance: float, offse
     The offset is a closed form's, which is there in every draw.
     """
     assert sum(accusations(Seldom(chance=chance, offset=offset), 100)) <= 4
+
+
+@pytest.mark.parametrize(("large", "tested"), [(1, 0), (2, 0), (40, 1)])
+def test_a_mean_that_one_draw_carries_accuses_nobody(large: int, tested: int) -> None:
+    """Two rare bits together may carry a mean that one draw in a thousand shows, though every draw moves a little."""
+    draws = 0.01 * torch.randn(1000, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    draws[:large] += 30.0
+    moments, moves = Moments(1000, third=True), Moves()
+    moments.add(draws)
+    moves.add(draws)
+    reference = Reference(
+        torch.full((1, 1), 0.25, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), "known"
+    )
+    found = _test(moments, moves, reference, one_row(1), 0.0, samples=1)
+    assert (found["coordinates"], found["seldom_moved"]) == (tested, 1 - tested)
 
 
 def test_a_wrong_gradient_is_accused_where_it_moves_often_enough() -> None:
