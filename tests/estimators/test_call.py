@@ -296,9 +296,8 @@ def keeps_q(entry: Entry) -> bool:
 
 @pytest.mark.parametrize("with_log_q", [False, True])
 @pytest.mark.parametrize("term", OWN_TERMS)
-@pytest.mark.parametrize("seed", [0, 1, 2])
 @each_pair
-def test_a_term_of_q_s_own_is_found(family: str, entry: Entry, term: str, with_log_q: bool, seed: int) -> None:
+def test_a_term_of_q_s_own_is_found(family: str, entry: Entry, term: str, with_log_q: bool) -> None:
     """It was dropped: leave-one-out was off by 99 % for an entropy bonus, and so was the exact sum."""
 
     def f(z: Tensor, q: Distribution, /) -> Tensor:
@@ -307,7 +306,7 @@ def test_a_term_of_q_s_own_is_found(family: str, entry: Entry, term: str, with_l
 
     q = as_written(family, leaves(family))
     estimator = create(entry, family)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     if keeps_q(entry):
         estimator(q, f, generator=generator)
         return
