@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,10 @@ def data_root() -> Path:
     if not root:
         pytest.skip("GRADEST_DATA is not set, so there are no real data files to read")
     return Path(root)
+
+
+@pytest.fixture(autouse=True)
+def _distributions_validate_by_default() -> Iterator[None]:
+    """torch's compiler, which a checkpoint loads too, turns validation off for the whole process."""
+    yield
+    torch.distributions.Distribution.set_default_validate_args(__debug__)

@@ -316,7 +316,7 @@ def test_a_term_of_q_s_own_is_found(family: str, entry: Entry, term: str, with_l
     assert message.startswith(f"{entry.name} takes q as a constant inside f") and "add it to the surrogate" in message
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.3, -2.0])
+@pytest.mark.parametrize("factor", [1.0, -2.0])
 @each_pair
 def test_log_q_is_no_term_of_its_own(family: str, entry: Entry, factor: float) -> None:
     """Neither ours nor torch's, whatever its factor, with classes and values that are never drawn."""
