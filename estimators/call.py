@@ -2,7 +2,7 @@
 
 What is looked at in every call costs some microseconds and waits for no device: the family of q, its shape, and the
 shape of what f returns. What f is, differentiable in z or not, with terms of q's own or not, is looked at in the first
-call alone (`estimators.examine`). docs/calls.md has the list.
+call, the second, the fourth and so on (`estimators.examine`). docs/calls.md has the list.
 
     Independent(q, n)           is q, with the last n batch dims as part of the event, whatever their number
     OneHotCategorical [B, C]    is B rows of one latent, as torch reads it; [*B, L, C] is L latents a row
@@ -44,7 +44,7 @@ _looked, _finite = ContextVar("looked", default=False), ContextVar("finite", def
 
 
 class trusted:
-    """Inside, calls leave out what is looked at in the first call alone, and take q's logits to be finite.
+    """Inside, calls leave out the looks at f, and take q's logits to be finite.
 
     For loops whose f was examined before or whose evaluations are counted, and for an f that is refused though the
     mean of what it holds of q is zero: `with estimators.trusted(): ...`.
@@ -177,9 +177,11 @@ def described(q: Distribution) -> str:
 
 def _uncounted(f: Any) -> Any:
     """f without what counts its evaluations, so that a look is not counted."""
+    from estimators.contract import CountedObjective  # which needs the contract's page, that imports this one
+
     if isinstance(f, CheckedObjective):
         return replace(f, f=_uncounted(f.f), look=None)
-    return _uncounted(f.counted) if hasattr(f, "counted") else f
+    return _uncounted(f.f) if isinstance(f, CountedObjective) else f
 
 
 @dataclass(slots=True)

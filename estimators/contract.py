@@ -20,11 +20,6 @@ class CountedObjective:
         self.f = f
         self.evaluations = 0
 
-    @property
-    def counted(self) -> Objective:
-        """What is counted."""
-        return self.f
-
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """Evaluate f, and count the draws in z; what else f takes is passed on."""
         self.evaluations += len(z)

@@ -92,3 +92,14 @@ def test_a_q_that_f_holds_by_a_name_of_its_own_is_refused() -> None:
     with pytest.raises(estimators.BadInput, match="by a name of its own"):
         gradient_moments(estimators.get("rloo").create(), q, lambda z, _: squared(z, _) + q.entropy().sum(-1), draws=10)
     gradient_moments(estimators.get("rloo").create(), q, squared, draws=10)
+
+
+def test_an_f_with_jumps_is_warned_of_and_one_with_kinks_is_not() -> None:
+    """A part without a gradient, beside one that has it, is lost to whoever differentiates f: only the way shows it."""
+    q = Normal(LOGITS, torch.full_like(LOGITS, 0.5))
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1)).double()
+    estimator = estimators.get("reparameterization").create()
+    with pytest.warns(UserWarning, match="it has jumps"):
+        gradient_moments(estimator, q, lambda z, q: 3 * z.round().square().sum(-1) + 0.5 * z.square().sum(-1), draws=10)
+    gradient_moments(estimator, q, lambda z, q: net(z)[..., 0] + q.log_prob(z).sum(-1), draws=10)
+    gradient_moments(estimators.get("rloo").create(), q, lambda z, q: z.round().square().sum(-1), draws=10)
