@@ -38,17 +38,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_help_names_every_verb(tmp_path: Path) -> None:
     done = from_the_shell("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert all(verb in done.stdout for verb in ("list", "check", "run", "status", "report", "compare", "doctor"))
-    code = (
-        "import sys\nsys.argv = ['gradest', '--help']\nfrom bench.cli import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print([m for m in sys.modules if m in ('torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 BROKEN = """
