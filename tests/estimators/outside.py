@@ -14,15 +14,19 @@ from estimators.relaxed import conditional_logistic_scores, hard, logistic_score
 from estimators.sizes import Resizable, is_unsized, unsized
 
 CORRECT: list[Entry] = []
+OWN_NOISE: set[str] = set()
+"""Names of those whose noise comes in a way that no registered estimator has."""
 
 
 def correct(
-    *, families: tuple[str, ...], unbiased: bool = True, **tags: Any
+    *, families: tuple[str, ...], unbiased: bool = True, own_noise: bool = False, **tags: Any
 ) -> Callable[[type[Estimator]], type[Estimator]]:
     """Collect a class with the tags of `register`, without registering it."""
 
     def decorate(cls: type[Estimator]) -> type[Estimator]:
         CORRECT.append(entry_of(cls, cls.__name__, families=families, unbiased=unbiased, **tags))
+        if own_noise:
+            OWN_NOISE.add(cls.__name__)
         return cls
 
     return decorate
@@ -49,7 +53,7 @@ class TextbookScore(Estimator):
         return Estimate(surrogate.mean(0), cost.detach().mean(0))
 
 
-@correct(families=("bernoulli",), samples=(2, 2))
+@correct(families=("bernoulli",), samples=(2, 2), own_noise=True)
 class ByTorchBernoulli(Estimator):
     """Leave-one-out, with draws by torch.bernoulli, one sample after the other."""
 
@@ -65,7 +69,7 @@ class ByTorchBernoulli(Estimator):
         return Estimate(surrogate, cost.detach().mean(0))
 
 
-@correct(families=("categorical",))
+@correct(families=("categorical",), own_noise=True)
 class ByMultinomial(Estimator):
     """The score function with draws by torch.multinomial, whose noise cannot be forced."""
 
@@ -188,7 +192,7 @@ class LinearInLogits(Resizable, Estimator):
         return Estimate(surrogate, cost.detach().mean(0), (cost.detach() - predicted).square().mean(0))
 
 
-@correct(families=("bernoulli",), samples=(2, 2))
+@correct(families=("bernoulli",), samples=(2, 2), own_noise=True)
 class ByCopula(Estimator):
     """Leave-one-out whose bits come from normal noise, as a Gaussian copula's do."""
 
@@ -206,7 +210,7 @@ class ByCopula(Estimator):
         return Estimate(surrogate, cost.detach().mean(0))
 
 
-@correct(families=("categorical",))
+@correct(families=("categorical",), own_noise=True)
 class ByExponentials(Estimator):
     """The score function with an exponential race: the first to arrive wins."""
 
@@ -224,7 +228,7 @@ def _score(f, q, z):
     return Estimate((cost.detach() * log_prob(live(q), z) + cost).mean(0), cost.detach().mean(0))
 
 
-@correct(families=("bernoulli",))
+@correct(families=("bernoulli",), own_noise=True)
 class ByIntegers(Estimator):
     """Uniform noise made of 53 random bits, which cannot be forced."""
 
@@ -233,7 +237,7 @@ class ByIntegers(Estimator):
         return _score(f, q, (bits.double() * 2.0**-53 < q.logits.sigmoid()).to(q.logits).detach())
 
 
-@correct(families=("bernoulli",))
+@correct(families=("bernoulli",), own_noise=True)
 class ByBinomial(Estimator):
     """torch.binomial, which rejects and so moves the noise of other rows."""
 
@@ -242,7 +246,7 @@ class ByBinomial(Estimator):
         return _score(f, q, torch.binomial(torch.ones_like(probs), probs, generator=generator))
 
 
-@correct(families=("bernoulli",))
+@correct(families=("bernoulli",), own_noise=True)
 class Systematic(Estimator):
     """One uniform number a latent, rotated by k / S: rare outcomes do not lie in its tails."""
 
