@@ -416,6 +416,8 @@ GAUSSIAN = 'family = "gaussian", latents = 3, scales = [1]'
         ("arsm", 14, CATEGORY, 2),  # 4 * 3 / 2 swaps and none
         ("rao-blackwell-top-k", 12, CATEGORY, 4),  # all four categories of each variable, as with more draws
         ("disarm", 5, BERNOULLI, "cannot spend exactly 5 evaluations of f a row; the nearest are 4 and 6"),
+        ("rebar", 3, BERNOULLI, "cannot spend exactly 3 evaluations of f a row; the nearest are 2 and 4"),
+        ("arsm", 6, CATEGORY, "cannot spend exactly 6 evaluations of f a row; the nearest is 7"),
         ("ugc", 5, BERNOULLI, "cannot spend exactly 5 evaluations of f a row; the nearest are 3 and 6"),
         ("rloo", 1, BERNOULLI, "cannot spend exactly 1 evaluations of f a row; the nearest is 2"),
         ("rloo[samples=4]", 6, BERNOULLI, "cannot spend exactly 6 evaluations of f a row; the nearest is 4"),
