@@ -185,7 +185,7 @@ def test_the_hash_of_an_estimator_follows_its_files_and_those_of_its_bases_and_p
     assert hashed("beside", "beside") == first
     assert len({first, *(hashed(f"new-{name}", name) for name in ("a_base", "a_part", "an_estimator"))}) == 4
     for name in FILES:
-        sys.modules.pop(name)
+        sys.modules.pop(name, None)
 
 
 def test_classes_of_one_source_hash_alike_and_a_class_of_the_prompt_has_none() -> None:
