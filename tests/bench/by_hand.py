@@ -80,3 +80,15 @@ def by_seed(vae: VAE, weights: Mapping[str, Tensor], x: Tensor, z: Tensor) -> It
     """`terms` of every seed, for x [E, B, X] and z [S, E, B, *event]."""
     for seed in range(vae.stack):
         yield terms(vae, weights, seed, x[seed], z[:, seed])
+
+
+def layers(
+    vae: VAE, weights: Mapping[str, Tensor], seed: int, x: Tensor, z: Tensor, upper: Tensor
+) -> tuple[Tensor, ...]:
+    """Of a model of two layers, [S, B] each: log p(x, z1, z2) and log q(z1, z2|x), at z1 and z2 [S, B, *event]."""
+    config = vae.config
+    first = terms(vae, weights, seed, x, z)
+    above = distribution(config, network(weights, "upper_encoder", seed, seen(config, z)))
+    below = distribution(config, network(weights, "upper_decoder", seed, seen(config, upper)))
+    joint = prior(config, weights, seed).log_prob(upper) + below.log_prob(z) + first.log_likelihood
+    return joint, first.log_q + above.log_prob(upper)
