@@ -18,7 +18,7 @@ import estimators
 from bench.config import EstimatorConfig
 from bench.load import Patience
 from bench.measure import elbo, wallclock
-from bench.measure.basket import BasketConfig, travel
+from bench.measure.basket import BasketConfig, measure_basket, travel
 from bench.measure.elbo import TrainConfig, measure_training
 from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, measure_time
@@ -456,13 +456,14 @@ def test_an_evaluation_in_parts_is_the_mean_over_all_rows() -> None:
 def test_an_evaluation_draws_from_the_stream_of_its_seed() -> None:
     vae = VAE(_config(), torch.full((64,), 0.3), [0])
     rows = bench.datasets.load("digits").test[:3]
-    first, again, other = (evaluate(vae, rows, samples=2, seed=seed)[1] for seed in (0, 0, 3))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    (elbo, first), again, other = (evaluate(vae, rows, samples=2, seed=seed) for seed in (0, 0, 3))
+    assert (elbo, first) == again
+    assert not torch.equal(elbo, other[0]) and not torch.equal(first, other[1])
     z = sample(vae.encode(rows[None]), 2, torch.Generator().manual_seed(0x31672463))  # sha256 of "evaluate:0"
     t = terms(vae, dict(vae.named_parameters()), 0, rows, z[:, 0])
     expected = (-t.loss).logsumexp(0).mean() - math.log(2)
     assert float(first) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(elbo) == pytest.approx(float((t.log_likelihood.mean(0) - t.kl).mean().detach()), rel=1e-5)
 
 
 STILL = Optimisation(steps=10, batch=20, learning_rate=1e-30, own_learning_rate=1e-30)
@@ -677,10 +678,84 @@ def test_the_gap_compares_like_with_like(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["evaluated_rows"] == {"train": 200, "test": 200}
 
 
+def _basket(**settings) -> BasketConfig:
+    given = {
+        "draws": 10,
+        "rows": 5,
+        "checkpoints": (0, 2),
+        "reference": EstimatorConfig(name="rloo", samples=2),
+        "reference_draws": 1000,
+        "trajectory_seed": 3,
+        "optimisation": Optimisation(batch=20, learning_rate=0.05),
+    }
+    return BasketConfig(**given | settings)
+
+
 def test_the_fixed_minibatch_is_a_subset_of_the_train_split() -> None:
-    optimisation = Optimisation()
-    reference = EstimatorConfig(name="rloo")
-    config = BasketConfig(draws=10, rows=20, checkpoints=(0,), reference=reference, reference_draws=1000,
-                          trajectory_seed=0, optimisation=optimisation)  # fmt: skip
-    (stop,) = travel(_config(), config, CPU)
+    (stop,) = travel(_config(), _basket(checkpoints=(0,), rows=20), CPU)
     assert torch.equal(stop.x[0], subset(bench.datasets.load("digits").train, 20))
+
+
+def test_a_trajectory_is_the_training_of_its_seed_and_stops_where_it_says() -> None:
+    """The same initial values, batches and noise as that seed's own training; a checkpoint is a copy."""
+    digits = bench.datasets.load("digits")
+    vae = VAE(_config(), digits.train.mean(0), [3])
+    trainer = Trainer(vae, estimators.get("rloo").create(samples=2), _basket().optimisation, noise_seed=3)
+    expected, batches = [], Batches(digits, 20, [3], CPU)
+    for _ in range(6):
+        expected.append([p.detach().clone() for p in vae.parameters()])
+        trainer.step(next(batches))
+    stops = list(travel(_config(), _basket(checkpoints=(5, 0, 2)), CPU))
+    assert [stop.step for stop in stops] == [0, 2, 5]
+    for stop in stops:
+        for a, b in zip(stop.vae.parameters(), expected[stop.step], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_passenger_learns_on_the_way_at_its_own_rate_from_every_batch_and_moves_nothing() -> None:
+    """By plain SGD; its loss is its distance from the mean of the batch, which it sees as its context."""
+    digits = bench.datasets.load("digits")
+
+    class Passenger(Estimator):
+        def __init__(self, samples: int = 1) -> None:
+            super().__init__(samples)
+            self.own, self.noise = nn.Parameter(torch.tensor(2.0)), list[int]()
+
+        def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+            self.noise.append(generator.initial_seed())
+            value = f(sample(q, 1, generator), q).mean(0)
+            return Estimate(value, value.detach(), (self.own - context.mean(-1)).square())
+
+    settings = _basket(optimisation=Optimisation(batch=20, optimiser="sgd", learning_rate=0.05, own_learning_rate=0.1))
+    alone, batches = list(travel(_config(), settings, CPU)), Batches(digits, 20, [3], CPU)
+    passenger, own = Passenger(), 2.0
+    for stop, other in zip(travel(_config(), settings, CPU, passenger), alone, strict=True):
+        assert float(passenger.own.detach()) == pytest.approx(own, rel=1e-6)
+        for a, b in zip(stop.vae.parameters(), other.vae.parameters(), strict=True):
+            assert torch.equal(a, b)
+        for _ in range(2):
+            own -= 0.1 * 2 * (own - float(next(batches).mean()))
+    assert set(passenger.noise) == {0xDA8D8B74}  # sha256 of "passenger:3"
+
+
+def test_a_trajectory_is_trained_again_for_any_other_setting_and_once_for_the_same() -> None:
+    """What a process remembers of a problem's checkpoints is not taken for another's."""
+
+    def elbos(problem: VAEConfig, config: BasketConfig) -> list[float]:
+        found = measure_basket(problem, estimators.get("rloo").create(samples=2), config, seed=0, device=CPU)
+        return [point["elbo"] for point in found["points"]]
+
+    base, sgd = elbos(_config(), _basket()), {"optimiser": "sgd"}
+    for problem, config, at in (
+        (_config(signed_decoder_input=True), _basket(), 0),
+        (_config(), _basket(trajectory_seed=4), 0),
+        (_config(), _basket(rows=6), 0),
+        (_config(), _basket(optimisation=Optimisation(batch=21, learning_rate=0.05)), 1),
+        (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.04)), 1),
+        (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.05, **sgd)), 1),
+        (_config(), _basket(reference=EstimatorConfig(name="reinforce", samples=2)), 1),
+        (_config(), _basket(reference=EstimatorConfig(name="rloo", samples=3)), 1),
+        (_config(), _basket(checkpoints=(0, 1)), 1),
+    ):
+        assert elbos(problem, config)[at] != base[at]
+    assert elbos(_config(), _basket()) == base
