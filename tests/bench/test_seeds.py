@@ -1,163 +1,107 @@
-"""Random streams: each of its own purpose and cell, the same in every run; and what is remembered, under which key."""
+"""Seeds: a stream a purpose, a cell and a checkpoint, the same on every machine and in every version."""
 
-import os
 from typing import Any
 
 import pytest
 import torch
 
-import bench.datasets
-import bench.measure.basket
-import bench.measure.points
-import bench.measure.warm
-import bench.seeds
+import estimators
+from bench import run
 from bench.config import EstimatorConfig
+from bench.measure import basket
 from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.elbo import TrainConfig
+from bench.measure.toy import ToyMoments, measure_toy
+from bench.measure.wallclock import TimeConfig
+from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
-from bench.run import measure
+from bench.run import run_cell
 from bench.seeds import derive, stream
-from bench.suite import override, parse_suite, plan
-from bench.training import Optimisation, Trainer
-from estimators import registry
-from tests.bench.test_suite import SMALL
+from bench.suite import Cell
+from bench.training import Optimisation
 
-
-@pytest.mark.parametrize(
-    ("purpose", "keys", "digits"),  # the first of the SHA-256 of the text, as `printf noise:7 | sha256sum` has them
-    [
-        ("noise", (7,), "e6ef9eb2"),
-        ("noise", (), "efe2a5c0"),
-        ("checkpoint", (12, 3), "100f7e2c"),
-        ("checkpoint", (1, 23), "d4112752"),
-        ("data", (2**40,), "d08686d9"),
-    ],
-)
-def test_a_seed_is_the_start_of_a_hash_of_purpose_and_numbers(purpose: str, keys: tuple[int, ...], digits: str) -> None:
-    assert derive(purpose, *keys) == int(digits, 16)
-    expected = torch.rand(3, generator=torch.Generator().manual_seed(int(digits, 16)))
-    assert torch.equal(torch.rand(3, generator=stream(purpose, *keys)), expected)
-
-
-def _noted(monkeypatch: pytest.MonkeyPatch) -> set[tuple[Any, ...]]:
-    """Every purpose and its numbers that a stream is made of from now on."""
-    seen: set[tuple[Any, ...]] = set()
-
-    def noted(purpose: str, *keys: int) -> int:
-        seen.add((purpose, *keys))
-        return derive(purpose, *keys)
-
-    for module in (bench.seeds, bench.measure.basket, bench.measure.points, bench.measure.warm):
-        monkeypatch.setattr(module, "derive", noted)
-    return seen
-
-
-def test_the_streams_of_a_cell_are_of_its_id_and_those_that_estimators_share_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Weights, order of the data and rows are the same for all; noise and own parameters belong to the cell."""
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))  # no waiting for an idle machine
-    text = SMALL.replace("draws = 20", "draws = 3\nrows = 3\ntrajectory_seed = 7").replace("[0, 4]", "[0, 2]")
-    few = "evaluations = 1\nevaluation_rows = 9\nevaluation_samples = 1\niwae_samples = 1"
-    text = text.replace("evaluations = 2", few)
-    text = text.replace("rounds = 5", "rounds = 5\nstacked = 3\nwarm_up = 1").replace("[8]", "[2]")
-    suite = override(parse_suite(text.encode(), "x"), estimators=["reinforce[baseline=input-dependent]"])
-    seen = _noted(monkeypatch)
-    found = {}
-    for cell in plan(suite).cells[1:]:
-        seen.clear()
-        measure(cell)
-        found[cell.title.partition(" ")[0], cell.problem.kind] = int(cell.id[:8], 16), set(seen)
-    assert len(found) == 4
-
-    cell, streams = found["moments", "toy"]
-    assert streams == {("estimator", cell), ("warm-up", cell), ("gradients", cell), ("probe",), ("determined",)}
-    cell, streams = found["train", "vae"]
-    of_seeds = {(purpose, seed) for purpose in ("weights", "data") for seed in range(2)}
-    assert streams == of_seeds | {("estimator", cell), ("noise", cell), ("evaluate", 0), ("rows",), ("binarise",),
-                                  ("probe",)}  # fmt: skip
-    cell, streams = found["time", "vae"]
-    of_seeds = {(purpose, seed) for purpose in ("weights", "data") for seed in range(3)}
-    assert streams == of_seeds | {("estimator", cell), ("noise", cell), ("probe",)}
-    cell, streams = found["moments", "vae"]
-    trajectory = {(purpose, 7) for purpose in ("weights", "data", "noise", "estimator", "passenger")}
-    checkpoints = {("checkpoint", cell, 0), ("checkpoint", cell, 2)}
-    draws = {("gradients", derive(*checkpoint)) for checkpoint in checkpoints}
-    assert streams == trajectory | checkpoints | draws | {("evaluate", 0), ("rows",), ("binarise",), ("probe",),
-                                                          ("determined",)}  # fmt: skip
-
-
-VAE = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
+VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
+(TOY,) = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=2, logits=(1.0,)).points()
 RLOO = EstimatorConfig(name="rloo", samples=2)
-ADAM = Optimisation(steps=2, batch=7, learning_rate=0.1)
-BASKET = BasketConfig(
-    draws=3, rows=4, checkpoints=(2,), reference=RLOO, reference_draws=1000, trajectory_seed=0, optimisation=ADAM
-)
+# Steps that leave every weight where it is: what differs along them is the noise alone.
+STILL = BasketConfig(draws=20, rows=3, checkpoints=(0, 1, 3), reference=RLOO, reference_draws=1000, trajectory_seed=0,
+                     optimisation=Optimisation(batch=4, learning_rate=1e-30))  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("problem", "basket", "optimisation"),
+    ("key", "seed"),
     [
-        ({"prior": "learned"}, {}, {}),
-        ({"latents": 3}, {}, {}),
-        ({"centre_input": False}, {}, {}),
-        ({}, {"trajectory_seed": 1}, {}),
-        ({}, {"checkpoints": (1,)}, {}),
-        ({}, {"rows": 5}, {}),
-        ({}, {"reference": EstimatorConfig(name="rloo", samples=3)}, {}),
-        ({}, {"reference": EstimatorConfig(name="disarm", samples=2)}, {}),
-        ({}, {}, {"batch": 8}),
-        ({}, {}, {"learning_rate": 0.2}),
-        ({}, {}, {"optimiser": "sgd"}),
+        # printf 'a:1:2' | sha256sum | cut -c 1-8
+        (("a",), 0xCA978112),
+        (("a", 1, 2), 0xF2BC4964),
+        (("a", 2, 1), 0xC640BEB5),
+        (("a", 12), 0x6BDF9791),
+        (("a", 1, 23), 0x0A6CBE7F),
+        (("a", 12, 3), 0x2C0BB554),
+        (("data", 0), 0x0B1050A4),
+        (("weights", 3), 0xB877855C),
+        (("noise", 5), 0x6F2E44BC),
+        (("evaluate", 7), 0x7C858403),
+        (("checkpoint", 12, 100), 0x5F669E90),
+        (("checkpoint", 100, 12), 0x47406582),
     ],
 )
-def test_a_trajectory_is_trained_once_and_shared_by_what_has_the_same_alone(
-    monkeypatch: pytest.MonkeyPatch, problem: dict[str, Any], basket: dict[str, Any], optimisation: dict[str, Any]
-) -> None:
-    steps: list[int] = []
-    step = Trainer.step
-
-    def counted(self: Trainer, x: torch.Tensor) -> None:
-        steps.append(1)
-        step(self, x)
-
-    monkeypatch.setattr(Trainer, "step", counted)
-
-    def elbo(problem: VAEConfig, config: BasketConfig, name: str) -> float:
-        """Of the last checkpoint, a number that hangs on every step before it."""
-        estimator = registry.get(name).create()
-        found = measure_basket(problem, estimator, config, seed=5, device=torch.device("cpu"))
-        return float(found["points"][-1]["elbo"])
-
-    first = elbo(VAE, BASKET, "rloo")
-    steps.clear()
-    assert elbo(VAE, BASKET, "arm") == first
-    assert elbo(VAE.model_copy(), BASKET.model_copy(deep=True), "rloo") == first
-    assert steps == []
-    changed = BASKET.model_copy(update=basket | {"optimisation": ADAM.model_copy(update=optimisation)})
-    other = elbo(VAE.model_copy(update=problem), changed, "rloo")
-    assert len(steps) == changed.checkpoints[0] + 1
-    assert other != first
+def test_a_seed_is_the_first_32_bits_of_a_hash_of_purpose_and_numbers(key: tuple[Any, ...], seed: int) -> None:
+    assert derive(*key) == seed
+    assert stream(*key).initial_seed() == seed
+    assert torch.equal(
+        torch.rand(3, generator=stream(*key)), torch.rand(3, generator=torch.Generator().manual_seed(seed))
+    )
 
 
-def test_data_are_remembered_by_name_and_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[tuple[str, str | None]] = []
+def _cell(measurement: Any, problem: Any, label: str = "") -> Cell:
+    estimator = EstimatorConfig(name="rloo", samples=2, label=label)
+    return Cell(measurement=measurement, problem=problem, estimator=estimator, device="cpu", threads=1)
 
-    def load(name: str) -> tuple[str, str | None]:
-        loads.append((name, os.environ.get("GRADEST_DATA")))
-        return loads[-1]
 
-    monkeypatch.setattr(bench.datasets, "load", load)
-    bench.datasets._remembered.cache_clear()
-    try:
-        monkeypatch.setenv("GRADEST_DATA", "/one")
-        first = bench.datasets.load_once("digits")
-        assert first == ("digits", "/one")
-        assert bench.datasets.load_once("omniglot") == ("omniglot", "/one")
-        assert bench.datasets.load_once("digits") is first
-        monkeypatch.setenv("GRADEST_DATA", "/two")
-        assert bench.datasets.load_once("digits") == ("digits", "/two")
-        monkeypatch.delenv("GRADEST_DATA")
-        assert bench.datasets.load_once("digits") == ("digits", None)
-        assert len(loads) == 4
-    finally:
-        bench.datasets._remembered.cache_clear()
+def test_a_cell_draws_from_the_first_half_of_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it measures; any change of its configuration is another id, and so other noise."""
+    seen: list[tuple[str, int]] = []
+    for name in ("measure_toy", "measure_basket", "measure_training", "measure_time"):
+        monkeypatch.setattr(run, name, lambda *rest, seed, name=name, **more: seen.append((name, seed)) or {})
+    cells = {
+        "measure_toy": _cell(ToyMoments(), TOY),
+        "measure_basket": _cell(STILL, VAE_OF_TWO),
+        "measure_training": _cell(TrainConfig(optimisation=Optimisation()), VAE_OF_TWO),
+        "measure_time": _cell(TimeConfig(optimisation=Optimisation()), VAE_OF_TWO),
+    }
+    for cell in cells.values():
+        assert run_cell(cell)["status"] == "ok"
+    assert seen == [(name, int.from_bytes(bytes.fromhex(cell.id)[:4], "big")) for name, cell in cells.items()]
+    assert len({seed for _, seed in seen}) == 4
+
+
+def test_two_cells_have_two_noises_and_one_cell_has_one() -> None:
+    """Even where the same estimator stands in a suite under two labels."""
+    one, other = (_cell(ToyMoments(draws=40), TOY, label) for label in ("one", "other"))
+    first, again, else_where = (run_cell(cell)["measurements"] for cell in (one, one, other))
+    assert first == again
+    assert first["points"][0]["q"]["variance"] != else_where["points"][0]["q"]["variance"]
+    seed = int(one.id, 16) // 2**32
+    assert first == measure_toy(TOY, estimators.get("rloo").create(samples=2), one.measurement, seed=seed)
+
+
+def test_every_checkpoint_has_a_noise_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 32 bits of sha256 of "checkpoint:12:0" and so on."""
+    seeds: list[int] = []
+    measure = basket.measure_point
+    monkeypatch.setattr(
+        basket, "measure_point", lambda *rest, **more: seeds.append(more["seed"]) or measure(*rest, **more)
+    )
+
+    def variances(seed: int) -> list[float]:
+        rloo = estimators.get("rloo").create(samples=2)
+        found = measure_basket(VAE_OF_TWO, rloo, STILL, seed=seed, device=torch.device("cpu"))
+        assert [point["step"] for point in found["points"]] == [0, 1, 3]
+        assert len({point["elbo"] for point in found["points"]}) == 1, "the weights moved"
+        return [point["q"]["variance"]["estimate"] for point in found["points"]]
+
+    once, again, other = variances(12), variances(12), variances(13)
+    assert seeds[:3] == [0x5D8CC033, 0x4E499FFF, 0x100F7E2C]
+    assert once == again
+    assert len({*once, *other}) == 6
