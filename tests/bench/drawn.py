@@ -187,12 +187,22 @@ def names(axes: Axes) -> list[Name]:
 
 
 def words(axes: Axes) -> list[tuple[str, float, float, str]]:
-    """Words among the data: text, place and colour."""
-    return [
-        (note.get_text(), *map(exact, note.xy), str(note.get_color()))
-        for note in axes.texts
-        if isinstance(note, Annotation)
-    ]
+    """Words among the data: text, place that they stand 3 points to the right of, and colour."""
+    notes = [note for note in axes.texts if isinstance(note, Annotation)]
+    for note in notes:
+        assert (note.xyann, note.anncoords, note.get_va(), note.get_fontsize()) == (
+            (3, 0),
+            "offset points",
+            "center",
+            6,
+        )
+    return [(note.get_text(), *map(exact, note.xy), str(note.get_color())) for note in notes]
+
+
+def grid(axis: Axis) -> set[tuple[bool, str, float, float | None]]:
+    """How the lines at the ticks look: seen or not, colour, width and opacity."""
+    strokes = axis.get_gridlines()
+    return {(s.get_visible(), to_hex(s.get_color()), s.get_linewidth(), s.get_alpha()) for s in strokes}
 
 
 def ticks(axis: Axis) -> dict[float, str]:

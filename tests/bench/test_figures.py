@@ -95,6 +95,23 @@ def test_figures_come_kind_by_kind_problem_by_problem(all_plots: dict[str, Plot]
         assert {name: plot.caption for name, plot in others.items()} == {n: p.caption for n, p in plots.items()}
 
 
+def test_no_text_is_cut_off_and_no_legend_lies_on_the_data(figures: dict[str, Figure]) -> None:
+    for name in ("bias-digits-b", "trajectory-digits-b", "elbo-seconds-digits-b", "time-digits-b"):
+        figure = figures[name]
+        figure.draw_without_rendering()
+        legends = [legend.get_window_extent() for legend in figure.legends]
+        texts = [text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label, axes.title)]
+        boxes = [*legends, *(text.get_window_extent() for text in texts if text.get_text())]
+        for box in boxes:
+            inside = figure.bbox.padded(0.01 * figure.dpi)
+            assert inside.x0 <= box.x0 <= box.x1 <= inside.x1, name
+            assert inside.y0 <= box.y0 <= box.y1 <= inside.y1, name
+        for box in legends:
+            assert box.y0 >= figure.axes[0].bbox.y1
+            assert box.x1 == pytest.approx(figure.bbox.x1, abs=0.05 * figure.dpi)
+    assert not any(legend.get_frame_on() for figure in figures.values() for legend in figure.legends)
+
+
 def test_two_problems_whose_names_make_one_file_name_have_two() -> None:
     records = [
         cell("moments", problem("vae", label, "bernoulli"), "rloo", {"points": [point((2, 1, 3), step=1)]})

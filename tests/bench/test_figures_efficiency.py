@@ -71,6 +71,18 @@ def test_an_efficiency_figure_says_what_it_shows() -> None:
     )
 
 
+def test_an_efficiency_figure_without_a_remark_makes_none() -> None:
+    records = []
+    for label in "ba":
+        records.append(cell("moments", DIGITS, label, {"points": [point((2, 1, 3), step=1)]}))
+        records.append(cell("time", DIGITS, label, times(0.002, (3, 2, 4))))
+    common = made(records)["efficiency-digits-b"].caption
+    assert common.endswith(
+        "Horizontal bars: interquartile range of 30 rounds. Vertical bars: 95 % jackknife interval on log variance, "
+        "n = 1000 draws. Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds."
+    )
+
+
 def test_an_efficiency_figure_shows_times_and_variances_with_both_intervals() -> None:
     figure = show(made(measured())["efficiency-digits-b"])
     (axes,) = figure.axes

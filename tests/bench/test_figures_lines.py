@@ -19,6 +19,7 @@ from tests.bench.drawn import (
     checkpoints,
     exact,
     failed,
+    grid,
     inches,
     legend,
     line,
@@ -92,7 +93,7 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
     assert marks(axes) == sorted(mark for some, _, _ in drawn for mark in some)
     assert lines(axes) == sorted(stroke for _, stroke, _ in drawn)
     assert areas(axes) == sorted(band for _, _, band in drawn)
-    assert all(stroke.get_visible() for stroke in axes.yaxis.get_gridlines())
+    assert grid(axes.yaxis) == {(True, "#bbbbbb", 0.3, 0.6)}
 
 
 def test_the_key_names_each_line_at_its_last_value() -> None:
@@ -113,7 +114,9 @@ def test_the_key_names_each_line_at_its_last_value() -> None:
     for name, label in zip(found, last, strict=True):
         assert name.y * height == pytest.approx(at[label])
         assert name.mark == LOOKS[label].mark(1 + 0.18 / width, name.y, 4.0)
-    assert {exact(text.get_position()[0]) for text in axes.texts} == {exact(1 + 0.26 / width)}
+    assert {(exact(text.get_position()[0]), text.get_va()) for text in axes.texts} == {
+        (exact(1 + 0.26 / width), "center")
+    }
     left, right = 1 + 0.02 / width, 1 + 0.12 / width
     own = sorted(tied, reverse=True)
     assert lines(axes, beside=True) == sorted(
@@ -166,6 +169,25 @@ def test_a_sweep_shows_standard_deviations_over_the_norm_of_the_gradient() -> No
     assert axes.get_ylim() == pytest.approx((low / margin, high * margin))
     assert ticks(axes.yaxis) == {3: "3", 10: "10", 30: "30"}
     assert [name.text for name in names(axes)] == ["st\u00a0†", "a", "b"]  # by their last values: 16, 12, 2
+
+
+def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them() -> None:
+    common = (
+        "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
+        "(bernoulli latents, ELBO, sampled entropy). The parameters of q are fixed at each point; only the estimator's "
+        "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws."
+    )
+    assert made(swept(a={0: 1, 1: 2}))["logit-cubic-b"].caption == common
+    still = made(swept(b={0: 0, 1: 0}, a={0: 1, 1: 2}, c={0: 0, 1: 7, 2: 7}))["logit-cubic-b"]
+    # In the order of the table, where c alone has a variance at the last point.
+    assert still.caption == f"{common} Not shown, no noise but rounding: c, b. Not shown, gradient 0: 2 points."
+    points = [point((2, 1, 3), step=step, draws=50) for step in (1, 2)]
+    records = [cell("moments", problem("vae", "digits/b", "bernoulli"), label, {"points": points}) for label in "ab"]
+    assert made(records)["trajectory-digits-b"].caption == (
+        "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
+        f"{ABOUT}. Parameters and minibatch are fixed, at checkpoints of one reference trajectory that all estimators "
+        "share; only the estimator's noise varies. Bands: 95 % jackknife interval on log variance, n = 50 draws."
+    )
 
 
 def test_a_sweep_of_scales_is_logarithmic() -> None:

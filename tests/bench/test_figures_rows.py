@@ -1,8 +1,12 @@
 """Figures of a row an estimator, from hand-made records: variance, bias and time."""
 
 import math
+import re
+from typing import Any
 
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 
 from bench.report.figures.canvas import Plot, text_width
 from tests.bench.drawn import (
@@ -18,6 +22,7 @@ from tests.bench.drawn import (
     checkpoints,
     exact,
     failed,
+    grid,
     inches,
     legend,
     line,
@@ -113,7 +118,8 @@ def test_rows_are_named_beside_the_panel_and_parted_by_faint_lines(variance: Plo
         ("right", exact(-13 / 72 / width))
     }
     assert lines(axes, beside=True) == [line([(0, y), (1, y)], "#e8e8e8", 0.5) for y in (0.275, 0.55, 0.825, 1.1)]
-    assert all(stroke.get_visible() for stroke in axes.xaxis.get_gridlines())
+    assert grid(axes.xaxis) == {(True, "#bbbbbb", 0.3, 0.6)}
+    assert axes.get_axisbelow()
     assert not any(spine.get_visible() for side, spine in axes.spines.items() if side in ("top", "right"))
 
 
@@ -161,6 +167,42 @@ def test_without_noise_there_is_a_row_of_noughts_and_no_trajectory(noisy: bool) 
     # Of one value the interval's ends decide, and of none a decade to each side of 1.
     assert axes.get_xlim() == pytest.approx((2 / 1.1, 8 * 1.1) if noisy else (0.1, 10))
     assert [word for word, *_ in words(axes)] == ["0"] * (1 if noisy else 2)
+
+
+def sparse(*values: float, **more: Any) -> list[Record]:
+    """One point of a toy without a remark to make, of estimators a, b, ... with these variances."""
+    toy = problem("toy", "cubic/b", "bernoulli", logit=0.0)
+    return [
+        cell("moments", toy, chr(97 + i), {"points": [point((v, v / 2, 2 * v), **more)]}) for i, v in enumerate(values)
+    ]
+
+
+def test_names_in_a_caption_are_listed() -> None:
+    toy = problem("toy", "cubic/b", "bernoulli", logit=0.0)
+    lost = [failed("moments", toy, label) for label in ("y", "x")]
+    caption = made([*sparse(0, 3, 0), *lost])["variance-cubic-b"].caption
+    assert "marked 0 at the left edge: a, c. Not shown, nothing measured: x (failed), y (failed)." in caption
+    records = []
+    for label, driver in (("b", "rloo"), ("a", "disarm"), ("c", None)):
+        at = cell("moments", DIGITS, label, {"points": [point((2, 1, 3), step=1)]})
+        at["config"]["measurement"]["reference"] = {"label": driver} if driver else None
+        records.append(at)
+    # Settings that differ make a section each.
+    said = {plot.section: plot.caption for plot in made(records).values()}
+    assert [section.split(" (reference=")[0] for section in said] == ["digits/b"] * 3
+    assert [re.findall(r"trained by (\w+)", caption) for caption in said.values()] == [[], ["disarm"], ["rloo"]]
+
+
+def test_a_bias_figure_without_a_remark_makes_none() -> None:
+    bias = {"relative": 0.2, "relative_low": 0.1, "relative_high": 0.4, "smallest_visible": 0.1, "p_value": 0.5}
+    records = sparse(1, 2, bias=bias)
+    assert made(records)["bias-cubic-b"].caption == (
+        "Norm of the bias over the norm of the gradient on cubic/b (bernoulli latents, ELBO, sampled entropy). The "
+        "parameters of q are fixed at each point; only the estimator's noise varies. Bars: 95 % score interval of the "
+        "squared bias carried to its root, n = 1000 draws; the Monte Carlo noise of the mean is taken off, and that of "
+        "a long run is part of the interval. Dashed from the left edge: the interval holds 0 and ends where the bar "
+        "does. Grey bar: the smallest bias that would have shown."
+    )
 
 
 def biases() -> list[Record]:
@@ -324,6 +366,40 @@ def test_a_time_figure_shows_the_cost_in_milliseconds_beside_its_floor() -> None
     assert lines(axes) == sorted(look.line([(low, y), (high, y)], 1.0) for look, y, _, low, high, _ in rows)
     assert legend(figure) == [("floor", "|", GREY)]
     assert inches(axes)[3] == pytest.approx(0.24)
+
+
+def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them() -> None:
+    def some(**more: float) -> list[Record]:
+        return [cell("time", DIGITS, label, times(0.002, (2, 1, 3), **more)) for label in "ba"]
+
+    common = (
+        f"Time of one training step on {ABOUT}, 1 threads; each estimator takes as many evaluations of f as its number "
+        "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
+        "all estimators. Bars: interquartile range of 30 rounds. Grey bar: the floor, a step that makes the same "
+        "passes over f with all that is drawn and learned given."
+    )
+    assert made(some())["time-digits-b"].caption == common
+    assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].caption == (
+        f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
+        "did something else (load above its cores): a, b."
+    )
+
+
+def test_dots_lie_over_bars_over_floors_and_beside_the_panel_nothing_is_cut() -> None:
+    (axes,) = show(made(biases())["bias-digits-b"]).axes
+    levels: dict[str, set[float]] = {}
+    for collection in axes.collections:
+        inside = collection.get_offset_transform() == axes.transData
+        if isinstance(collection, LineCollection):
+            inside = collection.get_transform() == axes.transData
+            levels.setdefault("bar" if inside else "row", set()).add(collection.get_zorder())
+            assert collection.get_clip_on()
+            continue
+        grey = to_hex(collection.get_edgecolors()[0]) == GREY
+        edge = inside and not grey and collection.get_offsets()[0][0] == axes.get_xlim()[0]
+        levels.setdefault("floor" if grey else "dot", set()).add(collection.get_zorder())
+        assert collection.get_clip_on() == (inside and not edge)
+    assert levels == {"row": {0}, "floor": {1}, "bar": {2}, "dot": {3}}
 
 
 def test_one_time_alone_makes_no_figure_and_a_failed_cell_none() -> None:
