@@ -161,6 +161,7 @@ def test_elbo_against_steps_shows_mean_band_and_single_seeds_of_both_sets() -> N
         assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "linear")
         assert axes.get_xlabel() == "training step"
         assert grid(axes.yaxis) == {(True, "#bbbbbb", 0.3, 0.6)}
+        assert {seen for seen, *_ in grid(axes.xaxis)} == {False}
     assert [(axes.get_title(), axes.get_ylabel()) for axes in (train, test)] == [
         ("training set", "ELBO, nats"), ("test set", ""),
     ]  # fmt: skip

@@ -94,6 +94,7 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
     assert lines(axes) == sorted(stroke for _, stroke, _ in drawn)
     assert areas(axes) == sorted(band for _, _, band in drawn)
     assert grid(axes.yaxis) == {(True, "#bbbbbb", 0.3, 0.6)}
+    assert {seen for seen, *_ in grid(axes.xaxis)} == {False}
 
 
 def test_the_key_names_each_line_at_its_last_value() -> None:
