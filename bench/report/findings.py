@@ -64,7 +64,8 @@ def _run(points: list[_Lowest], relative_to: str) -> str:
     """Neighbouring points with one winner."""
     first, last = points[0], points[-1]
     if len(points) == 1:
-        return f"{first.point}: {first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
+        place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
+        return f"{place}{first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
     ratios = sorted(one.ratio for one in points if one.shown)
     spread = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
     return f"{first.point} to {last.point.split()[-1]}: {first.words}{spread}"
