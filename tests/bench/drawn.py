@@ -287,11 +287,11 @@ def times(
 ) -> Record:
     """A time cell: seconds of a plain step, the step's ratio to it with its quartiles, and the step's to its floor."""
 
-    def quartiles(median: float, low: float, high: float) -> Record:
-        return {"median": median, "q25": low, "q75": high, "n": rounds}
+    def quartiles(median: float, low: float, high: float, n: int = 99) -> Record:
+        return {"median": median, "q25": low, "q75": high, "n": n}
 
     return {
-        "step": quartiles(7.0, 6.0, 8.0),  # of a clock of its own, that no figure shows
+        "step": quartiles(7.0, 6.0, 8.0, rounds),  # of a clock of its own: no figure shows more than how often
         "floor": quartiles(5.0, 4.0, 6.0),
         "ratio": quartiles(to_floor, to_floor, to_floor),
         "plain": quartiles(plain, plain / 2, plain * 2),

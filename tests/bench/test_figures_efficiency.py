@@ -177,3 +177,22 @@ def test_who_was_not_measured_at_the_last_point_has_no_place() -> None:
     (axes,) = show(plot).axes
     assert [name.text for name in names(axes)] == ["arms", "rloo"]
     assert axes.get_xlim() == pytest.approx((0.5 * 1 / 20**0.1, 0.5 * 20 * 20**0.1))  # the plain step now takes 1 ms
+
+
+def test_who_has_no_plain_step_to_compare_by_has_no_place_and_is_named() -> None:
+    """As in records of an earlier release; of the lowest variance, it would end the front."""
+    records = []
+    for label, variance, ratio in (("a", 1, (9, 9, 9)), ("b", 5, (2, 1, 3)), ("c", 4, (4, 3, 5)), ("d", 1, (9, 9, 9))):
+        records.append(cell("moments", DIGITS, label, {"points": [point((variance,) * 3, step=1)]}))
+        records.append(cell("time", DIGITS, label, times(0.002, ratio)))
+        if variance == 1:
+            for name in ("plain", "plain_ratio"):
+                del records[-1]["measurements"][name]
+    plots = made(records)
+    for kind in ("efficiency", "time"):
+        plot = plots[f"{kind}-digits-b"]
+        assert plot.caption.endswith(". Not shown, no plain step timed beside it: a, d.")
+        (axes,) = show(plot).axes
+        assert {name.text for name in names(axes)} == {"b", "c"}
+    *_, x, y = plain_lines(show(plots["efficiency-digits-b"]).axes[0])[-1]
+    assert (x[:2], y) == ([4, 8], [5, 4, 4])

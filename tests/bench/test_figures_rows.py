@@ -193,6 +193,12 @@ def test_names_in_a_caption_are_listed() -> None:
     assert [re.findall(r"trained by (\w+)", caption) for caption in said.values()] == [[], ["disarm"], ["rloo"]]
 
 
+def test_a_problem_of_which_nothing_is_said_has_its_name_alone() -> None:
+    bare = {**problem("mine", "mine", "x"), "family": None, "bound": None, "entropy": None}
+    plot = made([cell("moments", bare, "a", {"points": [point((2, 1, 3))]})])["variance-mine"]
+    assert "with respect to q's parameters on mine. The parameters" in plot.caption
+
+
 def test_a_bias_figure_without_a_remark_makes_none() -> None:
     bias = {"relative": 0.2, "relative_low": 0.1, "relative_high": 0.4, "smallest_visible": 0.1, "p_value": 0.5}
     records = sparse(1, 2, bias=bias)
