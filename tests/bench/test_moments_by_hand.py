@@ -201,6 +201,24 @@ def test_as_many_draws_are_made_at_a_call_as_the_largest_tensor_allows(monkeypat
     assert [shape[1] for shape in calls if shape[1:] == (shape[1], 2, 4) and len(shape) == 4][-3:] == [5, 5, 2]
 
 
+def test_a_call_and_a_block_hold_two_million_numbers() -> None:
+    """Whose noise is whose hangs on the first, what lies within a block on the second: 2^21 on a CPU.
+
+    2000 draws of 4096 coordinates are four blocks, of 500 draws each, and draws of z of twice that size 256 a call.
+    """
+    calls = []
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        calls.append(z.shape[1])
+        return z[..., 0]
+
+    q = from_parameters("bernoulli", torch.zeros(1, 4096))
+    table = torch.ones(1).expand(2000, 1, 4096)
+    blocks = [len(block) for block in gradients(Scripted(table, evaluations=2), q, f, draws=2000, seed=0)]
+    assert blocks == [500] * 4
+    assert calls[-8:] == [256, 244] * 4
+
+
 class Noisy(Estimator):
     """Its gradient is the generator's noise plus the context; the values of the rows are -3 and 2."""
 
@@ -208,6 +226,7 @@ class Noisy(Estimator):
         assert not self.training
         f(sample(q, 2, torch.Generator().manual_seed(0)), q)
         (logits,) = parameters(q)
+        self.state = generator.get_state()
         noise = torch.rand(logits.shape, generator=generator, dtype=logits.dtype)
         value = torch.tensor([-3.0, 2.0], dtype=DOUBLE).expand(logits.shape[:-1])
         return Estimate(((noise + (0 if context is None else context)) * logits).sum(-1), value)
@@ -225,7 +244,9 @@ def test_noise_comes_from_a_stream_of_the_seed_and_a_closed_form_has_none() -> N
 
 def test_a_probe_tells_what_a_call_costs_and_how_it_rounds() -> None:
     q = qs()["bernoulli"]
-    found = probe(Noisy(2).train(), q, cost)
+    estimator = Noisy(2).train()
+    found = probe(estimator, q, cost)
+    assert torch.equal(estimator.state, stream("probe").get_state())
     assert (found.evaluations, found.plain) == (2, True)
     assert found.rounding == 16 * 2.0**-52 * 3
     assert found.largest == 2 * 2 * 4  # the draws of z

@@ -279,6 +279,23 @@ def test_a_nap_is_five_seconds_or_what_is_left_of_patience_and_work(
     assert patience.spent == spent
 
 
+def test_waiting_ends_with_the_load_or_with_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that falls after 8 seconds, and one that never does, on two cores."""
+    naps = list[float]()
+    monkeypatch.setattr(time, "process_time", lambda: 1000.0)
+    monkeypatch.setattr(time, "sleep", naps.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.0 if sum(naps) >= 8 else 3.0, 0.0, 0.0))
+    patience = Patience(12.0)
+    patience.wait()
+    assert (naps, patience.spent) == ([5.0, 5.0], 10.0)
+    naps.clear()
+    patience.wait()
+    assert (naps, patience.spent) == ([2.0], 12.0)
+    patience.wait()
+    assert (naps, patience.spent) == ([2.0], 12.0)
+
+
 def test_a_cell_is_timed_three_times_at_most_with_half_a_minute_of_patience_for_all() -> None:
     assert (wallclock.TRIES, wallclock.PATIENCE.seconds) == (3, 30.0)
     assert wallclock.STEPS_A_ROUND == {"cpu": 1, "cuda": 20}
