@@ -9,7 +9,7 @@ import estimators
 from bench import run
 from bench.config import EstimatorConfig
 from bench.measure import basket
-from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.basket import BasketConfig, measure_basket, travel
 from bench.measure.elbo import TrainConfig
 from bench.measure.toy import ToyMoments, measure_toy
 from bench.measure.wallclock import TimeConfig
@@ -105,3 +105,11 @@ def test_every_checkpoint_has_a_noise_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert seeds[:3] == [0x5D8CC033, 0x4E499FFF, 0x100F7E2C]
     assert once == again
     assert len({*once, *other}) == 6
+
+
+def test_long_run_references_of_two_checkpoints_share_no_draws() -> None:
+    problem = VAE_OF_TWO.model_copy(update={"family": "gaussian"})
+    still = STILL.model_copy(update={"reference": EstimatorConfig(name="reparameterization", samples=2)})
+    once, again = ([stop.reference.gradient for stop in travel(problem, still, torch.device("cpu"))] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    assert not torch.equal(once[0], once[1]) and not torch.equal(once[1], once[2])

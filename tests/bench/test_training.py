@@ -448,7 +448,11 @@ def test_an_evaluation_in_parts_is_the_mean_over_all_rows() -> None:
     expected = [
         (t.log_likelihood + t.log_prior).mean().detach() for t in by_seed(vae, weights, x, z.expand(1, 2, 5, 3))
     ]
-    for bound in evaluate(vae, rows.double(), samples=2**13, seed=0):
+    seen = list[int]()
+    vae.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[:-1].numel()))
+    bounds = evaluate(vae, rows.double(), samples=2**13, seed=0)
+    assert seen == [2**15, 2**15, 2**14], "more rows at once than memory is meant to hold"
+    for bound in bounds:
         assert bound.dtype == torch.float64
         torch.testing.assert_close(bound, torch.stack(expected))
 
