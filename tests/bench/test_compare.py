@@ -371,13 +371,13 @@ def test_every_difference_of_provenance_is_named_with_all_values(tmp_path: Path)
     first = [made("moments", variances((0, 4.0, 0.3)), label=name, host=host) for name, host in hosts.items()]
     changed = {key: f"new {key}" for key in PROVENANCE} | {"cores": 9, "load": [1.0, 1.0, 1.0], "dirty": True}
     second = copy.deepcopy(first)
-    for record in second:
-        record["provenance"] |= changed
+    for record, host in zip(second, "wv", strict=True):
+        record["provenance"] |= changed | {"host": host}
     first.append(made("moments", variances((0, 4.0, 0.3)), label="c", host="zz"))
     _, notes = of(tmp_path, first, second)
     assert notes == [
         *alone(tmp_path, 1, 0),
-        "host: x, y in A, new host in B",
+        "host: x, y in A, v, w in B",
         "cpu: a processor in A, new cpu in B",
         "gpu: None in A, new gpu in B",
         "threads: 1 in A, new threads in B",

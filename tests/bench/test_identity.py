@@ -376,6 +376,7 @@ def trained(train: list[float | None], test: list[float | None], iwae: list[floa
         (([-10.0, 20.0], [-40.0, None], [-4.0, -5.0], 1.0), 2),
         (([-10.0, -20.0], [-40.0, -1.0], [-4.0, -5.0], 1.0), math.inf),
         (([-10.0, -20.0], [None, -40.0], [-4.0, -5.0], 1.0), math.inf),
+        (([-10.0, -20.0], [-40.0, None], [-4.0, -5.0, 0.25], 1.0), math.inf),
         (([-10.0, -20.0], [-40.0], [-4.0, -5.0], 1.0), math.inf),
     ],
 )
@@ -388,13 +389,13 @@ def test_two_trainings_of_the_same_draws_differ_by_their_largest_relative_gap(th
 
 @pytest.mark.parametrize(
     ("variance", "norm", "expected"),
-    [(5.0, 3.0, 1 / 9), (5.0, 2.0, 0.2), (5.0, 0.0, 0.2), (5.0, None, 0.2), (3.0, None, 0.25), (4.0, 3.0, 0.0)],
+    [(0.5, 0.9, 0.1 / 0.81), (0.5, 0.7, 0.2), (0.5, 0.0, 0.2), (0.5, None, 0.2), (0.3, None, 0.25), (0.4, 0.9, 0.0)],
 )
 def test_two_variances_differ_over_the_larger_of_them_and_the_squared_gradient(
     variance: float, norm: float | None, expected: float
 ) -> None:
     a, b = (three()[0] for _ in range(2))
-    for record, value in ((a, 4.0), (b, variance)):
+    for record, value in ((a, 0.4), (b, variance)):
         point = {"q": {"variance": {"estimate": value}, "gradient_norm": norm}}
         record["measurements"] = {"points": [point, {"q": {"variance": {"estimate": 7.0}, "gradient_norm": 1.0}}]}
     assert identity.disagreement(a, b) == pytest.approx(expected)
@@ -406,6 +407,10 @@ def test_a_difference_in_other_numbers_is_rounding_and_none_at_all_is_nothing() 
     assert 0 < identity.disagreement(a, b) < 1e-12
     b["measurements"]["curve"] = {"step": (0, 9), "seconds": "none"}
     assert identity.disagreement(a, b) == 0
+    b["measurements"]["final"]["test_iwae"], a["measurements"]["final"]["test_iwae"] = [-0.1], [-0.4]
+    assert identity.disagreement(a, b) == pytest.approx(0.75)  # however small they are
+    old, new = three()[0] | {"measurements": {"note": 1}}, three()[0] | {"measurements": {}}
+    assert 0 < identity.disagreement(old, new) < 1e-12
     b["measurements"] = {"diverged": [1]}
     assert math.isinf(identity.disagreement(a, b))
 

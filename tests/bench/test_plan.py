@@ -274,6 +274,41 @@ def test_published_records_are_still_those_of_their_suites() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "seeds", "digest"),
+    [
+        ("quick", 10, "4f9d402840f36b57"),
+        ("sharpness", None, "8564d3a58eaec4df"),
+        ("mnist-linear", None, "7df473b1a126cc3b"),
+        ("mnist-linear-elbo", None, "16bed2650245bbba"),
+    ],
+)
+def test_a_suite_that_was_published_comes_to_the_records_in_results(name: str, seeds: int | None, digest: str) -> None:
+    """Where it changes on purpose, results/NAME is out of date:
+    `ls results/NAME/cells | sed 's/.json$//' | LC_ALL=C sort | tr '\\n' ' ' | sha256sum`.
+    """
+    ids = sorted(cell.id for cell in plan(override(load_suite(name), seeds=seeds)).cells)
+    assert hashlib.sha256("".join(f"{cell} " for cell in ids).encode()).hexdigest()[:16] == digest
+
+
+def test_suites_hold_what_their_titles_say() -> None:
+    suites = {name: load_suite(name) for name in ("mnist-linear", "mnist-linear-elbo", "sharpness", "catalogue")}
+    linear, elbo, sharpness, catalogue = suites.values()
+    for suite in (linear, elbo):
+        (problem,) = suite.problems
+        assert (problem.dataset, problem.architecture, problem.family, problem.latents, problem.bound) == (
+            "mnist-static", "linear", "bernoulli", 200, "elbo",
+        )  # fmt: skip
+        for cell in plan(suite).cells:
+            entry = registry.get(cell.estimator.name)
+            assert entry.evaluations(cell.estimator.samples, (200,), cell.estimator.options) == 6
+    assert (linear.problems, linear.estimators, elbo.seeds) == (elbo.problems, elbo.estimators, 5)
+    toys = tuple(problem for problem in catalogue.problems if problem.kind == "toy")
+    assert sharpness.problems == toys
+    assert {estimator.label for estimator in sharpness.estimators} < {e.label for e in catalogue.estimators}
+    assert {toy.logits for toy in toys} == {(), (0, 1, 2, 3, 4.5, 6)}
+
+
+@pytest.mark.parametrize(
     ("name", "counts"),
     [
         # 14 estimators of Bernoulli latents, 12 of categorical and 7 of Gaussian ones, which have two VAEs; toys of

@@ -259,6 +259,7 @@ def test_the_source_that_counts_is_each_estimators_own(tmp_path: Path, instant: 
         assert record["provenance"]["estimator_source"] == source_hash(made)
     sources = {record["provenance"]["estimator_source"] for record in Store(tmp_path).whole()}
     assert len(sources) == 4  # the baseline is a part of an estimator, and lies in a file of its own
+    assert run_suite(suite, tmp_path, executor=inline) == Outcome(20, 0, [])
 
 
 def test_a_folder_holds_the_suite_that_was_run_last(tmp_path: Path, instant: list[Cell]) -> None:
