@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +35,6 @@ moments = {draws = 10, rows = 3, checkpoints = [0, 2]}
 time = {rounds = 5}
 elbo = {evaluations = 1, evaluation_rows = 5}
 """
-
-
-def modules(code: str) -> set[str]:
-    """What an interpreter has imported after some code."""
-    code += "\nimport sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in done.stdout.split()}
-
-
-def test_the_estimators_import_nothing_beyond_torch_and_the_standard_library() -> None:
-    added = modules("import torch, estimators") - modules("import torch")
-    assert added - set(sys.stdlib_module_names) == {"estimators"}
-
-
-def test_a_run_imports_nothing_of_the_report() -> None:
-    loaded = modules("import bench.cli, bench.run, bench.terminal")
-    assert not loaded & {"pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "jinja2"}
 
 
 def test_copies_are_a_study_of_the_size_asked_for() -> None:

@@ -7,8 +7,6 @@ import io
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -228,12 +226,6 @@ def test_the_page_is_whole(written: tuple[Path, list[Path]]) -> None:
         assert matplotlib.image.imread(io.BytesIO(base64.b64decode(data))).size > 0
     for link in page.links:
         assert link[1:] in page.ids if link.startswith("#") else (out / link).is_file()
-
-
-def test_reports_need_no_torch() -> None:
-    code = "import sys, bench.report; print({m.split('.')[0] for m in sys.modules} & {'torch', 'estimators'})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("chosen", [{"md"}, {"csv"}, {"html"}, {"svg"}])

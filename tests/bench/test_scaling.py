@@ -3,8 +3,6 @@
 import csv
 import io
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,9 +133,3 @@ def test_each_factor_can_be_measured(name: str) -> None:
 def test_sizes_span_two_decades_or_what_memory_allows() -> None:
     for factor in FACTORS.values():
         assert all(len(case.sizes) >= 5 and case.sizes[-1] >= 64 * case.sizes[0] for case in factor.cases)
-
-
-def test_what_measures_imports_nothing_of_what_draws() -> None:
-    code = "import sys, bench.scaling.__main__; print({'pandas', 'matplotlib', 'seaborn'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -14,6 +14,7 @@ from bench.status import run_suite_of
 from bench.store import Store
 from bench.suite import load_suite, plan
 from bench.timing import targets
+from tests.bench.processes import forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,10 +72,7 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path, content: str | None
     source = tmp_path / "timing.json"
     if content is not None:
         source.write_text(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.timing", str(source), str(tmp_path / "out")],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = forked("bench.timing", str(source), str(tmp_path / "out"), cwd=ROOT)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "--benchmark-json" in done.stderr
@@ -93,13 +91,8 @@ def test_what_is_measured_becomes_a_run_with_records_tables_and_ratios(tmp_path:
          "-p", "no:cacheprovider", "-p", "no:xdist"],
         cwd=ROOT, check=True, capture_output=True, text=True, env=alone,
     )  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.timing", str(source), str(out)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    done = forked("bench.timing", str(source), str(out), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     assert "10 seeds / 1 seed" in done.stdout
     (record,) = Store(out).records()
     assert record["status"] == "ok"

@@ -153,11 +153,3 @@ def test_labels_are_as_a_person_types_them() -> None:
     assert parse_estimator(label) == {"name": "reinforce", "samples": 2, "options": options}
     (subject,) = subjects("disarm", {"samples": 4})
     assert subject.label == "disarm[samples=4]-bernoulli"
-
-
-def test_importing_estimators_imports_nothing_of_the_harness() -> None:
-    code = (
-        "import sys, estimators; print([m for m in sys.modules if m.split('.')[0] in ('bench', 'pydantic', 'pandas')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -1,0 +1,57 @@
+"""What an import loads, in one process of a run and one of a report: a stage after another, each loading more."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+REPORT = {"pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "jinja2"}
+HELP = "from bench.cli import main\ntry: main()\nexcept SystemExit: pass"
+RUN = {
+    "torch": "import torch",
+    "estimators": "import estimators",
+    "datasets": "import bench.datasets",
+    "run": "import bench.cli, bench.run, bench.terminal",
+    "scaling": "import bench.scaling.__main__",
+}
+READ = {
+    "help": HELP,
+    "identity": "import bench.identity, bench.load",
+    "report": "import bench.report",
+}
+
+
+@cache
+def _after(*stages: str) -> list[set[str]]:
+    """Packages that are loaded after each of these pieces of code."""
+    code = "\n".join(f"{stage}\nloaded.append([*sys.modules])" for stage in stages)
+    code = f"import json, sys\nsys.argv[1:] = ['--help']\nloaded = []\n{code}\nprint(json.dumps(loaded))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [{name.partition(".")[0] for name in names} for names in json.loads(done.stdout.splitlines()[-1])]
+
+
+def _loaded(stages: dict[str, str]) -> dict[str, set[str]]:
+    return dict(zip(stages, _after(*stages.values()), strict=True))
+
+
+def test_the_estimators_import_nothing_beyond_torch_and_the_standard_library() -> None:
+    loaded = _loaded(RUN)
+    assert loaded["estimators"] - loaded["torch"] - set(sys.stdlib_module_names) == {"estimators"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "stage", "absent"),
+    [
+        (RUN, "datasets", {"pooch", "requests", "scipy"}),  # packages for reading and downloading
+        (RUN, "run", REPORT),
+        (RUN, "scaling", {"pandas", "matplotlib", "seaborn"}),
+        (READ, "help", {"torch", "numpy", "pandas", "pydantic", "scipy", "matplotlib"}),
+        (READ, "identity", {"torch", "pandas"}),
+        (READ, "report", {"torch", "estimators"}),
+    ],
+    ids=["datasets", "run", "scaling", "help", "identity", "report"],
+)
+def test_an_import_leaves_out_what_it_has_no_need_of(stages: dict[str, str], stage: str, absent: set[str]) -> None:
+    assert not _loaded(stages)[stage] & absent
