@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import sys
 import time
 from collections.abc import Callable
@@ -565,3 +566,11 @@ def test_a_persons_own_estimators_are_found_here_and_by_workers(
     monkeypatch.delenv("PYTHONPATH")
     gradest("doctor")
     assert seen == [(str(tmp_path), f"{tmp_path}{os.pathsep}/before"), (str(tmp_path), str(tmp_path))]
+
+
+def test_the_package_is_the_command(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.doctor, "examine", lambda: [])
+    monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
+    with pytest.raises(SystemExit) as exited:
+        runpy.run_module("bench", run_name="__main__")
+    assert exited.value.code == 0
