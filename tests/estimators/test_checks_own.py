@@ -79,7 +79,7 @@ def test_own_parameters_are_perturbed_and_learned_in_turn() -> None:
             plain = seen
         else:
             assert prepared.moved == "perturbed"
-            assert float((own["long"] - start.long).norm()) == pytest.approx(48**0.5 / 2, rel=1e-5)
+            assert float((own["long"] - start.long).detach().norm()) == pytest.approx(48**0.5 / 2, rel=1e-5)
             plain = (seen + 1) / 3
         torch.testing.assert_close(plain[0], exact)
 
