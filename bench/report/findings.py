@@ -157,7 +157,8 @@ def _efficiency(summary: Summary) -> Iterator[Finding]:
         value = interval(*(best[column] for column in ends("efficiency_seconds")))
         times = "" if best["is_reference"] or best["reference_busy"] else f", {value} times {summary.relative_to}"
         times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
-        text = f"{heading} at {best['variance_point']}, of {plural(len(rows), 'noisy unbiased estimator')}: "
+        place = f"{heading} at {best['variance_point']}" if best["variance_point"] else str(heading)
+        text = f"{place}, of {plural(len(rows), 'noisy unbiased estimator')}: "
         yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
 
 

@@ -36,7 +36,14 @@ def record(kind: str, where: Record, made: Made, measured: Any = None, **changes
     """One record; changes go to its top, and to `measurement` and `provenance` key by key."""
     estimator = {"label": made.label, "name": made.name, "samples": made.samples, "options": {}}
     measurement = {"kind": kind, **changes.pop("measurement", {})}
-    provenance = {"host": "left", "gpu": None, "cores": 2, "load": [0.5, 0.25, 0.125], "torch": "2.13.0"}
+    provenance = {
+        "host": "left",
+        "gpu": None,
+        "cores": 2,
+        "load": [0.5, 0.25, 0.125],
+        "torch": "2.13.0",
+        "build_of": "cpu",
+    }
     provenance |= {"dirty": False, "estimator_source": f"source of {made.name}", **changes.pop("provenance", {})}
     config = {"measurement": measurement, "problem": where, "estimator": estimator, "device": "cpu", "threads": 1}
     config |= {key: changes.pop(key) for key in ("device", "threads") if key in changes}
@@ -99,7 +106,7 @@ def point(
     )
     assert not more, more
     encoder = {
-        "variance": around(k + 0.5, log_se=0.05),
+        "variance": around(k + 0.5, log_se=0.05) | ({"high": None, "log_se": None} if log_se is None else {}),
         "kurtosis": 2 + k / 8,
         "heavy_tailed": k % 10 == 6,
         "minibatch_variance": around(3.0 * k),
@@ -144,7 +151,11 @@ def timed(
 
 
 def trained(
-    k: int, test: Mapping[int, float | None], gaps: Sequence[float | None], diverged: Mapping[int, int]
+    k: int,
+    test: Mapping[int, float | None],
+    gaps: Sequence[float | None],
+    diverged: Mapping[int, int],
+    iwae_samples: int = 64,
 ) -> Record:
     """A training of some seeds: seed -> final test ELBO, train minus test ELBO, seed -> step at which it diverged."""
     ends = list(test.values())
@@ -169,7 +180,7 @@ def trained(
             "train_elbo": train,
             "test_elbo": ends,
             "test_iwae": [None if end is None else end + 0.25 * k for end in ends],
-            "iwae_samples": 64,
+            "iwae_samples": iwae_samples,
         },
     }
 
@@ -188,7 +199,7 @@ GAUSSIAN = vae("mnist/gaussian-3", "mnist-static", "gaussian", bound="iwae", ent
 ROUNDED = bias(1, 1.0, relative=1e-8, relative_low=0.0, relative_high=2e-8, smallest_visible=3e-8)
 CAUGHT = bias(21, 1e-9, relative=0.25, relative_low=0.125, relative_high=0.5)
 UNSURE = bias(31, 2e-17), bias(32, 5e-4)
-NEVER = bias(33, untestable=5, seldom_moved=2) | {"p_value": None}
+NEVER = bias(33, untestable=5, seldom_moved=2, squared={"estimate": 0.5, "low": None, "high": None}, p_value=None)
 SOME = bias(36, 1e-20, relative=0.125, relative_low=0.0625, relative_high=0.25, seldom_moved=4, untestable=4)
 MUCH = bias(37, 3e-5, relative=0.5, relative_low=0.25, relative_high=1.0, untestable=7)
 
@@ -205,7 +216,7 @@ CHECKPOINTS = [  # at the last of which efficiencies are taken
 ]  # fmt: skip
 TRAININGS = [
     (RLOO, trained(1, {3: -100.0, 5: -102.0, 7: -104.0, 11: -106.0, 13: -90.0}, [1.0, 2.0, 3.0, 4.5, 5.0], {13: 40})),
-    (DISARM, trained(2, {3: -98.0, 5: -99.0, 7: -101.0, 11: -104.0, 13: -97.0}, [20.0, 21.0, 22.0, 24.0, 25.0], {})),
+    (DISARM, trained(2, {3: -98.0, 5: -99.0, 7: -101.0, 11: -104.0, 13: -97.0}, [20.0, 21.0, 22.0, 24.0, None], {})),
     (REBAR, trained(3, {3: -97.0, 5: None, 7: -99.5, 11: None, 13: -100.0}, [0.5, None, 1.5, None, 3.5], {5: 120})),
     (EXACT, trained(4, {3: -96.0, 7: -98.0, 13: -97.0}, [2.0, 3.0, 7.0], {})),
     (STRAIGHT, trained(5, {7: -120.0}, [6.0], {})),
@@ -236,7 +247,7 @@ QUICK = [
     record(
         "train", GAUSSIAN, PATHWISE, trained(7, {1: -80.0, 2: -82.0}, [1.0, 2.5], {}), started="2026-03-04T05:06:07"
     ),
-    record("train", GAUSSIAN, WEAK, trained(8, {3: -85.0, 4: -88.0}, [2.0, 4.5], {})),
+    record("train", GAUSSIAN, WEAK, trained(8, {3: -85.0, 4: -88.0}, [2.0, 4.5], {}, iwae_samples=8)),
     record("time", GAUSSIAN, WEAK, timed(8, 2, 1, (2, 0.05), 0.5, (4, 0.05))),
 ]
 
@@ -315,6 +326,7 @@ def problem(label: str, **more: Any) -> Record:
 BUSY, OWN, DEVICES = problem("busy"), problem("own"), problem("devices")
 TWINS = problem("twin"), problem("twin") | {"latents": 4, "entropy": "analytic"}
 BOUND = problem("bound") | {"bound": "iwae"}
+TOY = toy("a-toy")
 LOADED = {"provenance": {"load": [3.5, 9.0, 9.0], "cores": 4}}
 SAME, LONE = (Made(f"same[{key}=x]") for key in ("b", "c"))
 LESS = {"started": "2026-01-01T00:00:00", "folder": "runs/one"}
@@ -327,8 +339,8 @@ MIXED = [
     record("moments", OLDER, DISARM, {"points": [older_point(600, 2, 0.04, older_bias(-1.0, 7.0))]}),
     record("moments", OLDER, WEAK, {"points": [older_point(700, 4, 0.12, {})]}, tags=None),
     record("train", OLDER, RLOO, older_training([-60.0, -62.0, -64.0])),
-    record("train", OLDER, DISARM, older_training([-50.0, -53.0, -56.0])),
-    record("time", OLDER, RLOO, older_clock(6, 1.5, 3, 4), **LOADED),
+    record("train", OLDER, DISARM, older_training([-50.0, -53.0, -56.0]), measurement={"seeds": 3}),
+    record("time", OLDER, RLOO, older_clock(6, 1.25, 3, 4), **LOADED),
     record("time", OLDER, DISARM, FAST, **LOADED),
     at(BUSY, RLOO, point(1, 8, 0.03, step=3)),
     at(BUSY, DISARM, point(2, 4, 0.04, step=3)),
@@ -336,14 +348,16 @@ MIXED = [
     record("time", BUSY, DISARM, timed(2, 8, 5, (1.75, 0.02), 2, (3, 0.12), load=[2.0])),
     record("time", BUSY, BITFLIP, timed(9, 9, 5, (1.8, 0.02), 3, (5, 0.12), load=[4.5]), provenance={"cores": 4}),
     at(OWN, RLOO, point(3, 2, 0.03, step=3)),
-    at(OWN, DISARM, point(4, 8, 0.04, step=3), provenance={"estimator_source": "another"}),
+    at(OWN, DISARM, point(4, 8, 0.04, step=3, heavy=True), provenance={"estimator_source": "another"}),
+    at(OWN, STRAIGHT, point(17, 3, 0.04, bias(17, relative_low=0.0), step=3)),
+    at(OWN, BITFLIP, {"step": 3, "draws": 50, "q": {"variance": around(None, log_se=None)}}),
     record("time", OWN, RLOO, timed(3, 6, 4, (1.5, 0.01), 1, (6, 0.04))),
     record("time", OWN, DISARM, timed(4, 8, 5, (1.75, 0.02), 2, (4, 0.09))),
     # Two devices, and two numbers of draws: a time takes the moments of its device, then those of most draws.
     at(DEVICES, RLOO, point(5, 8, 0.03, step=3, draws=4000)),
     at(DEVICES, RLOO, point(6, 16, 0.03, step=3, draws=2000), measurement={"draws": 2000}),
     at(DEVICES, RLOO, point(7, 32, 0.06, step=3, draws=1000), device="cuda"),
-    at(DEVICES, DISARM, point(8, 4, 0.04, step=3, draws=4000)),
+    at(DEVICES, DISARM, point(8, 64, 0.04, step=3, draws=4000)),
     at(DEVICES, DISARM, point(9, 2, 0.08, step=3, draws=1000), device="cuda"),
     record("time", DEVICES, RLOO, timed(5, 6, 4, (1.5, 0.01), 1, (6, 0.04)), device="cuda"),
     record("time", DEVICES, DISARM, timed(6, 8, 5, (1.75, 0.02), 1, (3, 0.09)), device="cuda"),
@@ -353,9 +367,13 @@ MIXED = [
     at(TWINS[0], SAME, point(10, 8, 0.03, step=3)),
     at(TWINS[1], LONE, point(11, 8, 0.03, step=3)),
     at(TWINS[1], LONE, point(12, 16, 0.03, step=3), measurement={"warm_up": 5}),
-    at(BOUND, PATHWISE, point(13, 8, 0.03, step=3)),
+    at(BOUND, PATHWISE, point(13, 8, 0.03, step=3, heavy=True)),
     at(BOUND, PATHWISE._replace(samples=2), point(14, 8, 0.03, step=3)),
-    at(toy("a-toy"), RLOO, point(15, 8, 0.03)),
+    at(TOY, RLOO, point(15, 8, 0.03)),
+    at(TOY, DISARM, point(18, 16, 0.04)),
+    record("train", TOY, RLOO, older_training([-6.0, -8.0, -10.0]) | {"diverged": [None, 5, None]}),
+    record("time", TOY, RLOO, timed(10, 6, 9, (0.5, 0.04), 1, (2, 0.04), load=[2.75])),
+    record("time", TOY, DISARM, timed(8, 9, 4, (1.5, 0.01), 1, (3, 0.03))),
     # Records that others of the same thing stand for.
     at(BUSY, RLOO, point(16, 1, 0.03, step=3), **LESS),
     record("time", OWN, DISARM, status="failed", reason="late", started="2027-01-01", folder="runs/two"),

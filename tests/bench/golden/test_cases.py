@@ -328,6 +328,16 @@ def test_a_page_with_nothing_to_say_says_so(tmp_path: Path) -> None:
     started = "The first started 2026-01-02T03:04:05, the last 2026-01-02T03:04:05."
     assert f"<p>2 cells (2 moments) on 1 problem with 1 estimator; 0.0 minutes of cells. {started}" in lines
     assert "Nothing of this kind was measured." in (tmp_path / "failed" / "tables" / "elbo.md").read_text()
+    for table, words in (
+        ("elbo", "with K samples"),
+        ("elbo", "Seeds: none. †"),
+        ("time", "of no rounds, in milliseconds"),
+    ):
+        assert words in (tmp_path / "failed" / "tables" / f"{table}.md").read_text()
+    flat = at(ZOO, DISARM, point(1, 2, 0.05, bias(1, smallest_visible=None)))  # no bias would have shown
+    write([flat], tmp_path / "flat", {"html"})
+    page = outline((tmp_path / "flat" / "report.html").read_text())
+    assert "<li>No unbiased estimator was measured against its tag in 1 test (p < 0.01 / 1).\n" in page
 
 
 def test_files_are_written_in_order_and_each_stage_is_told(tmp_path: Path) -> None:

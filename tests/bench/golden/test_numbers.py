@@ -164,7 +164,7 @@ def points(run: str) -> list[Row]:
                 **{key: number(point, key) for key in ("draws", "rows", "f_evals")},
                 "trajectory_elbo": number(point, "elbo"),
                 **ends("variance", to_infinity(interval(point, "q.variance"))),
-                "log_se": log_se(dig(point, "q.variance")),
+                "log_se": NAN if math.isnan(variance) else log_se(dig(point, "q.variance")),
                 **{key: number(point, f"q.{key}")
                    for key in ("kurtosis", "coordinates", "gradient_norm", "snr", "cosine", "mse")},
                 "heavy_tailed": bool(dig(point, "q.heavy_tailed")),
@@ -515,7 +515,7 @@ PRINTED: dict[str, dict[str, tuple[str, float]]] = {
     },
     "elbo": {
         "steps": ("steps", 1), "train ELBO": ("train_elbo*", 1), "test ELBO": ("test_elbo*", 1),
-        "test IWAE-64": ("test_iwae*", 1), "test IWAE-K": ("test_iwae*", 1), "test ELBO - rloo": ("difference*", 1),
+        "test IWAE-8/64": ("test_iwae*", 1), "test IWAE-K": ("test_iwae*", 1), "test ELBO - rloo": ("difference*", 1),
         "gap": ("gap*", 1), "seconds": ("train_seconds", 1),
     },
     "time": {
