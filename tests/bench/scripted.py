@@ -20,6 +20,7 @@ class Scripted(Estimator):
     def __init__(self, table: Tensor, *, samples: int = 1, evaluations: int = 1, value: float = 0.0) -> None:
         super().__init__(samples)
         self.table, self.evaluations, self.value, self.taken = table, evaluations, value, 0
+        self.calls: list[int] = []
 
     def forward(self, q, f, *, generator=None, context=None) -> Estimate:
         f(sample(q, self.evaluations, generator), q)
@@ -29,4 +30,5 @@ class Scripted(Estimator):
         if flat.dim() == self.table.dim():  # many draws at a call, and not one look
             g = self.table[self.taken : self.taken + len(flat)]
             self.taken += len(flat)
+            self.calls.append(len(flat))
         return Estimate((g * flat).sum(-1), torch.full(rows, self.value, dtype=flat.dtype))

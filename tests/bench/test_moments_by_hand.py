@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+import estimators
 from bench.measure import draws as module
 from bench.measure import gradient_moments, moments
 from bench.measure.draws import gradients, probe
@@ -17,8 +18,9 @@ from bench.measure.moments import Distances, Moments, Moves
 from bench.measure.warm import warmed
 from bench.seeds import derive, stream
 from bench.statistics import variance_interval
-from estimators import Estimate, Estimator
+from estimators import BadInput, Estimate, Estimator
 from estimators.distributions import event_dims, from_parameters, parameters, row_shape, sample
+from estimators.sizes import is_unsized
 from tests.bench.scripted import Scripted
 
 DOUBLE = torch.float64
@@ -88,15 +90,91 @@ def test_a_thousand_draws_are_made_unless_others_are_asked_for() -> None:
     assert found.total == variance_interval((table.flatten() - 499.5).square().numpy(), 0.95)
 
 
-@pytest.mark.parametrize(("size", "noise"), [(2, False), (4, True)])
-def test_rounding_of_equal_draws_is_no_variance(size: int, noise: bool) -> None:
-    """Of 4 draws of about 1 squares of 16 eps^2 in all may be rounding: 2 (2 eps)^2 are, 2 (4 eps)^2 are not."""
+@pytest.mark.parametrize(
+    ("steps", "beside", "noise"),
+    [
+        ((2, 0, -2, 0), 0.0, False),
+        ((2, -2, 2, -2), 0.0, False),
+        ((4, 0, -4, 0), 0.0, True),
+        ((6, 0, -6, 0), 2.0, False),
+        ((7, 0, -7, 0), 2.0, True),
+    ],
+)
+def test_rounding_of_equal_draws_is_no_variance(steps: tuple[int, ...], beside: float, noise: bool) -> None:
+    """Of 4 draws of 1, and of nothing or of 2 beside it, squares of 16 or 80 times eps^2 in all may be rounding."""
     eps = torch.finfo(DOUBLE).eps
-    table = torch.tensor([1 + size * eps, 1.0, 1 - size * eps, 1.0], dtype=DOUBLE)[:, None, None]
-    q = from_parameters("bernoulli", torch.zeros(1, 1, dtype=DOUBLE))
-    found = gradient_moments(Scripted(table), q, cost, draws=4)
-    assert float(found.variance) == (2 * (size * eps) ** 2 / 3 if noise else 0.0)
+    table = torch.tensor([[[1 + step * eps, beside]] for step in steps], dtype=DOUBLE)
+    found = gradient_moments(
+        Scripted(table), from_parameters("bernoulli", torch.zeros(1, 2, dtype=DOUBLE)), cost, draws=4
+    )
+    assert float(found.variance[0, 0]) == (sum(step**2 for step in steps) * eps**2 / 3 if noise else 0.0)
     assert (found.total == (0, 0, 0)) == (not noise)
+
+
+class Summing(Estimator):
+    """Keeps the sum of what it draws in training; the gradient is that, and fresh noise. It asks for a context."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.register_buffer("total", torch.zeros((), dtype=DOUBLE))
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        z, (logits,) = sample(q, 1, generator), parameters(q)
+        value = f(z, q)[0].detach()
+        if self.training:
+            self.total += (z + context).sum()
+        noise = torch.rand(logits.shape, generator=generator, dtype=DOUBLE)
+        return Estimate(((noise + context + self.total) * logits).sum(-1), value)
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 0}, {"seed": 6}])
+@pytest.mark.parametrize("steps", [0, 7])
+def test_noise_and_warm_up_are_of_the_seed_and_the_context(options: dict[str, int], steps: int) -> None:
+    """32 copies of two rows in each of the steps; then draws of z, which f sees, and of the noise in turn."""
+    q, context, seed = qs()["bernoulli"], torch.tensor([[0.25], [0.5]], dtype=DOUBLE), options.get("seed", 0)
+    shapes = []
+
+    def f(z: Tensor, q: Distribution, /) -> Tensor:
+        shapes.append(tuple(z.shape))
+        return z.sum(-1)
+
+    found = gradient_moments(Summing(), q, f, draws=5, context=context, warm_up=steps, **options)
+    warm, own = stream("warm-up", seed), stream("gradients", seed)
+    total = 0.0
+    for _ in range(steps):
+        z = sample(from_parameters("bernoulli", q.logits.expand(32, 2, 4)), 1, warm)
+        total += float((z + context).sum())
+        torch.rand(32, 2, 4, generator=warm, dtype=DOUBLE)
+    sample(from_parameters("bernoulli", q.logits.expand(5, 2, 4)), 1, own)
+    noise = torch.rand(5, 2, 4, generator=own, dtype=DOUBLE)
+    torch.testing.assert_close(found.mean, noise.mean(0) + context + total)
+    torch.testing.assert_close(found.variance, noise.var(0))
+    assert shapes.count((1, 32, 2, 4)) == steps
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_parameters_without_a_size_stay_without_one(steps: int) -> None:
+    estimator = estimators.get("lax").create()
+    gradient_moments(estimator, qs()["gaussian"], cost, draws=3, warm_up=steps)
+    assert any(is_unsized(p) for p in estimator.parameters())
+
+
+def test_moments_that_cannot_be_taken_are_refused_in_a_line() -> None:
+    q, none = qs()["bernoulli"], from_parameters("bernoulli", torch.zeros(0, 4))
+    for at, options, message in (
+        (q, {"draws": 2}, "draws = 2 is no whole number of at least 3"),
+        (q, {"draws": 10.0}, "draws = 10.0 is no whole number of at least 3"),
+        (q, {"warm_up": -1}, "warm_up = -1 is no whole number of at least 0"),
+        (q, {"warm_up": 0.5}, "warm_up = 0.5 is no whole number of at least 0"),
+        (none, {}, "q has no rows to measure a gradient of: its parameters are [0, 4]"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            gradient_moments(Scripted(TABLE), at, cost, **options)
+        assert str(refused.value) == message
+    with torch.inference_mode(), pytest.raises(BadInput) as refused:
+        gradient_moments(Scripted(TABLE), q, cost)
+    expected = "gradient_moments differentiates, which torch.inference_mode() does not allow: call it outside"
+    assert str(refused.value) == expected
 
 
 # Sums over blocks
@@ -186,6 +264,7 @@ def test_every_draw_of_the_table_comes_once_and_in_order(
     # Of 13 * 8 coordinates 24 at a time would be five blocks, of which four have at least 3 draws.
     assert [len(b) for b in blocks] == {2**21: [13], 24: [4, 3, 3, 3], 1: [1] * 13}[block]
     assert estimator.training
+    assert estimator.calls == ([13] if chunk == 2**21 else [1] * 13)
 
 
 def test_as_many_draws_are_made_at_a_call_as_the_largest_tensor_allows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +301,13 @@ def test_a_call_and_a_block_hold_two_million_numbers() -> None:
 class Noisy(Estimator):
     """Its gradient is the generator's noise plus the context; the values of the rows are -3 and 2."""
 
+    contexts: tuple[Tensor | None, ...] = ()
+
     def forward(self, q, f, *, generator=None, context=None) -> Estimate:
         assert not self.training
         f(sample(q, 2, torch.Generator().manual_seed(0)), q)
         (logits,) = parameters(q)
-        self.state = generator.get_state()
+        self.state, self.contexts = generator.get_state(), (*self.contexts, context)
         noise = torch.rand(logits.shape, generator=generator, dtype=logits.dtype)
         value = torch.tensor([-3.0, 2.0], dtype=DOUBLE).expand(logits.shape[:-1])
         return Estimate(((noise + (0 if context is None else context)) * logits).sum(-1), value)
@@ -236,7 +317,9 @@ def test_noise_comes_from_a_stream_of_the_seed_and_a_closed_form_has_none() -> N
     """A divergence of half the squared logits has the gradient of the logits themselves."""
     q, context = qs()["bernoulli"], torch.tensor([[10.0], [20.0]], dtype=DOUBLE)
     for closed in (None, lambda q: None, lambda q: 0.5 * parameters(q)[0].square().sum(-1)):
-        (block,) = gradients(Noisy(), q, cost, draws=5, seed=6, context=context, closed_form=closed)
+        estimator = Noisy()
+        (block,) = gradients(estimator, q, cost, draws=5, seed=6, context=context, closed_form=closed)
+        assert all(seen is context for seen in estimator.contexts)
         noise = torch.rand(5, 2, 4, generator=stream("gradients", 6), dtype=DOUBLE)
         extra = q.logits if closed is not None and closed(q) is not None else 0
         torch.testing.assert_close(block, noise + context + extra)
@@ -264,7 +347,7 @@ def test_a_probe_tells_what_a_call_costs_and_how_it_rounds() -> None:
 def test_draws_that_are_not_finite_are_counted_in_their_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Infinities of two signs are no number together; of 6 draws two and one."""
     table = torch.zeros(6, 2, 4, dtype=DOUBLE)
-    table[1, 0, 0], table[2, 1, 3], table[5, 0, 2] = math.inf, -math.inf, math.nan
+    table[1, 0, 0], table[2, 1, 3], table[2, 0, 1], table[5, 0, 2] = math.inf, -math.inf, math.inf, math.nan
     with pytest.raises(FloatingPointError, match=r"^the gradient is not finite in 3 of 6 draws$"):
         list(gradients(Scripted(table), qs()["bernoulli"], cost, draws=6, seed=0))
     monkeypatch.setattr(module, "BLOCK_NUMBERS", {"cpu": 16})
@@ -281,22 +364,32 @@ def test_draws_that_are_not_finite_are_counted_in_their_block(monkeypatch: pytes
 def test_f_is_given_q_itself_and_no_graph_where_none_is_needed() -> None:
     seen: list[tuple[Any, ...]] = []
 
-    def f(z: Tensor, q: Distribution, /) -> Tensor:
-        seen.append((row_shape(q), torch.is_grad_enabled(), z.requires_grad))
+    def f(z: Tensor, q: Distribution, /, *more: str) -> Tensor:
+        seen.append((tuple(row_shape(q)), torch.is_grad_enabled(), *more))
         return (z * parameters(q)[0]).sum(-1)
 
-    class Both(Estimator):
+    class All(Estimator):
         def forward(self, q, f, *, generator=None, context=None) -> Estimate:
             (logits,) = parameters(q)
-            z = torch.ones(1, *logits.shape, dtype=DOUBLE)
-            f(z, from_parameters("bernoulli", logits.detach()))
-            f(z, from_parameters("bernoulli", logits.detach() + 1))
-            along = f(z * logits.sigmoid(), q)
+            z, fixed = torch.ones(1, *logits.shape, dtype=DOUBLE), logits.detach()
+            f(z, from_parameters("bernoulli", fixed))
+            f(z, from_parameters("bernoulli", fixed), "more", "still")
+            f(z, from_parameters("bernoulli", fixed + 1), "other")
+            f(z.clone().requires_grad_(), from_parameters("bernoulli", fixed))
+            f(z, q)
+            along = f(z * logits.sigmoid(), q, "along")
             return Estimate(along[0], along[0].detach())
 
     q = qs()["bernoulli"]
-    (block,) = gradients(Both(), q, f, draws=3, seed=0)
-    assert seen[-3:] == [((2,), False, False), ((3, 2), False, False), ((3, 2), True, True)]
+    (block,) = gradients(All(), q, f, draws=3, seed=0)
+    assert seen[-6:] == [
+        ((2,), False),
+        ((2,), False, "more", "still"),
+        ((3, 2), False, "other"),
+        ((3, 2), True),
+        ((3, 2), True),
+        ((3, 2), True, "along"),
+    ]
     share = q.logits.sigmoid()
     torch.testing.assert_close(block, (share + q.logits * share * (1 - share)).expand(3, 2, 4))
 
@@ -363,6 +456,8 @@ def test_nothing_is_called_in_training_where_there_is_nothing_to_warm() -> None:
 
 
 def test_what_is_sized_by_a_first_call_is_sized_from_the_seed() -> None:
+    """By torch's own generator, which is left as it was, and which no later noise comes from."""
+
     class Lazy(Counting):
         def forward(self, q, f, *, generator=None, context=None) -> Estimate:
             if not hasattr(self, "drawn"):
@@ -370,11 +465,32 @@ def test_what_is_sized_by_a_first_call_is_sized_from_the_seed() -> None:
             return super().forward(q, f, generator=generator, context=context)
 
     with torch.random.fork_rng():
-        state = torch.get_rng_state()
-        found = warmed(Lazy(), qs()["bernoulli"], cost, seed=5, steps=0)
+        state, q = torch.get_rng_state(), qs()["bernoulli"]
+        found = warmed(Lazy(), q, cost, seed=5, steps=1)
         assert torch.equal(torch.get_rng_state(), state)
         torch.manual_seed(derive("warm-up", 5))
         assert torch.equal(found.drawn, torch.rand(3))
+        many = from_parameters("bernoulli", q.logits.expand(32, 2, 4))
+        assert found.seen[1][3] == float(sample(many, 1, stream("warm-up", 5)).sum())
+
+
+def test_a_loss_without_own_parameters_and_own_parameters_without_a_loss_learn_nothing() -> None:
+    """Nor does what f holds: only own parameters have slopes."""
+    theta = torch.tensor(2.0, dtype=DOUBLE, requires_grad=True)
+
+    class Losing(Counting):
+        def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+            estimate = super().forward(q, f, generator=generator, context=context)
+            if self.own is None:
+                return estimate._replace(auxiliary=theta.expand(estimate.value.shape))
+            if len(self.seen) % 2:
+                return estimate._replace(auxiliary=None)
+            return estimate._replace(auxiliary=(theta * self.own).expand(estimate.value.shape))
+
+    assert float(warmed(Losing(), qs()["bernoulli"], cost, seed=5, steps=4).calls) == 4.0
+    learned = warmed(Losing(1.0), qs()["bernoulli"], cost, seed=5, steps=4)
+    assert learned.own.item() == pytest.approx(4.0 - 2 * 1e-2, rel=1e-6)
+    assert theta.grad is None
 
 
 @pytest.mark.parametrize("make", [lambda: (i for i in ()), lambda: torch.ones(1, requires_grad=True) * 2])

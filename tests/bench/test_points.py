@@ -142,13 +142,26 @@ def test_no_bias_is_never_known_better_than_it_could_be_seen() -> None:
 
 
 def test_what_has_no_direction_has_no_share_in_the_cosine_and_no_truth_no_ratio() -> None:
-    """Cosines of draws (3, 4), (0, 0) and (-4, 3) to (1, 0): .6, none and -.8."""
+    """Cosines of draws (3, 4), (0, 0) and (-4, 3) to (.1, 0): .6, none and -.8; squares about their mean are 56 / 3."""
     table = [[[3.0, 4.0]], [[0.0, 0.0]], [[-4.0, 3.0]]]
-    assert measured(table, exactly([[1.0, 0.0]]))["q"]["cosine"] == pytest.approx(-0.1)
+    small = measured(table, exactly([[0.1, 0.0]]))
+    assert small["q"]["cosine"] == pytest.approx(-0.1)
+    variance = (25 + 25 - 1 / 3 - 49 / 3) / 2
+    assert small["q"]["snr"] == pytest.approx(0.1 / math.sqrt(variance))
+    squared = small["bias"]["squared"]["estimate"]
+    # Products of (2.9, 4), (-.1, 0) and (-4.1, 3): -.29, .11 and .41
+    assert squared == pytest.approx((-0.29 + 0.11 + 0.41) / 3)
+    assert small["bias"]["relative"] == pytest.approx(math.sqrt(squared) / 0.1)
     none = measured(table, exactly([[0.0, 0.0]]))
     ratios = [none["bias"][key] for key in ("relative", "relative_low", "relative_high", "smallest_visible")]
     assert all(map(math.isnan, [none["q"]["cosine"], *ratios]))
     assert none["q"]["snr"] == none["q"]["gradient_norm"] == 0.0
+
+
+def test_a_probability_is_at_most_one() -> None:
+    """Two coordinates that are exactly right: twice 1, by Bonferroni."""
+    bias = measured(alternating(60) * [1.0, 2.0], exactly([[0.0, 0.0]]), samples=2)["bias"]
+    assert (bias["max_z"], bias["p_value"], bias["coordinates"]) == (0.0, 1.0, 2)
 
 
 def test_a_few_large_squares_are_a_heavy_tail_from_a_kurtosis_above_ten() -> None:
@@ -312,18 +325,19 @@ def test_noise_of_an_encoders_weights_is_the_estimators_and_the_minibatchs(famil
 
 
 def test_a_reference_is_the_sum_of_its_parts_gradients() -> None:
-    """Of 3 loc + scale^2 and 2 loc^2 + 5 scale, at locs 1 and 2 and scales 4 and 5."""
-    loc, scale = torch.tensor([[1.0], [2.0]]), torch.tensor([[4.0], [5.0]])
+    """Of 3 loc + loc scale and 2 loc scale + 5 scale, which share a product, at locs 1 and 2 and scales 4 and 5."""
+    loc, scale = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[4.0], [5.0]]])
     q = from_parameters("gaussian", loc, scale)
 
     def parts(q: Distribution) -> list[Tensor]:
         loc, scale = parameters(q)
-        return [(3 * loc + scale.square())[:, 0], (2 * loc.square() + 5 * scale)[:, 0]]
+        product = loc * scale
+        return [(3 * loc + product)[..., 0], (2 * product + 5 * scale)[..., 0]]
 
     found = exact_reference(parts, q, "by hand")
-    assert found.gradient.tolist() == [[7.0, 13.0], [11.0, 15.0]]
+    assert found.gradient.tolist() == [[[3 + 12.0, 5 + 3.0], [3 + 15.0, 5 + 6.0]]]
     assert found.gradient.dtype == found.noise.dtype == DOUBLE
-    assert found.noise.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert found.noise.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
     assert (found.method, found.parts) == ("by hand", None)
     assert loc.grad is None and not loc.requires_grad
     one = exact_reference(lambda q: [(parameters(q)[0] * torch.arange(6.0).reshape(2, 3)).sum((-2, -1))],
