@@ -25,6 +25,17 @@ def leaves(family: str, sharpness: float, rows: int = 2) -> list[Tensor]:
     return [(sharpness * favoured).expand(rows, 2, 3).clone().requires_grad_()]
 
 
+def uneven(family: str) -> list[Tensor]:
+    """Parameters of a q of two rows whose latents have sharpness 0, 3 and 6 side by side, no two of a row the same."""
+    of_latents = torch.tensor([[0.0, 3.0, 6.0], [6.0, 0.0, 3.0]], dtype=torch.float64)
+    if family == "gaussian":
+        return [leaves(family, 0.0)[0], (1 / (1 + of_latents)).requires_grad_()]
+    if family == "bernoulli":
+        return [(of_latents * torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)).requires_grad_()]
+    favoured = torch.eye(3, dtype=torch.float64)[:2]
+    return [(torch.tensor([[0.0, 6.0], [3.0, 0.0]], dtype=torch.float64)[..., None] * favoured).requires_grad_()]
+
+
 def build(family: str, values: list[Tensor]) -> Distribution:
     return from_parameters(family, *values)
 

@@ -1,4 +1,8 @@
-"""Every registered estimator against the exact gradient, at |logit| 0, 3 and 6, in several dimensions."""
+"""Every registered estimator against the exact gradient, where latents of |logit| 0, 3 and 6 stand side by side.
+
+The certificates look at latents that are all about as sharp, at more objectives and numbers of samples, with a twelfth
+of the draws.
+"""
 
 import pytest
 import torch
@@ -7,10 +11,11 @@ from torch import Tensor
 import estimators
 from estimators.exact import expectation, expectation_of_bound
 from estimators.registry import Entry
-from tests.estimators.cases import FAMILIES, build, gradients, leaves, objective
+from tests.estimators.cases import FAMILIES, build, leaves, objective, uneven
 
 DRAWS = 50_000  # at |logit| 6 the rarer value of a bit is drawn some 120 times
-LIMIT = 5.0  # standard errors; of 1,500 coordinates one is beyond by chance in a thousandth of all runs
+FEW = 10_000  # of a declared bias, which is 17 to 390 standard errors of so many
+LIMIT = 5.0  # standard errors; of 600 coordinates one is beyond by chance in one of some 3000 runs
 
 # The bound of a continuous q has no exact oracle here; its two estimators are held against each other below.
 PAIRS = [
@@ -21,20 +26,22 @@ PAIRS = [
 ]
 
 
-def _exact(entry: Entry, family: str, values: list[Tensor], theta: Tensor, samples: int) -> tuple[Tensor, ...]:
-    f = objective(family, theta)
-    if entry.bound == "elbo":
-        return gradients(lambda v: expectation(build(family, v), f, nodes=24), values, (theta,))
-    return gradients(lambda v: expectation_of_bound(build(family, v), f, samples), values, (theta,))
+def _exact(
+    entry: Entry, family: str, values: list[Tensor], theta: Tensor, samples: int
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The value [B], and the gradients of q's parameters and of theta."""
+    q, f = build(family, values), objective(family, theta)
+    exact = expectation(q, f, nodes=24) if entry.bound == "elbo" else expectation_of_bound(q, f, samples)
+    return exact.detach(), torch.autograd.grad(exact.sum(), (*values, theta))
 
 
 def _sampled(
-    entry: Entry, family: str, values: list[Tensor], theta: Tensor, samples: int
+    entry: Entry, family: str, values: list[Tensor], theta: Tensor, samples: int, count: int = DRAWS
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Draws of the gradient of each parameter [R, ...], the mean gradient of theta, and draws of the value."""
     estimator = entry.create(samples=samples).double().eval()
-    copies = [v.detach().expand(DRAWS, *v.shape).clone().requires_grad_() for v in values]
-    weights = theta.detach().expand(DRAWS, 1).clone().requires_grad_()  # a theta a draw, for its spread
+    copies = [v.detach().expand(count, *v.shape).clone().requires_grad_() for v in values]
+    weights = theta.detach().expand(count, 1).clone().requires_grad_()  # a theta a draw, for its spread
     generator = torch.Generator().manual_seed(11)
     estimate = estimator(build(family, copies), objective(family, weights), generator=generator)
     *draws, own = torch.autograd.grad(estimate.surrogate.sum(), (*copies, weights))
@@ -42,33 +49,23 @@ def _sampled(
 
 
 def _z(draws: Tensor, exact: Tensor) -> Tensor:
-    error = draws.std(0) / DRAWS**0.5
+    error = draws.std(0) / len(draws) ** 0.5
     return ((draws.mean(0) - exact) / error.clamp_min(1e-12)).abs().max()
 
 
-@pytest.mark.parametrize("sharpness", [0.0, 3.0, 6.0])
 @pytest.mark.parametrize(("entry", "family"), PAIRS, ids=[f"{e.name}-{family}" for e, family in PAIRS])
-def test_mean_is_the_exact_gradient_where_declared(entry: Entry, family: str, sharpness: float) -> None:
+def test_means_are_the_exact_gradients_and_value_where_declared(entry: Entry, family: str) -> None:
     samples = 2 if entry.samples.min <= 2 else entry.samples.min
-    values, theta = leaves(family, sharpness), torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    *exact, exact_theta = _exact(entry, family, values, theta, samples)
-    draws, own, _ = _sampled(entry, family, values, theta, samples)
-    largest = max(_z(d, e) for d, e in zip(draws, exact, strict=True))
+    values, theta = uneven(family), torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    exact, (*gradient, of_theta) = _exact(entry, family, values, theta, samples)
+    draws, own, value = _sampled(entry, family, values, theta, samples, DRAWS if entry.unbiased else FEW)
+    largest = max(_z(d, e) for d, e in zip(draws, gradient, strict=True))
     if entry.unbiased:
         assert largest < LIMIT
-        assert _z(own, exact_theta) < LIMIT
-    elif sharpness == 3.0:
+        assert _z(own, of_theta) < LIMIT
+        assert _z(value, exact) < LIMIT
+    else:
         assert largest > 2 * LIMIT, "declared biased, and no bias to be seen"
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_value_estimates_the_expectation(family: str) -> None:
-    values, theta = leaves(family, 1.0), torch.tensor(0.7, dtype=torch.float64)
-    exact = expectation(build(family, values), objective(family, theta), nodes=24).detach()
-    for entry in estimators.available(family=family, bound="elbo"):
-        if entry.unbiased:
-            _, _, value = _sampled(entry, family, values, theta, entry.samples.default)
-            assert _z(value, exact) < LIMIT, entry.name
 
 
 def test_the_unbiased_estimators_of_the_gaussian_bound_agree() -> None:
