@@ -202,7 +202,7 @@ def test_the_doctor_says_what_was_found_and_what_it_is_for(monkeypatch: pytest.M
             self.name = name
 
     def load(name: str, *, download: bool) -> None:
-        assert not download
+        assert download is False
         if name == "second":
             raise doctor.bench.datasets.DataError("no such file")
 

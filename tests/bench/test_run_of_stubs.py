@@ -405,6 +405,7 @@ class Distributed:
 
     @contextmanager
     def Client(self, cluster: Any) -> Iterator["Distributed"]:
+        assert cluster is not None
         self.log.append("connected")
         yield self
 

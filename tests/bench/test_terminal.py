@@ -50,8 +50,9 @@ def gradest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def command(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["gradest", *arguments])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as exited:  # the second would stop all tests
             main()
+        assert isinstance(exited.value, SystemExit)
         return Done(exited.value.code, *capsys.readouterr())
 
     return command
@@ -274,6 +275,12 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
     )
     formats = ["csv", "html", "md", "pdf", "png", "svg", "tex"]
     assert page("all") == {"records": 20, "formats": formats, "title": "small and A title", "notes": []}
+    gradest(*RLOO, "--seeds", "3", "--out", "a")
+    gradest(*RLOO, "--seeds", "3", "--out", "c")
+    older = "1 record left out of {}: an older one of the same thing with other settings."
+    assert page("a")["notes"] == [older.format("a")]
+    gradest("report", "a", "b", "c", "--out", "all")
+    assert page("all")["notes"] == [older.format("a"), older.format("c")]
     several = "error: several folders are read as one run; say where to write with --out DIR\n"
     assert gradest("report", "a", "b") == (2, "", several)
     unknown = "error: unknown format 'docx'. Known: "
@@ -364,6 +371,22 @@ def test_a_table_shows_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     print_table([])
     assert capsys.readouterr().out == "nothing to show\n"
+
+
+def test_on_a_narrow_terminal_names_stay_whole_and_the_rest_is_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table([{"name": "a-name-of-20-letters", "what": "abcdefghijklmnopq 7"}])
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()]
+    gap = " " * 22
+    assert lines == [
+        "name                  what",
+        "a-name-of-20-letters  abcdefgh",
+        f"{gap}ijklmnop",
+        f"{gap}q 7",
+    ]
 
 
 def test_progress_tells_what_is_done_what_runs_and_what_is_left(
