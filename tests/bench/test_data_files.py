@@ -23,7 +23,7 @@ from bench.datasets import (
     omniglot,
 )
 from bench.datasets.matlab import read_matlab
-from bench.datasets.verify import checksum
+from bench.datasets.verify import checksum, read
 from tests.bench.test_datasets import INFOS, mat_bytes
 
 CONTENT = b"0 1 1 0\n" * 1000
@@ -300,6 +300,19 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "$GRADEST_DATA; install it (pip install pooch)"
     )
     assert "the package 'scipy' is needed to read MATLAB files" in failure(lambda: read_matlab(b"", "X"))
+
+
+@pytest.mark.parametrize("kind", ["sha256", "git-blob"])
+@pytest.mark.parametrize("place_of_digit", [0, 20, -1])
+def test_a_checksum_is_compared_to_its_last_digit(tmp_path: Path, kind: str, place_of_digit: int) -> None:
+    path = tmp_path / "rows.amat"
+    path.write_bytes(CONTENT)
+    right = checksum(CONTENT, kind)
+    assert read(path, DataFile("rows.amat", right, ())) == CONTENT
+    digits = list(right.partition(":")[2])
+    digits[place_of_digit] = "0" if digits[place_of_digit] != "0" else "1"
+    with pytest.raises(DataError, match=f"is corrupt .*, found {right}"):
+        read(path, DataFile("rows.amat", f"{kind}:{''.join(digits)}", ()))
 
 
 def test_git_blob_checksum_is_the_one_git_computes() -> None:
