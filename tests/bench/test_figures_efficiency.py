@@ -117,6 +117,7 @@ def test_the_front_is_of_unbiased_estimators_on_an_idle_machine_and_lines_of_equ
     *equal, front = plain_lines(axes)
     assert front == ("--", "steps-post", [2, 8, 10, exact(right)], [50, 10, 5, 5])
     assert len(equal) == 5
+    assert [(stroke.get_zorder(), stroke.get_linewidth()) for stroke in axes.lines] == [(0, 0.5)] * 5 + [(1, 0.8)]
     # In equal steps of the logarithm between the two corners, which themselves have no line.
     costs = (left * bottom) * (right * top / (left * bottom)) ** (np.arange(1, 6) / 6)
     for (dash, steps, x, y), cost in zip(equal, costs, strict=True):

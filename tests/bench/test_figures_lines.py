@@ -213,6 +213,17 @@ def test_a_sweep_of_scales_is_logarithmic() -> None:
     assert {mark[:2] for mark in marks(axes)} == {(0.1, 2), (0.5, 3), (10, 4)}
 
 
+@pytest.mark.parametrize("steps", [(0, 1, 10), (1, 10, 100)])
+def test_a_trajectory_is_linear_up_to_its_first_step_after_the_start(steps: tuple[int, ...]) -> None:
+    points = [point((4, 2, 8), step=step) for step in steps]
+    records = [cell("moments", problem("vae", "digits/b", "bernoulli"), "a", {"points": points})]
+    (axes,) = show(made(records)["trajectory-digits-b"]).axes
+    assert axes.get_xscale() == "symlog"
+    across = axes.transData.transform([(step, 4) for step in (0, 1, 10)])[:, 0]
+    assert (across[2] - across[1]) / (across[1] - across[0]) == pytest.approx(0.9)  # 1 is as far as 10/9 of a decade
+    assert ticks(axes.xaxis) == {step: str(step) for step in steps}
+
+
 def test_heavy_tails_of_many_estimators_are_counted_after_the_first_four() -> None:
     toy = problem("toy", "cubic/b", "bernoulli", logit=1.0)
     heavy = {label: point((1, 0.5, 2), heavy=True) for label in "fedcba"}
