@@ -123,10 +123,18 @@ def close(found: dict[str, Any], expected: dict[str, Any]) -> None:
             assert found[key] == value, key
 
 
-def test_stops_share_one_road_and_its_rows() -> None:
-    """Copies of the model as it was, which the road leaves behind, at rows that are drawn once of the train split."""
-    stops = list(travel(problem(), config(), CPU))
-    road = Road(problem(), config())
+@pytest.mark.parametrize("baseline", [None, "input-dependent"])
+def test_stops_share_one_road_and_its_rows(baseline: str | None) -> None:
+    """Copies of the model as it was, which the road leaves behind, at rows that are drawn once of the train split.
+
+    Who drives starts and learns as in a training of its own.
+    """
+    settings = config()
+    if baseline:
+        driver = EstimatorConfig(name="reinforce", options={"baseline": baseline}, label="driver")
+        settings = settings.model_copy(update={"reference": driver})
+    stops = list(travel(problem(), settings, CPU))
+    road = Road(problem(), settings)
     assert [stop.step for stop in stops] == [0, 2, 5]
     for stop in stops:
         for a, b in zip(stop.vae.parameters(), road.to(stop.step).parameters(), strict=True):
