@@ -1,4 +1,4 @@
-"""The usual cause of a bias, told from where a mean is wrong: means made by hand, each with the sentence it must get."""
+"""The usual cause of a bias, told from where a mean is wrong: means made by hand, each with its sentence."""
 
 import math
 from collections.abc import Callable
@@ -88,16 +88,25 @@ def where(holds: Callable[[Grid, Row], bool], factor: float = 1.4) -> Found:
             "1 times (samples=1), 0.667 times (samples=3): the factor is (S - 1) / S, as where a draw's own cost is in "
             "its baseline (leave-one-out forgotten)",
         ),
-        (lambda s: float(s), "1 times (samples=1), 3 times (samples=3): the factor is S: summed over the samples instead of averaged"),
-        (lambda s: 1 / s, "1 times (samples=1), 0.333 times (samples=3): the factor is 1 / S: averaged over the samples twice"),
+        (
+            lambda s: float(s),
+            "1 times (samples=1), 3 times (samples=3): the factor is S: summed over the samples instead of averaged",
+        ),
+        (
+            lambda s: 1 / s,
+            "1 times (samples=1), 0.333 times (samples=3): the factor is 1 / S: averaged over the samples twice",
+        ),
         (
             lambda s: s / 2,
-            "0.5 times (samples=1), 1.5 times (samples=3): the factor is S / 2: summed over pairs of samples instead of "
-            "averaged",
+            "0.5 times (samples=1), 1.5 times (samples=3): the factor is S / 2: summed over pairs of samples instead "
+            "of averaged",
         ),
-        (lambda s: 0.9, "0.9 times (samples=1), 0.9 times (samples=3): a factor of the formula is left out, or used twice"),
+        (
+            lambda s: 0.9,
+            "0.9 times (samples=1), 0.9 times (samples=3): a factor of the formula is left out, or used twice",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_factor_is_read_off_and_explained(factor: Callable[[int], float], words: str) -> None:
     assert the_cause(times(factor)) == f"In every problem the mean is the exact gradient {words}"
 
@@ -116,11 +125,11 @@ def test_a_factor_is_read_off_and_explained(factor: Callable[[int], float], word
         ),
         (
             lambda s: (s - 1) / s,
-            "0.5 times (samples=2), 0.75 times (samples=4): the factor is (S - 1) / S, as where a draw's own cost is in "
-            "its baseline (leave-one-out forgotten)",
+            "0.5 times (samples=2), 0.75 times (samples=4): the factor is (S - 1) / S, as where a draw's own cost is "
+            "in its baseline (leave-one-out forgotten)",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_factor_of_leave_one_out_is_explained(factor: Callable[[int], float], words: str) -> None:
     expected = f"In every problem the mean is the exact gradient {words}"
     assert the_cause(times(factor), samples=(2, 4), tag=(2, 2)) == expected
@@ -220,7 +229,10 @@ def test_logits_of_one_sign(sign: int, word: str) -> None:
             lambda grid, row: row.level >= 15,
             "Only |logit| 15 is wrong: usually clipped probabilities, logits or noise, or float32 inside",
         ),
-        (lambda grid, row: row.level >= 6, "Only |logit| 6 and above are wrong: usually clipped probabilities or noise"),
+        (
+            lambda grid, row: row.level >= 6,
+            "Only |logit| 6 and above are wrong: usually clipped probabilities or noise",
+        ),
         (
             lambda grid, row: row.level > 0,
             "Only at logits 0 the mean is right: usually logits are used where probabilities belong, or a sign or "
@@ -242,7 +254,7 @@ def test_logits_of_one_sign(sign: int, word: str) -> None:
         (lambda grid, row: row.objective in ("cubic", "quadratic"), GENERIC),
         (lambda grid, row: True, GENERIC),
     ],
-)  # fmt: skip
+)
 def test_what_all_wrong_problems_share(holds: Callable[[Grid, Row], bool], words: str) -> None:
     assert the_cause(where(holds)) == words
 
