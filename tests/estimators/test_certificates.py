@@ -111,6 +111,12 @@ def test_a_certificate_is_plain_json() -> None:
     assert {result["check"] for result in plain["results"]} == {*CHECKS} - {"unbiased"} | {"bias"}
 
 
+def test_families_share_the_chance_of_a_false_refutation() -> None:
+    for name, count in (("disarm", 1), ("reinforce", 3)):
+        assert [subject.alpha for subject in subjects(name, alpha=0.03)] == pytest.approx([0.03 / count] * count)
+        assert sum(subject.alpha for subject in subjects(name)) == pytest.approx(1e-3)  # as is published of all
+
+
 def test_chance_rarely_refutes_a_correct_estimator() -> None:
     """A small repetition; `tox -e certify-null` makes the published one. By Bernstein's inequality none is expected."""
     refuted = 0
