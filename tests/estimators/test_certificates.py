@@ -58,6 +58,12 @@ def test_a_declared_bias_is_measured_and_where_it_vanishes_is_said() -> None:
     result = run_check("unbiased", subjects("reinmax")[0])
     assert result.status == "measured"
     by_objective = result.numbers["by_objective"]
+    largest: dict[tuple[str, float], float] = {}
+    for case in result.numbers["cases"]:
+        at = case["objective"], case["level"]
+        largest[at] = max(largest.get(at, 0.0), case["bias"])
+    said = {(name, case["level"]): case["bias"] for name, found in by_objective.items() for case in found["by_level"]}
+    assert said == largest
     assert [name for name, found in by_objective.items() if found["vanishes"]] == ["quadratic", "coupled"]
     assert by_objective["quadratic"]["narrow"] >= 0.8 * by_objective["quadratic"]["problems"]
     assert not by_objective["cubic"]["vanishes"]
