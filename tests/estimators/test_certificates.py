@@ -58,6 +58,12 @@ def test_a_declared_bias_is_measured_and_where_it_vanishes_is_said() -> None:
     result = run_check("unbiased", subjects("reinmax")[0])
     assert result.status == "measured"
     by_objective = result.numbers["by_objective"]
+    largest: dict[tuple[str, float], float] = {}
+    for case in result.numbers["cases"]:
+        at = case["objective"], case["level"]
+        largest[at] = max(largest.get(at, 0.0), case["bias"])
+    said = {(name, case["level"]): case["bias"] for name, found in by_objective.items() for case in found["by_level"]}
+    assert said == largest
     assert [name for name, found in by_objective.items() if found["vanishes"]] == ["quadratic", "coupled"]
     assert by_objective["quadratic"]["narrow"] >= 0.8 * by_objective["quadratic"]["problems"]
     assert not by_objective["cubic"]["vanishes"]
@@ -109,6 +115,12 @@ def test_a_certificate_is_plain_json() -> None:
     plain = json.loads(json.dumps(certificate.plain(), allow_nan=False))
     assert plain["verdict"] == "measured"
     assert {result["check"] for result in plain["results"]} == {*CHECKS} - {"unbiased"} | {"bias"}
+
+
+def test_families_share_the_chance_of_a_false_refutation() -> None:
+    for name, count in (("disarm", 1), ("reinforce", 3)):
+        assert [subject.alpha for subject in subjects(name, alpha=0.03)] == pytest.approx([0.03 / count] * count)
+        assert sum(subject.alpha for subject in subjects(name)) == pytest.approx(1e-3)  # as is published of all
 
 
 def test_chance_rarely_refutes_a_correct_estimator() -> None:

@@ -292,6 +292,28 @@ def test_the_order_of_rows_is_not_that_of_the_records(tmp_path: Path, reverse: b
         assert pd.read_csv(tmp_path / "tables" / f"{table}.csv")["name"].tolist() == names, table
 
 
+def test_of_several_measurements_the_lowest_variance_ranks_an_estimator(tmp_path: Path) -> None:
+    """With other numbers of draws, which a table states row by row: 1 and 9 stand before 4 and 5."""
+    variances = {"wide": (9, 1), "narrow": (4, 5)}
+    records = [
+        at(ZOO, Made(label), point(1, variance, 0.05), measurement={"draws": draws})
+        for label, pair in variances.items()
+        for draws, variance in enumerate(pair, 1000)
+    ]
+    write(records, tmp_path, {"csv"})
+    assert pd.read_csv(tmp_path / "tables" / "variance.csv")["name"].tolist() == ["wide", "wide", "narrow", "narrow"]
+
+
+def test_who_ends_where_the_reference_does_is_not_the_reference(tmp_path: Path) -> None:
+    ends = {seed: -90.0 + seed for seed in range(3)}
+    records = [
+        record("train", problem("same"), Made(label), trained(1, ends, [1.0] * 3, {})) for label in ("rloo", "equal")
+    ]
+    write(records, tmp_path, {"md"})
+    found = {row["estimator"]: row["test ELBO - rloo"] for row in printed(tmp_path, "elbo")}
+    assert found == {"rloo": "0 (reference)", "equal": "0 [0, 0]"}
+
+
 def test_a_long_section_is_closed_and_a_file_name_is_plain(tmp_path: Path) -> None:
     """More than 40 rows open on demand; a name without a letter or digit is that of a problem."""
     records = [
