@@ -314,6 +314,25 @@ def test_who_ends_where_the_reference_does_is_not_the_reference(tmp_path: Path) 
     assert found == {"rloo": "0 (reference)", "equal": "0 [0, 0]"}
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_trainings_of_the_reference_the_one_of_more_seeds_is_it(tmp_path: Path, reverse: bool) -> None:
+    """Pairs are never of both, and the other is printed with its difference: -100 beside -90 at two seeds of three."""
+    more, fewer = {0: -90.0, 1: -91.0, 2: -92.0}, {0: -100.0, 1: -101.0}
+    records = [
+        record(
+            "train", problem("twice"), Made(label), trained(1, ends, [1.0] * len(ends), {}), measurement={"seeds": n}
+        )
+        for label, ends, n in (("rloo", more, 3), ("rloo", fewer, 2), ("other", {0: -85.0, 1: -86.0, 2: -87.0}, 3))
+    ]
+    write(records[::-1] if reverse else records, tmp_path, {"md"})
+    found = {(row["estimator"], row["seeds"]): row["test ELBO - rloo"] for row in printed(tmp_path, "elbo")}
+    assert found == {
+        ("rloo", "3"): "0 (reference)",
+        ("rloo", "2"): "-10.0 [-10.0, -10.0]",
+        ("other", "3"): "5.00 [5.00, 5.00]",
+    }
+
+
 def test_a_long_section_is_closed_and_a_file_name_is_plain(tmp_path: Path) -> None:
     """More than 40 rows open on demand; a name without a letter or digit is that of a problem."""
     records = [
