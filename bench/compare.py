@@ -66,9 +66,14 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
             raise BadInput(f"no cell of {str(name)!r} went well: gradest status {name} says why")
     if not pairs:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
-    rows = [row for pair in sorted(pairs, key=lambda pair: str(comparable(pair.a))) for row in _rows(pair)]
+    rows = [row for pair in sorted(pairs, key=_place) for row in _rows(pair)]
     alone = [f"{len(run) - len(pairs)} cells went well in {name} alone" for run, name in zip(runs, names, strict=True)]
     return rows, [*alone, *notes, *_settings(pairs), *_differences(pairs)]
+
+
+def _place(pair: Pair) -> tuple[tuple[bool, Any], ...]:
+    """Where a pair stands in the table: by kind, problem, |logit| or scale, and estimator."""
+    return tuple((part is not None, part) for part in comparable(pair.a))
 
 
 def _pairs(first: Sequence[Record], second: Sequence[Record]) -> list[Pair]:

@@ -152,6 +152,7 @@ _TABLES: dict[str, type[Config]] = {
     "training": Optimisation,
     "elbo": ElboSettings,
     "moments": MomentsSettings,
+    "references": EstimatorConfig,
     "time": TimeSettings,
     "estimators": EstimatorConfig,
 }
@@ -163,7 +164,7 @@ def explain(error: ValidationError) -> str:
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"] if part not in ("vae", "toy")]
     where = ".".join(location) or "the suite"
-    tables = [str(part) for part in first["loc"] if part in _TABLES]
+    tables = [str(part) for part in first["loc"][:-1] if part in _TABLES]  # the last part is the key itself
     table = _TABLES[tables[-1]] if tables else Suite
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

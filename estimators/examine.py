@@ -45,7 +45,8 @@ def known_by(f: object, depth: int = 3) -> int:
     if isinstance(f, functools.partial):
         return hash(("partial", known_by(f.func, depth), *_callables(f.args, depth)))
     if isinstance(f, nn.Module):
-        return id(f)
+        # A module that is made anew in every step is often given the address of the one before.
+        return hash((id(f), *_callables(vars(f).values(), depth)))
     code = getattr(f, "__code__", None)
     if code is None:
         return id(type(f))

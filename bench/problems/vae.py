@@ -69,7 +69,7 @@ class VAEConfig(Config):
     signed_decoder_input: bool = False
     """Whether the decoder of discrete latents sees 2z - 1 rather than z."""
     bias_from_data: bool = True
-    """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]."""
+    """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]; else at zero."""
     label: str = ""
 
     @model_validator(mode="after")
@@ -165,10 +165,12 @@ class VAE(nn.Module):
         self.encoder = _network((pixels, *config.hidden, outputs), generators)
         self.decoder = _network((latents, *config.hidden[::-1], pixels), generators)
         self.register_buffer("pixel_mean", pixel_mean)
+        last = self.decoder[-1]
+        assert isinstance(last, StackedLinear)
         if config.bias_from_data:
-            last = self.decoder[-1]
-            assert isinstance(last, StackedLinear)
             last.bias.data.copy_(torch.logit(pixel_mean.clamp(0.001, 0.999)))
+        else:
+            last.bias.data.zero_()
         if config.stochastic_layers == 2:
             self.upper_encoder = _network((latents, *config.hidden, outputs), generators)
             self.upper_decoder = _network((latents, *config.hidden[::-1], outputs), generators)

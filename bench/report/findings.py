@@ -64,7 +64,8 @@ def _run(points: list[_Lowest], relative_to: str) -> str:
     """Neighbouring points with one winner."""
     first, last = points[0], points[-1]
     if len(points) == 1:
-        return f"{first.point}: {first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
+        place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
+        return f"{place}{first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
     ratios = sorted(one.ratio for one in points if one.shown)
     spread = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
     return f"{first.point} to {last.point.split()[-1]}: {first.words}{spread}"
@@ -156,7 +157,8 @@ def _efficiency(summary: Summary) -> Iterator[Finding]:
         value = interval(*(best[column] for column in ends("efficiency_seconds")))
         times = "" if best["is_reference"] or best["reference_busy"] else f", {value} times {summary.relative_to}"
         times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
-        text = f"{heading} at {best['variance_point']}, of {plural(len(rows), 'noisy unbiased estimator')}: "
+        place = f"{heading} at {best['variance_point']}" if best["variance_point"] else str(heading)
+        text = f"{place}, of {plural(len(rows), 'noisy unbiased estimator')}: "
         yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
 
 

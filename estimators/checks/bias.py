@@ -8,6 +8,7 @@ from estimators.checks.diagnosis import cause
 from estimators.checks.evidence import (
     case_of,
     counts,
+    moved_words,
     p_words,
     pooled_by_level,
     power,
@@ -53,6 +54,7 @@ def _unbiased(subject: Subject) -> Result:
                 f" ({numbers['draws']:.2g} draws); by {sharpness(subject)}, 99 % chance to see on any one problem a "
                 f"bias of {by_level} of the gradient's length, and a factor on all of them off by {scale}"
             )
+        message += moved_words(found)
         return Result("unbiased", subject.family, "passed", message, numbers, warnings_of(untold))
     numbers["cases"] = refuted_cases(found)
     if worst.log_p >= found.log_alpha:
@@ -69,7 +71,7 @@ def _unbiased(subject: Subject) -> Result:
             f"{worst.words(subject)}, p < {p_words(worst.log_p)}; {numbers['refuted']} of {numbers['means']} "
             "coordinates are wrong"
         )
-    message += f". {cause(subject, found.tallies, found.log_alpha)}"
+    message += f"{moved_words(found)}. {cause(subject, found.tallies, found.log_alpha)}"
     return failed("unbiased", subject.family, message, warnings=warnings_of(untold), **numbers)
 
 
@@ -111,6 +113,7 @@ def _measured(subject: Subject) -> Result:
             f"; none to be seen on {', '.join(gone)}, whose intervals end below {NEGLIGIBLE:.0%} in {narrow} of "
             f"{problems} problems"
         )
+    message += moved_words(found)
     numbers = counts(found) | {"cases": cases, "by_objective": by_objective}
     return Result("bias", subject.family, "measured", message, numbers, warnings_of(undecided(found)))
 

@@ -161,6 +161,8 @@ def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: flo
 
 def _only(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """All wrong problems share what no right one has."""
+    if not wrong:  # only their average is refuted
+        return None
 
     def split(name: Callable[[Case], bool], share: float = 0.4) -> bool:
         """Whether everything wrong has a property, and a good share of what has the property is seen to be wrong."""

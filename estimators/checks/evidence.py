@@ -10,7 +10,7 @@ from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, scale_of
 from estimators.checks.sampling import Tally
 from estimators.checks.sequence import Sampled
-from estimators.checks.subject import Subject
+from estimators.checks.subject import LEARNED, PERTURBED, SHARE, WARM_UP, Subject
 
 QUANTILE = 1.959964
 
@@ -43,9 +43,15 @@ def relative_bias(tally: Tally, row: int) -> RelativeBias:
 
 def case_of(tally: Tally, row: int) -> dict[str, Any]:
     """A problem and its bias, as plain values."""
-    grid, problem = tally.grid, tally.grid.rows[row]
-    where = {"objective": problem.objective, "level": problem.level, "event": grid.event, "samples": grid.samples}
+    problem = tally.grid.rows[row]
+    where = {"objective": problem.objective, "level": problem.level} | _grid(tally)
     return where | {"draws": int(tally.count[row])} | relative_bias(tally, row)._asdict()
+
+
+def _grid(tally: Tally) -> dict[str, Any]:
+    """A grid, as plain values."""
+    found: dict[str, Any] = {"event": tally.grid.event, "samples": tally.grid.samples}
+    return found | ({"own_parameters": tally.moved} if tally.moved else {})
 
 
 class Worst(NamedTuple):
@@ -90,7 +96,8 @@ class Worst(NamedTuple):
         sharp = f"|logit| {row.level:g}"
         if grid.family == "gaussian":
             sharp = f"scale {float(scale_of(torch.tensor(row.level))):.2g}"
-        return f"on the {row.objective} objective at {sharp}, {size}, samples={grid.samples}"
+        where = f"on the {row.objective} objective at {sharp}, {size}, samples={grid.samples}"
+        return f"{where}, own parameters {self.tally.moved}" if self.tally.moved else where
 
 
 def worst_of(found: Sampled, columns: Callable[[Tally], slice], constant: bool | None) -> Worst:
@@ -150,7 +157,7 @@ def counts(found: Sampled) -> dict[str, Any]:
     return {
         "problems": sum(int((~tally.rare).sum()) for tally in found.tallies),
         "means": sum(int((~tally.rare).sum()) * tally.width for tally in found.tallies),
-        "grids": [{"event": tally.grid.event, "samples": tally.grid.samples} for tally in found.tallies],
+        "grids": [_grid(tally) for tally in found.tallies],
         "draws": float(sum(tally.count.sum() for tally in found.tallies)),
         "log_alpha": found.log_alpha,
         "looks": found.looks,
@@ -191,6 +198,18 @@ def warnings_of(found: dict[str, Any]) -> tuple[str, ...]:
         f"cannot tell by sampling at |logit| {levels}: in {found['problems']} problems f met too few "
         f"rare outcomes of a latent, since the noise that decides them{sources} could not be forced; "
         "draw it as torch.rand(S, *B, ...) to have these decided too",
+    )
+
+
+def moved_words(found: Sampled) -> str:
+    """How own parameters were moved, as the end of a sentence; nothing if there are none."""
+    moved = [tally.moved for tally in found.tallies]
+    if not any(moved):
+        return ""
+    return (
+        f"; own parameters were perturbed, by {SHARE:g} of their length or by {SHARE:g} if that is more, in "
+        f"{moved.count(PERTURBED)} of {len(moved)} sizes of problem, and learned for {WARM_UP} steps in "
+        f"{moved.count(LEARNED)}"
     )
 
 

@@ -177,7 +177,9 @@ class Forced(Watch):
             odds = torch.exp(-reach * shift)
             density += (rest + part * odds).pow_(-2).add_((rest * odds).add_(part).pow_(-2)).mul_(odds)
         log_weight = density.mul_(self.chance / len(moves)).add_(1 - self.chance).log_()
-        self.log_weight[:, self.which] -= log_weight.sum((*range(axis), *range(axis + 2, u.dim())))
+        others = (*range(axis), *range(axis + 2, u.dim()))
+        # A sum over no dims would be one over all.
+        self.log_weight[:, self.which] -= log_weight.sum(others) if others else log_weight
         return u.index_copy(axis + 1, self.which, part)
 
 

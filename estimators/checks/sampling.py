@@ -105,6 +105,8 @@ class Tally:
     """Sources of noise that could not be forced."""
     size: float = 0.0
     """Largest |value|, which bounds rounding errors."""
+    moved: str | None = None
+    """How the estimator's own parameters were moved, None if it has none."""
 
     def __post_init__(self) -> None:
         rows, width = self.grid.exact.shape
@@ -213,6 +215,8 @@ class Prepared(NamedTuple):
     estimator: Estimator
     context: Tensor
     """[B, X]."""
+    moved: str | None
+    """How its own parameters were moved, None if it has none."""
 
 
 def deviations(

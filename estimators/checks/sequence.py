@@ -44,6 +44,7 @@ class _Work:
     def __init__(self, subject: Subject, index: int, tally: Tally, log_alpha: float) -> None:
         self.subject, self.tally, self.grid, self.log_alpha = subject, tally, tally.grid, log_alpha
         self.prepared: Prepared = subject.prepared(self.grid)
+        tally.moved = self.prepared.moved
         self.generator: Generator = subject.generator(10 + 2 * index)
         self.choices: Generator = subject.generator(11 + 2 * index)
         self.noise, evaluations = noise_of(self.prepared, self.grid, subject.generator(9))

@@ -16,6 +16,8 @@ from estimators.contract import Broken
 
 STEPS = 3
 """Training steps that fill the state."""
+RATE = 0.1
+"""Of a step of own parameters, which shows in so few."""
 
 
 def state(subject: Subject) -> Result:
@@ -115,11 +117,11 @@ def _used_unbound(subject: Subject) -> str | None:
 
 
 def _trained(subject: Subject, grid: Grid, context: Tensor | None, estimator: Estimator | None = None) -> Estimator:
-    """An estimator after a few training steps, each with a backward pass as in training."""
+    """An estimator after a few training steps, each with a backward pass and a step of own parameters."""
     estimator = (estimator or subject.create(grid)).train()
     for seed in range(STEPS):
         try:
-            run(estimator, grid, seed, context=context, scale=2.0 + seed)
+            run(estimator, grid, seed, context=context, scale=2.0 + seed, rate=RATE)
         except Broken as error:
             if "second time" in str(error) or "freed" in str(error):
                 raise Broken("running state keeps the graph of an earlier step: store it detached") from error

@@ -20,6 +20,12 @@ CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
 WARM_UP = 120
 """Steps of training before an estimator with state is sampled: what switches on late must be on."""
+PERTURBED, LEARNED = "perturbed", "learned"
+"""How own parameters were moved before sampling, of one grid and of the next."""
+SHARE = 0.5
+"""Of an own parameter's length, or of 1 if that is more, by which it is perturbed: what starts at 0 hides faults."""
+LEARNING_RATE = 1e-2
+"""Step of each number of an own parameter, against the sign of the mean of its loss's recent gradients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +95,18 @@ class Subject:
         """Noise for a purpose of its own."""
         return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
 
-    def create(self, grid: Grid, dtype: torch.dtype = DOUBLE, stack: Sequence[int] = ()) -> Estimator:
-        """A fresh estimator for a grid in `eval()`, bound to a context, its own parameters moved off their start.
+    def create(
+        self, grid: Grid, dtype: torch.dtype = DOUBLE, stack: Sequence[int] = (), *, perturbed: bool = True
+    ) -> Estimator:
+        """A fresh estimator for a grid in `eval()`, bound to a context, its own parameters perturbed or at their start.
 
         Raises:
             Broken: it cannot be built.
         """
         estimator = self.unbound(grid)
         self.bind(estimator, grid, stack)
-        generator = torch.Generator().manual_seed(7)
-        with torch.no_grad():
-            for p in own_parameters(estimator).values():
-                noise = torch.randn(p.shape, generator=generator, dtype=DOUBLE).to(p)
-                p.mul_(1 + 0.2 * noise).add_(0.05 * noise)
+        if perturbed:
+            perturb(estimator)
         return estimator.to(dtype).eval()
 
     def unbound(self, grid: Grid) -> Estimator:
@@ -127,18 +132,30 @@ class Subject:
     def prepared(self, grid: Grid) -> Prepared:
         """An estimator for a grid, its running state filled by steps of training at large costs and then frozen.
 
+        Own parameters are perturbed; in every other grid they have learned in these steps, from their start on and at
+        the costs themselves. A wrong term may hide where a parameter starts, or where it has learned to leave it out.
+
         Raises:
             Broken: it cannot be built or called.
         """
-        estimator = self.create(grid)
+        learning = self.grids.index(grid) % 2 == 1
+        estimator = self.create(grid, perturbed=not learning).train()
+        own = [*own_parameters(estimator).values()]
+        recent = [torch.zeros_like(p) for p in own]
         context = self.context(len(grid.rows))
         generator = self.generator(1)
         f = grid.f(grid.theta)
-        estimator.train()
+        large = f if own and learning else lambda z, q: 3 * f(z, q) - 1.0
         for _ in range(WARM_UP if estimator.state_dict() else 1):
             values = [v.clone().requires_grad_() for v in grid.values]
-            call(estimator, grid.family, values, lambda z, q: 3 * f(z, q) - 1.0, generator, context)
-        return Prepared(estimator.eval(), context)
+            loss = call(estimator, grid.family, values, large, generator, context).auxiliary
+            if own and learning and loss is not None and loss.requires_grad:
+                found = torch.autograd.grad(loss.mean(), own, materialize_grads=True)
+                with torch.no_grad():
+                    for p, mean, g in zip(own, recent, found, strict=True):
+                        p.sub_(mean.lerp_(g, 0.1).sign(), alpha=LEARNING_RATE)
+        moved = (LEARNED if learning else PERTURBED) if own else None
+        return Prepared(estimator.eval(), context, moved)
 
     def context(self, *rows: int, dtype: torch.dtype = DOUBLE) -> Tensor:
         """What q was computed from, [*rows, X]: any numbers will do."""
@@ -173,6 +190,7 @@ def run(
     context: Tensor | None = None,
     values: Sequence[Tensor] | None = None,
     scale: Tensor | float = 1.0,
+    rate: float = 0.0,
 ) -> list[Tensor]:
     """One call on the grid's rows, at its own parameters or those given: gradients of q's parameters and of theta.
 
@@ -183,6 +201,7 @@ def run(
         context: for input-dependent baselines.
         values: q's parameters [..., B, *event].
         scale: factor of f, row by row.
+        rate: of a step of own parameters against the sign of their loss's gradient.
 
     Raises:
         Broken: what comes back is not of the form asked for.
@@ -194,14 +213,30 @@ def run(
     estimate = call(
         estimator, grid.family, leaves, lambda z, q: scale * f(z, q), torch.Generator().manual_seed(seed), context
     )
-    grads = gradients(estimate.surrogate, (*leaves, theta))
-    return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, (*leaves, theta), strict=True)]
+    surrogate, loss = estimate.surrogate, estimate.auxiliary
+    own = [*own_parameters(estimator).values()] if rate and loss is not None and loss.requires_grad else []
+    targets = (*leaves, theta, *own)
+    grads = gradients(surrogate + loss if own and loss is not None else surrogate, targets)
+    found = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, targets, strict=True)]
+    with torch.no_grad():
+        for p, g in zip(own, found[len(leaves) + 1 :], strict=True):
+            p.sub_(g.sign(), alpha=rate)
+    return found[: len(leaves) + 1]
 
 
 def own_parameters(estimator: Estimator) -> dict[str, torch.nn.Parameter]:
     """The parameters that it learns, by name."""
     lazy = torch.nn.parameter.UninitializedParameter
     return {n: p for n, p in estimator.named_parameters() if p.requires_grad and not isinstance(p, lazy)}
+
+
+@torch.no_grad()
+def perturb(estimator: Estimator) -> None:
+    """Move each own parameter by `SHARE` of its length, or of 1 if that is more, in a direction of fixed noise."""
+    generator = torch.Generator().manual_seed(7)
+    for p in own_parameters(estimator).values():
+        noise = torch.randn(p.shape, generator=generator, dtype=DOUBLE).to(p)
+        p.add_(noise, alpha=SHARE * max(float(p.norm()), 1.0) / max(float(noise.norm()), 1e-12))
 
 
 def copied(estimator: Estimator) -> Estimator:

@@ -1,5 +1,8 @@
 """Captured steps: what can be told of them without a GPU, and what cannot."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -97,6 +100,60 @@ def test_on_the_cpu_steps_are_eager_and_say_so() -> None:
     assert trainers[0].steps == 5
     for a, b in zip(trainers[0].vae.parameters(), trainers[1].vae.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Driven:
+    """A trainer and batches on a device that is called cuda, which write down what they are told to do."""
+
+    def __init__(self, reads_in: int = 0) -> None:
+        self.log, self.steps, self.device, self.reads_in = list[str](), 0, torch.device("cuda"), reads_in
+
+    def advance(self) -> None:
+        self.log.append("advance")
+
+    def gather(self) -> str:
+        self.log.append("gather")
+        return "rows"
+
+    def step(self, rows: str) -> None:
+        assert rows == "rows"
+        self.log.append("step")
+        self.steps += 1
+        if self.steps == self.reads_in:
+            float(torch.ones(()))
+
+    def replay(self) -> None:
+        self.log.append("replay")
+
+
+EAGER = ["advance", "gather", "step"]
+
+
+@pytest.mark.parametrize(
+    ("reads_in", "capture", "log", "because"),
+    [
+        (0, True, [*3 * EAGER, *2 * ["advance", "replay"]], None),
+        (2, True, [*3 * EAGER, *2 * ["advance", "replay"]], None),  # what is read once may be a constant
+        (3, True, 5 * EAGER, "aten._local_scalar_dense.default reads values back"),
+        (0, False, 5 * EAGER, "not asked for"),
+    ],
+)
+def test_three_steps_are_taken_to_warm_up_and_the_others_replayed_where_nothing_is_read_back(
+    monkeypatch: pytest.MonkeyPatch, reads_in: int, capture: bool, log: list[str], because: str | None
+) -> None:
+    side = SimpleNamespace(wait_stream=lambda stream: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: side)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    driven = Driven(reads_in)
+    steps = Steps(driven, driven, capture=capture)
+    monkeypatch.setattr(steps, "_capture", lambda: driven)
+    for _ in range(5):
+        steps.step()
+    assert driven.log == log
+    assert driven.steps == 5
+    assert steps.eager_because == because
+    assert (steps.graph is None) == (because is not None)
 
 
 @pytest.mark.gpu

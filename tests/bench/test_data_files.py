@@ -23,7 +23,7 @@ from bench.datasets import (
     omniglot,
 )
 from bench.datasets.matlab import read_matlab
-from bench.datasets.verify import checksum
+from bench.datasets.verify import checksum, read
 from tests.bench.test_datasets import INFOS, mat_bytes
 
 CONTENT = b"0 1 1 0\n" * 1000
@@ -179,6 +179,28 @@ def test_the_second_mirror_serves_when_the_first_is_dead(
     assert logging.getLogger("pooch").level == level
 
 
+def test_mirrors_are_asked_in_their_order_and_none_after_the_first_that_serves(place: Place) -> None:
+    place.served |= {"/b": CONTENT, "/c": CONTENT}
+    assert files.fetch(place.file(*(f"{place.url}/{name}" for name in "abc"))) == CONTENT
+    assert place.requests == ["/a", "/b"]
+
+
+def test_nothing_is_downloaded_where_that_is_not_wanted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.served["/rows.amat"] = CONTENT
+    file = place.file(f"{place.url}/rows.amat")
+    message = failure(lambda: files.fetch(file, download=False))
+    assert message.startswith("cannot find family/rows.amat; looked in $GRADEST_DATA (")
+    assert f"; not downloaded; download {place.url}/rows.amat by hand" in message
+    monkeypatch.setattr(
+        datasets, "fetch", lambda file, *, download: failure(lambda: files.fetch(file, download=download))
+    )
+    monkeypatch.setitem(datasets._SOURCES, "omniglot", base.Source(omniglot.INFO, lambda info, content: content))
+    assert "; not downloaded; " in str(datasets.load("omniglot", download=False))
+    assert place.requests == []
+    place.put(place.cache, "family/rows.amat", CONTENT)
+    assert files.fetch(file, download=False) == CONTENT
+
+
 def test_a_mirror_that_serves_something_else_is_passed_over(place: Place) -> None:
     """As when a host answers with a page of its own."""
     place.served |= {"/a": WRONG, "/b": CONTENT}
@@ -280,9 +302,24 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the package 'scipy' is needed to read MATLAB files" in failure(lambda: read_matlab(b"", "X"))
 
 
+@pytest.mark.parametrize("kind", ["sha256", "git-blob"])
+@pytest.mark.parametrize("place_of_digit", [0, 20, -1])
+def test_a_checksum_is_compared_to_its_last_digit(tmp_path: Path, kind: str, place_of_digit: int) -> None:
+    path = tmp_path / "rows.amat"
+    path.write_bytes(CONTENT)
+    right = checksum(CONTENT, kind)
+    assert read(path, DataFile("rows.amat", right, ())) == CONTENT
+    digits = list(right.partition(":")[2])
+    digits[place_of_digit] = "0" if digits[place_of_digit] != "0" else "1"
+    with pytest.raises(DataError, match=f"is corrupt .*, found {right}"):
+        read(path, DataFile("rows.amat", f"{kind}:{''.join(digits)}", ()))
+
+
 def test_git_blob_checksum_is_the_one_git_computes() -> None:
-    """A known id."""
+    """Known ids, of a line and of an empty file."""
     assert checksum(b"hello\n", "git-blob") == "git-blob:ce013625030ba8dba906f756967f9e9ca394464a"
+    assert checksum(b"", "git-blob") == "git-blob:e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    assert checksum(b"", "sha256") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def test_unknown_name_answers_with_the_nearest() -> None:

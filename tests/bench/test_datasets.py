@@ -201,6 +201,55 @@ def test_idx_intensities(grey: np.ndarray) -> None:
     assert data.valid.shape == (2, 6) and data.test.shape == (4, 6)
 
 
+def test_idx_parts_are_the_first_and_last_rows_of_the_training_file_and_the_test_file() -> None:
+    """Black and white images, whose draw is certain; for intensities and the threshold alike."""
+    images = np.random.default_rng(1).integers(0, 2, (9, 2, 3)).astype(np.uint8)
+    files = idx_bytes(255 * images[:5]), idx_bytes(255 * images[5:])
+    for info, parse in (
+        (idx.MNIST, idx.parse_intensities),
+        (idx.FASHION, idx.parse_intensities),
+        (idx.MNIST_THRESHOLD, idx.parse_threshold),
+    ):
+        data = parse(small(info, (3, 2, 4), (2, 3)), *files)
+        for part, expected in ((data.train, images[:3]), (data.valid, images[3:5]), (data.test, images[5:])):
+            assert part.dtype == torch.float32
+            assert np.array_equal(part, expected.reshape(-1, 6))
+        assert (data.name, data.dynamic) == (info.name, info is not idx.MNIST_THRESHOLD)
+
+
+def test_idx_pixels_are_read_line_by_line() -> None:
+    """Five images of 2 x 3 numbered through, where a header of 3 x 2 or another start would show."""
+    images = np.arange(30).astype(np.uint8).reshape(5, 2, 3)
+    assert idx.read_idx(idx_bytes(images)).tolist() == [list(range(6 * n, 6 * n + 6)) for n in range(5)]
+    with pytest.raises(DataError, match="magic number 2051, 5 x 2 x 3, 47 bytes"):
+        idx.read_idx(gzip.compress(gzip.decompress(idx_bytes(images)) + b"0"))
+
+
+def test_digits_are_thresholded_at_half_and_dealt_by_seven() -> None:
+    """Row n holds the intensity n in its first pixel and 7, 8 in the next two: 8 is 1, 7 is 0."""
+    rows = [[n, 7, 8, 16, *[0] * 60] for n in range(15)]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
+    data = digits.parse(small(digits.INFO, (11, 2, 2), (8, 8)), text)
+    for part, numbers in (
+        (data.train, [0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 14]),
+        (data.valid, [5, 12]),
+        (data.test, [6, 13]),
+    ):
+        assert part[:, :5].tolist() == [[float(n >= 8), 0, 1, 1, 0] for n in numbers]
+        assert not part[:, 5:].any()
+
+
+def test_static_rows_are_those_of_their_file() -> None:
+    bits = np.random.default_rng(2).integers(0, 2, (6, 784))
+    train, valid, test = (
+        "".join(" ".join(map(str, row)) + "\n" for row in part).encode() for part in (bits[:3], bits[3:4], bits[4:])
+    )
+    data = amat.parse(small(amat.INFO, (3, 1, 2)), train, valid, test)
+    for part, expected in ((data.train, bits[:3]), (data.valid, bits[3:4]), (data.test, bits[4:])):
+        assert part.dtype == torch.float32
+        assert np.array_equal(part, expected)
+
+
 def test_idx_threshold(grey: np.ndarray) -> None:
     """128 is 1, 127 is 0, in all three parts."""
     info = small(idx.MNIST_THRESHOLD, (3, 2, 4), (2, 3))
@@ -278,6 +327,21 @@ def test_a_part_of_another_size_is_refused() -> None:
         base.assemble(small(digits.INFO, (1, 2, 3), (8, 8)), torch.ones(1, 64), torch.ones(3, 64), torch.ones(3, 64))
 
 
+def test_evaluation_rows_are_drawn_once_validation_first_and_training_rows_stay() -> None:
+    """From one generator of seed 20221001, as docs/data.md says: 1 where the uniform number is below the intensity."""
+    rng = torch.Generator().manual_seed(0)
+    train, valid, test = (torch.rand(count, 6, generator=rng) for count in (3, 4, 2))
+    info = small(idx.MNIST, (3, 4, 2), (2, 3))
+    data = base.assemble(info, train, valid, test)
+    generator = torch.Generator().manual_seed(20221001)
+    assert torch.equal(data.train, train)
+    assert torch.equal(data.valid, (torch.rand(4, 6, generator=generator) < valid).float())
+    assert torch.equal(data.test, (torch.rand(2, 6, generator=generator) < test).float())
+    assert (data.name, data.dynamic, data.info) == ("mnist-dynamic", True, info)
+    static = base.assemble(dataclasses.replace(info, dynamic=False), train, valid, test)
+    assert static[1:5] == (train, valid, test, False)
+
+
 def drawn(valid: float) -> Dataset:
     """Rows of constant intensity: 0 to train, `valid` to validate, 0.5 to test."""
     info = small(idx.MNIST, (1, 500, 500))
@@ -322,6 +386,110 @@ def test_the_catalogue_is_complete_and_in_order() -> None:
     ]
     assert datasets.available() == datasets.available()
     assert json.loads(json.dumps([dataclasses.asdict(info) for info in INFOS.values()]))
+
+
+LAROCHELLE = "www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/binarized_mnist_"
+SYLVESTER = "raw.githubusercontent.com/riannevdberg/sylvester-flows/32dde9b7d696fee94f946a338182e542779eecfe/"
+STATIC = {
+    f"binarized_mnist/binarized_mnist_{part}.amat": (
+        f"sha256:{checksum}",
+        [
+            f"https://{LAROCHELLE}{part}.amat",
+            f"https://{SYLVESTER}data/MNIST_static/binarized_mnist_{part}.amat",
+            f"http://{LAROCHELLE}{part}.amat",
+        ],
+    )
+    for part, checksum in (
+        ("train", "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d"),
+        ("valid", "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2"),
+        ("test", "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c"),
+    )
+}
+MNIST = {
+    f"mnist/{name}-images-idx3-ubyte.gz": (
+        f"sha256:{checksum}",
+        [
+            f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}-images-idx3-ubyte.gz",
+            f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}-images-idx3-ubyte.gz",
+        ],
+    )
+    for name, checksum in (
+        ("train", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("t10k", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    )
+}
+FASHION = {
+    f"fashion_mnist/{name}-images-idx3-ubyte.gz": (
+        f"sha256:{checksum}",
+        [
+            f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{name}-images-idx3-ubyte.gz",
+            f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}-images-idx3-ubyte.gz",
+        ],
+    )
+    for name, checksum in (
+        ("train", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        ("t10k", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+    )
+}
+COMMIT = "78a6075484bd7dd6f47a4bb9880d2295bc7a5220"
+OMNIGLOT = {
+    "omniglot/chardata.mat": (
+        "git-blob:016a3536ffe5e1d38e42563a18d7a78bfaf643ec",
+        [
+            f"https://github.com/yburda/iwae/raw/{COMMIT}/datasets/OMNIGLOT/chardata.mat",
+            f"https://raw.githubusercontent.com/yburda/iwae/{COMMIT}/datasets/OMNIGLOT/chardata.mat",
+        ],
+    )
+}
+CALTECH = {
+    "caltech101_silhouettes/caltech101_silhouettes_28.mat": (
+        "sha256:862d0a4b828256d54ad5de7c5066c18c72f355cac5b7cde4c1c3be7c000d180b",
+        ["https://people.cs.umass.edu/~marlin/data/caltech101_silhouettes_28.mat"],
+    )
+}
+DIGITS = {"digits.csv": ("sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf5a2accefe077c50f0", [])}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "dynamic", "parse", "files"),
+    [
+        ("digits", (1285, 256, 256), False, digits.parse, DIGITS),
+        ("mnist-static", (50000, 10000, 10000), False, amat.parse, STATIC),
+        ("mnist-dynamic", (50000, 10000, 10000), True, idx.parse_intensities, MNIST),
+        ("mnist-threshold", (50000, 10000, 10000), False, idx.parse_threshold, MNIST),
+        ("fashion-dynamic", (50000, 10000, 10000), True, idx.parse_intensities, FASHION),
+        ("omniglot", (23000, 1345, 8070), True, omniglot.parse, OMNIGLOT),
+        ("caltech-silhouettes", (5203, 1734, 1734), False, caltech.parse, CALTECH),
+    ],
+)
+def test_a_benchmark_is_its_files_its_split_and_the_way_to_bits(
+    name: str, rows: tuple[int, int, int], dynamic: bool, parse: object, files: dict[str, tuple[str, list[str]]]
+) -> None:
+    """A changed line here is another benchmark, whose numbers are not those published before."""
+    info = INFOS[name]
+    assert (info.rows, info.dynamic, info.shape) == (rows, dynamic, (8, 8) if name == "digits" else (28, 28))
+    assert {file.path: (file.checksum, [*file.mirrors]) for file in info.files} == files
+    assert [file.path for file in info.files] == [*files]
+    assert all(file.embedded == (name == "digits") for file in info.files)
+    assert datasets._SOURCES[name].parse is parse
+
+
+def test_a_data_set_is_remembered_by_its_name_and_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def load(name: str) -> object:
+        asked.append((name, os.environ.get("GRADEST_DATA")))
+        return asked[-1]
+
+    monkeypatch.setattr(datasets, "load", load)
+    datasets._remembered.cache_clear()
+    try:
+        for name, folder in (("a", "one"), ("b", "one"), ("b", "two"), ("b", None), ("a", None)):
+            monkeypatch.setenv("GRADEST_DATA", folder) if folder else monkeypatch.delenv("GRADEST_DATA", raising=False)
+            assert datasets.load_once(name) is datasets.load_once(name) == (name, folder)
+        assert len(asked) == 5
+    finally:
+        datasets._remembered.cache_clear()
 
 
 @pytest.mark.parametrize("info", INFOS.values(), ids=INFOS)

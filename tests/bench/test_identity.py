@@ -247,3 +247,202 @@ def test_runs_on_two_devices_compare(tmp_path: Path) -> None:
     assert "SETTINGS DIFFER: moments device: cpu in A, cuda in B" in notes
     assert f"0 cells went well in {tmp_path / 'A'} alone" in notes
     assert all(pair.a["cell"] == pair.b["cell"] for pair in _pairs([*here, *there], there))
+
+
+def other(record: Record, path: str, value: Any) -> Record:
+    """A copy with another value at the dotted path."""
+    changed = copy.deepcopy(record)
+    *places, last = path.split(".")
+    inner: Any = changed
+    for place in places:
+        inner = inner[place]
+    inner[last] = value
+    return changed
+
+
+SUBJECTS = [
+    ("config.measurement.kind", "bias", "subject comparable"),
+    ("config.measurement.draws", 7, ""),
+    ("config.problem.kind", "toy", "subject comparable"),
+    ("config.problem.label", "another", "subject comparable"),
+    ("config.problem.logit", 1.0, "subject comparable"),
+    ("config.problem.scale", 1.0, "subject comparable"),
+    ("config.problem.family", "gaussian", ""),
+    ("config.problem.dataset", "mnist-static", ""),
+    ("config.estimator.label", "another", "subject comparable"),
+    ("config.estimator.name", "another", ""),
+    ("config.estimator.samples", 7, ""),
+    ("config.device", "cuda", "subject"),
+    ("config.threads", 7, ""),
+    ("cell", "another", "measurement"),
+    ("started", "2027", ""),
+    ("status", "failed", ""),
+    ("provenance.host", "node-7", "machine"),
+    ("provenance.gpu", "an accelerator", "machine"),
+    ("provenance.cpu", "another", ""),
+    ("provenance.commit", "another", ""),
+    ("provenance.estimator_source", "another", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "changed"), SUBJECTS, ids=[path for path, *_ in SUBJECTS])
+def test_what_makes_two_records_two_things(path: str, value: Any, changed: str) -> None:
+    """What is measured, its cell, and of a time its machine."""
+    keys = {"subject": identity.subject, "comparable": identity.comparable, "measurement": identity.measurement}
+    for record in three():
+        timed = "subject measurement" if identity.kind(record) == "time" else ""
+        expected = set(changed.replace("machine", timed).split())
+        if path == "config.measurement.kind" and timed:  # no time any more, and so of no machine
+            expected |= {"measurement"}
+        there = other(record, path, value)
+        assert {name for name, key in keys.items() if key(record) != key(there)} == expected
+        assert identity.same_draws(record, there) == (path != "cell")
+        assert identity.same_source(record, there) == (path != "provenance.estimator_source")
+
+
+def test_a_machine_is_its_host_and_its_accelerator() -> None:
+    record = three()[0]
+    assert identity.machine(record) == "node-1"
+    record["provenance"] |= {"gpu": "a GPU"}
+    assert identity.machine(record) == "node-1 a GPU"
+    del record["provenance"]["host"]
+    assert identity.machine(record) == "a GPU"
+    assert identity.machine(record | {"provenance": {}}) == ""
+
+
+def of(
+    cell: str, started: str, label: str = "rloo", status: str = "ok", host: str = "a", kind: str = "moments"
+) -> Record:
+    """A record with no measurements."""
+    config = {"measurement": {"kind": kind}, "problem": {"kind": "vae", "label": "p"}}
+    config |= {"estimator": {"label": label}, "device": "cpu"}
+    return {"cell": cell, "started": started, "status": status, "config": config, "measurements": {"points": []}} | {
+        "provenance": {"host": host, "estimator_source": "s"}
+    }
+
+
+def test_which_of_several_records_counts() -> None:
+    """Of a run the newest of a subject, however it went; of several runs one that went well, then the newest."""
+    late, early, between = of("y", "2026-03"), of("x", "2026-01"), of("z", "2026-02")
+    broken, alone = of("w", "2026-04", status="failed"), of("v", "2025", label="arm")
+    kept, left_out = identity.newest([late, broken, early, alone, between])
+    assert kept == [alone, broken]
+    assert left_out == [(late, broken), (early, broken), (between, broken)]
+    kept, left_out = identity.newest([between, late, alone, early])
+    assert [record["cell"] for record in kept] == ["v", "y"]
+    assert [(pair.record["cell"], pair.shown["cell"]) for pair in left_out] == [("z", "y"), ("x", "y")]
+
+    well, well_later, worse = of("c", "2026-01"), of("c", "2026-02", host="b"), of("c", "2026-03", status="diverged")
+    for records in ([well, well_later, worse], [worse, well_later, well]):
+        kept, left_out = identity.merged([*records, of("b", "2026-01", label="rloo")])
+        assert [(record["cell"], record["started"]) for record in kept] == [("b", "2026-01"), ("c", "2026-02")]
+        assert [pair.record for pair in left_out] == [record for record in records if record is not well_later]
+    kept, _ = identity.merged([of("c", "2026-01", status="failed"), of("c", "2026-02", status="diverged")])
+    assert [record["status"] for record in kept] == ["diverged"]
+
+
+def test_of_records_of_one_moment_the_last_counts_and_times_of_two_machines_both() -> None:
+    first, second = of("c", "2026"), of("c", "2026", host="b")
+    for read in (identity.newest, identity.merged):
+        assert read([first, second]).records == [second]
+        assert read([second, first]).records == [first]
+    times = [of("c", "2026", host=host, kind="time") for host in ("b", "a")]
+    for read in (identity.newest, identity.merged):
+        assert [record["provenance"]["host"] for record in read(times).records] == ["a", "b"]
+
+
+def trained(train: list[float | None], test: list[float | None], iwae: list[float | None], seconds: float) -> Record:
+    final = {"train_elbo": train, "test_elbo": test, "test_iwae": iwae, "iwae_samples": 5}
+    curve = {"seconds": [0.0, seconds], "step": [0, 9]}
+    return three()[1] | {"measurements": {"curve": curve, "final": final}}
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (([-10.0, -20.0], [-40.0, None], [-4.0, -5.0], 9.0), 0),
+        (([-8.0, -20.0], [-40.0, None], [-4.0, -5.0], 1.0), 0.2),
+        (([-10.0, -25.0], [-40.0, None], [-4.0, -5.0], 1.0), 0.2),
+        (([-10.0, -20.0], [-50.0, None], [-4.0, -4.0], 1.0), 0.2),
+        (([-10.0, -20.0], [-44.0, None], [-4.0, -10.0], 1.0), 0.5),
+        (([-10.0, 20.0], [-40.0, None], [-4.0, -5.0], 1.0), 2),
+        (([-10.0, -20.0], [-40.0, -1.0], [-4.0, -5.0], 1.0), math.inf),
+        (([-10.0, -20.0], [None, -40.0], [-4.0, -5.0], 1.0), math.inf),
+        (([-10.0, -20.0], [-40.0, None], [-4.0, -5.0, 0.25], 1.0), math.inf),
+        (([-10.0, -20.0], [-40.0], [-4.0, -5.0], 1.0), math.inf),
+    ],
+)
+def test_two_trainings_of_the_same_draws_differ_by_their_largest_relative_gap(there: Any, expected: float) -> None:
+    """Of final ELBOs, over the larger of the two; never of seconds."""
+    a, b = trained([-10.0, -20.0], [-40.0, None], [-4.0, -5.0], 1.0), trained(*there)
+    assert identity.disagreement(a, b) == pytest.approx(expected)
+    assert identity.disagreement(b, a) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("variance", "norm", "expected"),
+    [(0.5, 0.9, 0.1 / 0.81), (0.5, 0.7, 0.2), (0.5, 0.0, 0.2), (0.5, None, 0.2), (0.3, None, 0.25), (0.4, 0.9, 0.0)],
+)
+def test_two_variances_differ_over_the_larger_of_them_and_the_squared_gradient(
+    variance: float, norm: float | None, expected: float
+) -> None:
+    a, b = (three()[0] for _ in range(2))
+    for record, value in ((a, 0.4), (b, variance)):
+        point = {"q": {"variance": {"estimate": value}, "gradient_norm": norm}}
+        record["measurements"] = {"points": [point, {"q": {"variance": {"estimate": 7.0}, "gradient_norm": 1.0}}]}
+    assert identity.disagreement(a, b) == pytest.approx(expected)
+
+
+def test_a_difference_in_other_numbers_is_rounding_and_none_at_all_is_nothing() -> None:
+    a, b = (trained([-10.0], [-20.0], [-30.0], 1.0) for _ in range(2))
+    b["measurements"]["curve"]["step"] = [0, 8]
+    assert 0 < identity.disagreement(a, b) < 1e-12
+    b["measurements"]["curve"] = {"step": (0, 9), "seconds": "none"}
+    assert identity.disagreement(a, b) == 0
+    b["measurements"]["final"]["test_iwae"], a["measurements"]["final"]["test_iwae"] = [-0.1], [-0.4]
+    assert identity.disagreement(a, b) == pytest.approx(0.75)  # however small they are
+    old, new = three()[0] | {"measurements": {"note": 1}}, three()[0] | {"measurements": {}}
+    assert 0 < identity.disagreement(old, new) < 1e-12
+    b["measurements"] = {"diverged": [1]}
+    assert math.isinf(identity.disagreement(a, b))
+
+
+def test_every_reason_to_leave_a_record_out_has_its_sentence() -> None:
+    """The first that holds; records of one folder and reason share a sentence, in order of the first of each."""
+    shown = of("c", "2026-09") | {"measurements": {"points": [{"q": {"variance": {"estimate": 1000.0}}}]}}
+    time = of("t", "2026-09", kind="time")
+
+    def apart(estimate: float) -> Record:
+        there = other(shown, "provenance.host", "b")
+        there["measurements"]["points"][0]["q"]["variance"]["estimate"] = estimate
+        return there
+
+    pairs = [
+        (shown | {"status": "failed", "cell": "other", "folder": "runs/a"}, shown),
+        (shown | {"status": "failed"}, shown | {"status": "diverged"}),
+        (shown | {"cell": "other"}, shown),
+        (other(shown, "provenance.estimator_source", "new"), shown),
+        (shown | {"cell": "other", "folder": "runs/a"}, shown),
+        (shown | {"cell": "one more", "folder": "runs/a"}, shown),
+        (shown | {"folder": "runs/b"}, shown),
+        (other(time, "provenance.host", "b"), time),
+        (apart(1000.0), shown),
+        (apart(999.0), shown),
+        (apart(998.9), shown),
+        (apart(970.0), shown),
+        (apart(2000.0), shown),
+    ]
+    same = "the same draws on another machine"
+    assert identity.sentences([identity.LeftOut(*pair) for pair in pairs]) == [
+        "1 record left out of runs/a: failed, where a record of the same thing went well.",
+        "2 records left out: an older one of the same cell.",
+        "1 record left out: an older one of the same thing with other settings.",
+        "1 record left out: an older one of the same cell, of another version of the estimator's source.",
+        "2 records left out of runs/a: an older one of the same thing with other settings.",
+        "1 record left out of runs/b: an older one of the same cell.",
+        f"1 record left out: {same}, equal in every number.",
+        f"1 record left out: {same}, equal up to rounding in variances and ELBOs.",
+        f"1 record left out: {same}, BUT NUMBERS THAT DIFFER, by up to 0.001 of one.",
+        f"1 record left out: {same}, BUT NUMBERS THAT DIFFER, by up to 0.03 of one.",
+        f"1 record left out: {same}, BUT NUMBERS THAT DIFFER, by up to 0.5 of one.",
+    ]

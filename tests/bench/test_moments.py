@@ -19,11 +19,12 @@ from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.statistics import squared_bias_interval, variance_interval
+from bench.statistics import squared_bias_from_parts, squared_bias_interval, variance_interval
 from bench.training import Optimisation
 from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, expectation_of_bound, expectation_parts, states
+from tests.bench.scripted import Scripted
 from tests.estimators.cases import build, leaves, objective
 
 
@@ -168,31 +169,47 @@ def test_a_point_agrees_with_moments_taken_by_hand() -> None:
 
 
 def test_blocks_are_summed_up_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request too large to be held at once: estimates are the same, intervals nearly so."""
+    """A request too large to be held at once: estimates are the same, intervals are made within blocks.
+
+    Each draw's square is about its block's mean, and what lies between the blocks is the same for all of them; a bias's
+    interval has the last block's errors.
+    """
     vae, x = _model("bernoulli")
     with recorded(vae.encoder) as layers:
         q = vae.encode(x)
-    f = vae.objective(x)
+    table = torch.rand(91, 1, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
+    reference = Reference(table.mean(0) + 0.5, torch.zeros(1, 4, 2, dtype=torch.float64), "known")
 
     def measured() -> dict:
-        estimator = estimators.get("reinforce").create()
-        return measure_point(estimator, q, f, exact(q, f), draws=900, seed=3, encoder=Encoder(q, layers))
+        estimator, encoder = Scripted(table, samples=9), Encoder(q, layers)
+        return measure_point(estimator, q, vae.objective(x), reference, draws=91, seed=3, encoder=encoder)
 
-    monkeypatch.setattr(module, "CHUNK_NUMBERS", {"cpu": 1})  # a draw each: blocks do not change whose noise is whose
     whole = measured()
     monkeypatch.setattr(module, "SHORTEST_BLOCK", 1)
-    monkeypatch.setattr(module, "BLOCK_NUMBERS", {"cpu": 300 * 8})  # eight coordinates a draw
-    blocks = list(gradients(estimators.get("reinforce").create(), q, f, draws=901, seed=3))
-    assert sorted({len(block) for block in blocks}) == [225, 226]
+    monkeypatch.setattr(module, "BLOCK_NUMBERS", {"cpu": 31 * 8})  # eight coordinates a draw
+    blocks = list(gradients(Scripted(table), q, vae.objective(x), draws=91, seed=3))
+    assert [len(block) for block in blocks] == [31, 30, 30]
     cut = measured()
-    for part in ("q", "encoder"):
-        assert cut[part]["variance"]["estimate"] == pytest.approx(whole[part]["variance"]["estimate"], rel=1e-12)
-        assert cut[part]["variance"]["log_se"] == pytest.approx(whole[part]["variance"]["log_se"], rel=0.03)
-    assert cut["q"]["cosine"] == pytest.approx(whole["q"]["cosine"])
-    assert cut["bias"]["squared"]["estimate"] == pytest.approx(whole["bias"]["squared"]["estimate"])
-    assert cut["bias"]["max_z"] == pytest.approx(whole["bias"]["max_z"])
-    width = [part["bias"]["squared"]["high"] - part["bias"]["squared"]["low"] for part in (cut, whole)]
-    assert width[0] == pytest.approx(width[1], rel=0.25)
+    mean = table.flatten(1) / 4
+    for part, g in (("q", mean), ("encoder", weight_gradients(vae, x, table / 4))):
+        within = torch.cat([(b - b.mean(0)).square().sum(1) for b in g.split([31, 30, 30])])
+        between = (g - g.mean(0)).square().sum() - within.sum()
+        expected = variance_interval(within + between / 91)
+        assert list(cut[part]["variance"].values())[:3] == pytest.approx(list(expected))
+        assert whole[part]["variance"]["estimate"] == pytest.approx(expected.estimate, rel=1e-12)
+        assert whole[part]["variance"]["high"] != pytest.approx(expected.high, rel=1e-3)
+    for key in ("coordinates", "gradient_norm", "cosine", "mse", "snr"):
+        assert cut["q"][key] == pytest.approx(whole["q"][key], rel=1e-12)
+    for key in ("max_z", "p_value", "coordinates", "untestable"):
+        assert cut["bias"][key] == pytest.approx(whole["bias"][key], rel=1e-12)
+    assert cut["bias"]["coordinates"] == 8
+    errors, bias = mean[-30:] - reference.gradient.flatten() / 4, torch.full((8,), -0.125, dtype=torch.float64)
+    estimate = whole["bias"]["squared"]["estimate"]
+    noise, none = (errors[::2] - errors[1::2]) / (2 * 91) ** 0.5, torch.zeros(0, 8, dtype=torch.float64)
+    along = float((errors @ bias).var()) / 91
+    last = squared_bias_from_parts(estimate, bias.numpy(), along, noise.numpy(), none.numpy())
+    assert list(cut["bias"]["squared"].values()) == pytest.approx(list(last.interval))
+    assert cut["bias"]["smallest_visible"] == pytest.approx(last.visible**0.5 / float(reference.gradient.norm() / 4))
 
 
 def test_a_block_is_never_so_short_that_it_has_no_spread(monkeypatch: pytest.MonkeyPatch) -> None:

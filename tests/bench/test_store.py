@@ -1,5 +1,6 @@
 """The store: whole records or none, the newest of two, nothing left behind."""
 
+import gc
 import json
 import os
 import subprocess
@@ -38,16 +39,69 @@ def test_a_record_comes_back_with_null_for_what_is_not_a_number(tmp_path: Path) 
     store.write(_record("a", measurements={"x": [1.5, float("nan"), float("inf")], "y": (2, {"z": -float("inf")})}))
     assert store.read("a")["measurements"] == {"x": [1.5, None, None], "y": [2, {"z": None}]}
     assert [path.name for path in store.cells.iterdir()] == ["a.json"]
+    store.write({"cell": "b", "x": (2, {"y": float("nan")})})
+    assert store.path("b").read_text() == '{\n "cell": "b",\n "x": [\n  2,\n  {\n   "y": null\n  }\n ]\n}'
+
+
+KEYS = ("schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": 1}', json.dumps(_record("b")), json.dumps(_record("a", schema=99))]
+    "text",
+    ["", "{", "[]", '{"schema": 1}', "\xff", json.dumps(_record("b")), json.dumps(_record("a", schema=99))]
+    + [json.dumps({key: value for key, value in _record("a").items() if key != missing}) for missing in KEYS],
 )
 def test_a_record_that_is_not_whole_is_none(tmp_path: Path, text: str) -> None:
     store = Store(tmp_path)
-    write_atomic(store.path("a"), text.encode())
+    write_atomic(store.path("a"), text.encode("latin-1"))
     assert store.read("a") is None
     assert store.records() == []
+    store.write(_record("a", more="of a later version"))
+    assert store.read("a") == _record("a", more="of a later version")
+    assert SCHEMA == 1
+
+
+def test_there_is_no_record_where_there_is_no_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path / "nowhere")
+    assert store.read("a") is None
+    assert store.whole() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_are_listed_by_cell_whatever_lies_beside_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for cell in ("c", "a", "d", "b"):
+        store.write(_record(cell, seconds=ord(cell)))
+    store.path("d").write_text("torn")
+    (store.cells / "e.txt").write_text(json.dumps(_record("e")))
+    (store.cells / ".f.json.77.tmp").write_text(json.dumps(_record("f")))
+    assert [(record["cell"], record["seconds"]) for record in store.whole()] == [("a", 97), ("b", 98), ("c", 99)]
+    assert store.path("a") == tmp_path / "cells" / "a.json"
+
+
+def test_records_are_read_without_looking_for_cycles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    store.write(_record("a"))
+    seen: list[bool] = []
+
+    def read(self: Store, cell: str) -> None:
+        seen.append(gc.isenabled())
+        if cell == "b":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "read", read)
+    store.whole()
+    assert (seen, gc.isenabled()) == ([False], True)
+    store.write(_record("b"))
+    with pytest.raises(KeyboardInterrupt):
+        store.whole()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        Store(tmp_path / "other").whole()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_folder_in_the_place_of_a_record_is_no_record(tmp_path: Path) -> None:
@@ -80,16 +134,55 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_stale_temporary_files_are_swept_and_fresh_ones_stay(tmp_path: Path) -> None:
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its temporary name is its own, in the same folder: a rename is atomic within a file system alone."""
+    path, done = tmp_path / "new" / "folder" / "a.json", []
+
+    def fsync(descriptor: int) -> None:
+        done.append(("on disk", os.fstat(descriptor).st_size, path.exists()))
+
+    def replace(self: Path, target: Path) -> None:
+        done.append(("renamed", self, target))
+        os.rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    write_atomic(path, b"twelve bytes")
+    temporary = path.parent / f".a.json.{os.getpid()}.tmp"
+    assert done == [("on disk", 12, False), ("renamed", temporary, path)]
+    assert path.read_bytes() == b"twelve bytes"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_stale_temporary_files_are_swept_and_fresh_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour old, and no younger: its writer may be at work. Of the cells, the suite and the report."""
     store = Store(tmp_path)
-    store.cells.mkdir()
-    stale, fresh = store.cells / ".a.json.1.tmp", store.cells / ".b.json.2.tmp"
-    for path in (stale, fresh):
+    ages = {
+        "cells/.a.json.1.tmp": 3601,
+        "cells/.b.json.2.tmp": 3600,
+        ".suite.toml.3.tmp": 9999,
+        "tables/.bias.md.4.tmp": 9999,
+        "cells/a.json": 9999,
+        "cells/.keep": 9999,
+        "visible.tmp": 9999,
+    }
+    for name, age in ages.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text("half")
-    long_ago = time.time() - STALE_SECONDS - 1
-    os.utime(stale, (long_ago, long_ago))
+        os.utime(path, (0, 100_000 - age))
+    monkeypatch.setattr(time, "time", lambda: 100_000.0)
     store.sweep()
-    assert list(store.cells.iterdir()) == [fresh]
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"cells/.b.json.2.tmp", "cells/a.json", "cells/.keep", "visible.tmp"}
+    assert STALE_SECONDS == 3600
+
+
+def test_a_temporary_file_that_is_renamed_while_it_is_looked_at_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: [tmp_path / ".gone.1.tmp"])
+    Store(tmp_path).sweep()
 
 
 def test_many_writers_of_one_cell_leave_one_whole_record(tmp_path: Path) -> None:

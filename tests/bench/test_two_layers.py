@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 import estimators
 from bench.config import EstimatorConfig
@@ -14,9 +14,11 @@ from bench.problems.per_layer import PerLayer, build
 from bench.problems.vae import VAE, VAEConfig
 from bench.suite import Suite
 from bench.training import evaluate
-from estimators.distributions import from_parameters, log_prob, parameters
+from estimators import Estimate, Estimator
+from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, states
 from estimators.registry import Entry
+from tests.bench.by_hand import layers, weights_of
 
 PIXELS = 6
 
@@ -26,8 +28,8 @@ def _config(family: str = "bernoulli", **factors) -> VAEConfig:
     return VAEConfig(kind="vae", dataset="digits", family=family, stochastic_layers=2, **size, **factors)
 
 
-def _vae(config: VAEConfig, size: float = 0.5) -> VAE:
-    vae = VAE(config, torch.linspace(0.1, 0.9, PIXELS), [0]).double()
+def _vae(config: VAEConfig, size: float = 0.5, seeds: int = 1) -> VAE:
+    vae = VAE(config, torch.linspace(0.1, 0.9, PIXELS), range(seeds)).double()
     with torch.no_grad():  # away from the start, where all is near uniform
         for index, p in enumerate(vae.parameters()):
             p += size * torch.arange(p.numel()).reshape(p.shape).add(index).cos()
@@ -52,6 +54,92 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str) -> None:
     elbo = -expectation(q, vae.objective(x))
     torch.testing.assert_close(elbo + kl_to_posterior, log_p)
     assert kl_to_posterior.min() > 1e-3
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_both_layers_are_the_formulas(family: str) -> None:
+    """log q(z1|x) + log q(z2|z1) - log p(z2) - log p(z1|z2) - log p(x|z1) at given draws, of two seeds."""
+    config = _config(family, prior="learned", signed_decoder_input=family != "gaussian", architecture=(5,))
+    vae, generator = _vae(config, seeds=2), torch.Generator().manual_seed(3)
+    x = (torch.rand(2, 4, PIXELS, generator=generator) > 0.5).double()
+    q = vae.encode(x)
+    z = sample(q, 3, generator).detach()
+    upper = sample(vae.encode_upper(z), 1, generator).detach()
+    cost = vae.objective(x)(z, q, lambda q2, inner, given: inner(upper, q2)[0])
+    weights = weights_of(vae)
+    expected = [layers(vae, weights, seed, x[seed], z[:, seed], upper[0, :, seed]) for seed in (0, 1)]
+    by_hand = torch.stack([log_q - joint for joint, log_q in expected], 1)
+    assert cost.shape == (3, 2, 4)
+    torch.testing.assert_close(cost, by_hand)
+    found = torch.autograd.grad(cost.sum(), list(vae.parameters()))
+    wanted = torch.autograd.grad(by_hand.sum(), list(weights.values()))
+    for name, a, b in zip(weights, found, wanted, strict=True):
+        assert float(b.abs().amax()) > 0.01, name
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+class Given(Estimator):
+    """f at the draws that it holds; its surrogate is a multiple of it, and its own loss knows its context."""
+
+    def __init__(self, draws: Tensor, factor: float) -> None:
+        super().__init__(len(draws))
+        self.draws, self.factor, self.own = draws, factor, nn.Parameter(torch.tensor(factor).double())
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        value = f(self.draws, q).mean(0)
+        return Estimate(self.factor * value, value.detach(), self.own * context.detach().sum(-1))
+
+
+def test_the_upper_estimate_is_a_part_of_the_lower_ones_f() -> None:
+    """Its value enters f, its gradient is its surrogate's, and the two estimators' own losses add up."""
+    config = _config(architecture=(5,))
+    vae, generator = _vae(config, seeds=2), torch.Generator().manual_seed(3)
+    x = (torch.rand(2, 4, PIXELS, generator=generator) > 0.5).double()
+    q = vae.encode(x)
+    z = sample(q, 3, generator).detach()
+    upper = sample(vae.encode_upper(z), 1, generator).detach()
+    estimator = PerLayer(Given(z, 5.0), Given(upper, 7.0))
+    estimate = estimator(q, vae.objective(x), generator=generator, context=x)
+    weights = weights_of(vae)
+    terms = [layers(vae, weights, seed, x[seed], z[:, seed], upper[0, :, seed]) for seed in (0, 1)]
+    loss = torch.stack([(log_q - joint).mean(0) for joint, log_q in terms])
+    torch.testing.assert_close(estimate.value, loss.detach())
+    assert not estimate.value.requires_grad
+    # Of each row, its context: x, and the mean over three draws of z1.
+    torch.testing.assert_close(estimate.auxiliary, 5 * x.sum(-1) + 7 * z.sum(-1).mean(0))
+    names = [name for name in weights if name != "prior_parameters"]
+    found = torch.autograd.grad(estimate.surrogate.sum(), [vae.get_parameter(name) for name in names])
+    wanted = torch.autograd.grad(loss.sum(), [weights[name] for name in names])
+    for name, a, b in zip(names, found, wanted, strict=True):
+        torch.testing.assert_close(a, (35 if name.startswith("upper") else 5) * b, rtol=1e-9, atol=1e-12)
+
+
+class Asked(Estimator):
+    """Remembers how it is bound."""
+
+    def bind(self, **sizes) -> "Asked":
+        self.sizes = sizes
+        return self
+
+
+def test_the_upper_estimator_is_bound_to_the_draws_of_the_lower_layer_as_context() -> None:
+    both, generator = PerLayer(Asked(4), Asked(6)), torch.Generator()
+    assert both.bind(stack=(3,), context_size=64, event=(2, 5), generator=generator) is both
+    assert both.lower.sizes == {"stack": (3,), "context_size": 64, "event": (2, 5), "generator": generator}
+    assert both.upper.sizes == {"stack": (3,), "context_size": 10, "event": (2, 5), "generator": generator}
+    assert both.samples == 4
+
+
+def test_two_layers_have_two_estimators_with_the_same_options_and_one_layer_has_one() -> None:
+    asked = EstimatorConfig(name="reinforce", samples=3, options={"baseline": "moving-average"})
+    one = build(_config().model_copy(update={"stochastic_layers": 1}), asked)
+    two = build(_config(), asked)
+    assert isinstance(two, PerLayer)
+    assert two.lower is not two.upper
+    for estimator in (one, two.lower, two.upper):
+        assert (type(estimator), estimator.samples) == (type(one), 3)
+        assert [*estimator.state_dict()] == [*one.state_dict()] != []
+    assert not isinstance(one, PerLayer)
 
 
 ENTRIES = [
@@ -113,7 +201,15 @@ def test_evaluation_draws_both_layers() -> None:
     elbo, bound = evaluate(vae, x[0], samples=20_000, seed=0)
     weights = vae.log_weights(x, 20_000, torch.Generator().manual_seed(1)).detach()
     assert float(elbo) == pytest.approx(exact, abs=5 * float(weights.std()) / math.sqrt(20_000))
-    assert exact < float(bound) < 0
+    lower = states(vae.encode(x))
+    upper = states(vae.encode_upper(lower))
+    z, above = lower.repeat(4, 1, 1, 1), upper[:, 0].repeat_interleave(4, 0)
+    joint, _ = layers(vae, dict(vae.named_parameters()), 0, x[0], z[:, 0], above[:, 0])
+    log_p = float(joint.detach().logsumexp(0))
+    relative = float(weights.exp().std() / weights.exp().mean())
+    assert float(bound) == pytest.approx(log_p, abs=5 * relative / math.sqrt(20_000))
+    assert float(weights.logsumexp(0)) - math.log(20_000) == pytest.approx(log_p, abs=5 * relative / math.sqrt(20_000))
+    assert exact < log_p - 0.01
 
 
 def test_own_parameters_of_both_layers_learn() -> None:

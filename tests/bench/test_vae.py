@@ -10,6 +10,7 @@ from torch import Tensor
 from bench.problems.vae import VAE, StackedLinear, VAEConfig
 from estimators.distributions import from_parameters, kl, log_prob, parameters, sample
 from estimators.exact import expectation, states
+from tests.bench.by_hand import by_seed, weights_of
 from tests.estimators.cases import build, leaves
 
 PIXELS = 16
@@ -34,6 +35,68 @@ def _vae(config: VAEConfig, seeds: tuple[int, ...] = (0, 1)) -> VAE:
         prior = vae.prior_parameters
         prior += 0.3 * torch.arange(prior.numel()).reshape(prior.shape).cos()
     return vae
+
+
+def _draws(vae: VAE, x: Tensor) -> Tensor:
+    """Three of each row, which hold still however q changes."""
+    return sample(vae.encode(x), 3, torch.Generator().manual_seed(2)).detach()
+
+
+FACTORS = [
+    {},
+    {"signed_decoder_input": True, "centre_input": False, "prior": "learned"},
+    {"entropy": "analytic", "prior": "learned"},
+    {"entropy": "analytic", "centre_input": False},
+]
+
+
+@pytest.mark.parametrize("factors", FACTORS, ids=["default", "signed-raw-learned", "analytic-learned", "analytic-raw"])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
+def test_every_term_and_its_gradient_in_every_weight_are_the_formulas(family: str, factors: dict[str, object]) -> None:
+    """Two seeds of other weights and rows; the loss of each moves none of the other's."""
+    if family == "gaussian":
+        factors = {key: value for key, value in factors.items() if key != "signed_decoder_input"}
+    config = _config(family, **factors, **({"categories": 4} if family == "categorical" else {}))
+    vae, x = _vae(config), _x()
+    z, q, weights = _draws(vae, x), vae.encode(x), weights_of(vae)
+    terms = list(by_seed(vae, weights, x, z))
+    log_q, log_prior, log_likelihood = (
+        torch.stack([getattr(t, name) for t in terms], 1) for name in ("log_q", "log_prior", "log_likelihood")
+    )
+    assert log_q.shape == (3, 2, 4)
+    torch.testing.assert_close(log_prob(q, z), log_q)
+    torch.testing.assert_close(log_prob(vae.prior(), z), log_prior)
+    torch.testing.assert_close(vae.log_likelihood(x, z), log_likelihood)
+    torch.testing.assert_close(vae.kl(q), torch.stack([t.kl for t in terms]))
+    analytic = config.entropy == "analytic"
+    cost, closed = vae.objective(x)(z, q), vae.closed_form(q)
+    torch.testing.assert_close(cost, -log_likelihood if analytic else log_q - log_prior - log_likelihood)
+    total = cost.sum()
+    if analytic:
+        torch.testing.assert_close(closed, torch.stack([t.kl for t in terms]))
+        total = total + 3 * closed.sum()
+    else:
+        assert closed is None
+    by_hand = sum((t.analytic_loss if analytic else t.loss).sum() for t in terms)
+    names = [name for name, p in vae.named_parameters() if p.requires_grad]
+    assert ("prior_parameters" in names) == (config.prior == "learned")
+    found = torch.autograd.grad(total, [p for p in vae.parameters() if p.requires_grad])
+    expected = torch.autograd.grad(by_hand, [weights[name] for name in names])
+    for name, a, b in zip(names, found, expected, strict=True):
+        assert float(b.abs().amax()) > 0.01, name
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_a_fixed_prior_is_standard_normal_or_even() -> None:
+    mean, z = torch.full((PIXELS,), 0.5), torch.tensor([[[[1.0, -2.0, 0.0]]]])
+    normal = VAE(_config("gaussian"), mean, [0]).prior()
+    assert float(log_prob(normal, z)) == pytest.approx(-5 / 2 - 1.5 * math.log(2 * math.pi))
+    assert float(log_prob(VAE(_config("bernoulli"), mean, [0]).prior(), z.sign().relu())) == pytest.approx(
+        -3 * math.log(2)
+    )
+    classes = torch.nn.functional.one_hot(torch.tensor([[[[0, 4, 2]]]]), 5).double()
+    uniform = VAE(_config("categorical", categories=5), mean, [0]).double().prior()
+    assert float(log_prob(uniform, classes)) == pytest.approx(-3 * math.log(5))
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "categorical"])
@@ -111,6 +174,64 @@ def test_a_seed_starts_from_the_same_values_in_any_stack() -> None:
         assert not torch.equal(a[0], b[0])
 
 
+def _from(generator: torch.Generator, inputs: int, outputs: int) -> list[Tensor]:
+    """Weights and biases, uniform within 1 / sqrt(inputs)."""
+    shapes = ((inputs, outputs), (1, outputs))
+    return [torch.empty(shape).uniform_(-1, 1, generator=generator) / math.sqrt(inputs) for shape in shapes]
+
+
+@pytest.mark.parametrize("bias_from_data", [True, False])
+def test_a_seed_starts_from_uniform_weights_of_its_own_stream_layer_by_layer(bias_from_data: bool) -> None:
+    """The streams are those of the first 32 bits of sha256 of "weights:11" and "weights:7"."""
+    mean = torch.tensor([0.0, 0.0005, 0.25, 0.5, 0.9, 1.0])
+    config = _config("gaussian", architecture=(5, 4), stochastic_layers=2, bias_from_data=bias_from_data)
+    vae = VAE(config, mean, [11, 7])
+    sizes = {
+        "encoder": [(6, 5), (5, 4), (4, 6)],  # to three means and three log variances
+        "decoder": [(3, 4), (4, 5), (5, 6)],
+        "upper_encoder": [(3, 5), (5, 4), (4, 6)],
+        "upper_decoder": [(3, 4), (4, 5), (5, 6)],
+    }
+    clipped = [-math.log(999), -math.log(999), -math.log(3), 0.0, math.log(9), math.log(999)]
+    for index, seed in enumerate((0x4EDD1A21, 0x8A4D18BB)):
+        generator = torch.Generator().manual_seed(seed)
+        for name, layers in sizes.items():
+            for layer, (inputs, outputs) in zip(getattr(vae, name)[::2], layers, strict=True):
+                weight, bias = _from(generator, inputs, outputs)
+                if (name, outputs, inputs) == ("decoder", 6, 5):
+                    bias = torch.tensor([clipped if bias_from_data else [0.0] * 6])
+                torch.testing.assert_close(layer.weight[index], weight)
+                torch.testing.assert_close(layer.bias[index], bias)
+    assert vae.prior_parameters.shape == (2, 2, 1, 3)
+    assert not vae.prior_parameters.any()
+
+
+@pytest.mark.parametrize(
+    ("factors", "encoder", "decoder"),
+    [
+        ({"family": "gaussian", "architecture": "linear"}, [(16, 6)], [(3, 16)]),
+        ({"family": "bernoulli", "architecture": "linear"}, [(16, 3)], [(3, 16)]),
+        ({"family": "categorical", "categories": 5, "architecture": "linear"}, [(16, 15)], [(15, 16)]),
+        (
+            {"family": "gaussian", "architecture": "nonlinear"},
+            [(16, 200), (200, 200), (200, 6)],
+            [(3, 200), (200, 200), (200, 16)],
+        ),
+        ({"family": "bernoulli", "architecture": (9, 4)}, [(16, 9), (9, 4), (4, 3)], [(3, 4), (4, 9), (9, 16)]),
+        ({"family": "bernoulli", "architecture": ()}, [(16, 3)], [(3, 16)]),
+    ],
+)
+def test_networks_have_the_sizes_of_their_architecture(
+    factors: dict[str, object], encoder: list[tuple[int, int]], decoder: list[tuple[int, int]]
+) -> None:
+    vae = VAE(_config(**factors), torch.full((PIXELS,), 0.5), [0, 1, 2])
+    for network, sizes in ((vae.encoder, encoder), (vae.decoder, decoder)):
+        assert [tuple(layer.weight.shape) for layer in network[::2]] == [(3, *size) for size in sizes]
+        assert [tuple(layer.bias.shape) for layer in network[::2]] == [(3, 1, outputs) for _, outputs in sizes]
+        assert len(network) == 2 * len(sizes) - 1
+    assert (vae.stack, vae.event) == (3, (3, 5) if factors["family"] == "categorical" else (3,))
+
+
 def test_factors_do_what_they_say() -> None:
     mean = torch.tensor([0.0, 0.25, 1.0]).repeat(6)[:PIXELS]
     x = (torch.rand(1, 3, PIXELS) > 0.5).float()
@@ -120,7 +241,7 @@ def test_factors_do_what_they_say() -> None:
     assert centred.decoder[-1].bias[0, 0, :3].tolist() == pytest.approx(
         torch.logit(torch.tensor([0.001, 0.25, 0.999])).tolist()
     )
-    assert VAE(_config(bias_from_data=False), mean, [0]).decoder[-1].bias.abs().max() < 0.5
+    assert not VAE(_config(bias_from_data=False), mean, [0]).decoder[-1].bias.any()
     assert not centred.prior_parameters.requires_grad
     assert VAE(_config(prior="learned"), mean, [0]).prior_parameters.requires_grad
     linear = VAE(_config(architecture="linear"), mean, [0])
@@ -140,6 +261,28 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     )
     assert config.label == "digits/categorical-3x3/linear/iwae-5/learned-prior/raw-input"
     assert _config(label="mine").label == "mine"
+    assert _config(architecture=()).label == "digits/bernoulli-3/linear"
+    config = _config("gaussian", architecture="nonlinear", stochastic_layers=2, bias_from_data=False)
+    assert config.label == "digits/gaussian-3/nonlinear/two-layers/zero-bias"
+    assert _config(entropy="analytic", signed_decoder_input=True).label == "digits/bernoulli-3/7-5/analytic/signed"
+    every = _config(
+        entropy="analytic", prior="learned", centre_input=False, signed_decoder_input=True, bias_from_data=False
+    )
+    assert every.label == "digits/bernoulli-3/7-5/analytic/learned-prior/raw-input/signed/zero-bias"
+
+
+@pytest.mark.parametrize(
+    ("factors", "states", "upper"),
+    [
+        ({"family": "bernoulli", "latents": 5}, 32, 1),
+        ({"family": "bernoulli", "latents": 5, "stochastic_layers": 2}, 1024, 32),
+        ({"family": "categorical", "latents": 2, "categories": 3}, 9, 1),
+        ({"family": "categorical", "latents": 2, "categories": 3, "stochastic_layers": 2}, 81, 9),
+        ({"family": "gaussian", "stochastic_layers": 2}, None, 1),
+    ],
+)
+def test_joint_states_are_counted_over_layers(factors: dict[str, object], states: int | None, upper: int) -> None:
+    assert (_config(**factors).states(), _config(**factors).upper_states()) == (states, upper)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +297,12 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
         ({"family": "gaussian", "bound": "iwae"}, "importance_samples = K belongs to bound"),
         ({"family": "gaussian", "importance_samples": 5}, "importance_samples = K belongs to bound"),
         ({"family": "gaussian", "latents": 0}, "greater than or equal to 1"),
+        ({"family": "categorical", "categories": 1}, "greater than or equal to 2"),
+        ({"family": "bernoulli", "bound": "iwae", "importance_samples": 0}, "greater than or equal to 1"),
+        ({"family": "bernoulli", "architecture": (7, 0)}, "greater than or equal to 1"),
+        ({"stochastic_layers": 2, "bound": "iwae", "importance_samples": 5}, "stochastic_layers = 2 takes bound"),
+        ({"stochastic_layers": 2, "entropy": "analytic"}, "stochastic_layers = 2 takes bound"),
+        ({"prior": "learnt"}, "Input should be 'fixed' or 'learned'"),
     ],
 )
 def test_factors_that_contradict_each_other_are_refused(factors: dict[str, object], message: str) -> None:

@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 import estimators
 from estimators.distributions import from_parameters, kl, log_prob
 from estimators.exact import expectation
+from estimators.examine import known_by
 from estimators.registry import Entry
 
 DOUBLE = torch.float64
@@ -410,6 +411,15 @@ def test_another_f_is_looked_at_however_it_is_made(made: Callable[..., Any]) -> 
         estimator(q, made(slope_cost))
     with pytest.raises(estimators.BadInput, match="needs the gradient of f"):
         estimator(q, made(flat_cost))
+
+
+def test_a_module_at_the_address_of_another_is_told_from_it() -> None:
+    """A module that is made anew in every step is often given the address of the one before."""
+    cost = Cost(slope_cost)
+    before = known_by(cost), known_by(cost.forward)
+    cost.cost = flat_cost
+    assert known_by(cost) != before[0]
+    assert known_by(cost.forward) != before[1]
 
 
 @pytest.mark.parametrize("name", ["exact", "rloo", "reinforce", "disarm"])

@@ -4,6 +4,7 @@ Identities hold draw by draw, or as sums over all outcomes of the noise; nothing
 """
 
 import importlib
+import inspect
 import itertools
 import math
 
@@ -17,6 +18,7 @@ import estimators
 from bench.measure import gradient_moments
 from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
+from estimators.baselines import BASELINES
 from estimators.contract import CountedObjective
 from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, odds, sample, stopped, uniform
 from estimators.exact import states
@@ -134,6 +136,57 @@ def test_bias_needs_and_evaluations_are_those_of_the_papers(name: str) -> None:
         estimator(build(family, leaves(family, 1.0)), counted, generator=seeded())
         assert counted.evaluations == expected, family
         assert entry.enumerates or entry.evaluations(samples, event) == expected, family
+
+
+TEMPERED = {"temperature": 0.5, "final_temperature": None, "anneal_steps": None}
+OF_A_BASELINE = {"baseline": "none", "decay": None, "hidden": None, "variance_normalisation": None}
+DEFAULTS = {
+    "arms": {"copula": "dirichlet"},
+    "arms-iwae": {"copula": "dirichlet"},
+    "bitflip": {"proposal": "uniform"},
+    "carms": {"copula": "dirichlet"},
+    "delta-method": {"order": 2},
+    "disarm-stick-breaking": {"order": "given"},
+    "double-cv": {"scale": 0.0},
+    "gapped-straight-through": {"gap": 1.0, **TEMPERED, "temperature": 1.0},
+    "gumbel-rao": {"inner": 10, **TEMPERED},
+    "gumbel-sigmoid": TEMPERED,
+    "gumbel-softmax": TEMPERED,
+    "lax": {"hidden": 32},
+    "optimal-baseline": {"decay": 0.9},
+    "ovis": {"gamma": 0.0},
+    "rao-blackwell-top-k": {"baseline": "none"},
+    "rebar": {"temperature": 0.5, "scale": 1.0, "learn": True, "coupled": True},
+    "reinforce": OF_A_BASELINE,
+    "reinmax": {"temperature": 1.0},
+    "reinmax-rao": {"inner": 10, **TEMPERED, "temperature": 1.0},
+    "relax": {"temperature": 0.5, "hidden": 100},
+    "relax-rebar": {"temperature": 0.5, "scale": 1.0, "hidden": 100},
+    "rodeo": {"scale": 0.0, "hidden": 32},
+    "score-no-entropy": OF_A_BASELINE,
+    "straight-through-gumbel-sigmoid": TEMPERED,
+    "straight-through-gumbel-softmax": TEMPERED,
+    "vimco": {"mean": "geometric"},
+}
+"""What an estimator takes where its label says nothing: of those left out it has no options."""
+OF_BASELINES = {
+    "none": {},
+    "moving-average": {"decay": 0.9},
+    "input-dependent": {"decay": 0.8, "hidden": 100, "variance_normalisation": False},
+    "leave-one-out": {},
+}
+
+
+def defaults(cls: type) -> dict[str, object]:
+    """Options of a class but its samples, in order, and what they are where they are not given."""
+    return {name: p.default for name, p in inspect.signature(cls).parameters.items() if name != "samples"}
+
+
+def test_options_have_the_defaults_that_labels_leave_out() -> None:
+    """Labels and ids of cells hold what is given alone: with another default they would stand for other numbers."""
+    found = {entry.name: defaults(entry.cls) for entry in estimators.available()}
+    assert {name: options for name, options in found.items() if options} == DEFAULTS
+    assert {name: defaults(kind) for name, kind in BASELINES.items()} == OF_BASELINES
 
 
 # Formulas, draw by draw

@@ -44,7 +44,7 @@ def test_correct_estimators_from_outside_are_not_refuted(entry: Entry) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.entry.name for fault in FAULTS])
 def test_a_fault_is_refuted_for_its_reason(fault: Fault) -> None:
-    for subject in subjects(fault.entry, draws=LOOKS[0]):
+    for subject in subjects(fault.entry, fault.options, draws=fault.draws):
         result = run_check(fault.check, subject)
         assert result.status == "failed", f"{subject.family}: {result.message}"
         assert fault.says in result.message
@@ -71,6 +71,12 @@ def test_a_declared_bias_is_measured_and_where_it_vanishes_is_said() -> None:
     result = run_check("unbiased", subjects("reinmax")[0])
     assert result.status == "measured"
     by_objective = result.numbers["by_objective"]
+    largest: dict[tuple[str, float], float] = {}
+    for case in result.numbers["cases"]:
+        at = case["objective"], case["level"]
+        largest[at] = max(largest.get(at, 0.0), case["bias"])
+    said = {(name, case["level"]): case["bias"] for name, found in by_objective.items() for case in found["by_level"]}
+    assert said == largest
     assert [name for name, found in by_objective.items() if found["vanishes"]] == ["quadratic", "coupled"]
     assert by_objective["quadratic"]["narrow"] >= 0.8 * by_objective["quadratic"]["problems"]
     assert not by_objective["cubic"]["vanishes"]
@@ -125,6 +131,12 @@ def test_a_certificate_is_plain_json_and_quick() -> None:
         assert plain["verdict"] == verdict
         assert {result["check"] for result in plain["results"]} == {*CHECKS} - {"unbiased"} | {mean}
         assert plain["seconds"] < 60  # a guard against a certificate that runs away, not a measurement
+
+
+def test_families_share_the_chance_of_a_false_refutation() -> None:
+    for name, count in (("disarm", 1), ("reinforce", 3)):
+        assert [subject.alpha for subject in subjects(name, alpha=0.03)] == pytest.approx([0.03 / count] * count)
+        assert sum(subject.alpha for subject in subjects(name)) == pytest.approx(1e-3)  # as is published of all
 
 
 def test_chance_rarely_refutes_a_correct_estimator() -> None:

@@ -66,18 +66,21 @@ def test_stacked_seeds_keep_their_own_mean() -> None:
     assert gradient.abs().max() < 1e-6
 
 
-def test_variance_normalisation_divides_by_the_running_spread_once_it_exceeds_one() -> None:
+@pytest.mark.parametrize(("spread", "divisor"), [(10.0, 10.0), (1.25, 1.25), (0.75, 1.0), (0.0, 1.0)])
+def test_variance_normalisation_divides_by_the_running_spread_once_it_exceeds_one(
+    spread: float, divisor: float
+) -> None:
     options = {"baseline": "input-dependent", "decay": 0.0}
     plain = estimators.get("reinforce").create(**options).train()
     scaled = estimators.get("reinforce").create(**options, variance_normalisation=True).train()
 
     def f(z: Tensor, q: Distribution, /) -> Tensor:
-        return torch.tensor([0.0, 0.0, 20.0, 20.0], dtype=z.dtype).expand(z.shape[:-1]) + 0 * z.sum(-1)
+        return torch.tensor([0.0, 0.0, 2 * spread, 2 * spread], dtype=z.dtype).expand(z.shape[:-1]) + 0 * z.sum(-1)
 
     for estimator in (plain, scaled):
         estimator(_q(4), f, generator=torch.Generator().manual_seed(0))
     ratio = _surrogate_gradient(plain.eval(), 4.0) / _surrogate_gradient(scaled.eval(), 4.0)
-    torch.testing.assert_close(ratio, torch.full_like(ratio, 10.0))
+    torch.testing.assert_close(ratio, torch.full_like(ratio, divisor))
 
 
 def test_the_network_learns_and_its_loss_reaches_nothing_else() -> None:

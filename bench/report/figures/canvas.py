@@ -124,7 +124,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _tick_label(x: float) -> str:
-    return f"{x:g}" if 1e-3 <= x < 1e5 else f"{x:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    if 1e-3 <= x < 1e5:
+        return f"{x:g}"
+    mantissa, exponent = f"{x:.1e}".split("e")  # a tick has two digits at most
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float) -> None:

@@ -30,7 +30,7 @@ from bench.report.text import slug, spread
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Cells with both a time and a variance above rounding."""
-    return rows[rows["measured"] & (rows["variance"] > 0) & ~rows["quiet"]]
+    return rows[rows["measured"] & (rows["cost_seconds"] > 0) & (rows["variance"] > 0) & ~rows["quiet"]]
 
 
 def front(rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     drawn = _drawable(rows)
     rounds = spread(drawn["step_n"].min(), drawn["step_n"].max())
     point = " or ".join(sorted({str(p) for p in drawn["variance_point"]}))
-    left_out = rows[rows["measured"] & ~rows.index.isin(drawn.index)]["label"]
+    left_out = rows[rows["measured"] & rows["cost_seconds"].notna() & ~rows.index.isin(drawn.index)]["label"]
     names = ", ".join(summary.styles[str(label)].label for label in left_out)
     return phrases.join(
         f"Gradient variance with respect to q at {point} against the time of one training step, on "
@@ -62,6 +62,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         else "",
         phrases.busy(drawn, summary.styles, ", and so without a place on the front"),
         f"Not shown, no variance measured or none but rounding: {names}." if names else "",
+        phrases.bare(rows, summary.styles),
         phrases.absent(rows, summary.styles),
     )
 

@@ -74,6 +74,14 @@ def busy(rows: pd.DataFrame, styles: Mapping[str, Style], consequence: str = "")
     return f"Timed while the machine did something else (load above its cores){consequence}: {names}." if names else ""
 
 
+def bare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """Which estimators have no plain step to compare their time by, as of an earlier release; empty where none."""
+    names = ", ".join(
+        styles[str(label)].label for label in rows[rows["measured"] & rows["cost_seconds"].isna()]["label"]
+    )
+    return f"Not shown, no plain step timed beside it: {names}." if names else ""
+
+
 def join(*sentences: str) -> str:
     """Sentences in a row, empty ones left out."""
     return " ".join(sentence for sentence in sentences if sentence)

@@ -35,6 +35,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Without one, since their step was below it, so that it is no floor: {beaten}." if beaten else "",
         phrases.busy(drawn, summary.styles),
         phrases.BIASED if not drawn["unbiased"].all() else "",
+        phrases.bare(rows, summary.styles),
         phrases.absent(rows, summary.styles),
     )
 

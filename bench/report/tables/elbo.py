@@ -51,22 +51,31 @@ def _row(seeds: Sequence[Row], reference: Mapping[float, float]) -> dict[str, An
     return {**row, **_mean("difference", pairs), "pairs": len(pairs)}
 
 
+def _references(seeds: Sequence[Row]) -> dict[str, dict[float, float]]:
+    """Test ELBO of each ended seed of a section's reference: of the cell with most of them, if trained twice."""
+    of_cells: dict[str, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
+    for seed in seeds:
+        if seed["is_reference"] and not seed["diverged"]:
+            of_cells[seed["section"]][str(seed["cell"])][seed["seed"]] = seed["test_elbo"]
+    # Of equally many the first id, whatever the order of the records.
+    return {
+        section: max(sorted(cells.items()), key=lambda cell: len(cell[1]))[1] for section, cells in of_cells.items()
+    }
+
+
 def build(frames: Frames) -> pd.DataFrame:
     """One row a train cell."""
     if frames.finals.empty:
         return frames.finals.reindex(columns=["section", *CSV])
     seeds = rows_of(frames.finals)
-    references: dict[str, dict[float, float]] = defaultdict(dict)
-    for seed in seeds:
-        if seed["is_reference"] and not seed["diverged"]:
-            references[seed["section"]][seed["seed"]] = seed["test_elbo"]
+    references = _references(seeds)
     cells = (list(members) for _, members in groupby(seeds, key=lambda seed: str(seed["cell"])))
-    built = pd.DataFrame([_row(members, references[members[0]["section"]]) for members in cells])
+    built = pd.DataFrame([_row(members, references.get(members[0]["section"], {})) for members in cells])
     return built.assign(measured=built["test_elbo"].notna())
 
 
 def _difference(row: Row) -> str:
-    if row["is_reference"] and not math.isnan(row["difference"]):
+    if row["is_reference"] and row["difference"] == 0:
         return "0 (reference)"
     return interval(row["difference"], row["difference_low"], row["difference_high"])
 

@@ -1,11 +1,12 @@
 """What every planted fault is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 
 from estimators import Entry, Estimate, Estimator
+from estimators.checks.sampling import LOOKS
 from estimators.distributions import live, log_prob, parameters, sample, stopped, uniform
 from estimators.registry import entry_of
 
@@ -18,6 +19,9 @@ class Fault(NamedTuple):
     """The check that must fail."""
     says: str
     """Words of its message."""
+    options: Mapping[str, Any] = {}
+    draws: int = LOOKS[0]
+    """On each problem, which show it."""
 
 
 FAULTS: list[Fault] = []
@@ -26,13 +30,20 @@ Class = type[Estimator]
 
 
 def fault(
-    check: str, says: str, *, families: tuple[str, ...] = ("bernoulli",), unbiased: bool = True, **tags: Any
+    check: str,
+    says: str,
+    *,
+    families: tuple[str, ...] = ("bernoulli",),
+    unbiased: bool = True,
+    options: Mapping[str, Any] | None = None,
+    draws: int = LOOKS[0],
+    **tags: Any,
 ) -> Callable[[Class], Class]:
     """Collect a class, with the tags that it claims."""
 
     def decorate(cls: Class) -> Class:
         entry = entry_of(cls, cls.__name__, families=families, unbiased=unbiased, **tags)
-        FAULTS.append(Fault(entry, check, says))
+        FAULTS.append(Fault(entry, check, says, options or {}, draws))
         return cls
 
     return decorate

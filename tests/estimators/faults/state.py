@@ -147,6 +147,17 @@ class SizedByAnAttribute(LearnedLevel):
         return self.factor * (self.level + 1)
 
 
+@fault("state", "some state is not saved", own_parameters=True)
+class LearnedIsNotSaved(LearnedLevel):
+    """A fresh one has what the parameter started from, which is right until it has learned."""
+
+    def state_dict(self, *arguments, **options):
+        return {}
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+
 # Auxiliary loss
 
 

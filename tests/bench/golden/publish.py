@@ -1,0 +1,113 @@
+"""From records to what is compared: the files of a report, as texts that a reader can read."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from matplotlib.figure import Figure
+
+from bench.report import write
+from tests.bench.golden.runs import MIXED, QUICK, TOYS
+
+EXPECTED = Path(__file__).parent / "expected"
+RUNS = {"quick": QUICK, "toys": TOYS, "mixed": MIXED}
+TITLE = 'Golden & "round" <numbers>'
+NOTES = ["Left out: 1 % of x_1 & <b>.", "A second note."]
+TABLES = ("variance", "bias", "elbo", "time")
+DRAWN = b"a drawn figure"
+
+
+def undrawn(figure: Figure, target: BytesIO, **options: Any) -> None:
+    """In place of `savefig`: what a figure shows is not tested here."""
+    target.write(DRAWN)
+
+
+def publish(run: str, out: Path) -> Path:
+    """Write the report of a run, its figures without their contents."""
+    with patch.object(Figure, "savefig", undrawn):
+        write(RUNS[run], out, {"md", "tex", "html", "png"}, title=TITLE, notes=NOTES)
+    return out
+
+
+class Outline(HTMLParser):
+    """A page as its tags, a line each, with their texts; pictures and captions of figures left out.
+
+    A sign that was not escaped would be a tag of its own here.
+    """
+
+    INLINE = ("a", "code", "strong", "span", "td", "th", "dd")
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.lines: list[str] = []
+        self.captions: list[str] = []
+        self.within: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {
+            key: value
+            for key, value in attrs
+            if not (tag == "img" and key == "src") and not (tag == "meta" and key == "content")
+        }
+        shown = "".join(f" {key}" if value is None else f" {key}={value}" for key, value in named.items())
+        if tag in self.INLINE:
+            self.lines[-1] += f"<{tag}{shown}>"
+        else:
+            self.lines.append(f"{'  ' * len(self.within)}<{tag}{shown}>")
+        if tag == "img":
+            head, _, data = str(dict(attrs)["src"]).partition(",")
+            assert (head, base64.b64decode(data)) == ("data:image/png;base64", DRAWN)
+        if tag not in ("img", "meta"):
+            self.within.append(tag)
+        if tag == "figcaption":
+            self.captions.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.within.pop() == tag
+        if tag in ("a", "code", "strong"):
+            self.lines[-1] += f"</{tag}>"
+
+    def handle_data(self, data: str) -> None:
+        text = re.sub(r"\s+", " ", data)
+        match self.within[-1:]:
+            case [] | ["style"]:
+                return
+            case ["figcaption"]:
+                self.captions[-1] += text
+            case _ if text.strip() or self.within[-1] in ("p", "li"):
+                self.lines[-1] += text
+
+
+def outline(page: str) -> str:
+    return "\n".join(line.rstrip() for line in Outline(page).lines) + "\n"
+
+
+def printed(folder: Path, table: str) -> list[dict[str, str]]:
+    """The rows of a Markdown table, over its sections; marks that only escape are taken away."""
+    rows, titles = [], None
+    for line in (folder / "tables" / f"{table}.md").read_text().splitlines():
+        parts = [re.sub(r"\\(.)", r"\1", part.strip()) for part in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not parts:
+            titles = None
+        elif titles is None:
+            titles = parts
+        elif not set("".join(parts)) <= set(":-"):
+            rows.append(dict(zip(titles, parts, strict=True)))
+    return rows
+
+
+def texts(run: str, folder: Path) -> dict[str, str]:
+    """What is compared whole, by the file in `expected/` that holds it; a csv's numbers are computed anew instead."""
+    tables = ("variance", "bias") if run == "toys" else TABLES
+    endings = ("md",) if run == "mixed" else ("md", "tex")
+    found = {f"{run}/{table}.{ending}": (folder / "tables" / f"{table}.{ending}").read_text()
+             for table in tables for ending in endings}  # fmt: skip
+    if run == "quick":
+        found["quick/report.txt"] = outline((folder / "report.html").read_text())
+    return found

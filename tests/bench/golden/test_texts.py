@@ -1,0 +1,205 @@
+"""The published texts as wholes, and every sentence of the findings with its numbers worked out beside it."""
+
+import math
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+import scipy.stats
+
+from tests.bench.golden.publish import EXPECTED, RUNS, TABLES, Outline, outline, printed, publish, texts
+
+Z = scipy.stats.norm.ppf(0.975)
+
+
+def check_page(folder: Path) -> None:
+    """The cells, captions and files that lie beside it."""
+    page = Outline((folder / "report.html").read_text())
+    cells = [re.split("<td(?: class=left)?>", line)[1:] for line in page.lines if "<td" in line]
+    expected = [list(row.values()) for table in TABLES for row in printed(folder, table)]
+    assert cells[-len(expected) :] == expected  # those before are of cells that are not ok
+    shown = re.findall("<img alt=(.*)>", "\n".join(page.lines))
+    written = (folder / "figures" / "captions.md").read_text().removeprefix("# Captions\n\n## ").split("\n\n## ")
+    plain = (re.sub(r"\\(.)", r"\1", text.strip()) for text in written)
+    captions = dict(re.sub(" +", " ", text).split("\n\n") for text in plain)  # a page shows spaces as one
+    assert dict(zip(shown, map(str.strip, page.captions), strict=True)) == captions
+    assert {path.stem for path in folder.glob("figures/*.png")} == captions.keys()
+
+
+def findings(page: str) -> dict[str, list[str]]:
+    """Topic -> its sentences, each with its points; code between backticks."""
+    found: dict[str, list[str]] = {}
+    lines = re.sub("</?code>", "`", outline(page)).splitlines()
+    for line in lines[lines.index("      <section id=findings>") + 1 : lines.index("      <section id=reading>")]:
+        tag, text = re.fullmatch(r" *<(\w+).*?>(.*)", line).groups()  # type: ignore[union-attr]
+        if tag == "h3":
+            found[text] = []
+        elif tag == "li":
+            found[text if not found else [*found][-1]].append(text)
+    return found
+
+
+def around(value: float, *log_ses: float, digits: int = 3) -> str:
+    """A ratio of independent quantities with its interval: their log errors add in squares."""
+    factor = math.exp(Z * math.hypot(*log_ses))
+    return f"{value:.{digits}f} [{value / factor:.{digits}f}, {value * factor:.{digits}f}]"
+
+
+def mean(*values: float, digits: int = 1) -> str:
+    """A mean over seeds with Student's interval."""
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    centre = statistics.mean(values)
+    return f"{centre:.{digits}f} [{centre - half:.{digits}f}, {centre + half:.{digits}f}]"
+
+
+def floors(*seen: float) -> str:
+    """What a bias test of each estimator would have seen: half of them the median, all of them the largest."""
+    half, most = 100 * statistics.median(seen), 100 * max(seen)
+    return (
+        f"A bias of {half:.1f} % of the gradient would have shown in half of them, of {most:.{most < 10:d}f} % in all."
+    )
+
+
+FIRST = "Before trusting a number"
+LOWEST = "Lowest variance"
+HIGHEST = "Highest test ELBO"
+EFFICIENT = "Highest efficiency, 1 / (variance x seconds)"
+DIGITS = "digits/bernoulli-3/8"
+REBAR, RELAX, STRAIGHT = "`rebar, temperature 0.5, tied`", "`relax, no eta`", "`straight-through, no hard-forward` †"
+
+FINDINGS = {
+    "quick": {
+        FIRST: [
+            "Timed while the machine did something else (load 2.5 on 2 cores), and so not ranked: "
+            f"{REBAR} on {DIGITS}.",
+            # 10 of 16 ms; its quartiles are 3/4 and 3/2 of that
+            f"The floor of {REBAR} on {DIGITS} is not one: its step took 0.625 [0.469, 0.938] of it (median and "
+            "quartiles over rounds), so that it bounds nothing there.",
+            "2 cells of 28: failed; see the list below.",
+            "1 cell of 28: out of memory; see the list below.",
+            f"Seeds that diverged, left out of means: {REBAR} 2 of 5 on {DIGITS}; `rloo` 1 of 5 on {DIGITS}; `bitflip` "
+            f"2 of 2 on {DIGITS}.",
+            # 7 estimators at 3 checkpoints, 2 at one
+            "Heavy tails at 2 of 23 points, where the variance intervals are optimistic: `bitflip`.",
+            # of 6 unbiased estimators at 3 checkpoints, one of them not tested at one; and 2 more
+            f"{RELAX} is declared unbiased but was measured against its tag on {DIGITS} at step 100: bias 25 % "
+            "[12 %, 50 %] of the gradient's norm, p = 1.0e-9 (threshold p < 0.01 / 19).",
+            "2 tests of unbiased estimators differ, but with tails too heavy to tell; see the bias table.",
+        ],
+        "Bias": [
+            f"{STRAIGHT}, declared biased: seen at 2 of 3 points, at most 50 % [25 %, 100 %] of the gradient's norm, "
+            f"on {DIGITS} at step 1000.",
+        ],
+        LOWEST: [
+            f"{DIGITS}, of 5 unbiased estimators (apart from `exact`, without noise):",
+            f"step 0: `disarm`, {around(4 / 16, 0.03, 0.04)} of rloo",
+            f"step 100: `disarm` (not told apart from `bitflip`), {around(16 / 32, 0.06, 0.08)} of rloo",
+            f"step 1000: {REBAR} (not told apart from {RELAX}), {around(2 / 8, 0.03, 0.12)} of rloo",
+            "mnist/gaussian-3, of 2 unbiased estimators:",
+            "step 0: `pathwise`",
+        ],
+        HIGHEST: [
+            # paired over seeds 3, 7 and 13: -96 and -97, -98 and -99.5, -97 and -100
+            f"{DIGITS}: `exact`, {mean(-96, -98, -97)}; next {REBAR}, {mean(1, 1.5, 3)} lower, not told apart, paired "
+            "over 3 seeds; the training ELBO alone would have named `disarm`.",
+            f"mnist/gaussian-3: `pathwise`, {mean(-80, -82)}; next `weak-derivative`, with no pairs of seeds to tell "
+            "by how much.",
+        ],
+        EFFICIENT: [
+            # variance 8 at 6 plain steps over 2.25 at 8
+            f"{DIGITS} at step 1000, of 3 noisy unbiased estimators: {RELAX}, "
+            f"{around(8 * 6 / (2.25 * 8), 0.03, 0.04, 0.05, 0.03, digits=2)} times rloo.",
+        ],
+    },
+    "toys": {
+        FIRST: ["1 cell of 20: failed; see the list below."],
+        "Bias": [
+            "No unbiased estimator was measured against its tag in 17 tests (p < 0.01 / 17). "
+            + floors(3e-8, *(k / 256 for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 19))),
+            f"{STRAIGHT}, declared biased: seen at 2 of 2 points, at most 12 % [6.2 %, 25 %] of the gradient's norm, "
+            "on plain.",
+        ],
+        LOWEST: [
+            "cubic/bernoulli-3, of 4 unbiased estimators:",
+            "|logit| 0 to 2: `rloo, S=2`",
+            f"|logit| 5: `rloo, S=4`, {around(16 / 64, 0.06, 0.08)} of rloo",
+            "exp/gaussian-1, of 3 unbiased estimators:",
+            "scale 0.125 to 0.5: `pathwise`, 0.250 to 0.500 of rloo",
+        ],
+    },
+    "mixed": {
+        FIRST: [
+            "Timed while the machine did something else (load 2.2 to 4.5 on 2 to 4 cores), and so not ranked: `rloo`, "
+            "`bitflip` on busy.",
+            "Timed while the machine did something else (load 2.8 on 2 cores), and so not ranked: `rloo` on a-toy.",
+            "The floor of `disarm` on older is not one: its step took 0.500 [0.375, 0.750] of it (median and quartiles "
+            "over rounds), so that it bounds nothing there.",
+            "The floor of `rloo` on a-toy is not one: its step took 0.500 [0.375, 0.750] of it (median and quartiles "
+            "over rounds), so that it bounds nothing there.",
+            "Seeds that diverged, left out of means: `rloo` 1 of 3 on a-toy.",
+            "Heavy tails at 2 of 20 points, where the variance intervals are optimistic: `disarm`, `pathwise, S=5`.",
+            "1 record left out of runs/one: an older one of the same cell.",
+            "1 record left out of runs/two: failed, where a record of the same thing went well.",
+            "Records of more than one version of the source stand together here: `disarm`.",
+        ],
+        "Bias": [
+            # half the width of an older record's interval is 1 or 4, the gradient's norm 4
+            "No unbiased estimator was measured against its tag in 18 tests (p < 0.01 / 18). "
+            + floors(1 / 4, 2 / 4, *(k / 256 for k in (*range(1, 16), 18))),
+            f"{STRAIGHT}, declared biased: seen at 0 of 1 point.",
+        ],
+        LOWEST: [
+            "bound (K=2), of 1 unbiased estimator:",
+            "step 3: `pathwise, S=2`",
+            "bound (K=5), of 1 unbiased estimator:",
+            "step 3: `pathwise, S=5`, with heavy tails",
+            "busy, of 2 unbiased estimators:",
+            f"step 3: `disarm`, {around(4 / 8, 0.03, 0.04)} of rloo",
+            "devices (device=cpu), of 2 unbiased estimators:",
+            "step 3: `rloo`",
+            "devices (device=cuda), of 2 unbiased estimators:",
+            f"step 3: `disarm`, {around(2 / 32, 0.06, 0.08, digits=4)} of rloo",
+            "older, of 2 unbiased estimators:",
+            f"step 7: `disarm`, {around(2 / 8, 0.03, 0.04)} of rloo",
+            "own, of 2 unbiased estimators:",
+            "step 3: `rloo`",
+            "twin (entropy=analytic, latents=4) (warm_up=5), of 1 unbiased estimator:",
+            "step 3: `same[c=x]`",
+            "twin (entropy=analytic, latents=4) (warm_up=None), of 1 unbiased estimator:",
+            "step 3: `same[c=x]`",
+            "twin (entropy=sampled, latents=3), of 1 unbiased estimator:",
+            "step 3: `same[b=x]`",
+            "a-toy, of 2 unbiased estimators:",
+            "`rloo`",
+        ],
+        HIGHEST: [
+            # paired: 10, 9 and 8
+            f"older: `disarm`, {mean(-50, -53, -56)}; next `rloo`, 9.00 [6.52, 11.48] lower, paired over 3 seeds.",
+            f"a-toy: `rloo`, {mean(-6, -10, digits=0)} (1 of 3 seeds diverged).",
+        ],
+        EFFICIENT: [
+            "busy at step 3, of 1 noisy unbiased estimator: `disarm`.",
+            "devices (device=cpu, machine=left, threads=2) at step 3, of 1 noisy unbiased estimator: `rloo`.",
+            "devices (device=cuda, machine=left, threads=1) at step 3, of 2 noisy unbiased estimators: `disarm`, "
+            f"{around(32 * 6 / (2 * 3), 0.06, 0.08, 0.04, 0.09, digits=1)} times rloo.",
+            "older at step 7, of 2 noisy unbiased estimators: `disarm`, "
+            f"{around(8 * 4 / (2 * 2), 0.03, 0.04, digits=2)} times rloo (the interval leaves the clock out).",
+            "own at step 3, of 2 noisy unbiased estimators: `rloo`.",
+            "a-toy, of 1 noisy unbiased estimator: `disarm`.",
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_findings_page_and_tables(tmp_path: Path, run: str) -> None:
+    publish(run, tmp_path)
+    found = findings((tmp_path / "report.html").read_text())
+    assert found == FINDINGS[run]
+    assert list(found) == list(FINDINGS[run])
+    check_page(tmp_path)
+    whole = texts(run, tmp_path)
+    assert set(whole) == {str(path.relative_to(EXPECTED)) for path in (EXPECTED / run).iterdir()}
+    for name, text in whole.items():
+        assert text == (EXPECTED / name).read_text(), name
