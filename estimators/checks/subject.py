@@ -140,13 +140,14 @@ class Subject:
         """
         learning = self.grids.index(grid) % 2 == 1
         estimator = self.create(grid, perturbed=not learning).train()
-        own = [*own_parameters(estimator).values()]
+        named = own_parameters(estimator)
+        own, settles = [*named.values()], estimator.state_dict().keys() - named.keys()
         recent = [torch.zeros_like(p) for p in own]
         context = self.context(len(grid.rows))
         generator = self.generator(1)
         f = grid.f(grid.theta)
         large = f if own and learning else lambda z, q: 3 * f(z, q) - 1.0
-        for _ in range(WARM_UP if estimator.state_dict() else 1):
+        for _ in range(WARM_UP if settles or (own and learning) else 1):
             values = [v.clone().requires_grad_() for v in grid.values]
             loss = call(estimator, grid.family, values, large, generator, context).auxiliary
             if own and learning and loss is not None and loss.requires_grad:

@@ -84,6 +84,20 @@ def test_own_parameters_are_perturbed_and_learned_in_turn() -> None:
         torch.testing.assert_close(plain[0], exact)
 
 
+def test_steps_are_taken_where_something_settles_or_learns() -> None:
+    class Free(Slide):
+        def __init__(self, samples=1):
+            super().__init__(samples)
+            del self.frozen
+
+    def calls(cls: type[Estimator]) -> list[int]:
+        subject = the_subject(cls)
+        return [len(subject.prepared(grid).estimator.costs) for grid in subject.grids[:2]]  # type: ignore[arg-type]
+
+    assert calls(Slide) == [120, 120]
+    assert calls(Free) == [1, 120]
+
+
 def test_where_there_are_none_nothing_is_said_of_them() -> None:
     (subject,) = subjects("disarm", draws=256)
     found = run_check("unbiased", subject)
