@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from bench.provenance import machine
+from bench.scaling import measure as measurement
 from bench.scaling import records
 from bench.scaling.factors import FACTORS, Factor
 from bench.scaling.fit import fit, power_law
 from bench.scaling.measure import PAGE, measure
 from bench.scaling.output import publish
 from bench.scaling.records import FactorRecord, Growth, Point, Quantity, Scaling, Series
+from estimators import available
 
 SIZES = tuple(2**k for k in range(9))
 
@@ -109,14 +111,20 @@ def test_tables_and_figures_are_made_of_the_measurements_alone(tmp_path: Path) -
 
 
 def thin(factor: Factor) -> Factor:
-    """The smallest sizes alone, once each; of what needs fresh processes one size of one subject."""
-    timed = [case._replace(sizes=case.sizes[:3]) for case in factor.cases if case.quantity == "seconds"]
+    """The smallest sizes alone, once each; one of what needs fresh processes, and of an estimator that first learns."""
+    learn = {entry.name for entry in available() if entry.own_parameters}
+    timed = [
+        case._replace(sizes=case.sizes[: 1 if case.subject in learn else 3])
+        for case in factor.cases
+        if case.quantity == "seconds"
+    ]
     sized = [case._replace(sizes=case.sizes[:1]) for case in factor.cases if case.quantity == "bytes"]
     return factor._replace(cases=(*timed, *sized[:1]), rounds=1, repeats=1)
 
 
 @pytest.mark.parametrize("name", FACTORS)
-def test_each_factor_can_be_measured(name: str) -> None:
+def test_each_factor_can_be_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurement, "WARM_UP", 0)
     factor = thin(FACTORS[name])
     record = measure(factor)
     assert record.factor == name and record.provenance["threads"] == 1
