@@ -99,8 +99,8 @@ def _tags(summary: Summary) -> Iterator[Finding]:
         yield Finding(FIRST, f"{text}: bias {size} of the gradient's norm, p = {p} (threshold {threshold}).")
     unsure = int((tested["verdict"] == UNSURE).sum())
     if unsure:
-        text = f"{plural(unsure, 'test')} of unbiased estimators differ, but with tails too heavy to tell"
-        yield Finding(FIRST, f"{text}; see the bias table.")
+        text = f"{plural(unsure, 'test')} of unbiased estimators {'differs' if unsure == 1 else 'differ'}"
+        yield Finding(FIRST, f"{text}, but with tails too heavy to tell; see the bias table.")
     if tests and not against:
         text = f"No unbiased estimator was measured against its tag in {plural(tests, 'test')} ({threshold})."
         floors = tested["bias_floor"].dropna()

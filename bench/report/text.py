@@ -67,7 +67,7 @@ def percent(x: float | None) -> str:
     if math.isinf(x):
         return "∞ %"
     value = 100 * x if abs(x) > 1e-8 else 0.0  # less is rounding
-    return f"{value:.0f} %" if abs(value) >= 10 else f"{number(value, 2)} %"
+    return f"{value:.0f} %" if abs(value) >= 9.95 else f"{number(value, 2)} %"
 
 
 def percent_interval(estimate: float, low: float, high: float) -> str:

@@ -83,6 +83,15 @@ def test_an_efficiency_figure_without_a_remark_makes_none() -> None:
     )
 
 
+def test_an_efficiency_figure_of_a_point_without_a_name_names_none() -> None:
+    records = []
+    for label in "ba":
+        records.append(cell("moments", DIGITS, label, {"points": [point((2, 1, 3))]}))
+        records.append(cell("time", DIGITS, label, times(0.002, (3, 2, 4))))
+    caption = made(records)["efficiency-digits-b"].caption
+    assert caption.startswith("Gradient variance with respect to q against the time of one training step, on")
+
+
 def test_an_efficiency_figure_shows_times_and_variances_with_both_intervals() -> None:
     figure = show(made(measured())["efficiency-digits-b"])
     (axes,) = figure.axes

@@ -347,7 +347,7 @@ def test_a_time_figure_shows_the_cost_in_milliseconds_beside_its_floor() -> None
     plot = plots["time-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.caption == (
-        f"Time of one training step on {ABOUT}, 1 threads; each estimator takes as many evaluations of f as its number "
+        f"Time of one training step on {ABOUT}, 1 thread; each estimator takes as many evaluations of f as its number "
         "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
         "all estimators. Bars: interquartile range of 30 to 50 rounds. Grey bar: the floor, a step that makes the same "
         "passes over f with all that is drawn and learned given. Without one, since their step was below it, so that "
@@ -379,12 +379,16 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
         return [cell("time", DIGITS, label, times(0.002, (2, 1, 3), **more)) for label in "ba"]
 
     common = (
-        f"Time of one training step on {ABOUT}, 1 threads; each estimator takes as many evaluations of f as its number "
+        f"Time of one training step on {ABOUT}, 1 thread; each estimator takes as many evaluations of f as its number "
         "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
         "all estimators. Bars: interquartile range of 30 rounds. Grey bar: the floor, a step that makes the same "
         "passes over f with all that is drawn and learned given."
     )
     assert made(some())["time-digits-b"].caption == common
+    records = some()
+    for record in records:
+        record["config"]["threads"] = 2
+    assert made(records)["time-digits-b"].caption == common.replace("1 thread", "2 threads")
     assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].caption == (
         f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
         "did something else (load above its cores): a, b."

@@ -47,11 +47,12 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     """What the figure shows, with its intervals, methods and n."""
     drawn = _drawable(rows)
     rounds = spread(drawn["step_n"].min(), drawn["step_n"].max())
-    point = " or ".join(sorted({str(p) for p in drawn["variance_point"]}))
+    points = " or ".join(sorted({str(p) for p in drawn["variance_point"]} - {""}))
+    place = f" at {points}" if points else ""
     left_out = rows[rows["measured"] & rows["cost_seconds"].notna() & ~rows.index.isin(drawn.index)]["label"]
     names = ", ".join(summary.styles[str(label)].label for label in left_out)
     return phrases.join(
-        f"Gradient variance with respect to q at {point} against the time of one training step, on "
+        f"Gradient variance with respect to q{place} against the time of one training step, on "
         f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to a plain step timed beside "
         "it, times the median plain step of all estimators.",
         f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: 95 % jackknife interval on "

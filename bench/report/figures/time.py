@@ -26,8 +26,9 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     drawn = _drawable(rows)
     beaten = ", ".join(summary.styles[str(label)].label for label in drawn[drawn["below_floor"]]["label"])
     threads = spread(drawn["threads"].min(), drawn["threads"].max())
+    noun = "thread" if threads == "1" else "threads"
     return phrases.join(
-        f"Time of one training step on {phrases.problem(heading, rows)}, {threads} threads; each estimator takes as "
+        f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}; each estimator takes as "
         "many evaluations of f as its number of samples asks for.",
         "The time is the ratio to a plain step timed beside it, times the median plain step of all estimators. "
         f"Bars: interquartile range of {spread(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
