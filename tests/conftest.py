@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from estimators import registry
+
 pytest_plugins = ["pytester"]
 
 
@@ -19,6 +21,15 @@ def _one_thread() -> None:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(20221022)
+
+
+@pytest.fixture
+def forget() -> Iterator[None]:
+    """Forget what a test registers."""
+    before = dict(registry._entries)
+    yield
+    registry._entries.clear()
+    registry._entries.update(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

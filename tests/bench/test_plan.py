@@ -78,15 +78,6 @@ def hashed(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-@pytest.fixture
-def forget() -> Iterator[None]:
-    """Forget what a test registers."""
-    before = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(before)
-
-
 def test_every_setting_reaches_the_cells_that_it_is_for() -> None:
     cells = {cell.title: cell for cell in planned(LOUD).cells}
     training = {"steps": 21, "batch": 22, "optimiser": "sgd", "learning_rate": 0.23, "own_learning_rate": 0.24}

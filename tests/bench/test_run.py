@@ -39,15 +39,6 @@ def _gradest(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return forked("bench", *arguments, cwd=cwd)
 
 
-@pytest.fixture
-def forget():
-    """Forget what a test registers."""
-    before = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(before)
-
-
 def test_a_record_holds_all_that_a_report_needs(tmp_path: Path) -> None:
     suite = _suite("rloo")
     outcome = _run(suite, tmp_path)

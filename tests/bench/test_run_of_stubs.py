@@ -34,15 +34,6 @@ def suite_of(*estimators: str, text: str = SMALL) -> Suite:
 
 
 @pytest.fixture
-def forget() -> Iterator[None]:
-    """Forget what a test registers."""
-    before = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(before)
-
-
-@pytest.fixture
 def instant(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """Cells are measured at once; they are noted."""
     seen: list[Cell] = []

@@ -15,13 +15,10 @@ PLUGIN = Path(__file__).parent.parent / "plugin"
 
 
 @pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch):
+def plugin(monkeypatch: pytest.MonkeyPatch, forget: None):
     """The out-of-tree package importable, and forgotten afterwards."""
     monkeypatch.syspath_prepend(PLUGIN)
-    before = dict(registry._entries)
     yield
-    registry._entries.clear()
-    registry._entries.update(before)
     sys.modules.pop("halfway", None)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Bernoulli
 
 import estimators
-from estimators import Entry, Estimate, Estimator, register, registry
+from estimators import Entry, Estimate, Estimator, register
 from estimators.distributions import sample, stopped
 
 SAMPLES = [0, -1, True, 2.0, "2"]
@@ -25,7 +25,7 @@ def test_samples_are_checked_however_it_is_made(entry: Entry) -> None:
         assert make().samples == entry.samples.default
 
 
-def test_a_class_that_leaves_samples_to_its_base_starts_with_its_default() -> None:
+def test_a_class_that_leaves_samples_to_its_base_starts_with_its_default(forget: None) -> None:
     class Late(Estimator):
         """As a third party may write it: samples are set after the base class was made."""
 
@@ -38,13 +38,8 @@ def test_a_class_that_leaves_samples_to_its_base_starts_with_its_default() -> No
             cost = f(z, stopped(q))
             return Estimate(cost.mean(0), cost.detach().mean(0))
 
-    before = dict(registry._entries)
-    try:
-        entry_class = register("late", families=("bernoulli",), unbiased=True)(Late)
-        assert estimators.get("late").create(samples=4).samples == 4
-        assert entry_class().samples == 2
-        q = Bernoulli(logits=torch.zeros(5, 3, requires_grad=True))
-        assert entry_class()(q, lambda z, q: z.sum(-1)).surrogate.shape == (5,)
-    finally:
-        registry._entries.clear()
-        registry._entries.update(before)
+    entry_class = register("late", families=("bernoulli",), unbiased=True)(Late)
+    assert estimators.get("late").create(samples=4).samples == 4
+    assert entry_class().samples == 2
+    q = Bernoulli(logits=torch.zeros(5, 3, requires_grad=True))
+    assert entry_class()(q, lambda z, q: z.sum(-1)).surrogate.shape == (5,)

@@ -33,6 +33,11 @@ class Area:
     target: float
     sampled: int
 
+    @property
+    def files(self) -> list[Path]:
+        """What the globs of the sources name in this checkout; mutmut's own `*` would go on into folders."""
+        return sorted({path for glob in self.sources for path in CHECKOUT.glob(glob)})
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -97,7 +102,7 @@ def _configure(area: Area, folder: Path) -> None:
     beside = [path.name for path in folder.iterdir() if path.name not in ("tests", "pyproject.toml")]
     lists = {
         "source_paths": ["bench", "estimators"],
-        "only_mutate": area.sources,
+        "only_mutate": [file.relative_to(CHECKOUT).as_posix() for file in area.files],
         "also_copy": sorted(beside),
         "pytest_add_cli_args": ["-pno:cacheprovider"],
         "pytest_add_cli_args_test_selection": area.tests,

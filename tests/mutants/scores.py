@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.stats import binomtest
+import numpy as np
 
+from bench.statistics import share_interval
 from tests.mutants.planting import HERE, KILLED, Area, Mutant
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Score:
     def __str__(self) -> str:
         if not self.counted:
             return "none that changes something"
-        low, high = binomtest(self.killed, self.counted).proportion_ci(LEVEL, method="wilson")
-        return f"{self.share:.1%} [{low:.1%}, {high:.1%}]"
+        found = share_interval(np.arange(self.counted) < self.killed)
+        return f"{found.estimate:.1%} [{found.low:.1%}, {found.high:.1%}]"
 
 
 def equivalents(path: Path = HERE / "equivalent.toml") -> dict[tuple[str, str], str]:
