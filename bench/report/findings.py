@@ -180,11 +180,11 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
     heads = summary.frames.heads
     for status, rows in heads[heads["status"] != "ok"].groupby("status"):
         yield Finding(FIRST, f"{plural(len(rows), 'cell')} of {len(heads)}: {status}; see the list below.")
-    diverged = rows_of(summary.elbo[summary.elbo["diverged"].fillna(0) > 0])
+    diverged = rows_of(summary.elbo[summary.elbo["diverged"] > 0])
     if diverged:
         listed = "; ".join(f"{_named(r)} {r['diverged']} of {r['seeds']} on {r['section']}" for r in diverged)
         yield Finding(FIRST, f"Seeds that diverged, left out of means: {listed}.")
-    heavy = summary.variance[summary.variance["heavy_tailed"].fillna(False).astype(bool)]
+    heavy = summary.variance[summary.variance["heavy_tailed"].astype(bool)]
     if len(heavy):
         names = ", ".join(f"`{label}`" for label in sorted(heavy["label"].unique()))
         text = f"Heavy tails at {len(heavy)} of {plural(int(summary.variance['measured'].sum()), 'point')}"

@@ -141,21 +141,22 @@ class Subject:
         learning = self.grids.index(grid) % 2 == 1
         estimator = self.create(grid, perturbed=not learning).train()
         named = own_parameters(estimator)
+        learning = learning and bool(named)
         own, settles = [*named.values()], estimator.state_dict().keys() - named.keys()
         recent = [torch.zeros_like(p) for p in own]
         context = self.context(len(grid.rows))
         generator = self.generator(1)
         f = grid.f(grid.theta)
-        large = f if own and learning else lambda z, q: 3 * f(z, q) - 1.0
-        for _ in range(WARM_UP if settles or (own and learning) else 1):
+        large = f if learning else lambda z, q: 3 * f(z, q) - 1.0
+        for _ in range(WARM_UP if settles or learning else 1):
             values = [v.clone().requires_grad_() for v in grid.values]
             loss = call(estimator, grid.family, values, large, generator, context).auxiliary
-            if own and learning and loss is not None and loss.requires_grad:
+            if learning and loss is not None and loss.requires_grad:
                 found = torch.autograd.grad(loss.mean(), own, materialize_grads=True)
                 with torch.no_grad():
                     for p, mean, g in zip(own, recent, found, strict=True):
                         p.sub_(mean.lerp_(g, 0.1).sign(), alpha=LEARNING_RATE)
-        moved = (LEARNED if learning else PERTURBED) if own else None
+        moved = LEARNED if learning else PERTURBED if own else None
         return Prepared(estimator.eval(), context, moved)
 
     def context(self, *rows: int, dtype: torch.dtype = DOUBLE) -> Tensor:
