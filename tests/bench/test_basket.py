@@ -76,6 +76,21 @@ class Road:
         return self.vae
 
 
+def test_the_reference_is_told_of_one_seed_the_context_and_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = dict[str, Any]()
+
+    def built(*arguments: Any) -> Estimator:
+        driver = build(*arguments)
+        bind = driver.bind
+        driver.bind = lambda **options: told.update(options) or bind(**options)  # type: ignore[assignment,func-returns-value]
+        return driver
+
+    monkeypatch.setattr(basket, "build", built)
+    next(travel(problem(), config(), CPU))
+    assert told.pop("generator").initial_seed() == stream("estimator", 4).initial_seed()
+    assert told == {"stack": (1,), "context_size": 64, "event": (2,)}
+
+
 PASSENGERS = {
     "without state": ("rloo", {"samples": 4}),
     "with running state": ("reinforce", {"baseline": "moving-average", "samples": 2}),

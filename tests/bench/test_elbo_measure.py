@@ -63,6 +63,16 @@ class Clock:
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
 
 
+def test_an_estimator_is_told_of_seeds_context_and_latents() -> None:
+    learner, told = estimator(), dict[str, Any]()
+    bind = learner.bind
+    learner.bind = lambda **options: told.update(options) or bind(**options)  # type: ignore[assignment,func-returns-value]
+    short = SETTINGS.model_copy(update={"optimisation": Optimisation(steps=1, batch=2), "evaluation_rows": 2})
+    measure_training(PROBLEM, learner, short, seed=11, device=CPU)
+    assert told.pop("generator").initial_seed() == stream("estimator", 11).initial_seed()
+    assert told == {"stack": (3,), "context_size": 64, "event": (2,)}
+
+
 def test_a_training_cell_beside_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     data, seed = digits(), 11
     vae = VAE(PROBLEM, data.train.mean(0), [0, 1, 2])
