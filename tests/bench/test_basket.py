@@ -82,7 +82,7 @@ def test_the_reference_is_told_of_one_seed_the_context_and_the_latents(monkeypat
     def built(*arguments: Any) -> Estimator:
         driver = build(*arguments)
         bind = driver.bind
-        driver.bind = lambda **options: told.update(options) or bind(**options)  # type: ignore[assignment,func-returns-value]
+        driver.bind = lambda **options: told.update(options) or bind(**options)
         return driver
 
     monkeypatch.setattr(basket, "build", built)

@@ -66,7 +66,7 @@ class Clock:
 def test_an_estimator_is_told_of_seeds_context_and_latents() -> None:
     learner, told = estimator(), dict[str, Any]()
     bind = learner.bind
-    learner.bind = lambda **options: told.update(options) or bind(**options)  # type: ignore[assignment,func-returns-value]
+    learner.bind = lambda **options: told.update(options) or bind(**options)
     short = SETTINGS.model_copy(update={"optimisation": Optimisation(steps=1, batch=2), "evaluation_rows": 2})
     measure_training(PROBLEM, learner, short, seed=11, device=CPU)
     assert told.pop("generator").initial_seed() == stream("estimator", 11).initial_seed()
