@@ -1,13 +1,17 @@
 """The words of a report: verdicts on bias, numbers with their intervals, names of estimators."""
 
+import copy
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.report import naming, text
+from bench.report import FORMATS, naming, text, write
+from bench.report.tables.time import Noise, _efficiency
 from bench.report.verdicts import AGAINST, UNSURE, BiasTest, smallest_visible, verdict
-from tests.bench.records import VAE, Made, moments
+from tests.bench.records import VAE, Made, moments, quick
 
 FAIR = BiasTest(True, 0.5, 0.02, 0.0, 0.04, 0.031, heavy_tailed=False, rare=False)
 
@@ -69,3 +73,39 @@ def test_long_labels_are_shortened_without_knowing_names() -> None:
     assert naming.shortened("any[straight_through=true,temperature=0.5]") == "any, straight-through, temperature 0.5"
     same = [moments(np.random.default_rng(0), VAE, Made(label, 2, True, 1, 0, 1)) for label in ("a[b=x]", "a[c=x]")]
     assert naming.estimator_labels(same) == ["a[b=x]", "a[c=x]"]
+
+
+def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
+    records = quick()[:1]
+    future, odd, nameless = (copy.deepcopy(records[0]) for _ in range(3))
+    future |= {"schema": 2, "cell": "c0ffee"}
+    odd["config"]["measurement"]["kind"] = "taste"
+    nameless["schema"] = None
+    del nameless["cell"]
+    for wrong, formats, words in (
+        ([], {"md"}, "no records to report: run a suite first, or name the folder that holds its cells/"),
+        ([future], {"md"}, "cell c0ffee has schema 2; this report reads schema 1"),
+        ([*records, nameless], {"md"}, "cell without an id has schema None; this report reads schema 1"),
+        ([odd], {"md"}, f"cell {odd['cell']} has kind 'taste'; this report reads train, moments, time"),
+        (records, {"md", "doc", "xls"}, f"unknown report format doc, xls; choose among {', '.join(FORMATS)}"),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+            write(wrong, tmp_path, formats)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_efficiency_needs_noise_of_both_and_a_time() -> None:
+    own, reference = (Noise(variance=variance, log_se=0.0) for variance in (2.0, 3.0))
+    assert _efficiency(own, 5.0, reference, 4.0) == (1.2, 1.2, 1.2)
+    assert _efficiency(own, 5.0, own, 5.0) == (1.0, 1.0, 1.0)
+    assert _efficiency(own._replace(noiseless=True), 5.0, reference, 4.0) == (math.inf,) * 3
+    for mine, cost, other in (
+        (own._replace(quiet=True), 5.0, reference),
+        (own, 5.0, reference._replace(quiet=True)),
+        (own._replace(variance=0.0), 5.0, reference),
+        (own, 5.0, reference._replace(variance=0.0)),
+        (own, 0.0, reference),
+        (own, math.nan, reference),
+        (Noise(), 5.0, reference),
+    ):
+        assert all(map(math.isnan, _efficiency(mine, cost, other, 4.0)))

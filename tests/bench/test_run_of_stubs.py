@@ -277,6 +277,7 @@ def test_a_cell_whose_worker_died_has_a_record_that_says_so(tmp_path: Path, inst
     (record,) = outcome.unwell
     assert record["config"]["measurement"]["kind"] == "moments"
     assert record["config"]["problem"]["label"] == "digits/bernoulli-3/8"
+    assert record["started"].endswith("+00:00")
     assert (record["status"], record["reason"], record["seconds"], record["measurements"]) == (
         "failed",
         "RuntimeError: its worker died",
