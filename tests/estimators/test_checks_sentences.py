@@ -339,15 +339,15 @@ PASSED: list[tuple[str, str, dict[str, str], tuple[str, ...]]] = [
     ),
     (
         "RunningMean", "categorical",
-        {"generator": ALONE, "dtype": KEPT, "rows": SAME, "leading-dims": SHAPES, "state": FROZEN, "finite": BITS}, (),
+        {"dtype": KEPT, "leading-dims": SHAPES, "state": FROZEN, "finite": BITS}, (),
     ),
     (
         "ByBinomial", "bernoulli",  # whose noise of other rows moves, by rejection
-        {"generator": ALONE, "rows": SAME}, (),
+        {"rows": SAME}, (),
     ),
     (
         "LinearInLogits", "bernoulli",
-        {"generator": ALONE, "dtype": KEPT, "rows": SAME, "leading-dims": SHAPES, "state": FROZEN, "finite": BITS,
+        {"generator": ALONE, "rows": SAME, "state": FROZEN,
          "auxiliary": "the auxiliary loss reaches 2 own parameters and nothing else"}, (),
     ),
     (
@@ -359,18 +359,15 @@ PASSED: list[tuple[str, str, dict[str, str], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "check", "message", "warnings"),
-    [
-        (name, family, check, message, warnings if check == "state" else ())
-        for name, family, said, warnings in PASSED
-        for check, message in said.items()
-    ],
+    ("name", "family", "said", "warnings"), PASSED, ids=[f"{passed[0]}-{passed[1]}" for passed in PASSED]
 )
 def test_a_correct_estimator_passes_with_a_sentence(
-    name: str, family: str, check: str, message: str, warnings: tuple[str, ...]
+    name: str, family: str, said: dict[str, str], warnings: tuple[str, ...]
 ) -> None:
-    found = run_check(check, subject_of(by_name(name), family=family))
-    assert found == Result(check, family, "passed", message, {}, warnings)
+    subject = subject_of(by_name(name), family=family)
+    for check, message in said.items():
+        expected = Result(check, family, "passed", message, {}, warnings if check == "state" else ())
+        assert run_check(check, subject) == expected
 
 
 @pytest.mark.parametrize(("name", "family"), [("reinforce", "gaussian"), ("exact", "categorical")])
@@ -656,8 +653,8 @@ MOVED = {
 @pytest.mark.parametrize(("training", "samples"), [(False, 1), (True, 1), (False, 3), (True, 3)])
 def test_a_row_must_not_move_with_another_one(what: str, training: bool, samples: int) -> None:
     rule = only(lambda self, call: self.training == training and self.samples == samples, of_row(what))
-    for family in ("bernoulli", "gaussian") if samples == 1 else ("categorical",):
-        assert run_check("rows", ruled(rule, family=family)) == Result(
+    for family in ("bernoulli", "gaussian") if (training, samples) == (False, 1) else ("categorical",):
+        assert rows.rows(ruled(rule, family=family)) == Result(
             "rows",
             family,
             "failed",
@@ -1011,7 +1008,7 @@ OVER_SEEDS = "the gradient of one stacked seed moves with the costs of another: 
 
 
 def leading_dims(rule: Rule, base: type[Estimator] = Still, family: str = "bernoulli") -> Result:
-    return run_check("leading-dims", ruled(rule, base, family=family))
+    return leading.leading_dims(ruled(rule, base, family=family))
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (1, 6), (2, 3), (3, 1, 2)])
@@ -1384,7 +1381,7 @@ def test_what_unusual_calls_are_made_with() -> None:
 
 
 def state_of(rule: Rule, base: type[Estimator] = Still, **tags: Any) -> Result:
-    return run_check("state", ruled(rule, base, **tags))
+    return state.state(ruled(rule, base, **tags))
 
 
 def in_eval_by(share: str) -> str:
@@ -1517,7 +1514,7 @@ STATES: list[tuple[str, Rule | None, type[Estimator], str]] = [
 def test_state_that_is_not_frozen_not_saved_or_used_too_early(
     rule: Rule | None, base: type[Estimator], message: str
 ) -> None:
-    found = run_check("state", subject_of(base) if rule is None else ruled(rule, base))
+    found = state.state(subject_of(base) if rule is None else ruled(rule, base))
     assert found == Result("state", "bernoulli", "failed", message)
 
 
