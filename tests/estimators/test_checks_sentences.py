@@ -39,7 +39,7 @@ from estimators.checks import (
     subjects,
 )
 from estimators.checks.grid import EVENTS, Grid
-from estimators.checks.noise import Draw, Watch
+from estimators.checks.noise import Draw, Forced, Watch
 from estimators.checks.result import failed
 from estimators.checks.subject import Subject, copied, own_parameters, run
 from estimators.contract import Broken
@@ -2034,6 +2034,7 @@ def test_what_dtype_calls_for(seen: list[dict[str, Any]]) -> None:
         *[(DOUBLE, False, 11, 3)] * 6,
         (torch.float32, False, 11, 3),
     ]  # fmt: skip
+    assert all(call["cost"].dtype == call["q"].dtype for call in seen)
     step = [1.0, 1 + 1e-6, 1 + 2e-6]
     scaled = [(call["cost"] / seen[0]["cost"]).tolist() for call in seen[2:5]]
     assert scaled == [pytest.approx([k] * 6, rel=1e-12) for k in step]
@@ -2046,7 +2047,7 @@ def test_what_dtype_calls_for(seen: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(call["context"], subject.context(6).to(call["context"]), rtol=0, atol=0)
 
 
-def test_the_device_is_said_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_is_said_where_there_is_one(seen: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for a GPU, on which numbers lie where they lay."""
     moved: list[Any] = []
     make = torch.Generator
@@ -2068,6 +2069,8 @@ def test_the_device_is_said_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(precision.torch, "Generator", lambda *device: on(*device) if device else make())
     assert precision._moved(subject, grid) == "the surrogate is on the cpu where q is on a GPU"
     assert moved == [(6, 3), "module", "cuda", (6, 4), (6,)]
+    assert (seen[-1]["seed"], seen[-1]["training"]) == (11, False)
+    assert torch.equal(seen[-1]["context"], subject.context(6))
 
 
 # The check finite
@@ -2449,6 +2452,130 @@ def test_a_copy_is_independent_and_what_cannot_be_copied_is_told() -> None:
         assert str(raised.value) == expected
         assert isinstance(raised.value.__cause__, TypeError)
         assert run_check("generator", subject_of(uncopied)) == Result("generator", "bernoulli", "failed", expected)
+
+
+def test_state_is_filled_by_noise_of_its_own(seen: list[dict[str, Any]]) -> None:
+    subject = subjects(entry(Noted), seed=2)[0]
+    subject.prepared(subject.grids[0])
+    assert {(call["seed"], call["training"]) for call in seen} == {(2_000_007, True)}
+
+
+# Noise
+
+ROWS, LATENTS, REPEATS = 2, 3, 53
+
+
+class HalfOf(Forced):
+    """Halves uniform numbers in place of forcing them."""
+
+    def __init__(self, shift: Tensor | None = None) -> None:
+        given = torch.ones(ROWS, LATENTS, dtype=DOUBLE) if shift is None else shift
+        super().__init__(REPEATS, given, 3, torch.Generator().manual_seed(1))
+
+    def _force(self, u: Tensor) -> Tensor:
+        return u / 2
+
+
+def seeded() -> Generator:
+    return torch.Generator().manual_seed(4)
+
+
+SHAPE = (REPEATS, ROWS, LATENTS)
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.zeros(shape or SHAPE, dtype=DOUBLE)
+
+
+FORCED: list[tuple[Callable[[], Tensor], Callable[[Tensor], Tensor]]] = [
+    (lambda: torch.rand(SHAPE, generator=seeded(), dtype=DOUBLE), lambda x: x / 2),
+    (lambda: numbers().uniform_(generator=seeded()), lambda x: x / 2),
+    (
+        lambda: torch.randn(SHAPE, generator=seeded(), dtype=DOUBLE),
+        lambda x: torch.special.ndtri(torch.special.ndtr(x) / 2),
+    ),
+    (lambda: numbers().normal_(generator=seeded()), lambda x: torch.special.ndtri(torch.special.ndtr(x) / 2)),
+    (lambda: numbers().exponential_(generator=seeded()), lambda x: -(1 - (1 - (-x).exp()) / 2).log()),
+]
+
+
+@pytest.mark.parametrize(("draw", "forced"), FORCED)
+def test_each_source_is_forced_by_its_uniform_numbers(
+    draw: Callable[[], Tensor], forced: Callable[[Tensor], Tensor]
+) -> None:
+    with HalfOf() as watch:
+        found = draw()
+    torch.testing.assert_close(found, forced(draw()))
+    assert watch.untouched == []
+    assert watch.draws[0].noise is found
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_bits_are_forced_by_the_numbers_that_decide_them(dtype: torch.dtype) -> None:
+    chances = torch.linspace(0.1, 0.4, REPEATS * ROWS * LATENTS).reshape(SHAPE).to(dtype)
+    u = torch.rand(SHAPE, generator=seeded(), dtype=dtype)
+    with HalfOf() as watch:
+        for found in (torch.bernoulli(chances, generator=seeded()), chances.bernoulli(generator=seeded())):
+            assert torch.equal(found, (u / 2 < chances).to(dtype))
+    assert watch.untouched == []
+    assert [draw.source for draw in watch.draws] == ["torch.bernoulli", "Tensor.bernoulli"]
+
+
+LEFT: list[tuple[str, Callable[[], Tensor]]] = [
+    ("Tensor.uniform_", lambda: numbers().uniform_(1.0, 2.0, generator=seeded())),
+    ("Tensor.normal_", lambda: numbers().normal_(mean=3.0, generator=seeded())),
+    ("Tensor.normal_", lambda: numbers().normal_(3.0, generator=seeded())),
+    ("Tensor.exponential_", lambda: numbers().exponential_(2.0, generator=seeded())),
+    ("Tensor.bernoulli", lambda: numbers().bernoulli(0.3, generator=seeded())),
+    ("Tensor.cauchy_", lambda: numbers().cauchy_(generator=seeded())),
+    ("torch.bernoulli", lambda: torch.bernoulli(numbers(7) + 0.5, generator=seeded())),
+    ("torch.rand", lambda: torch.rand(ROWS, REPEATS, generator=seeded(), dtype=DOUBLE)),
+    ("torch.rand", lambda: torch.rand(REPEATS, ROWS, REPEATS, ROWS, generator=seeded(), dtype=DOUBLE)),
+    ("torch.randint", lambda: torch.randint(9, SHAPE, generator=seeded())),
+]
+
+
+@pytest.mark.parametrize(("source", "draw"), LEFT)
+def test_noise_of_another_law_or_of_other_rows_is_left(source: str, draw: Callable[[], Tensor]) -> None:
+    with HalfOf() as watch:
+        found = draw()
+    assert torch.equal(found, draw())
+    assert watch.untouched == [source]
+
+
+def test_a_single_number_is_of_no_row_and_need_not_be_forced() -> None:
+    with HalfOf() as watch:
+        torch.rand((), generator=seeded())
+        numbers(1).cauchy_(generator=seeded())
+        torch.rand(2, generator=seeded())
+    assert watch.untouched == ["torch.rand"]
+
+
+def test_rows_with_any_shift_are_forced_each_latent_by_its_own() -> None:
+    watch = HalfOf(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.5, 0.2], [4.0, 1.0, 2.0]]))
+    assert watch.which.tolist() == [1, 2]
+    assert watch.rows == (REPEATS, 3)
+    assert watch.chance == 0.25
+    assert (watch.log_weight.shape, watch.log_weight.dtype) == ((REPEATS, 3), torch.float32)
+    own, most = torch.tensor([[0.0, 0.5, 0.2], [4.0, 1.0, 2.0]]), torch.tensor([0.5, 4.0])
+    for rest, expected in (
+        ((3,), own),
+        ((3, 5), own[..., None]),
+        ((), most),
+        ((5,), most[:, None]),
+        ((5, 3), most[:, None, None]),
+    ):
+        found = watch._fitted(torch.Size(rest))
+        assert found.shape == expected.shape
+        assert torch.equal(found, expected)
+
+
+def test_forced_noise_keeps_its_precision() -> None:
+    with Forced(REPEATS, torch.full((ROWS, LATENTS), 3.0, dtype=DOUBLE), 1, seeded()) as watch:
+        found = torch.rand(SHAPE, generator=seeded())
+    assert found.dtype == torch.float32
+    assert watch.log_weight.dtype == DOUBLE
+    assert not torch.equal(found, torch.rand(SHAPE, generator=seeded()))
 
 
 # Certificates
