@@ -796,10 +796,8 @@ def test_a_parameter_that_is_not_used_leaks_nothing() -> None:
     assert rows._leaking(subject_of(Weightless, family="gaussian")) == WEIGHTLESS
 
 
-@pytest.mark.parametrize(
-    ("shape", "row", "seen"), [((1, 3), 0, True), ((1, 3), 2, True), ((1, 3), 5, True), ((1, 3), 1, False)]
-)
-def test_the_second_row_s_surrogate_is_looked_at_in_all_others(shape: tuple[int, ...], row: int, seen: bool) -> None:
+@pytest.mark.parametrize(("row", "seen"), [(0, True), (2, True), (5, True), (1, False)])
+def test_the_second_row_s_surrogate_is_looked_at_in_all_others(row: int, seen: bool) -> None:
     class OfOneRow(Slope):
         def forward(self, q, f, *, generator=None, context=None):
             found = super().forward(q, f, generator=generator, context=context)
@@ -818,9 +816,6 @@ def patterned(pattern: np.ndarray) -> Subject:
     """A subject whose gradient in the equal rows [2003, 4] is a pattern, in the first latent alone."""
 
     class Patterned(Still):
-        def rule(self, call):
-            return 1.0
-
         def forward(self, q, f, *, generator=None, context=None):
             if q.logits.shape != (COUNT, COPIES, 3):
                 return super().forward(q, f, generator=generator, context=context)
