@@ -2505,6 +2505,17 @@ def test_each_source_is_forced_by_its_uniform_numbers(
     assert watch.draws[0].noise is found
 
 
+def test_normal_noise_may_be_forced_to_the_upper_tail() -> None:
+    class Mirrored(HalfOf):
+        def _force(self, u: Tensor) -> Tensor:
+            return 1 - u / 2
+
+    plain = torch.randn(SHAPE, generator=seeded(), dtype=DOUBLE)
+    with Mirrored():
+        found = torch.randn(SHAPE, generator=seeded(), dtype=DOUBLE)
+    torch.testing.assert_close(found, -torch.special.ndtri(torch.special.ndtr(plain) / 2))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_bits_are_forced_by_the_numbers_that_decide_them(dtype: torch.dtype) -> None:
     chances = torch.linspace(0.1, 0.4, REPEATS * ROWS * LATENTS).reshape(SHAPE).to(dtype)
