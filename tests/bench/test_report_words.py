@@ -62,9 +62,13 @@ def test_the_smallest_visible_bias_is_where_an_interval_would_leave_zero() -> No
         ((55.2, 0.0, math.inf), "55.2 [0, ∞]"),
         ((-20.0, math.nan, math.nan), "-20.0 (no interval)"),
         ((math.nan, math.nan, math.nan), ""),
+        ((None, 1.0, 2.0), ""),
+        ((1.5, None, 2.0), "1.50 (no interval)"),
+        ((1.5, 1.0, None), "1.50 (no interval)"),
+        ((1.5, math.nan, 2.0), "1.50 (no interval)"),
     ],
 )
-def test_intervals_as_text(numbers: tuple[float, float, float], words: str) -> None:
+def test_intervals_as_text(numbers: tuple[float | None, float | None, float | None], words: str) -> None:
     assert text.interval(*numbers) == words
 
 

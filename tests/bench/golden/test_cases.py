@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.report import write
+from bench.report.tables.elbo import _references
 from tests.bench.golden.publish import Outline, outline, printed
 from tests.bench.golden.runs import (
     DISARM,
@@ -333,6 +334,30 @@ def test_of_two_trainings_of_the_reference_the_one_of_more_seeds_is_it(tmp_path:
         ("rloo", "2"): "-10.0 [-10.0, -10.0]",
         ("other", "3"): "5.00 [5.00, 5.00]",
     }
+
+
+@pytest.mark.parametrize(("first", "second", "chosen"), [(3, 2, "a"), (2, 3, "b"), (2, 2, "a")])
+def test_the_reference_has_most_seeds_then_the_first_id(first: int, second: int, chosen: str) -> None:
+    """In an order of records that is not that of ids."""
+    seeds = [
+        {"section": "s", "is_reference": True, "diverged": False, "cell": cell, "seed": seed, "test_elbo": elbo - seed}
+        for cell, elbo, count in (("b", -20.0, second), ("a", -10.0, first))
+        for seed in range(count)
+    ]
+    count, elbo = (first, -10.0) if chosen == "a" else (second, -20.0)
+    assert _references(seeds) == {"s": {seed: elbo - seed for seed in range(count)}}
+
+
+def test_records_of_several_versions_are_named_together(tmp_path: Path) -> None:
+    records = [
+        at(ZOO, made, point(1, 2, 0.05), measurement={"draws": draws}, provenance={"estimator_source": source})
+        for made in (RLOO, DISARM)
+        for draws, source in ((1, "one"), (2, "another"))
+    ]
+    write(records, tmp_path, {"html"})
+    page = (tmp_path / "report.html").read_text()
+    words = "Records of more than one version of the source stand together here: "
+    assert f"{words}<code>disarm</code>, <code>rloo</code>." in page
 
 
 def test_a_long_section_is_closed_and_a_file_name_is_plain(tmp_path: Path) -> None:
