@@ -75,7 +75,7 @@ def test_what_a_call_refuses_moments_refuse() -> None:
     q, table = Bernoulli(logits=LOGITS), torch.tensor([0.0, 2.0, -1.0, 5.0], dtype=DOUBLE)
     create = {name: estimators.get(name).create() for name in ("rloo", "rebar", "disarm")}
     cases = [
-        ("rebar", q, lambda z, q: table[z.long().sum(-1)], "needs the gradient of f in z"),
+        ("rebar", q, lambda z, q: table[z.long().sum(-1)], "^rebar .*needs the gradient of f in z"),
         ("rloo", q, lambda z, q: squared(z, q) + q.entropy().sum(-1), "takes q as a constant inside f"),
         ("rloo", q, lambda z, q: squared(z, q).unsqueeze(-1), r"f returned \[2, 2, 1\]"),
         ("disarm", OneHotCategorical(logits=LOGITS), squared, "disarm is for bernoulli latents"),
@@ -89,7 +89,9 @@ def test_what_a_call_refuses_moments_refuse() -> None:
 def test_a_q_that_f_holds_by_a_name_of_its_own_is_refused() -> None:
     """Its terms reach the gradient in a person's own loop, and would be missing from what is measured."""
     q = Bernoulli(logits=LOGITS.clone().requires_grad_())
-    with pytest.raises(estimators.BadInput, match="by a name of its own"):
+    with pytest.raises(
+        estimators.BadInput, match=r"^rloo: f uses q by a name of its own, whose gradient is not measured; let it"
+    ):
         gradient_moments(estimators.get("rloo").create(), q, lambda z, _: squared(z, _) + q.entropy().sum(-1), draws=10)
     gradient_moments(estimators.get("rloo").create(), q, squared, draws=10)
 
@@ -99,7 +101,11 @@ def test_an_f_with_jumps_is_warned_of_and_one_with_kinks_is_not() -> None:
     q = Normal(LOGITS, torch.full_like(LOGITS, 0.5))
     net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1)).double()
     estimator = estimators.get("reparameterization").create()
-    with pytest.warns(UserWarning, match="it has jumps"):
+    words = (
+        "reparameterization differentiates f in z, and f changes by more than its gradient says: it has jumps or very "
+        "steep steps, of which the gradient that is measured knows nothing"
+    )
+    with pytest.warns(UserWarning, match=f"^{words}$"):
         gradient_moments(estimator, q, lambda z, q: 3 * z.round().square().sum(-1) + 0.5 * z.square().sum(-1), draws=10)
     gradient_moments(estimator, q, lambda z, q: net(z)[..., 0] + q.log_prob(z).sum(-1), draws=10)
     gradient_moments(estimators.get("rloo").create(), q, lambda z, q: z.round().square().sum(-1), draws=10)
