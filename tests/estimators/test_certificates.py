@@ -47,6 +47,7 @@ def test_a_fault_is_refuted_for_its_reason(fault: Fault) -> None:
     for subject in subjects(fault.entry, fault.options, draws=fault.draws):
         result = run_check(fault.check, subject)
         assert result.status == "failed", f"{subject.family}: {result.message}"
+        assert (result.check, result.family) == (fault.check, subject.family)
         assert fault.says in result.message
         assert "\n" not in result.message
 

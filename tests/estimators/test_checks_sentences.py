@@ -305,6 +305,20 @@ def test_a_planted_fault_is_told_in_one_sentence(
     assert found == Result(check, family, "failed", message, numbers, warnings)
 
 
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("OwnCostInBaseline", "unbiased"),
+        ("ThetaDetached", "theta"),
+        ("ValueSummed", "value"),
+        ("ClippedProbabilities", "constant"),
+    ],
+)
+def test_a_refutation_by_sampling_bears_the_name_of_its_check_and_family(name: str, check: str) -> None:
+    found = run_check(check, subject_of(by_name(name)))
+    assert (found.check, found.family, found.status) == (check, "bernoulli", "failed")
+
+
 SAME = "a row's gradient stays the same, to rounding, whatever the other rows are, and rows draw noise of their own"
 SHAPES = (
     "rows shaped [B], [R, B] and [R, E, B] give the same gradients for the same noise; no rows and inference mode are "
