@@ -412,3 +412,9 @@ def test_folders_without_a_run_or_without_a_success_are_one_line(tmp_path: Path)
         with pytest.raises(BadInput) as caught:
             compare(first, second)
         assert str(caught.value) == f"no cell of {str(bad)!r} went well: gradest status {bad} says why"
+
+
+@pytest.mark.parametrize(("place", "point"), [({"logit": 0.0}, 0.0), ({"scale": 0.5}, 0.5), ({}, None)])
+def test_a_toy_stands_at_its_logit_or_its_scale(tmp_path: Path, place: Record, point: float | None) -> None:
+    run = [made("moments", variances((None, 5.0, 0.3)), TOY | place)]
+    assert [row["point"] for row in of(tmp_path, run, run)[0]] == [point]

@@ -8,6 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.config import Config
+from bench.measure.basket import BasketConfig
+from bench.measure.elbo import TrainConfig
+from bench.measure.toy import ToyMoments
+from bench.measure.wallclock import TimeConfig
 from bench.report import FORMATS, naming, text, write
 from bench.report.tables.time import Noise, _efficiency
 from bench.report.verdicts import AGAINST, UNSURE, BiasTest, smallest_visible, verdict
@@ -113,3 +118,25 @@ def test_an_efficiency_needs_noise_of_both_and_a_time() -> None:
         (Noise(), 5.0, reference),
     ):
         assert all(map(math.isnan, _efficiency(mine, cost, other, 4.0)))
+
+
+STATED = {"kind", "draws", "seeds"}
+"""What a table has a column for."""
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [(config, key) for config in (BasketConfig, ToyMoments, TrainConfig, TimeConfig) for key in config.model_fields],
+)
+def test_cells_that_differ_in_a_setting_stand_apart(config: type[Config], key: str) -> None:
+    """All but what their table states of each; and times of two machines."""
+    common = dict.fromkeys(config.model_fields, 1) | {"kind": config.model_fields["kind"].default}
+    records = [
+        {
+            "config": {"measurement": common | ({} if key == "kind" else {key: value}), "device": "cpu", "threads": 1},
+            "provenance": {"host": "a", "cpu": "b", "gpu": None},
+        }
+        for value in (1, 2)
+    ]
+    words = [""] * 2 if key in STATED else [f"{key}=1", f"{key}=2"]
+    assert naming.settings(records, ["digits", "digits"]) == words

@@ -1,16 +1,17 @@
 """Control variates: identities draw by draw, exactness, orderings, and what own parameters learn."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution
 
 import estimators
 from bench.measure import gradient_moments
 from estimators import Estimator
-from estimators.distributions import live, log_prob, stopped, uniform
+from estimators.distributions import live, log_prob, sample, stopped, uniform
 from estimators.exact import expectation
 from estimators.relaxed import hard, logistic_scores
 from tests.estimators.cases import build, flat, gradients, leaves, objective
@@ -229,3 +230,46 @@ def test_a_constant_f_without_a_graph_is_taken(name: str) -> None:
         assert estimator(build("bernoulli", values), f).value.shape == (2,)
     estimate = estimator(build("bernoulli", values), f)
     assert torch.autograd.grad(estimate.surrogate.sum(), values)[0].isfinite().all()
+
+
+def test_rodeo_beside_sums_over_draws_and_flipped_bits() -> None:
+    """With silent networks, h is f's linear extrapolation from the other draws alone."""
+    logits = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64).requires_grad_()
+    q, count, alpha, beta = Bernoulli(logits=logits), 3, 0.7, -0.4
+    w, v = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), torch.tensor([0.3, 0.4, -1.0], dtype=torch.float64)
+
+    def f(z: Tensor, q: Distribution) -> Tensor:
+        return (z @ w).square() + torch.tanh(z @ v)
+
+    def slope(z: Tensor) -> Tensor:
+        return 2 * (z @ w) * w + (1 - torch.tanh(z @ v).square()) * v
+
+    estimator = create("rodeo", "bernoulli", samples=count)
+    for name, parameter in estimator.named_parameters():
+        torch.nn.init.constant_(parameter, {"alpha": alpha, "beta": beta}.get(name, 0.0))
+    found = estimator(q, f, generator=torch.Generator().manual_seed(3)).surrogate
+    b = sample(q, count, torch.Generator().manual_seed(3))
+    chance = logits.detach().sigmoid()
+
+    def stein(h: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        total = torch.zeros_like(h(z))
+        for i in range(3):
+            neighbour = z.clone()
+            neighbour[i] = 1 - z[i]
+            total += (chance[i] if neighbour[i] == 1 else 1 - chance[i]) * (h(neighbour) - h(z))
+        return total
+
+    def extrapolated(k: int) -> Callable[[Tensor], Tensor]:
+        others = [j for j in range(count) if j != k]
+        return lambda z: sum(slope(b[j]) @ (z - b[j]) for j in others) / len(others)
+
+    def of_scores(k: int) -> Callable[[Tensor], Tensor]:
+        return lambda z: extrapolated(k)(z) * (z - chance)
+
+    expected = torch.zeros(3, dtype=torch.float64)
+    for k in range(count):
+        others = [j for j in range(count) if j != k]
+        level = sum(f(b[j], q) + alpha * stein(extrapolated(j), b[j]) for j in others) / len(others)
+        expected += (f(b[k], q) - level) * (b[k] - chance)
+        expected += beta * stein(of_scores(k), b[k])
+    torch.testing.assert_close(torch.autograd.grad(found, logits)[0], expected / count)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 import estimators
-from estimators import arsm, coupled_decisions, iwae_score, reinforce, reweighted_wake_sleep
+from estimators import arsm, bitflip, coupled_decisions, iwae_score, reinforce, reweighted_wake_sleep
 from estimators.base import Objective
 from estimators.distributions import from_parameters, gumbel, log_prob
 from estimators.exact import expectation, expectation_of_bound, states
@@ -325,3 +325,35 @@ def test_a_latent_of_one_class_has_no_gradient(name: str) -> None:
 def test_options_are_checked(name: str, options: dict[str, object], words: str) -> None:
     with pytest.raises(estimators.BadInput, match=words):
         estimators.get(name).create(**options)
+
+
+def _proposed(monkeypatch: pytest.MonkeyPatch, name: str, logits: Tensor, **options: str) -> Tensor:
+    """The chances with which an estimator proposes to flip each bit of rows [B, D]."""
+    seen: list[Tensor] = []
+
+    def choose(log_chances: Tensor, *more: object) -> Tensor:
+        seen.append(log_chances.softmax(-1))
+        return flip_one(log_chances, *more)
+
+    flip_one = bitflip.choose
+    monkeypatch.setattr(bitflip, "choose", choose)
+    estimators.get(name).create(**options)(build("bernoulli", [logits.requires_grad_()]), lambda z, q: z.sum(-1))
+    (chances,) = seen
+    return chances
+
+
+def test_bits_are_proposed_all_alike_or_in_proportion_to_their_variance(monkeypatch: pytest.MonkeyPatch) -> None:
+    theta = torch.tensor([[0.5, 0.8, 0.1]], dtype=DOUBLE)
+    uniform = _proposed(monkeypatch, "bitflip", theta.logit())
+    torch.testing.assert_close(uniform, torch.full((1, 3), 1 / 3, dtype=DOUBLE))
+    monkeypatch.undo()
+    spread = torch.tensor([[0.25, 0.16, 0.09]], dtype=DOUBLE)
+    torch.testing.assert_close(_proposed(monkeypatch, "bitflip", theta.logit(), proposal="variance"), spread / 0.5)
+
+
+def test_ugc_flips_the_bits_whose_rarer_value_has_a_chance_below_half_of_one_in_d(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theta = torch.tensor([[0.4, 0.88, 0.13, 0.12], [0.4, 0.2, 0.5, 0.6]], dtype=DOUBLE)  # 1 / (2 D) = .125
+    expected = torch.tensor([[0, 0.5, 0, 0.5], [0.25] * 4], dtype=DOUBLE)  # of no such bits any one, for nothing
+    torch.testing.assert_close(_proposed(monkeypatch, "ugc", theta.logit()), expected)
