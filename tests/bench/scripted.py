@@ -1,4 +1,6 @@
-"""An estimator whose gradients are read from a table, so that what is measured of them is arithmetic."""
+"""Estimators that are watched: gradients that are read from a table, and what `bind` is told."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,3 +34,11 @@ class Scripted(Estimator):
             self.taken += len(flat)
             self.calls.append(len(flat))
         return Estimate((g * flat).sum(-1), torch.full(rows, self.value, dtype=flat.dtype))
+
+
+def told_by_bind(estimator: Estimator) -> dict[str, Any]:
+    """What `bind` will be told, empty until it is called."""
+    told = dict[str, Any]()
+    bind = estimator.bind
+    estimator.bind = lambda **options: told.update(options) or bind(**options)
+    return told

@@ -24,6 +24,7 @@ from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, 
 from estimators import Estimate, Estimator
 from estimators.distributions import parameters, sample
 from estimators.exact import expectation, expectation_of_bound
+from tests.bench.scripted import told_by_bind
 
 CPU = torch.device("cpu")
 
@@ -77,15 +78,9 @@ class Road:
 
 
 def test_the_reference_is_told_of_one_seed_the_context_and_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = dict[str, Any]()
-
-    def built(*arguments: Any) -> Estimator:
-        driver = build(*arguments)
-        bind = driver.bind
-        driver.bind = lambda **options: told.update(options) or bind(**options)
-        return driver
-
-    monkeypatch.setattr(basket, "build", built)
+    driver = build(problem(), config().reference)
+    told = told_by_bind(driver)
+    monkeypatch.setattr(basket, "build", lambda *arguments: driver)
     next(travel(problem(), config(), CPU))
     assert told.pop("generator").initial_seed() == stream("estimator", 4).initial_seed()
     assert told == {"stack": (1,), "context_size": 64, "event": (2,)}

@@ -17,6 +17,7 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
 from estimators import Estimate, Estimator
+from tests.bench.scripted import told_by_bind
 
 CPU = torch.device("cpu")
 SETTINGS = TrainConfig(
@@ -64,9 +65,8 @@ class Clock:
 
 
 def test_an_estimator_is_told_of_seeds_context_and_latents() -> None:
-    learner, told = estimator(), dict[str, Any]()
-    bind = learner.bind
-    learner.bind = lambda **options: told.update(options) or bind(**options)
+    learner = estimator()
+    told = told_by_bind(learner)
     short = SETTINGS.model_copy(update={"optimisation": Optimisation(steps=1, batch=2), "evaluation_rows": 2})
     measure_training(PROBLEM, learner, short, seed=11, device=CPU)
     assert told.pop("generator").initial_seed() == stream("estimator", 11).initial_seed()

@@ -1,4 +1,4 @@
-"""The words of a report: verdicts on bias, numbers with their intervals, names of estimators."""
+"""The words of a report and what decides them: verdicts on bias, intervals, names, settings, refusals, efficiencies."""
 
 import copy
 import math

@@ -22,11 +22,6 @@ class Score:
     equivalent: int
     """Those that are known to change nothing."""
 
-    @property
-    def share(self) -> float:
-        """The share of those that change something."""
-        return self.killed / self.counted if self.counted else float("nan")
-
     def __str__(self) -> str:
         if not self.counted:
             return "none that changes something"
