@@ -1,25 +1,43 @@
-"""Gradient estimators for E_{z ~ q}[f(z, q)], one method a file, all in one registry."""
+"""Gradient estimators for E_{z ~ q}[f(z, q)], one method a file, all in one registry.
+
+Names are imported when they are first used, so that `estimators.errors`, which has no need of torch, loads none.
+"""
 
 import importlib
-import pkgutil
+from typing import TYPE_CHECKING, Any
 
-from estimators.base import Estimate, Estimator, Objective
-from estimators.call import trusted
-from estimators.errors import BadInput
-from estimators.registry import Entry, available, get, register
-
-for _module in pkgutil.iter_modules(__path__):
-    if not _module.ispkg:  # an estimator is one file here, and registers when it is imported
-        importlib.import_module(f"{__name__}.{_module.name}")
+if TYPE_CHECKING:
+    from estimators.base import Estimate, Estimator, Objective
+    from estimators.call import trusted
+    from estimators.errors import BadInput
+    from estimators.noise import Noise
+    from estimators.registry import Entry, available, get, register
 
 __all__ = [
     "BadInput",
     "Entry",
     "Estimate",
     "Estimator",
+    "Noise",
     "Objective",
     "available",
     "get",
     "register",
     "trusted",
 ]
+
+_HOMES = {
+    "errors": ("BadInput",),
+    "base": ("Estimate", "Estimator", "Objective"),
+    "call": ("trusted",),
+    "noise": ("Noise",),
+    "registry": ("Entry", "available", "get", "register"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that it is defined in."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

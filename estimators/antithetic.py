@@ -7,11 +7,11 @@ gradient where f is quadratic, all noise where f is linear. The total derivative
 """
 
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, normal, parameters
+from estimators.distributions import live, parameters
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
@@ -28,20 +28,9 @@ from estimators.registry import one_a_sample, register
 class AntitheticReparameterization(Estimator):
     """samples / 2 antithetic pairs."""
 
-    def __init__(self, samples: int = 2) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
-        noise = normal(q, self.samples // 2, generator)
-        z = loc + scale * torch.cat((noise, -noise))
+        eps = noise.normal(self.samples // 2, loc)
+        z = loc + scale * torch.cat((eps, -eps))
         surrogate = f(z, live(q)).mean(0)
         return Estimate(surrogate, surrogate.detach())

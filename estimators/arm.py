@@ -6,11 +6,13 @@ f(1[u < sigmoid(logits)]) (1 - 2u). ARM is the mean of AR at u and at 1 - u:
 """
 
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import below, odds, pairs, parameters, stopped
+from estimators.distributions import parameters, stopped
+from estimators.families.logits import below
+from estimators.noise import Noise
+from estimators.parts.pairs import pairs
 from estimators.registry import one_a_sample, register
 
 
@@ -26,18 +28,10 @@ from estimators.registry import one_a_sample, register
 class AugmentReinforce(Estimator):
     """Independent draws, without a baseline."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         with torch.no_grad():
-            drawn = odds(q, self.samples, generator)
+            drawn = noise.odds(self.samples, logits)
             b = below(drawn, logits.exp())  # S x *B x D
             u = drawn / (1 + drawn)
         cost = f(b, stopped(q))  # S x *B
@@ -59,21 +53,10 @@ class AugmentReinforce(Estimator):
 class ARM(Estimator):
     """samples / 2 antithetic pairs."""
 
-    def __init__(self, samples: int = 2) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         with torch.no_grad():
-            drawn, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
+            drawn, b, antithetic = pairs(logits, self.samples // 2, noise)  # S/2 x *B x D
             u = drawn / (1 + drawn)
         cost = f(torch.cat((antithetic, b)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)

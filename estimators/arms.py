@@ -6,21 +6,22 @@ DisARM for two draws and leave-one-out for independent ones.
 """
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.copula import COPULAS
 from estimators.distributions import parameters, stopped
 from estimators.errors import BadInput, unknown
+from estimators.noise import Noise
+from estimators.parts.copula import COPULAS
 from estimators.registry import one_a_sample, register
 
 
 @torch.no_grad()
-def antithetic_bits(logits: Tensor, count: int, copula: str, generator: Generator | None) -> tuple[Tensor, Tensor]:
+def antithetic_bits(logits: Tensor, count: int, copula: str, noise: Noise) -> tuple[Tensor, Tensor]:
     """Bits [n, *B, D] coupled by the copula, and what RLOO's score must be multiplied by, 1 / (1 - rho) [*B, D]."""
     away = logits.abs()
-    rare = COPULAS[copula].draw(count, away, generator)
+    rare = COPULAS[copula].draw(count, away, noise)
     likely = (logits >= 0).to(logits.dtype)
     return (rare - likely).abs(), 1 / COPULAS[copula].decorrelation(count, away)
 
@@ -45,17 +46,9 @@ class ARMS(Estimator):
             raise BadInput(unknown("copula", copula, list(COPULAS)))
         self.copula = copula
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
-        b, factor = antithetic_bits(logits, self.samples, self.copula, generator)
+        b, factor = antithetic_bits(logits, self.samples, self.copula, noise)
         cost = f(b, stopped(q))  # S x *B
         advantage = (cost - cost.mean(0)).detach() / (self.samples - 1)
         weight = (advantage.unsqueeze(-1) * b).sum(0) * factor  # theta drops out: the advantages sum to 0

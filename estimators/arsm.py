@@ -12,12 +12,14 @@ evaluates f at every pair of classes. Theta's gradient and the value come from t
 """
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import event_shape, gumbel, one_hot_argmax, parameters, row_shape, stopped
+from estimators.distributions import event_shape, parameters, row_shape, stopped
+from estimators.families.logits import one_hot_argmax
+from estimators.noise import Noise
 from estimators.registry import register
 
 PAPER = "Yin, Yue and Zhou 2019, arXiv:1905.01413"
@@ -41,28 +43,20 @@ def _swaps(pairs: Tensor, classes: int) -> Tensor:
 class ARSM(Estimator):
     """One draw and its C (C - 1) / 2 swapped ones a sample."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         classes = logits.shape[-1]
         pairs = torch.triu_indices(classes, classes, 1, device=logits.device)
         with torch.no_grad():
-            noise = gumbel(q, self.samples, generator)
+            gumbel = noise.gumbel(self.samples, logits)
             orders = _swaps(F.pad(pairs, (1, 0)).T, classes)  # first class 0 with itself: no swap
-            z = one_hot_argmax(logits + noise[..., orders].movedim(-2, 0))  # P x S x *B x L x C
+            z = one_hot_argmax(logits + gumbel[..., orders].movedim(-2, 0))  # P x S x *B x L x C
         cost = f(z.flatten(0, 1), stopped(q)).unflatten(0, z.shape[:2])  # P x S x *B
         which = torch.zeros(classes, classes, dtype=torch.long, device=logits.device)
         which[pairs[0], pairs[1]] = which[pairs[1], pairs[0]] = torch.arange(1, len(orders), device=logits.device)
         swapped = cost.detach()[which]  # C x C x S x *B, class by reference
         advantage = (swapped - swapped.mean(0)).movedim((0, 1), (-2, -1))  # S x *B x C x C
-        share = (-noise).softmax(-1)  # pi, S x *B x L x C
+        share = (-gumbel).softmax(-1)  # pi, S x *B x L x C
         weight = (1 / classes - share) @ advantage.mT
         surrogate = (weight * logits).sum((-2, -1)).mean(0) + cost[0].mean(0)
         return Estimate(surrogate, cost[0].detach().mean(0))
@@ -80,29 +74,21 @@ class ARSM(Estimator):
 class ARS(Estimator):
     """One draw and its C - 1 swapped ones a sample; each sample of a row has a reference of its own."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         classes = event_shape(q)[1]
         with torch.no_grad():
-            noise = gumbel(q, self.samples, generator)
-            reference = torch.randint(classes, (self.samples, *row_shape(q)), generator=generator, device=logits.device)
+            gumbel = noise.gumbel(self.samples, logits)
+            reference = noise.choice(classes, (self.samples, *row_shape(q)), logits.device)
             # Order [S, *B, C, C]: for each class c, all classes with c and the reference exchanged.
             pairs = torch.cartesian_prod(*[torch.arange(classes, device=logits.device)] * 2)
             order = _swaps(pairs, classes).unflatten(0, (classes, classes))[reference]
-            swapped_noise = noise.unsqueeze(-2).take_along_dim(order.unsqueeze(-3), -1)  # S x *B x L x C x C
+            swapped_noise = gumbel.unsqueeze(-2).take_along_dim(order.unsqueeze(-3), -1)  # S x *B x L x C x C
             z = one_hot_argmax(logits + swapped_noise.movedim(-2, 0))  # C x S x *B x L x C
         cost = f(z.flatten(0, 1), stopped(q)).unflatten(0, z.shape[:2])  # C x S x *B
         swapped = cost.detach()
         advantage = (swapped - swapped.mean(0)).movedim(0, -1).unsqueeze(-2)  # S x *B x 1 x C
-        share = (-noise).softmax(-1).take_along_dim(reference[..., None, None], -1)  # pi_j, S x *B x L x 1
+        share = (-gumbel).softmax(-1).take_along_dim(reference[..., None, None], -1)  # pi_j, S x *B x L x 1
         surrogate = ((1 - classes * share) * advantage * logits).sum((-2, -1)).mean(0)
         honest = cost.gather(0, reference.unsqueeze(0))[0].mean(0)  # the reference exchanged with itself
         return Estimate(surrogate + honest, honest.detach())

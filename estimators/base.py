@@ -11,6 +11,8 @@ surrogate it returns gives the estimate:
 
 All leading dims `*B` broadcast, so a minibatch, repeated draws and stacked seeds are the same code.
 
+A method implements `estimate(q, f, noise)`, whose noise is the only randomness and carries the context of the call.
+
 f may depend on q's parameters directly only through terms whose direct gradient has zero mean, as log q(z) has: this is
 what allows an estimator to pass q with stopped parameters, and every score-function estimator does. A closed-form term,
 such as an analytic KL divergence, is not part of f: add it to the surrogate.
@@ -23,9 +25,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
-from estimators import call
-from estimators.distributions import family, parameters
+from estimators import call, objective
+from estimators.distributions import parameters
 from estimators.examine import Look
+from estimators.families import family_of
+from estimators.noise import Noise
+from estimators.parts.sizes import Sizes
 
 if TYPE_CHECKING:
     from estimators.registry import Entry
@@ -58,7 +63,7 @@ class Estimate(NamedTuple):
 
 
 class Estimator(nn.Module):
-    """Base class: `samples` draws of z a row; subclasses define `forward`.
+    """Base class: `samples` draws of z a row; subclasses define `estimate`.
 
     Running state and own parameters are kept in modules or buffers whose shape starts with `stack`, the shape of the
     seeds trained side by side. In `train()` running state is updated after it was used; in `eval()` it is frozen.
@@ -95,7 +100,11 @@ class Estimator(nn.Module):
             event: shape of an event of q, [D] or [L, C].
             generator: source of the initial values.
         """
+        self.size(Sizes(tuple(stack), context_size, tuple(event), generator))
         return self
+
+    def size(self, sizes: Sizes) -> None:
+        """Size running state and own parameters, and initialise them, for `bind`, which says what the sizes are."""
 
     @property
     def label(self) -> str:
@@ -110,10 +119,17 @@ class Estimator(nn.Module):
         generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
-        """Check the call, and estimate the gradient of E_q[f] by `forward`, whose arguments are the same.
+        """Check the call, and estimate the gradient of E_q[f].
 
         The first call of an estimator with an f, the second, the fourth, ... also look at what f is, for which f is
         evaluated once more, at four draws; see `estimators.trusted`.
+
+        Args:
+            q: the distribution of the latents, in any of the forms that docs/calls.md lists.
+            f: the objective.
+            generator: the only source of randomness, on q's device; None for torch's global one.
+            context: what q was computed from, [*B, X], or without those leading dims of q that share it, as repeated
+                draws do; input-dependent baselines read it.
 
         Raises:
             TypeError: q is of no known family.
@@ -124,21 +140,21 @@ class Estimator(nn.Module):
             with torch.inference_mode(False), torch.no_grad():
                 own = None if context is None else context.clone()
                 return self(call.copied(q), f, generator=generator, context=own)
-        objective = call.checked(f, q, self)
-        given = objective.given.q
-        if self.entry is not None and family(given) not in self.entry.families:
+        checked = objective.checked(f, q, self)
+        given = checked.given.q
+        if self.entry is not None and family_of(given).name not in self.entry.families:
             call.refuse_family(self.label, self.entry.families, q)
         if context is not None:
             call.check_context(self.label, context, given)
         p = parameters(given)[0]
         if p.numel() == 0:  # no row, and nothing to learn from
-            nothing = p.flatten(-objective.dims).sum(-1)
+            nothing = p.flatten(-checked.dims).sum(-1)
             return Estimate(nothing, nothing.detach())
-        if (key := call.to_look_at(f, given)) is not None and self._looks(key):
-            objective.look = Look(self.label)
-        estimate: Estimate = super().__call__(given, objective, generator=generator, context=context)
-        if objective.look is not None:
-            objective.conclude()
+        if (key := objective.to_look_at(f, given)) is not None and self._looks(key):
+            checked.look = Look(self.label)
+        estimate: Estimate = super().__call__(given, checked, generator=generator, context=context)
+        if checked.look is not None:
+            checked.conclude()
         return estimate
 
     def _looks(self, key: int) -> bool:
@@ -164,16 +180,21 @@ class Estimator(nn.Module):
         generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
+        """What a call comes to once q and f are checked: `estimate`, with noise from the generator.
+
+        A third party's estimator may override this in the place of `estimate`; the arguments are those of a call.
+        """
+        return self.estimate(q, f, Noise(generator, context))
+
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         """Estimate the gradient of E_q[f], for q in one of the three forms above and an f that is checked.
 
         Args:
             q: the distribution of the latents, event dims last.
             f: the objective.
-            generator: the only source of randomness, on q's device.
-            context: what q was computed from, [*B, X], or without those leading dims of q that share it, as repeated
-                draws do; input-dependent baselines read it.
+            noise: the only source of randomness, with the context for input-dependent baselines.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines neither estimate nor forward")
 
 
 def mean_to(x: Tensor, shape: torch.Size) -> Tensor:

@@ -8,22 +8,24 @@ for the bits with m < 1 / (2 D), and DisARM for the others.
 """
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import one_hot_argmax, pairs, parameters, sample, stopped
+from estimators.distributions import parameters, sample, stopped
 from estimators.errors import BadInput, unknown
+from estimators.families.logits import one_hot_argmax
+from estimators.noise import Noise
+from estimators.parts.pairs import pairs
 from estimators.registry import one_a_sample, register
 
 PROPOSALS = ("uniform", "variance")
 
 
-def choose(log_chances: Tensor, count: int, generator: Generator | None) -> Tensor:
+def choose(log_chances: Tensor, count: int, noise: Noise) -> Tensor:
     """One bit a draw, as one-hot [count, *B, D], from log chances [*B, D] up to a constant: a race of exponentials."""
-    return one_hot_argmax(log_chances + noise.gumbel_of(noise.odds(count, log_chances, generator)))
+    return one_hot_argmax(log_chances + noise.gumbel(count, log_chances))
 
 
 @register(
@@ -49,21 +51,13 @@ class Bitflip(Estimator):
             raise BadInput(unknown("proposal", proposal, PROPOSALS))
         self.proposal = proposal
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         with torch.no_grad():
             log_variances = F.logsigmoid(logits) + F.logsigmoid(-logits)
             proposal = log_variances if self.proposal == "variance" else torch.zeros_like(logits)
-            chosen = choose(proposal, self.samples // 2, generator)  # S/2 x *B x D
-            b = sample(q, self.samples // 2, generator)
+            chosen = choose(proposal, self.samples // 2, noise)  # S/2 x *B x D
+            b = sample(q, self.samples // 2, noise)
             one, zero = torch.maximum(b, chosen), b * (1 - chosen)
             slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
             drawn = torch.cat([(chosen * value).sum(-1) for value in (b, 1 - b)])  # S x *B, 1 where it is b itself
@@ -90,24 +84,13 @@ class UGC(Estimator):
     Which bits are flipped depends on the logits alone, or the mean would be lost. Only those are proposed.
     """
 
-    def __init__(self, samples: int = 2) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         with torch.no_grad():
-            _, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
+            _, b, antithetic = pairs(logits, self.samples // 2, noise)  # S/2 x *B x D
             certain = ((-logits.abs()).sigmoid() < 0.5 / logits.shape[-1]).to(logits.dtype)  # *B x D
             none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, for nothing
-            chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), generator)
+            chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), noise)
             flipped = (b - chosen).abs()
             other = f(flipped, stopped(q))  # S/2 x *B
         cost = f(torch.cat((b, antithetic)), stopped(q))  # S x *B

@@ -15,30 +15,17 @@ f always sees z and q in the form in which q was given.
 import functools
 import math
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
+from torch.distributions import Distribution, Independent
 
-from estimators.distributions import (
-    OneHot,
-    again,
-    bounded,
-    event_shape,
-    family,
-    log_softmax,
-    parameters,
-    row_shape,
-    watchable,
-)
+from estimators.distributions import again, event_shape, parameters, row_shape
 from estimators.errors import BadInput
-from estimators.examine import Look, known_by
+from estimators.families import Family, family_of
 
 FULL = (torch.float32, torch.float64)
-LEAST_DIMS = {Normal: 1, Bernoulli: 1, OneHotCategorical: 3, OneHot: 3}
-"""Dims that the parameters of a q have at least that is given as methods take it."""
 
 _looked, _finite = ContextVar("looked", default=False), ContextVar("finite", default=False)
 
@@ -112,16 +99,19 @@ def canonical(q: Distribution) -> Given:
         TypeError: q is of no known family.
         BadInput: an event without a number.
     """
-    least = LEAST_DIMS.get(type(q))
-    if least is None:
+    if isinstance(q, Independent):
         return _brought(q)
-    p, *others = parameters(q)
-    full = p.dtype in FULL and (not others or others[0].dtype in FULL)
-    if p.dim() < least or not full or 0 in p.shape[-2 if least == 3 else -1 :]:
+    family = family_of(q)
+    values = family.parameters(q)
+    least = 1 if not family.latent_dims else 2 + family.latent_dims  # a vector [B, C] is B rows of one latent
+    p = values[0]
+    full = all(value.dtype in FULL for value in values)
+    if p.dim() < least or not full or 0 in p.shape[-1 - family.latent_dims :]:
         return _brought(q)
-    if others or (logits := _bounded(p)) is p:  # as most are given: nothing is copied
+    kept = _finite_ones(family, values)
+    if all(one is value for one, value in zip(kept, values, strict=True)):  # as most are given: nothing is copied
         return Given(q, None)
-    return Given(again(q, logits), None)
+    return Given(family.again(*kept), None)
 
 
 def as_given(q: Distribution) -> tuple[Tensor, ...]:
@@ -129,23 +119,17 @@ def as_given(q: Distribution) -> tuple[Tensor, ...]:
     return parameters(_unwrapped(q)[0])
 
 
-def checked(f: Any, q: Distribution, estimator: Any) -> "CheckedObjective":
-    """f for the q that methods take, `given.q`."""
-    given = canonical(q)
-    return CheckedObjective(f, given, q, estimator, 2 if isinstance(given.q, OneHotCategorical) else 1)
-
-
-def _bounded(logits: Tensor) -> Tensor:
-    """See `distributions.bounded`."""
-    return logits if _finite.get() else bounded(logits)
+def _finite_ones(family: Family, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """See `Family.finite`."""
+    return values if _finite.get() else family.finite(*values)
 
 
 def _brought(q: Distribution) -> Given:
     """`canonical` of a q that must be changed, or refused."""
     inner, wrapped = _unwrapped(q)
-    family(inner)
-    values = parameters(inner)
-    own = 1 if isinstance(inner, OneHotCategorical) else 0
+    family = family_of(inner)
+    values = family.parameters(inner)
+    own = family.latent_dims
     shape = values[0].shape
     batch = len(shape) - own
     # Without Independent the last dim of the batch is the event's, but where there is none to spare.
@@ -159,11 +143,14 @@ def _brought(q: Distribution) -> Given:
         raise BadInput(f"q has parameters of type {str(dtype).removeprefix('torch.')}; expected floating-point ones")
     half = None if dtype in FULL else dtype
     values = tuple(p.to(dtype if half is None else torch.float32) for p in values)
-    if half is not None and own:
-        values = (log_softmax(values[0]),)  # log probabilities were rounded, and do not sum to 1
-    if not isinstance(inner, Normal):
-        values = (_bounded(values[0]),)
-    return Given(again(inner, *values), Form(event, wrapped, half))
+    if half is not None:
+        values = family.normalised(*values)
+    return Given(family.again(*_finite_ones(family, values)), Form(event, wrapped, half))
+
+
+def looks_are_left_out() -> bool:
+    """Whether this is inside `trusted`."""
+    return _looked.get()
 
 
 def described(q: Distribution) -> str:
@@ -173,91 +160,6 @@ def described(q: Distribution) -> str:
     given = canonical(q)
     event = event_shape(given.q) if given.form is None else given.form.event
     return f"{name} of rows {list(row_shape(given.q))} and events {list(event)}"
-
-
-def _uncounted(f: Any) -> Any:
-    """f without what counts its evaluations, so that a look is not counted."""
-    from estimators.contract import CountedObjective  # which needs the contract's page, that imports this one
-
-    if isinstance(f, CheckedObjective):
-        return replace(f, f=_uncounted(f.f), look=None)
-    return _uncounted(f.f) if isinstance(f, CountedObjective) else f
-
-
-@dataclass(slots=True)
-class CheckedObjective:
-    """f as a method calls it: in the form that f was written for, and held to the shape that it must return."""
-
-    f: Any
-    given: Given
-    as_given: Distribution
-    """q as the caller has it."""
-    estimator: Any
-    """Its label is for messages."""
-    dims: int
-    """Of an event, as methods have it."""
-    look: Look | None = None
-    """Watches what is asked of f, in calls that look at it."""
-    half: bool = False
-    """Whether f was seen to compute in half precision."""
-
-    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-        """Evaluate f at z [S, *B, *event]; returns [S, *B].
-
-        Raises:
-            BadInput: f returns something else.
-        """
-        form, at, seen = self.given.form, z, q
-        if form is not None:
-            at, seen = form.z(z, self.dims), form.q(q)
-        if self.look is not None:
-            self.look.note(z, q)
-            seen = self.look.watched(seen)
-        value: Any = self.f(at, seen, *more)
-        rows = z.shape[: -self.dims]
-        if not isinstance(value, Tensor) or value.shape != rows or not value.is_floating_point():
-            self._refuse(value, rows, z.shape[-self.dims :] if form is None else form.event)
-        if not value.requires_grad and z.requires_grad and torch.is_grad_enabled():
-            value = value + 0 * z.flatten(-self.dims).sum(-1)  # f does not depend on z: its gradient is 0, not missing
-        if value.dtype not in FULL:  # sums over draws and rows are not to be rounded as f's own are
-            self.half, value = True, value.float()
-        result: Tensor = value
-        return result
-
-    def conclude(self) -> None:
-        """Refuse an f that does not give what the watched call asked of it; see `Look.conclude`."""
-        assert self.look is not None
-        plain = replace(self, f=_uncounted(self.f), look=None)
-        half = self.half or (self.given.form is not None and self.given.form.dtype is not None)
-        self.look.conclude(plain, self.given.q, half=half)
-
-    def _refuse(self, value: object, rows: torch.Size, event: torch.Size) -> None:
-        place = f"z {[*rows, *event]}, q being {described(self.as_given)}"
-        if not isinstance(value, Tensor):
-            raise BadInput(
-                f"{self.estimator.label}: f returned a {type(value).__name__} for {place}; expected a tensor [S, *B]"
-            )
-        expected = f"expected {list(rows)}, one number for each draw and row of q"
-        if value.shape == rows:
-            kind = str(value.dtype).removeprefix("torch.")
-            raise BadInput(
-                f"{self.estimator.label}: f returned numbers of type {kind} for {place}; expected floating-point ones"
-            )
-        cause = _cause(value.shape, rows, event)
-        raise BadInput(f"{self.estimator.label}: f returned {list(value.shape)} for {place}; {expected}: {cause}")
-
-
-def _cause(found: torch.Size, rows: torch.Size, event: torch.Size) -> str:
-    """What usually leads to this shape, and what to do."""
-    if found == (*rows, 1) and event != (1,):
-        return "take the last dim away with .squeeze(-1)"
-    if found == (*rows, *event) and event:
-        return f"sum over the event, {'.sum(-1)' if len(event) == 1 else f'.sum({tuple(range(-len(event), 0))})'}"
-    if len(found) > len(rows) and found[: len(rows)] == rows and found[len(rows) :] == event[: len(found) - len(rows)]:
-        return "sum over the latents, or say by Independent(q, 0) that they are rows"
-    if len(found) < len(rows):
-        return "do not reduce over draws or rows"
-    return "keep the dims of the draws and rows, and sum over all that is after them"
 
 
 def refuse_family(label: str, families: tuple[str, ...], q: Distribution) -> None:
@@ -282,16 +184,6 @@ def check_context(label: str, context: Tensor, q: Distribution) -> None:
             f"{label}: context is {list(context.shape)} for rows {list(rows)} of q; expected [*B, X], what each row "
             "of q was computed from, or without leading dims that rows share"
         )
-
-
-def to_look_at(f: object, q: Distribution) -> int | None:
-    """What stands for f in the memory of an estimator; None where a look is not wanted or not possible."""
-    if _looked.get() or not torch.is_grad_enabled():
-        return None
-    values = parameters(q)
-    if not any(p.requires_grad for p in values) or values[0].device.type == "meta" or not watchable(values[0]):
-        return None
-    return known_by(f)
 
 
 def copied(q: Distribution) -> Distribution:

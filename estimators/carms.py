@@ -10,14 +10,15 @@ from the end has a chance of at most 1 / (k + 1), so that q q / P of draws that 
 """
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.copula import COPULAS
 from estimators.distributions import parameters, stopped
 from estimators.errors import BadInput, unknown
+from estimators.noise import Noise
+from estimators.parts.copula import COPULAS
 from estimators.registry import one_a_sample, register
 
 
@@ -42,7 +43,7 @@ class CARMS(Estimator):
         self.copula = copula
 
     @torch.no_grad()
-    def _draw(self, logits: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
+    def _draw(self, logits: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """One-hot draws [n, *B, L, C], and q q / P of every pair, [n, n, *B, L], 0 where the two agree."""
         count, classes = self.samples, logits.shape[-1]
         if classes == 1:  # all draws agree
@@ -51,7 +52,7 @@ class CARMS(Estimator):
         ascending, order = torch.sort(logits, dim=-1, stable=True)
         onwards = ascending.flip(-1).logcumsumexp(-1).flip(-1)  # log-sums from each category on
         away = (onwards[..., 1:] - ascending[..., :-1]).clamp_min(0)  # minus the logits of the C - 1 bits
-        taken = COPULAS[self.copula].draw(count, away, generator)
+        taken = COPULAS[self.copula].draw(count, away, noise)
         stop = F.pad(taken, (0, 1), value=1.0).argmax(-1)  # the first bit that is 1, n x *B x L
         drawn = order.expand(count, *order.shape).gather(-1, stop.unsqueeze(-1))
         z = torch.zeros_like(logits).expand(count, *order.shape).scatter(-1, drawn, 1.0)
@@ -64,17 +65,9 @@ class CARMS(Estimator):
         pairs = ratio.expand(shape).gather(-1, first.clamp_max(classes - 2).unsqueeze(-1))[..., 0]
         return z, pairs.masked_fill(stop == stop.unsqueeze(1), 0.0)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
-        z, ratio = self._draw(logits.detach(), generator)
+        z, ratio = self._draw(logits.detach(), noise)
         cost = f(z, stopped(q))  # S x *B
         values = cost.detach()
         gaps = (values.unsqueeze(1) - values).unsqueeze(-1)  # S x S x *B x 1

@@ -18,13 +18,13 @@ import functools
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
-from estimators import noise
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped
 from estimators.errors import BadInput, unknown
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
@@ -44,9 +44,6 @@ def _sides(branches: tuple[tuple[range, range], ...], classes: int, device: torc
 class CoupledDecisions(Estimator):
     """samples / 2 antithetic pairs; subclasses say which tree."""
 
-    def __init__(self, samples: int = 2) -> None:
-        super().__init__(samples)
-
     def branches(self, classes: int) -> list[tuple[range, range]]:
         """The classes of the first and of the second branch of each of the C - 1 decisions."""
         raise NotImplementedError
@@ -55,15 +52,7 @@ class CoupledDecisions(Estimator):
         """Positions [*B, L, C] of the classes in the tree, None for as they come."""
         return None
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         classes = logits.shape[-1]
         first, second = _sides(tuple(self.branches(classes)), classes, logits.device)  # C - 1 x C
@@ -72,7 +61,7 @@ class CoupledDecisions(Estimator):
         one, other = (logits.unsqueeze(-2).masked_fill(~side, -math.inf).logsumexp(-1) for side in (first, second))
         decisions = one - other  # *B x L x C - 1
         with torch.no_grad():
-            u = noise.odds(self.samples // 2, decisions, generator)
+            u = noise.odds(self.samples // 2, decisions)
             b = torch.stack((u < decisions.exp(), u > (-decisions).exp()))  # 2 x S/2 x *B x L x C - 1
             # A class is left where every decision that it is part of falls on its side.
             against = (first & ~b.unsqueeze(-1)) | (second & b.unsqueeze(-1))

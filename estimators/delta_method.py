@@ -9,13 +9,13 @@ scale. H is the full one, so that nothing is left of any quadratic f; log q insi
 noise however narrow q is.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample, scored, stopped
+from estimators.noise import Noise
+from estimators.parts.taylor import taylor
 from estimators.registry import register
-from estimators.taylor import taylor
 
 
 @register(
@@ -37,17 +37,9 @@ class DeltaMethod(Estimator):
             raise ValueError(f"order must be 1 or 2, got {order}")
         self.order = order
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
-        z = sample(q, self.samples, generator)
+        z = sample(q, self.samples, noise)
         cost = f(z, stopped(q))  # S x *B
         at_mean = taylor(q, f, order=self.order)
         step = z - loc.detach()

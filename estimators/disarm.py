@@ -6,11 +6,12 @@ arXiv:2006.10680; M. Yin, N. Ho, B. Yan, X. Qian, M. Zhou, 2020 (U2G). For a pai
 """
 
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import pairs, parameters, stopped
+from estimators.distributions import parameters, stopped
+from estimators.noise import Noise
+from estimators.parts.pairs import pairs
 from estimators.registry import one_a_sample, register
 
 
@@ -27,21 +28,10 @@ from estimators.registry import one_a_sample, register
 class DisARM(Estimator):
     """samples / 2 antithetic pairs."""
 
-    def __init__(self, samples: int = 2) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
         with torch.no_grad():
-            _, b, antithetic = pairs(logits, self.samples // 2, generator)  # S/2 x *B x D
+            _, b, antithetic = pairs(logits, self.samples // 2, noise)  # S/2 x *B x D
         cost = f(torch.cat((b, antithetic)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         sign = b - antithetic  # (-1)^b' where the two differ, else 0

@@ -10,15 +10,16 @@ code takes the mean instead, which is off by K. Antithetic draws inside the boun
 import math
 
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.arms import antithetic_bits
 from estimators.base import Estimate, Estimator, Objective
-from estimators.copula import COPULAS
-from estimators.distributions import live, pairs, parameters, sample, stopped
+from estimators.distributions import live, parameters, sample, stopped
 from estimators.errors import BadInput, unknown
 from estimators.iwae_score import log_sum_of_others
+from estimators.noise import Noise
+from estimators.parts.copula import COPULAS
+from estimators.parts.pairs import pairs
 from estimators.registry import register
 
 
@@ -36,21 +37,11 @@ from estimators.registry import register
 class LocalDisARM(Estimator):
     """K draws and an antithetic copy of each."""
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """Q stays live in f, whose direct gradient has a mean under this bound."""
         (logits,) = parameters(q)
         with torch.no_grad():
-            _, b, antithetic = pairs(logits, self.samples, generator)  # K x *B x D
+            _, b, antithetic = pairs(logits, self.samples, noise)  # K x *B x D
             replaced = -f(antithetic, stopped(q))  # K x *B
         log_weights = -f(b, live(q))
         total = log_weights.logsumexp(0)
@@ -82,20 +73,13 @@ class LocalARMS(Estimator):
             raise BadInput(unknown("copula", copula, list(COPULAS)))
         self.copula = copula
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """Q stays live in f, whose direct gradient has a mean under this bound."""
         (logits,) = parameters(q)
         count = self.samples
         with torch.no_grad():
-            b = sample(q, count, generator)  # K x *B x D
-            antithetic, factor = antithetic_bits(logits, count, self.copula, generator)
+            b = sample(q, count, noise)  # K x *B x D
+            antithetic, factor = antithetic_bits(logits, count, self.copula, noise)
             replacing = -f(antithetic, stopped(q))  # K x *B
         log_weights = -f(b, live(q))
         with torch.no_grad():

@@ -7,19 +7,17 @@ averaged over the draws, is taken away. alpha, unbounded, learns by the square o
 leave-one-out; near -1 the linear part of f is gone.
 """
 
-from collections.abc import Sequence
-from typing import Self
-
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.baselines import LeaveOneOut
-from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
+from estimators.noise import Noise
+from estimators.parts.baselines import LeaveOneOut
+from estimators.parts.controls import costs_and_derivatives, learns, rows_of, weighted
+from estimators.parts.sizes import Resizable, Sizes
 from estimators.registry import one_a_sample, register
-from estimators.sizes import Resizable
 
 
 @register(
@@ -41,28 +39,11 @@ class DoubleCV(Resizable, Estimator):
         self.scale, self.leave_one_out = float(scale), LeaveOneOut()
         self.alpha = nn.Parameter(torch.full((1,), self.scale))
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.resize(self.alpha, torch.full((*stack, 1), self.scale))
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.resize(self.alpha, torch.full((*sizes.stack, 1), self.scale))
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        b = sample(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        b = sample(q, self.samples, noise)
         cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
         logits = parameters(q)[0].detach()
         (score,), spread = scores(q, b), logits.sigmoid() * (-logits).sigmoid()

@@ -9,17 +9,17 @@ where f depends on q through + log q(z) and nothing else, as -log(p(x, z) / q(z)
 
 import math
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, stopped
+from estimators.distributions import over_event, rsample, stopped
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "dreg",
-    families=("gaussian",),
+    capability="rsample",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),
@@ -31,23 +31,11 @@ from estimators.registry import one_a_sample, register
 class DReG(Estimator):
     """The K-sample bound's gradient by squared weights for q's parameters, by plain ones for theta."""
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        loc, scale = parameters(q)
-        z = loc + scale * normal(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = rsample(q, self.samples, noise)
         cost = f(z, stopped(q))  # K x *B
         weight = (-cost.detach()).softmax(0)
         if z.requires_grad:  # the bound weights the path once, and this, on its way from z to q's parameters, again
-            z.register_hook(lambda gradient: gradient * weight.unsqueeze(-1))
+            z.register_hook(lambda gradient: gradient * over_event(weight, q))
         bound = math.log(self.samples) - (-cost).logsumexp(0)
         return Estimate(bound, bound.detach())

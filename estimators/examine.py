@@ -19,11 +19,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import Distribution, Normal, OneHotCategorical
+from torch.distributions import Distribution
 
-from estimators import noise
-from estimators.distributions import CERTAIN, family, from_parameters, log_prob, one_hot_argmax, parameters, scores
+from estimators.distributions import log_prob, parameters, scores
 from estimators.errors import BadInput
+from estimators.families import family_of
+from estimators.noise import Noise
 
 POINTS = 4
 """Draws at which f is evaluated."""
@@ -96,7 +97,8 @@ class Look:
         self.keeps_q |= any(p.requires_grad for p in parameters(q))
         if z.requires_grad:
             self.through_z = True
-            self.between |= isinstance(q, Normal) or not bool(((z == 0) | (z == 1)).all())
+            family = family_of(q)
+            self.between |= not family.discrete or family.off_support(z)
 
     def watched(self, q: Distribution) -> Distribution:
         """q, noting whether anything of it is read: an f that never does depends on it through z alone."""
@@ -159,16 +161,16 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
     wanted = [p.requires_grad for p in parameters(q)]
     device = parameters(q)[0].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        near = moderate(q)
-        leaves = [p.requires_grad_() for p in near]
-        fresh = from_parameters(family(q), *leaves)
+        family = family_of(q)
+        leaves = [p.requires_grad_() for p in moderate(q)]
+        fresh = family.build(*leaves)
         z = points(fresh).requires_grad_()
         value = f(z, fresh)
         if not value.requires_grad:
             return Facts(bool(_varies(value)), "log q")
         (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
         own = [torch.autograd.grad(v.sum(), leaves, retain_graph=True, allow_unused=True) for v in value]
-    value, z, fresh = value.detach(), z.detach(), from_parameters(family(q), *(p.detach() for p in leaves))
+    value, z, fresh = value.detach(), z.detach(), family.build(*(p.detach() for p in leaves))
     factor = _of_log_q(fresh, z, slope)
     flat = factor is not None and _varies(value - factor * log_prob(fresh, z), value)
     direct = [
@@ -178,32 +180,14 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
     return Facts(flat, _of_q(fresh, z, direct, wanted, close))
 
 
-def moderate(q: Distribution) -> list[Tensor]:
+def moderate(q: Distribution) -> tuple[Tensor, ...]:
     """Parameters near q's, of a sharpness at which nothing hides; what cannot come cannot come."""
-    values = [p.detach() for p in parameters(q)]
-    generator = Generator(values[0].device).manual_seed(1)
-    nudges = [noise.normal(1, p, generator)[0] for p in values]
-    if isinstance(q, Normal):
-        (loc, scale), (a, b) = values, nudges
-        return [loc + 0.5 * scale * a, scale * (0.3 * b).exp()]
-    (logits,), (a,) = values, nudges
-    return [torch.where(logits.abs() > CERTAIN / 2, logits, 1.5 * (logits / 3).tanh() + 0.5 * a)]
+    return family_of(q).moderate(q, Noise(Generator(parameters(q)[0].device).manual_seed(1)))
 
 
 def points(q: Distribution) -> Tensor:
     """Draws [POINTS, *B, *event], the first two of which differ in every latent that is not certain."""
-    p = parameters(q)[0].detach()
-    generator = Generator(p.device).manual_seed(0)
-    if isinstance(q, Normal):
-        return p + q.scale.detach() * noise.normal(POINTS, p, generator)
-    u = noise.uniform(POINTS, p, generator)
-    if isinstance(q, OneHotCategorical):
-        possible = p > -CERTAIN / 2
-        best, worst = u.masked_fill(~possible, -1), (-u).masked_fill(~possible, -2)
-        return torch.cat((one_hot_argmax(best[:1]), one_hot_argmax(worst[:1]), one_hot_argmax(best[2:]))).to(p)
-    b = (u < 0.5).to(p)
-    b[1] = 1 - b[0]
-    return torch.where(p.abs() > CERTAIN / 2, (p > 0).to(p), b)
+    return family_of(q).spread_out(q, POINTS, Noise(Generator(parameters(q)[0].device).manual_seed(0)))
 
 
 def _varies(rest: Tensor, value: Tensor | None = None) -> bool:
@@ -225,7 +209,7 @@ def _of_log_q(q: Distribution, z: Tensor, slope: Tensor | None) -> float | None:
 
 def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool], close: float) -> OfQ:
     """What the direct gradients [K, *B, *event] in q's parameters at the draws say, of those that are wanted."""
-    inner = (-1,) if isinstance(q, OneHotCategorical) else ()  # the score of a categorical latent has C numbers
+    inner = tuple(range(-family_of(q).latent_dims, 0))  # a latent's value and its score may be vectors
     own = False
     for g, s, asked in zip(direct, scores(q, z), wanted, strict=True):
         if not asked:
@@ -254,7 +238,7 @@ def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:
     """
     device = parameters(q)[0].device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        fresh = from_parameters(family(q), *moderate(q))
+        fresh = family_of(q).build(*moderate(q))
         stops = points(fresh)
         first, second = stops[:-1], stops[1:]
         way = (torch.arange(nodes, dtype=first.dtype, device=device) + 0.5) / nodes

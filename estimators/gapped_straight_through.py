@@ -6,14 +6,16 @@ largest one, the others lowered to at most that minus the gap; the gradient is t
 temperature) at the draw, the moves themselves not differentiated.
 """
 
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import parameters, sample, softmax
+from estimators.distributions import parameters, sample
+from estimators.families.logits import softmax
+from estimators.noise import Noise
+from estimators.parts.temperature import Relaxation
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
-from estimators.temperature import Relaxation
 
 
 @register(
@@ -42,17 +44,9 @@ class GappedStraightThrough(Relaxation):
             raise ValueError(f"gap must be at least 0, got gap={gap}")
         self.gap = gap
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         (logits,) = parameters(q)
-        z = sample(q, self.samples, generator)
+        z = sample(q, self.samples, noise)
         fixed = logits.detach()
         top = fixed.amax(-1, keepdim=True)
         moved = fixed.minimum(top - self.gap) * (1 - z) + top * z  # S x *B x L x C

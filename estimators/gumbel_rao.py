@@ -7,19 +7,21 @@ is not differentiated: only so is it the conditional mean of straight-through Gu
 variance.
 """
 
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import odds, parameters, sample, softmax
+from estimators.distributions import parameters, sample
+from estimators.families import Relaxed, capable
+from estimators.families.logits import softmax
+from estimators.noise import Noise
+from estimators.parts.temperature import Relaxation
 from estimators.registry import one_a_sample, register
-from estimators.relaxed import conditional_gumbel_scores
 from estimators.straight_through import passed_through
-from estimators.temperature import Relaxation
 
 
 def conditional_softmax(
-    q: Distribution, log_probs: Tensor, z: Tensor, temperature: Tensor, inner: int, generator: Generator | None
+    q: Distribution, log_probs: Tensor, z: Tensor, temperature: Tensor, inner: int, noise: Noise
 ) -> Tensor:
     """Mean of `inner` tempered softmaxes [S, *B, L, C] of scores drawn given that they decide for z.
 
@@ -29,11 +31,11 @@ def conditional_softmax(
         z: hard draws [S, *B, L, C].
         temperature: temperature of the softmax, a scalar.
         inner: number of conditional draws for each z.
-        generator: source of the noise.
+        noise: of the call.
     """
     (logits,) = parameters(q)
-    v = odds(q, inner * len(z), generator).unflatten(0, (inner, len(z)))  # K x S x *B x L x C
-    scores = conditional_gumbel_scores(log_probs.detach(), z, v)
+    v = noise.odds(inner * len(z), logits).unflatten(0, (inner, len(z)))  # K x S x *B x L x C
+    scores = capable(q, Relaxed).scores_given(log_probs.detach(), z, v)
     return softmax((scores + (logits - logits.detach())) / temperature.to(scores)).mean(0)
 
 
@@ -63,15 +65,7 @@ class GumbelRao(Relaxation):
             raise ValueError(f"inner, the conditional draws a sample, must be at least 1, got inner={inner}")
         self.inner = inner
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        z = sample(q, self.samples, generator)
-        soft = conditional_softmax(q, parameters(q)[0], z, self.temperature(), self.inner, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = sample(q, self.samples, noise)
+        soft = conditional_softmax(q, parameters(q)[0], z, self.temperature(), self.inner, noise)
         return passed_through(q, f, z, soft)

@@ -1,19 +1,79 @@
-"""Gumbel-softmax, or Concrete: the pathwise gradient of softmax((logits + Gumbel) / temperature).
+"""Gumbel-softmax and Gumbel-sigmoid, or Concrete: the pathwise gradient of tempered scores, logits plus noise.
 
 C. J. Maddison, A. Mnih, Y. W. Teh, The Concrete distribution, 2016, arXiv:1611.00712; E. Jang, S. Gu, B. Poole,
-Categorical reparameterization with Gumbel-softmax, 2016, arXiv:1611.01144. The straight-through form evaluates f at
-the vertex that the relaxed draw is nearest to, and keeps the relaxed draw's gradient. Both are biased.
+Categorical reparameterization with Gumbel-softmax, 2016, arXiv:1611.01144. A relaxed draw is the softmax of
+(log probabilities + Gumbel noise) / temperature, or for bits the sigmoid of (logits + logistic noise) / temperature.
+Its gradient is the exact one of the relaxed objective (f at relaxed points, log q extended affinely), which is not that
+of E_q[f]: biased, less so when cold, and noisier. The straight-through form evaluates f at the draw that the relaxed
+one is nearest to, and keeps the relaxed draw's gradient.
 """
 
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import gumbel, live, one_hot_argmax, parameters, softmax, stopped
+from estimators.distributions import live, parameters
+from estimators.families import Relaxed, capable
+from estimators.noise import Noise
+from estimators.parts.temperature import Relaxation
 from estimators.registry import one_a_sample, register
-from estimators.temperature import Relaxation
+from estimators.straight_through import passed_through
 
 PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144"
+JANG = "Jang et al. 2016, arXiv:1611.01144"
+
+
+class Concrete(Relaxation):
+    """The Concrete relaxation of any family that has one."""
+
+    def relaxed(self, q: Distribution, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Scores, which decide for the hard draws, and relaxed draws, both [S, *B, *event] and functions of logits."""
+        family = capable(q, Relaxed)
+        (logits,) = parameters(q)
+        scores = family.scores_from(logits, noise.odds(self.samples, logits))
+        temperature: Tensor = self.temperature()
+        return scores, family.mean_of(scores / temperature.to(scores))
+
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        _, z = self.relaxed(q, noise)
+        surrogate = f(z, live(q)).mean(0)
+        return Estimate(surrogate, surrogate.detach())
+
+
+class StraightThroughConcrete(Concrete):
+    """f at the hard draws."""
+
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        scores, soft = self.relaxed(q, noise)
+        return passed_through(q, f, capable(q, Relaxed).hard(scores), soft)
+
+
+@register(
+    "gumbel-sigmoid",
+    families=("bernoulli",),
+    unbiased=False,
+    f_evals=one_a_sample,
+    needs="relaxed f",
+    variants=({"temperature": 0.1},),
+    summary="Concrete relaxation; temperature fixed or annealed",
+    paper=PAPER,
+)
+class GumbelSigmoid(Concrete):
+    """The binary Concrete relaxation."""
+
+
+@register(
+    "straight-through-gumbel-sigmoid",
+    families=("bernoulli",),
+    unbiased=False,
+    f_evals=one_a_sample,
+    needs="gradient of f",
+    variants=({"temperature": 0.1},),
+    summary="f at the bits, gradient of the Concrete relaxation",
+    paper=JANG,
+)
+class StraightThroughGumbelSigmoid(StraightThroughConcrete):
+    """The binary straight-through form."""
 
 
 @register(
@@ -26,26 +86,8 @@ PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01
     summary="Concrete relaxation; temperature fixed or annealed",
     paper=PAPER,
 )
-class GumbelSoftmax(Relaxation):
-    """The Concrete relaxation."""
-
-    def relaxed(self, q: Distribution, generator: Generator | None) -> Tensor:
-        """Relaxed draws [S, *B, L, C] on the simplex, differentiable in q's logits."""
-        scores = parameters(q)[0] + gumbel(q, self.samples, generator)
-        temperature: Tensor = self.temperature()
-        return softmax(scores / temperature.to(scores))
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        surrogate = f(self.relaxed(q, generator), live(q)).mean(0)
-        return Estimate(surrogate, surrogate.detach())
+class GumbelSoftmax(Concrete):
+    """The categorical Concrete relaxation."""
 
 
 @register(
@@ -56,21 +98,7 @@ class GumbelSoftmax(Relaxation):
     needs="gradient of f",
     variants=({"temperature": 0.1},),
     summary="f at the vertex, gradient of the Concrete relaxation",
-    paper="Jang et al. 2016, arXiv:1611.01144",
+    paper=JANG,
 )
-class StraightThroughGumbelSoftmax(GumbelSoftmax):
-    """The straight-through form."""
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        relaxed = self.relaxed(q, generator)
-        vertex = one_hot_argmax(relaxed.detach()) + (relaxed - relaxed.detach())
-        surrogate = f(vertex, stopped(q)).mean(0)
-        return Estimate(surrogate, surrogate.detach())
+class StraightThroughGumbelSoftmax(StraightThroughConcrete):
+    """The categorical straight-through form."""

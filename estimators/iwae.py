@@ -5,17 +5,17 @@ Y. Burda, R. Grosse, R. Salakhutdinov, Importance weighted autoencoders, 2015, a
 
 import math
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, normal, parameters
+from estimators.distributions import live, rsample
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "iwae-reparameterization",
-    families=("gaussian",),
+    capability="rsample",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),
@@ -27,19 +27,7 @@ from estimators.registry import one_a_sample, register
 class IWAEReparameterization(Estimator):
     """The total derivative of the K-sample bound."""
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        loc, scale = parameters(q)
-        z = loc + scale * normal(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = rsample(q, self.samples, noise)
         surrogate = math.log(self.samples) - (-f(z, live(q))).logsumexp(0)
         return Estimate(surrogate, surrogate.detach())

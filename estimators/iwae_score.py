@@ -10,17 +10,18 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import live, sample, scored
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "iwae-score",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),
@@ -31,9 +32,6 @@ from estimators.registry import one_a_sample, register
 )
 class IWAEScore(Estimator):
     """The plain score function of the K-sample bound; subclasses change what multiplies the score."""
-
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
 
     def signal(self, log_weights: Tensor, bound: Tensor) -> Tensor:
         """What multiplies the score of each draw.
@@ -47,16 +45,9 @@ class IWAEScore(Estimator):
         """
         return bound
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; q stays live in f, whose direct gradient has a mean under this bound."""
-        z = sample(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """Q stays live in f, whose direct gradient has a mean under this bound."""
+        z = sample(q, self.samples, noise)
         log_weights = -f(z, live(q))  # K x *B
         bound = log_weights.logsumexp(0) - math.log(self.samples)
         signal = self.signal(log_weights.detach(), bound.detach())

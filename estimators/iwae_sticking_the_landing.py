@@ -7,17 +7,17 @@ the weights mends it: see `dreg`. Theta's gradient is that of `iwae-reparameteri
 
 import math
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, stopped
+from estimators.distributions import rsample, stopped
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "iwae-sticking-the-landing",
-    families=("gaussian",),
+    capability="rsample",
     unbiased=False,
     bound="iwae",
     samples=(1, 5),
@@ -29,19 +29,7 @@ from estimators.registry import one_a_sample, register
 class IWAEStickingTheLanding(Estimator):
     """The pathwise gradient of the K-sample bound with stopped parameters in f; exact in mean for K = 1."""
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        loc, scale = parameters(q)
-        z = loc + scale * normal(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = rsample(q, self.samples, noise)
         surrogate = math.log(self.samples) - (-f(z, stopped(q))).logsumexp(0)
         return Estimate(surrogate, surrogate.detach())

@@ -6,16 +6,14 @@ row to row, of the context. Both terms of c have the same mean, whatever c is. I
 estimate small, which is its variance up to a constant; f itself is never differentiated in z.
 """
 
-from collections.abc import Sequence
-from typing import Self
-
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, scored, stopped
-from estimators.network import Network
+from estimators.distributions import parameters, scored, stopped
+from estimators.noise import Noise
+from estimators.parts.network import Network
+from estimators.parts.sizes import Sizes
 from estimators.registry import one_a_sample, register
 
 
@@ -36,36 +34,19 @@ class LAX(Estimator):
         super().__init__(samples)
         self.network = Network(hidden)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.network.bind(stack=stack, context_size=context_size, event=event, generator=generator)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.network.size(sizes)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         self.network.ready(q)
         loc, scale = parameters(q)
-        noise = normal(q, self.samples, generator)
-        path = loc + scale * noise
+        eps = noise.normal(self.samples, loc)
+        path = loc + scale * eps
         z = path.detach()
         cost = f(z, stopped(q))  # S x *B
         with torch.enable_grad():
             leaf = z.clone().requires_grad_()
-            control = self.network(leaf, context=context)  # S x *B
+            control = self.network(leaf, context=noise.context)  # S x *B
             learns = any(p.requires_grad for p in self.network.parameters())
             (slope,) = torch.autograd.grad(control.sum(), leaf, create_graph=learns)
             signal = cost.detach() - control
@@ -73,8 +54,8 @@ class LAX(Estimator):
             if learns:
                 # The estimate in q's parameters written out, a function of c's weights alone.
                 score = signal.unsqueeze(-1) / scale.detach()
-                of_loc = (score * noise + slope).mean(0)
-                of_scale = (score * (noise.square() - 1) + slope * noise).mean(0)
+                of_loc = (score * eps + slope).mean(0)
+                of_scale = (score * (eps.square() - 1) + slope * eps).mean(0)
                 loss = (of_loc.square() + of_scale.square()).sum(-1)
         surrogate = scored(q, z, signal / self.samples) + ((slope.detach() * path).sum(-1) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0), loss)

@@ -15,11 +15,12 @@ one and the same draw z of q, which also makes the value and theta's gradient: 3
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, stopped, uniform
+from estimators.distributions import parameters, stopped
+from estimators.noise import Noise
 from estimators.registry import register
 
 
@@ -42,19 +43,11 @@ def _replaced(z: Tensor, values: Tensor) -> Tensor:
 class MeasureValued(Estimator):
     """`samples` coupled pairs for every latent's loc and scale."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
         with torch.no_grad():
-            plain = normal(q, self.samples, generator)
-            rayleigh = (-2 * uniform(q, self.samples, generator).log()).sqrt()
+            plain = noise.normal(self.samples, loc)
+            rayleigh = (-2 * noise.uniform(self.samples, loc).log()).sqrt()
             maxwell = torch.copysign(torch.hypot(plain, rayleigh), plain)
             z = loc + scale * plain  # S x *B x D
             moved = _replaced(z, loc + scale * torch.stack((rayleigh, -rayleigh, maxwell)))

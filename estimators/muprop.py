@@ -5,18 +5,18 @@ arXiv:1511.05176. With m the mean of q: (f(b) - f(m) - f'(m) (b - m)) grad log q
 where f is affine.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import costs_and_derivatives
 from estimators.distributions import event_dims, mean_of, parameters, sample, scored, stopped
+from estimators.noise import Noise
+from estimators.parts.controls import costs_and_derivatives
 from estimators.registry import register
 
 
 @register(
     "muprop",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=True,
     f_evals=lambda samples: samples + 1,
     needs="relaxed f",
@@ -26,17 +26,10 @@ from estimators.registry import register
 class MuProp(Estimator):
     """MuProp without a further baseline."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; f at the mean carries no gradient of theta."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """F at the mean carries no gradient of theta."""
         mean = mean_of(q, parameters(q)[0])
-        b = sample(q, self.samples, generator)
+        b = sample(q, self.samples, noise)
         cost = f(b, stopped(q))  # S x *B
         there, slope = costs_and_derivatives(f, mean.unsqueeze(0), stopped(q))  # 1 x *B, 1 x *B x *event
         affine = there.detach() + (slope * (b - mean.detach())).sum(event_dims(q))

@@ -1,4 +1,4 @@
-"""Uniform, logistic, Gumbel and normal noise, from an explicit generator, with the digits of both tails.
+"""The one door of randomness: all that an estimator draws, it draws from the `Noise` of its call.
 
 Noise is at least single precision, whatever the precision of what it is drawn for: in bfloat16 a uniform number is a
 multiple of 1/256, and a rare bit of chance .001 comes three times too often or never. Single precision is itself too
@@ -8,6 +8,8 @@ log(odds) is a logistic number, and log(1 + 1 / odds) an exponential one. An out
 a percent down to 1e-13, a logit of 30, and its order of magnitude down to 1e-15, a logit of 34.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor
 
@@ -15,36 +17,61 @@ LEAST = 2.0**-54
 """In the place of exactly 0, one number in 2^53, under a logarithm: half a step of the uniform number."""
 
 
+class Noise:
+    """Uniform, normal and other random numbers from a torch generator, and the context of the call.
+
+    Whoever integrates over the noise, forces it or draws it ahead hands in an object with the same methods. `like` says
+    shape, device and dtype: numbers are [count, *like.shape], on its device, in its dtype but in float32 at least.
+
+    Args:
+        generator: the only source of randomness, on the device of what is drawn for; None for torch's global one.
+        context: what q was computed from, [*B, X], or without those leading dims of q that share it, as repeated draws
+            do; input-dependent baselines read it.
+    """
+
+    def __init__(self, generator: Generator | None = None, context: Tensor | None = None) -> None:
+        self.generator, self.context = generator, context
+
+    def odds_to_compare(self, count: int, like: Tensor) -> Tensor:
+        """u / (1 - u) of uniform u: finite, and 0 once in 2^53."""
+        u = self._fine(count, like)
+        return u.div_(1 - u).to(precision(like))
+
+    def odds(self, count: int, like: Tensor) -> Tensor:
+        """The same, never 0, so that a logarithm can be taken."""
+        return self.odds_to_compare(count, like).clamp_min_(LEAST)
+
+    def uniform(self, count: int, like: Tensor) -> Tensor:
+        """Uniform numbers in (0, 1), fine near 0; near 1 as fine as their precision.
+
+        The same generator gives the numbers u of `odds`.
+        """
+        dtype = precision(like)
+        u = self._fine(count, like).to(dtype)
+        return u.clamp_(LEAST, 1 - torch.finfo(dtype).eps / 2)
+
+    def normal(self, count: int, like: Tensor) -> Tensor:
+        """Standard normal numbers."""
+        shape = (count, *like.shape)
+        return torch.randn(shape, generator=self.generator, dtype=precision(like), device=like.device)
+
+    def gumbel(self, count: int, like: Tensor) -> Tensor:
+        """Standard Gumbel numbers."""
+        return gumbel_of(self.odds(count, like))
+
+    def choice(self, options: int, shape: Sequence[int], device: torch.device) -> Tensor:
+        """Whole numbers from 0 to options - 1, each equally likely, of this shape."""
+        return torch.randint(options, tuple(shape), generator=self.generator, device=device)
+
+    def _fine(self, count: int, like: Tensor) -> Tensor:
+        """Multiples of 2^-53 in [0, 1), in double precision."""
+        shape = (count, *like.shape)
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64, device=like.device)
+
+
 def precision(like: Tensor) -> torch.dtype:
     """Of noise for what has the dtype of `like`: single at least."""
     return torch.promote_types(like.dtype, torch.float32)
-
-
-def _fine(count: int, like: Tensor, generator: Generator | None) -> Tensor:
-    """Multiples of 2^-53 in [0, 1), [count, *like.shape], in double precision."""
-    shape = (count, *like.shape)
-    return torch.rand(shape, generator=generator, dtype=torch.float64, device=like.device)
-
-
-def odds_to_compare(count: int, like: Tensor, generator: Generator | None) -> Tensor:
-    """u / (1 - u) of uniform u, finite, and 0 once in 2^53, [count, *like.shape], on the device of `like`."""
-    u = _fine(count, like, generator)
-    return u.div_(1 - u).to(precision(like))
-
-
-def odds(count: int, like: Tensor, generator: Generator | None) -> Tensor:
-    """The same, never 0, of which a logarithm can be taken."""
-    return odds_to_compare(count, like, generator).clamp_min_(LEAST)
-
-
-def uniform(count: int, like: Tensor, generator: Generator | None) -> Tensor:
-    """Uniform noise [count, *like.shape] in (0, 1), fine near 0; near 1 as fine as its precision.
-
-    The same generator gives the noise of `odds`.
-    """
-    dtype = precision(like)
-    u = _fine(count, like, generator).to(dtype)
-    return u.clamp_(LEAST, 1 - torch.finfo(dtype).eps / 2)
 
 
 def exponential_of(odds: Tensor) -> Tensor:
@@ -55,9 +82,3 @@ def exponential_of(odds: Tensor) -> Tensor:
 def gumbel_of(odds: Tensor) -> Tensor:
     """Standard Gumbel noise -log(-log(u))."""
     return -exponential_of(odds).log()
-
-
-def normal(count: int, like: Tensor, generator: Generator | None) -> Tensor:
-    """Standard normal noise [count, *like.shape]."""
-    shape = (count, *like.shape)
-    return torch.randn(shape, generator=generator, dtype=precision(like), device=like.device)

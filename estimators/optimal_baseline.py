@@ -6,15 +6,16 @@ means run over earlier steps and all rows, and are updated after they were used.
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.baselines import RunningMean
 from estimators.distributions import event_dims, event_shape, over_event, parameters, sample, scores, stopped
+from estimators.noise import Noise
+from estimators.parts.baselines import RunningMean
+from estimators.parts.sizes import Sizes
 from estimators.registry import one_a_sample, register
 
 
@@ -25,10 +26,10 @@ class _Ratio(nn.Module):
         super().__init__()
         self.products, self.squares = RunningMean(decay), RunningMean(decay)
 
-    def size(self, stack: Sequence[int], event: Sequence[int]) -> None:
+    def start(self, stack: Sequence[int], event: Sequence[int]) -> None:
         """Start anew."""
-        self.products.size(stack, event)
-        self.squares.size(stack, event)
+        self.products.start(stack, event)
+        self.squares.start(stack, event)
 
     def value(self) -> Tensor:
         """The ratio so far, 0 before the first update."""
@@ -43,7 +44,7 @@ class _Ratio(nn.Module):
 
 @register(
     "optimal-baseline",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     f_evals=one_a_sample,
     needs="neither",
@@ -58,33 +59,16 @@ class OptimalBaseline(Estimator):
         self.first, self.second = _Ratio(decay), _Ratio(decay)  # logits, or loc and scale
         self.stack: tuple[int, ...] = ()
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.stack = tuple(stack)
-        if event:
-            self.first.size(stack, event)
-            self.second.size(stack, event)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.stack = sizes.stack
+        if sizes.event:
+            for ratio in (self.first, self.second):
+                ratio.start(sizes.stack, sizes.event)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         if self.first.products.total.dim() == 1:  # never bound to an event
-            self.bind(stack=self.stack, event=event_shape(q))
-        z = sample(q, self.samples, generator)
+            self.size(Sizes(self.stack, event=event_shape(q)))
+        z = sample(q, self.samples, noise)
         cost = f(z, stopped(q))  # S x *B
         costs = over_event(cost.detach(), q)
         surrogate = cost.mean(0)

@@ -19,7 +19,7 @@ from estimators.registry import one_a_sample, register
 
 @register(
     "ovis",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     bound="iwae",
     samples=(2, 5),

@@ -9,12 +9,13 @@ most even where S is a power of two. The total derivative is taken, as in `repar
 from functools import cache
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 from torch.quasirandom import SobolEngine
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, parameters, uniform
+from estimators.distributions import live, parameters
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
@@ -46,22 +47,10 @@ def rotated(points: Tensor, shift: Tensor) -> Tensor:
 class QuasiMonteCarlo(Estimator):
     """The first `samples` Sobol points, rotated anew in every row."""
 
-    def __init__(self, samples: int = 4) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
-        u = rotated(
-            sobol(self.samples, loc.shape[-1], loc.dtype, loc.device), uniform(q, 1, generator)[0]
-        )  # S x *B x D
+        points = sobol(self.samples, loc.shape[-1], loc.dtype, loc.device)
+        u = rotated(points, noise.uniform(1, loc)[0])  # S x *B x D
         z = loc + scale * torch.special.ndtri(u)
         surrogate = f(z, live(q)).mean(0)
         return Estimate(surrogate, surrogate.detach())

@@ -13,12 +13,13 @@ which costs nothing and keeps the mean, for it does not depend on v.
 """
 
 import torch
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import gumbel, log_softmax, parameters, sample, stopped
+from estimators.distributions import parameters, sample, stopped
 from estimators.errors import BadInput, unknown
+from estimators.families.logits import log_softmax
+from estimators.noise import Noise
 from estimators.registry import register
 
 BASELINES = ("none", "top")
@@ -46,24 +47,17 @@ class RaoBlackwellTopK(Estimator):
             raise BadInput(unknown("baseline", baseline, BASELINES))
         self.baseline = baseline
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`; `value` is the mean over the latents of what each of them estimates."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """`value` is the mean over the latents of what each of them estimates."""
         (logits,) = parameters(q)
         latents, classes = logits.shape[-2:]
         k = min(self.samples, classes) - 1
         with torch.no_grad():
-            z = sample(q, 1, generator)  # 1 x *B x L x C
+            z = sample(q, 1, noise)  # 1 x *B x L x C
             fixed = log_softmax(logits)
             top = fixed.topk(k, -1).indices  # *B x L x k
             rest = fixed.scatter(-1, top, -torch.inf)
-            v = (rest + gumbel(q, 1, generator)[0]).argmax(-1, keepdim=True)
+            v = (rest + noise.gumbel(1, logits)[0]).argmax(-1, keepdim=True)
             tried = torch.cat((top, v), -1)  # *B x L x (k + 1)
             mass = torch.cat((fixed.gather(-1, top), rest.logsumexp(-1, keepdim=True)), -1).exp()
             # z with one latent at a time replaced: (k + 1) x L x *B x L x C, the first L for the one replaced

@@ -10,27 +10,18 @@ one evaluation of f serves them both.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Self
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.distributions import Distribution, OneHotCategorical
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import derivative, learns, rows_of, weighted
-from estimators.distributions import event_dims, mean_of, odds, over_event, parameters, row_shape, scores, stopped
+from estimators.distributions import event_dims, mean_of, over_event, parameters, row_shape, scores, stopped
+from estimators.families import Relaxed, capable
+from estimators.noise import Noise
+from estimators.parts.controls import derivative, learns, rows_of, weighted
+from estimators.parts.sizes import Resizable, Sizes
 from estimators.registry import register
-from estimators.relaxed import (
-    conditional_gumbel_scores,
-    conditional_logistic_scores,
-    coupled_gumbel_scores,
-    coupled_logistic_scores,
-    gumbel_scores,
-    hard,
-    logistic_scores,
-)
-from estimators.sizes import Resizable
 
 
 class RelaxedDraws:
@@ -39,21 +30,20 @@ class RelaxedDraws:
     Coupled, z~ is z in value, so that what is evaluated at the one is evaluated at the other.
     """
 
-    def __init__(self, q: Distribution, samples: int, generator: Generator | None, coupled: bool = True) -> None:
-        categorical = isinstance(q, OneHotCategorical)
-        u = odds(q, samples, generator)
-        v = None if coupled else odds(q, samples, generator)
+    def __init__(self, q: Distribution, samples: int, noise: Noise, coupled: bool = True) -> None:
+        family = capable(q, Relaxed)
+        logits = parameters(q)[0].detach()
+        u = noise.odds(samples, logits)
         with torch.enable_grad():
-            self.logits = parameters(q)[0].detach().expand(u.shape).clone().requires_grad_()
-            first = (gumbel_scores if categorical else logistic_scores)(self.logits, u)
-            self.b = hard(first, categorical=categorical)
-            if v is None:
-                again = (coupled_gumbel_scores if categorical else coupled_logistic_scores)(self.logits, first)
+            self.logits = logits.expand(u.shape).clone().requires_grad_()
+            first = family.scores_from(self.logits, u)
+            self.b = family.hard(first)
+            if coupled:
+                again = family.scores_again(self.logits, first)
                 self.difference = first - again  # 0, with the gradient of z minus that of z~
                 points = first
             else:
-                conditional = conditional_gumbel_scores if categorical else conditional_logistic_scores
-                again = conditional(self.logits, self.b, v)
+                again = family.scores_given(self.logits, self.b, noise.odds(samples, logits))
                 self.difference = torch.cat((first, -again))
                 points = torch.cat((first, again))
         self.points = points.detach().requires_grad_()
@@ -88,17 +78,8 @@ class Relaxing(Resizable, Estimator):
         self.temperature, self.coupled = temperature, coupled
         self.log_temperature = nn.Parameter(torch.full((1,), math.log(temperature)), requires_grad=learn)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.resize(self.log_temperature, torch.full((*stack, 1), math.log(self.temperature)))
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.resize(self.log_temperature, torch.full((*sizes.stack, 1), math.log(self.temperature)))
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
         """The part of the control that evaluates f, before it is scaled, [S, *B, *event]."""
@@ -108,37 +89,29 @@ class Relaxing(Resizable, Estimator):
         """The whole control [S, *B, *event], given that part, in the graph of own parameters."""
         raise NotImplementedError
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         learning = learns(self)
-        draws = RelaxedDraws(q, self.samples, generator, self.coupled)
+        draws = RelaxedDraws(q, self.samples, noise, self.coupled)
         cost = f(draws.b, stopped(q))  # S x *B
-        # f holds theta, which the loss of own parameters must not reach. So its part stands for itself, detached, and
-        # the slope that it gives to each row's temperature is taken here.
+        # f holds theta, which the loss of own parameters must not reach. So the loss is made from a detached copy of
+        # what f contributes, and how it depends on each row's temperature through f is worked out here by hand.
         own = rows_of(self.log_temperature, row_shape(q)).to(draws.b)
         log_temperature = own.detach().requires_grad_(learning)
         of_f = self.made_of_f(draws, f, log_temperature, learning)
-        stand_in = of_f.detach().requires_grad_(learning)
-        control = self.control(draws, stand_in, context, learning)
+        detached = of_f.detach().requires_grad_(learning)
+        control = self.control(draws, detached, noise.context, learning)
         estimate = over_event(cost.detach(), q) * draws.score + control  # S x *B x *event
         loss = None
         if learning:
             loss = estimate.square().sum(event_dims(q)).mean(0)
-            slope = derivative(derivative(loss, stand_in) * of_f, log_temperature)
-            loss = loss + slope * (own - own.detach())
+            of_temperature = derivative(derivative(loss, detached) * of_f, log_temperature)
+            loss = loss + of_temperature * (own - own.detach())
         return Estimate(weighted(estimate.mean(0), q) + cost.mean(0), cost.detach().mean(0), loss)
 
 
 @register(
     "rebar",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=True,
     own_parameters=True,
     f_evals=lambda samples, event, options: (2 if options.get("coupled", True) else 3) * samples,
@@ -165,23 +138,13 @@ class REBAR(Relaxing):
         self.initial_scale = float(scale)
         self.scale = nn.Parameter(torch.full((1,), self.initial_scale), requires_grad=learn)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.resize(self.scale, torch.full((*stack, 1), self.initial_scale))
-        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+    def size(self, sizes: Sizes) -> None:
+        self.resize(self.scale, torch.full((*sizes.stack, 1), self.initial_scale))
+        super().size(sizes)
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
-        """See `Relaxing.made_of_f`."""
         return draws.control(f, log_temperature, create_graph=create_graph)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
-        """See `Relaxing.control`."""
         scale = rows_of(self.scale, row_shape(draws.q)).to(of_f)
         return over_event(scale, draws.q) * of_f

@@ -7,13 +7,13 @@ and diag(H) scale, whatever g and H are. No noise is left for a quadratic f. Log
 alone, as in `sticking-the-landing`.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, stopped
+from estimators.distributions import parameters, stopped
+from estimators.noise import Noise
+from estimators.parts.taylor import taylor
 from estimators.registry import register
-from estimators.taylor import taylor
 
 
 @register(
@@ -28,22 +28,14 @@ from estimators.taylor import taylor
 class ReducedVarianceReparameterization(Estimator):
     """The full-Hessian form: the exact diagonal takes D Hessian-vector products, which give all of it."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
-        noise = normal(q, self.samples, generator)
-        cost = f(loc + scale * noise, stopped(q)).mean(0)  # carries the gradients along z and in theta
+        eps = noise.normal(self.samples, loc)
+        cost = f(loc + scale * eps, stopped(q)).mean(0)  # carries the gradients along z and in theta
         at_mean = taylor(q, f)
-        bend = at_mean.bend(scale.detach() * noise)  # S x *B x D
+        bend = at_mean.bend(scale.detach() * eps)  # S x *B x D
         diagonal = at_mean.curvature.diagonal(dim1=-2, dim2=-1)
         of_loc = -bend.mean(0)
-        of_scale = diagonal * scale.detach() - ((at_mean.slope + bend) * noise).mean(0)
+        of_scale = diagonal * scale.detach() - ((at_mean.slope + bend) * eps).mean(0)
         surrogate = cost + (of_loc * loc + of_scale * scale).sum(-1)
         return Estimate(surrogate, cost.detach())

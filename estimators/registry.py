@@ -8,6 +8,7 @@ registers where its class is defined; a third party's does so when its file is i
 import importlib
 import importlib.metadata
 import inspect
+import pkgutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,21 +16,22 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from torch.distributions import Distribution
 
+import estimators
 from estimators.base import Estimator
 from estimators.call import canonical
-from estimators.distributions import FAMILIES, event_shape, parameters, row_shape
-from estimators.distributions import family as family_of
+from estimators.distributions import event_shape, parameters, row_shape
 from estimators.errors import BadInput, unknown
-from estimators.sizes import Unsized
+from estimators.families import CAPABILITIES, FAMILIES, family_named, family_of
+from estimators.parts.sizes import Unsized
 
-ENTRY_POINTS = "gradest.estimators"
+ENTRY_POINTS, FAMILY_POINTS = "gradest.estimators", "gradest.families"
 MAX_STATES = 65536
 """Joint states that the oracle enumerates, block by block."""
 MAX_STATES_AT_ONCE = 4096
 """Joint states that an estimator may visit in one step, with a graph for each."""
 
-SHOWN: dict[str, tuple[int, ...]] = {"gaussian": (10,), "bernoulli": (10,), "categorical": (10, 10)}
-"""Event shapes at which the tags show the number of evaluations."""
+SHOWN = (10, 10)
+"""Latents, and categories where there are any, at which the tags show the number of evaluations."""
 
 SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
@@ -72,8 +74,11 @@ class Entry:
 
     name: str
     cls: type[Estimator]
-    families: tuple[str, ...]
     unbiased: bool
+    declared: tuple[str, ...] = ()
+    """The families that it is for by name, where it asks for no capability."""
+    capability: str | None = None
+    """What it asks of a family, a name in `CAPABILITIES`: it takes every family that has it."""
     bound: Bound = "elbo"
     samples: Samples = Samples()  # noqa: RUF009  (immutable)
     f_evals: Callable[..., int] | None = None
@@ -91,6 +96,13 @@ class Entry:
     """Options that are certified beside the defaults."""
     summary: str = ""
     paper: str = ""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of q that it works for."""
+        if self.capability is None:
+            return self.declared
+        return tuple(name for name, family in FAMILIES.items() if isinstance(family, CAPABILITIES[self.capability]))
 
     def create(
         self,
@@ -165,7 +177,7 @@ class Entry:
             raise BadInput(f"{who}: like must be a distribution q, got {got}")
         try:
             given = canonical(like).q
-            reason = self.reason_against(family=family_of(given), bound=self.bound, states=1)
+            reason = self.reason_against(family=family_of(given).name, bound=self.bound, states=1)
         except TypeError as error:
             raise BadInput(f"{who}: like: {error}") from error
         if reason is not None:
@@ -225,10 +237,12 @@ class Entry:
 
     def tags(self) -> dict[str, Any]:
         """The tags as plain values for JSON; f_evals at the default number of samples, by family."""
-        tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals")}
+        tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals", "declared")}
+        shown = {family: family_named(family).event(*SHOWN) for family in self.families}
         return tags | {
+            "families": self.families,
             "samples": self.samples._asdict(),
-            "f_evals": {family: self.evaluations(self.samples.default, SHOWN[family]) for family in self.families},
+            "f_evals": {family: self.evaluations(self.samples.default, event) for family, event in shown.items()},
             "class": f"{self.cls.__module__}:{self.cls.__qualname__}",
         }
 
@@ -244,18 +258,26 @@ def _check_type(name: str, option: str, value: object, annotation: object) -> No
 
 
 _entries: dict[str, Entry] = {}
-_plugins_loaded = False
+_loaded = False
 
 EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
 
 
-def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbiased: bool, **tags: Any) -> Entry:
+def entry_of(
+    cls: type[Estimator],
+    name: str,
+    *,
+    unbiased: bool,
+    families: Sequence[str] = (),
+    capability: str | None = None,
+    **tags: Any,
+) -> Entry:
     """The entry that `register` makes of a class, without registering it.
 
     Raises:
-        BadInput: a tag or a family that does not exist, or a class that is no estimator.
+        BadInput: a tag, a family or a capability that does not exist, or a class that is no estimator.
     """
-    known = [tag for tag in Entry.__dataclass_fields__ if tag not in ("name", "cls")]
+    known = [tag for tag in Entry.__dataclass_fields__ if tag not in ("name", "cls", "declared")]
     for tag in tags:
         if tag not in known:
             raise BadInput(unknown(f"tag of estimator {name!r}:", tag, known))
@@ -263,6 +285,10 @@ def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbias
     for family in families:
         if family not in FAMILIES:
             raise BadInput(unknown(f"family of estimator {name!r}:", family, FAMILIES))
+    if capability is not None and capability not in CAPABILITIES:
+        raise BadInput(unknown(f"capability of estimator {name!r}:", capability, list(CAPABILITIES)))
+    if bool(families) == bool(capability):
+        raise BadInput(f"estimator {name!r}: say either families or the capability that it asks of a family")
     for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
@@ -285,18 +311,19 @@ def entry_of(cls: type[Estimator], name: str, *, families: Sequence[str], unbias
         if own and type(own.default) is int and own.default > 1:
             tags["samples"] = Samples(own.default, own.default)  # what it starts with is what it is known to work with
     described = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0]} | tags
-    return Entry(name=name, cls=cls, families=families, unbiased=unbiased, **described)
+    return Entry(name=name, cls=cls, unbiased=unbiased, declared=families, capability=capability, **described)
 
 
 def register(
-    name: str, *, families: Sequence[str], unbiased: bool, **tags: Any
+    name: str, *, unbiased: bool, families: Sequence[str] = (), capability: str | None = None, **tags: Any
 ) -> Callable[[EstimatorClass], EstimatorClass]:
     """Class decorator that puts an estimator into the registry.
 
     Args:
         name: the name it is known by, in lower case with hyphens.
-        families: which of "gaussian", "bernoulli", "categorical" it works for.
         unbiased: whether its mean is the exact gradient.
+        families: those that it works for by name, such as "gaussian", "bernoulli" and "categorical"; or instead
+        capability: what it asks of a family, such as "score", "rsample", "enumeration" or "relaxation".
         **tags: the other fields of `Entry`; `samples` may be a plain tuple (min, default, even) or one number.
 
     Raises:
@@ -304,7 +331,7 @@ def register(
     """
 
     def decorate(cls: EstimatorClass) -> EstimatorClass:
-        entry = entry_of(cls, name, families=families, unbiased=unbiased, **tags)
+        entry = entry_of(cls, name, unbiased=unbiased, families=families, capability=capability, **tags)
         taken = _entries.get(name)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
@@ -315,12 +342,20 @@ def register(
     return decorate
 
 
-def _load_plugins() -> None:
-    global _plugins_loaded
-    if _plugins_loaded:
+def _load_all() -> None:
+    """Import every method of ours, and then those of plug-ins: each registers when it is imported."""
+    global _loaded
+    if _loaded:
         return
-    _plugins_loaded = True
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    _loaded = True
+    for module in pkgutil.iter_modules(estimators.__path__):
+        if not module.ispkg:
+            importlib.import_module(f"estimators.{module.name}")
+    points = [
+        *importlib.metadata.entry_points(group=FAMILY_POINTS),
+        *importlib.metadata.entry_points(group=ENTRY_POINTS),
+    ]
+    for point in points:
         try:
             point.load()
         except (Exception, SystemExit) as error:  # foreign code: whatever it raises, ours must still work
@@ -333,7 +368,7 @@ def get(name: str) -> Entry:
     Raises:
         BadInput: no such estimator, module or class, or a class that is not registered.
     """
-    _load_plugins()
+    _load_all()
     if ":" in name:
         return _import(name)
     if name not in _entries:
@@ -359,7 +394,7 @@ def _import(path: str) -> Entry:
 
 def available(family: str | None = None, bound: str | None = None) -> list[Entry]:
     """All entries by name, or those for one family or bound."""
-    _load_plugins()
+    _load_all()
     return [
         entry
         for _, entry in sorted(_entries.items())

@@ -1,26 +1,27 @@
 """Score function, or REINFORCE, or likelihood ratio: E_q[f] = E_q[(f(z) - b) grad log q(z)] for any b free of z.
 
 R. J. Williams, Simple statistical gradient-following algorithms for connectionist reinforcement learning, 1992. The
-baselines b and their sources are in `estimators.baselines`. One piece of code for all families.
+baselines b and their sources are in `estimators.parts.baselines`. One piece of code for all families.
 """
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.baselines import BASELINES
 from estimators.distributions import sample, scored, stopped
 from estimators.errors import BadInput, unknown
+from estimators.noise import Noise
+from estimators.parts.baselines import BASELINES
+from estimators.parts.sizes import Sizes
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "reinforce",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     own_parameters=True,
     biased_options={"variance_normalisation": "divides the gradient by a running standard deviation"},
@@ -66,34 +67,17 @@ class Reinforce(Estimator):
             )
         self.baseline = kind(**options)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.baseline.bind(stack=stack, context_size=context_size, generator=generator)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.baseline.size(sizes)
 
     def signal(self, cost: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """What multiplies the score, before a baseline, at draws of a q without a graph: the cost, [S, *B]."""
         return cost
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        z = sample(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = sample(q, self.samples, noise)
         fixed = stopped(q)
         cost = f(z, fixed)  # S x *B
-        advantage, loss = self.baseline(self.signal(cost.detach(), fixed, z), context)
+        advantage, loss = self.baseline(self.signal(cost.detach(), fixed, z), noise.context)
         surrogate = scored(q, z, advantage / self.samples) + cost.mean(0)  # the cost carries theta's gradient
         return Estimate(surrogate, cost.detach().mean(0), loss)

@@ -7,23 +7,19 @@ the same at temperature 1. A bit is a latent of two classes. At temperature 1 it
 coupled over latents: the trapezoid rule. The authors advise a higher temperature, which gives that up.
 """
 
-from torch import Generator, Tensor
-from torch.distributions import Bernoulli, Distribution
+from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import parameters, sample, softmax
+from estimators.distributions import parameters, sample
+from estimators.families import Relaxed, capable
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 
 
-def softmax_change(p: Tensor, change: Tensor) -> Tensor:
-    """J(p) times a change of the logits: p * (change - p . change), over the last dim."""
-    return p * (change - (p * change).sum(-1, keepdim=True))
-
-
 @register(
     "reinmax",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -40,25 +36,11 @@ class ReinMax(Estimator):
             raise ValueError(f"ReinMax takes a temperature of at least 1, got temperature={temperature}")
         self.temperature = temperature
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        family = capable(q, Relaxed)
         (logits,) = parameters(q)
-        z = sample(q, self.samples, generator)
+        z = sample(q, self.samples, noise)
         fixed = logits.detach()
         change = logits - fixed  # zero, with the gradient of the logits
-        if isinstance(q, Bernoulli):
-            tempered = fixed / self.temperature
-            # both sides of the midpoint, because 1 - sigmoid is lost to rounding
-            one, zero = (z + tempered.sigmoid()) / 2, (1 - z + (-tempered).sigmoid()) / 2
-            soft = (2 * one * zero - 0.5 * fixed.sigmoid() * (-fixed).sigmoid()) * change
-        else:
-            middle = (z + softmax(fixed / self.temperature)) / 2
-            soft = 2 * softmax_change(middle, change) - 0.5 * softmax_change(softmax(fixed), change)
-        return passed_through(q, f, z, soft)
+        midway = family.mean_change(fixed / self.temperature, change, towards=z)
+        return passed_through(q, f, z, 2 * midway - 0.5 * family.mean_change(fixed, change))

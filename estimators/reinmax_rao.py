@@ -7,12 +7,13 @@ gradient of f there, ReinMax is 2 J((p + z) / 2) f' - J(p) f' / 2. Here the firs
 longer exact for quadratic f.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.distributions import log_softmax, mean_of, parameters, sample
+from estimators.distributions import mean_of, parameters, sample
+from estimators.families.logits import log_softmax
 from estimators.gumbel_rao import GumbelRao, conditional_softmax
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 
@@ -40,18 +41,10 @@ class ReinMaxRao(GumbelRao):
     ) -> None:
         super().__init__(samples, inner, temperature, final_temperature, anneal_steps)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        z = sample(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = sample(q, self.samples, noise)
         mean = mean_of(q, parameters(q)[0])
         # log((p + z) / 2) but for a constant: log p where z is zero, however small, and log(1 + p) where it is one
         midpoint = log_softmax(parameters(q)[0]) * (1 - z) + mean.log1p() * z
-        soft = 2 * conditional_softmax(q, midpoint, z, self.temperature(), self.inner, generator) - 0.5 * mean
+        soft = 2 * conditional_softmax(q, midpoint, z, self.temperature(), self.inner, noise) - 0.5 * mean
         return passed_through(q, f, z, soft)

@@ -6,16 +6,15 @@ eta f(relax(z / temperature)) + r(relax(z / temperature)). Network, temperature 
 also reads the context, what q was computed from, if it is bound to one: f differs from row to row.
 """
 
-from collections.abc import Sequence
-from typing import Self
-
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
-from estimators.controls import rows_of
 from estimators.distributions import event_shape, row_shape
-from estimators.network import Network
+from estimators.noise import Noise
+from estimators.parts.controls import rows_of
+from estimators.parts.network import Network
+from estimators.parts.sizes import Sizes
 from estimators.rebar import REBAR, RelaxedDraws, Relaxing
 from estimators.registry import one_a_sample, register
 
@@ -39,7 +38,7 @@ class Surrogate(Network):
 
 @register(
     "relax",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=True,
     own_parameters=True,
     f_evals=one_a_sample,
@@ -54,38 +53,21 @@ class RELAX(Relaxing):
         super().__init__(samples, temperature, learn=True, coupled=True)
         self.surrogate = Surrogate(hidden)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.surrogate.bind(stack=stack, context_size=context_size, event=event, generator=generator)
-        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+    def size(self, sizes: Sizes) -> None:
+        self.surrogate.size(sizes)
+        super().size(sizes)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
-        """See `Relaxing.control`."""
         return self.surrogate.of(draws, self.log_temperature, context, create_graph)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         self.surrogate.ready(q)
-        return super().forward(q, f, generator=generator, context=context)
+        return super().estimate(q, f, noise)
 
 
 @register(
     "relax-rebar",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=True,
     own_parameters=True,
     f_evals=lambda samples: 2 * samples,
@@ -100,31 +82,14 @@ class RELAXRebar(REBAR):
         super().__init__(samples, temperature, scale)
         self.surrogate = Surrogate(hidden)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
-        self.surrogate.bind(stack=stack, context_size=context_size, event=event, generator=generator)
-        return super().bind(stack=stack, context_size=context_size, event=event, generator=generator)
+    def size(self, sizes: Sizes) -> None:
+        self.surrogate.size(sizes)
+        super().size(sizes)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
-        """See `Relaxing.control`."""
         network = self.surrogate.of(draws, self.log_temperature, context, create_graph)
         return super().control(draws, of_f, context, create_graph) + network
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         self.surrogate.ready(q)
-        return super().forward(q, f, generator=generator, context=context)
+        return super().estimate(q, f, noise)

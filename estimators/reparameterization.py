@@ -6,17 +6,17 @@ direct dependence on q's parameters adds a term of zero mean, which `sticking-th
 KL divergence choose the problem's `entropy = "analytic"`.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import live, normal, parameters
+from estimators.distributions import live, rsample
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "reparameterization",
-    families=("gaussian",),
+    capability="rsample",
     unbiased=True,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -26,16 +26,7 @@ from estimators.registry import one_a_sample, register
 class Reparameterization(Estimator):
     """The pathwise gradient with q's own gradient kept in f."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        loc, scale = parameters(q)
-        z = loc + scale * normal(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = rsample(q, self.samples, noise)
         surrogate = f(z, live(q)).mean(0)
         return Estimate(surrogate, surrogate.detach())

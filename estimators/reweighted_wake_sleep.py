@@ -11,17 +11,17 @@ of the inclusive divergence. Both vanish together where q is the posterior. The 
 
 import math
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import sample, scored, stopped
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "reweighted-wake-sleep",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=False,
     bound="iwae",
     samples=(2, 5),
@@ -33,19 +33,8 @@ from estimators.registry import one_a_sample, register
 class ReweightedWakeSleep(Estimator):
     """Wake-theta and wake-phi from the same draws."""
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__(samples)
-
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        z = sample(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = sample(q, self.samples, noise)
         log_weights = -f(z, stopped(q))  # K x *B
         bound = log_weights.logsumexp(0) - math.log(self.samples)
         share = log_weights.detach().softmax(0)

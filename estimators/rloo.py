@@ -10,7 +10,7 @@ from estimators.reinforce import Reinforce
 
 @register(
     "rloo",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     samples=(2, 2),
     f_evals=one_a_sample,

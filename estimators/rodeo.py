@@ -9,19 +9,17 @@ what they add plus a network. alpha and beta start at 0, which is leave-one-out,
 square of the estimate.
 """
 
-from collections.abc import Sequence
-from typing import Self
-
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
-from estimators.network import Network
+from estimators.noise import Noise
+from estimators.parts.controls import costs_and_derivatives, learns, rows_of, weighted
+from estimators.parts.network import Network
+from estimators.parts.sizes import Resizable, Sizes
 from estimators.registry import one_a_sample, register
-from estimators.sizes import Resizable
 
 
 @register(
@@ -44,32 +42,15 @@ class RODEO(Resizable, Estimator):
         self.alpha, self.beta = (nn.Parameter(torch.full((1,), self.scale)) for _ in range(2))
         self.of_costs, self.of_scores = Network(hidden, inputs=2), Network(hidden, inputs=2)
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`."""
+    def size(self, sizes: Sizes) -> None:
         for own in (self.alpha, self.beta):
-            self.resize(own, torch.full((*stack, 1), self.scale))
-        self.of_costs.size(2, stack, generator)
-        self.of_scores.size(2, stack, generator)
-        return self
+            self.resize(own, torch.full((*sizes.stack, 1), self.scale))
+        for network in (self.of_costs, self.of_scores):
+            network.make(2, sizes.stack, sizes.generator)
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         count, logits = self.samples, parameters(q)[0].detach()
-        b = sample(q, count, generator)
+        b = sample(q, count, noise)
         cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
         costs, (score,) = cost.detach(), scores(q, b)
         flip = 1 - 2 * b  # what flipping a bit adds to it

@@ -4,17 +4,17 @@ G. Roeder, Y. Wu, D. Duvenaud, Sticking the landing, 2017, arXiv:1703.09194. Its
 posterior. Unbiased for the ELBO; for an importance-weighted bound of more than one sample the dropped term has a mean.
 """
 
-from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import normal, parameters, stopped
+from estimators.distributions import rsample, stopped
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
 @register(
     "sticking-the-landing",
-    families=("gaussian",),
+    capability="rsample",
     unbiased=True,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -24,16 +24,7 @@ from estimators.registry import one_a_sample, register
 class StickingTheLanding(Estimator):
     """The pathwise gradient with stopped parameters in f."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        loc, scale = parameters(q)
-        z = loc + scale * normal(q, self.samples, generator)
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        z = rsample(q, self.samples, noise)
         surrogate = f(z, stopped(q)).mean(0)
         return Estimate(surrogate, surrogate.detach())

@@ -5,11 +5,12 @@ arXiv:1308.3432. With p the mean of q, the gradient is p (1 - p) f'(b) for bits,
 latent, for one-hot draws: exact for affine f, biased otherwise.
 """
 
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import mean_of, parameters, sample, stopped
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 
 
@@ -21,7 +22,7 @@ def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Es
 
 @register(
     "straight-through",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -31,13 +32,5 @@ def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Es
 class StraightThrough(Estimator):
     """Straight-through of the mean."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
-        return passed_through(q, f, sample(q, self.samples, generator), mean_of(q, parameters(q)[0]))
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        return passed_through(q, f, sample(q, self.samples, noise), mean_of(q, parameters(q)[0]))

@@ -19,12 +19,13 @@ where S has almost all of the mass.
 import functools
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import log_softmax, odds, parameters, scored, stopped
-from estimators.noise import exponential_of
+from estimators.distributions import parameters, scored, stopped
+from estimators.families.logits import log_softmax
+from estimators.noise import Noise, exponential_of
 from estimators.registry import register
 
 MAX_SAMPLES = 10
@@ -117,18 +118,10 @@ class UnorderedSet(Estimator):
         if not 2 <= samples <= MAX_SAMPLES:
             raise ValueError(f"takes between 2 and {MAX_SAMPLES} samples, got samples={samples}")
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         with torch.no_grad():
             log_probs = log_softmax(parameters(q)[0])
-            classes = draw_set(log_probs, exponential_of(odds(q, self.samples, generator)))
+            classes = draw_set(log_probs, exponential_of(noise.odds(self.samples, log_probs)))
             states = torch.zeros_like(log_probs).unsqueeze(-3).expand(*classes.shape, log_probs.shape[-1])
             states = states.scatter(-1, classes.unsqueeze(-1), 1.0)  # *B x n x L x C
             z = states.movedim(-3, 0)

@@ -19,7 +19,7 @@ MEANS = ("geometric", "arithmetic")
 
 @register(
     "vimco",
-    families=("gaussian", "bernoulli", "categorical"),
+    capability="score",
     unbiased=True,
     bound="iwae",
     samples=(2, 5),

@@ -11,19 +11,19 @@ Their errors on quadratic f are opposite, so that the mean of the two is exact t
 1, draw by draw.
 """
 
-from torch import Generator, Tensor
-from torch.distributions import Bernoulli, Distribution
-from torch.nn import functional as F
+from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import log_softmax, mean_of, parameters, sample
+from estimators.distributions import parameters, sample
+from estimators.families import Relaxed, capable
+from estimators.noise import Noise
 from estimators.registry import one_a_sample, register
 from estimators.straight_through import passed_through
 
 
 @register(
     "zgr",
-    families=("bernoulli", "categorical"),
+    capability="relaxation",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",
@@ -33,20 +33,10 @@ from estimators.straight_through import passed_through
 class ZGR(Estimator):
     """The zero-temperature Gumbel-Rao estimator."""
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`."""
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        family = capable(q, Relaxed)
         (logits,) = parameters(q)
-        z = sample(q, self.samples, generator)
-        if isinstance(q, Bernoulli):
-            log_q = z * F.logsigmoid(logits) + (1 - z) * F.logsigmoid(-logits)
-        else:
-            log_q = (z * log_softmax(logits)).sum(-1, keepdim=True)
-        mean = mean_of(q, parameters(q)[0])
+        z = sample(q, self.samples, noise)
+        log_q = family.log_prob_of_latents(logits, z)
+        mean = family.mean_of(logits)
         return passed_through(q, f, z, 0.5 * (mean + (z - mean.detach()) * log_q))

@@ -114,13 +114,13 @@ class _Seen(CountedObjective):
 
     def __init__(self, grid: Grid) -> None:
         super().__init__(grid.f(grid.theta))
-        self.discrete = grid.family != "gaussian"
+        self.kind = grid.kind
         self.through_z = self.through_q = self.relaxed = False
 
     def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
         self.through_z |= z.requires_grad
         self.through_q |= torch.is_grad_enabled() and any(p.requires_grad for p in parameters(q))
-        self.relaxed |= self.discrete and not bool(((z == 0) | (z == 1)).all())
+        self.relaxed |= self.kind.off_support(z)
         return super().__call__(z, q)
 
     @property
@@ -143,6 +143,6 @@ def _against(seen: _Seen, needs: Needs | None, bound: str) -> str | None:
         return f"f is evaluated between the vertices, where the tag needs says {needs!r}: it needs a relaxed f"
     if needs in ("gradient of f", "relaxed f") and not seen.through_z:
         return f"the tag needs says {needs!r}, but f is never evaluated with a graph through z"
-    if needs == "relaxed f" and seen.discrete and not seen.relaxed:
+    if needs == "relaxed f" and seen.kind.discrete and not seen.relaxed:
         return "the tag needs says 'relaxed f', but f is evaluated at vertices only"
     return None

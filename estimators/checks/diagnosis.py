@@ -37,7 +37,8 @@ def _wrong(case: Case, log_alpha: float) -> bool:
 
 def _nothing(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """The gradient is zero, of all parameters or of one of them."""
-    parts = ("all of q's parameters",) if subject.family != "gaussian" else ("loc", "scale")
+    names = subject.kind.parameter_names
+    parts = names if len(names) > 1 else ("all of q's parameters",)
     for index, name in enumerate(parts):
         size = [_largest(case, len(parts), index) for case in cases]
         if max(size) < 1e-6:
@@ -56,9 +57,9 @@ def _largest(case: Case, parts: int, index: int) -> float:
 
 
 def _one_variable(subject: Subject, cases: list[Case], *_: object) -> str | None:
-    """A categorical estimator that has no gradient where there is one variable: it normalises over the variables."""
+    """An estimator for one-hot latents has no gradient where there is one of them: it normalises over the latents."""
     single = [case for case in cases if case[0].grid.event[0] == 1]
-    if subject.family == "categorical" and single and max(_largest(case, 1, 0) for case in single) < 1e-6:
+    if subject.kind.latent_dims and single and max(_largest(case, 1, 0) for case in single) < 1e-6:
         return "With one variable there is no gradient: a softmax runs over the wrong axis, variables for categories"
     return None
 
@@ -141,7 +142,7 @@ def _constant_too(subject: Subject, cases: list[Case], wrong: list[Case], log_al
 
 def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Only the logits of one sign are wrong."""
-    if subject.family != "bernoulli":
+    if not subject.kind.discrete or subject.kind.latent_dims:  # only a logit of its own has a sign that says something
         return None
     seen = {1: [0, 0], -1: [0, 0]}
     for tally, row in cases:

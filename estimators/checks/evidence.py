@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 
 from estimators.checks import bernstein
-from estimators.checks.grid import DOUBLE, scale_of
+from estimators.checks.grid import DOUBLE
 from estimators.checks.sampling import Tally
 from estimators.checks.sequence import Sampled
 from estimators.checks.subject import LEARNED, PERTURBED, SHARE, WARM_UP, Subject
+from estimators.families import family_named
 
 QUANTILE = 1.959964
 
@@ -93,9 +94,7 @@ class Worst(NamedTuple):
         """Where, in words."""
         grid, row = self.tally.grid, self.tally.grid.rows[self.row]
         size = " x ".join(map(str, grid.event)) + (" latent" if math.prod(grid.event) == 1 else " latents")
-        sharp = f"|logit| {row.level:g}"
-        if grid.family == "gaussian":
-            sharp = f"scale {float(scale_of(torch.tensor(row.level))):.2g}"
+        sharp = grid.kind.level_words(row.level)
         where = f"on the {row.objective} objective at {sharp}, {size}, samples={grid.samples}"
         return f"{where}, own parameters {self.tally.moved}" if self.tally.moved else where
 
@@ -215,7 +214,7 @@ def moved_words(found: Sampled) -> str:
 
 def sharpness(subject: Subject) -> str:
     """What a level is, in words."""
-    return "sharpness s, scale 2 / 10^(s/8)" if subject.family == "gaussian" else "|logit|"
+    return family_named(subject.family).sharpness
 
 
 def p_words(log_p: float) -> str:

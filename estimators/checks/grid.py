@@ -17,19 +17,16 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Objective
-from estimators.distributions import from_parameters, log_prob, sample
+from estimators.distributions import log_prob
 from estimators.exact import expectation, expectation_of_bound
+from estimators.families import Enumerated, Family, Projected, family_named
+from estimators.noise import Noise
 from estimators.registry import MAX_STATES
 
 LEVELS = (0.0, 1.0, 3.0, 6.0, 15.0)
-"""Largest |logit| of a discrete q, down to a third of it in its other latents; for a Gaussian, see `scale_of`."""
-EVENTS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "gaussian": ((1,), (3,), (6,)),
-    "bernoulli": ((1,), (3,), (6,)),
-    "categorical": ((1, 3), (2, 4), (3, 2)),
-}
-STANDARD = {"gaussian": (0.0, 1.0), "bernoulli": (0.0,), "categorical": (0.0,)}
-"""Parameters of the q under which every objective has mean 0 and standard deviation 1."""
+"""Largest |logit| of a discrete q, down to a third of it in its other latents; for others the family says it."""
+MOST_TUPLES = 2**19
+"""Tuples of points at which a bound of a continuous q is evaluated."""
 CONSTANT = 3.0
 DOUBLE = torch.float64
 
@@ -101,25 +98,6 @@ def ridges(typical: Tensor, *, one_direction: bool = False, weights_of_a_bound: 
     return constant, *(ridge.standardised(typical) for ridge in chosen)
 
 
-def scale_of(level: Tensor) -> Tensor:
-    """Scale of a Gaussian at a level of sharpness: 2 at 0, then ten times less every 8 levels."""
-    return 2 * 10 ** (-level / 8)
-
-
-def _line(reach: float, step: float) -> tuple[Tensor, Tensor]:
-    """Points and weights of the trapezoidal rule under a standard normal: geometric convergence for analytic f."""
-    points = torch.arange(-reach, reach + step / 2, step, dtype=DOUBLE)
-    return points, torch.exp(-0.5 * points.square()) * (step / math.sqrt(2 * math.pi))
-
-
-def _laguerre(nodes: int, alpha: float) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for a Gamma(alpha + 1) number: Golub and Welsch, as for Gauss-Hermite."""
-    i = torch.arange(nodes, dtype=DOUBLE)
-    off = (i[1:] * (i[1:] + alpha)).sqrt()
-    values, vectors = torch.linalg.eigh(torch.diag(2 * i + 1 + alpha) + torch.diag(off, 1) + torch.diag(off, -1))
-    return values, vectors[0].square()
-
-
 class Row(NamedTuple):
     """One problem of a grid."""
 
@@ -137,15 +115,19 @@ class Grid:
     bound: str = "elbo"
     levels: tuple[float, ...] = LEVELS
 
+    @property
+    def kind(self) -> Family:
+        """The family itself."""
+        return family_named(self.family)
+
     @cached_property
     def objectives(self) -> tuple[Ridge, ...]:
         """The objectives, in the order of the rows."""
-        size = math.prod(self.event)
         bounded = self.bound == "iwae"
-        shape = self.event if self.family == "categorical" else (size,)
-        q = from_parameters(self.family, *[torch.full(shape, v, dtype=DOUBLE) for v in STANDARD[self.family]])
-        typical = sample(q, 1000, torch.Generator().manual_seed(0)).flatten(1)
-        tied = bounded and self.family == "gaussian" and self.samples > 1
+        zeros = [torch.zeros(self.event, dtype=DOUBLE) for _ in self.kind.parameter_names]
+        noise = Noise(torch.Generator().manual_seed(0))
+        typical = self.kind.sample(self.kind.from_raw(*zeros), 1000, noise).flatten(1)
+        tied = bounded and isinstance(self.kind, Projected) and self.samples > 1
         return ridges(typical, one_direction=tied, weights_of_a_bound=bounded)
 
     @cached_property
@@ -156,20 +138,10 @@ class Grid:
     @cached_property
     def values(self) -> tuple[Tensor, ...]:
         """q's parameters, each [B, *event]; the signs of the logits differ between rows, and no two latents agree."""
-        count, size = len(self.rows), self.event[0]
+        count = torch.arange(len(self.rows))[:, None]
         level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
-        uneven = torch.linspace(1, 1 / 3, size, dtype=DOUBLE)
-        turn = torch.arange(count)[:, None] // len(self.levels) + torch.arange(count)[:, None] + torch.arange(size)
-        if self.family == "gaussian":
-            loc = (0.6 + level / 10)[:, None] * (1 - 2 * (turn % 2)) * uneven
-            return loc, scale_of(level)[:, None] * uneven
-        if self.family == "bernoulli":
-            return (level[:, None] * uneven * (1 - 2 * (turn % 2)),)
-        favoured = torch.nn.functional.one_hot(turn % self.event[1], self.event[1]).double()
-        # No two categories are equally likely, but at level 0, and their order is not that of their numbers.
-        others = -torch.tensor([0.4, 0.1, 0.7, 0.2], dtype=DOUBLE)[: self.event[1]]
-        others = others * level.clamp_max(1)[:, None, None] * (1 - favoured)
-        return (level[:, None, None] * uneven[:, None] * favoured + others,)
+        turn = count // len(self.levels) + count + torch.arange(self.event[0])
+        return self.kind.sharpened(level, turn, self.event)
 
     @cached_property
     def theta(self) -> Tensor:
@@ -182,11 +154,7 @@ class Grid:
 
         0 for a latent without rare outcomes.
         """
-        (*_, last) = self.values
-        if self.family == "gaussian":
-            return torch.zeros_like(last)
-        gap = last.abs() if self.family == "bernoulli" else last.amax(-1) - last.amin(-1)
-        return torch.where(gap > 3, gap, 0.0)
+        return self.kind.noise_shift(*self.values)
 
     def is_rare(self, z: Tensor, rows: Sequence[int]) -> Tensor:
         """Whether each latent has another value than its likeliest.
@@ -198,19 +166,14 @@ class Grid:
         Returns:
             [..., len(rows), D] or [..., len(rows), L].
         """
-        logits = self.values[0][torch.tensor(rows)]
-        if self.family == "bernoulli":
-            return (z > 0.5) != (logits > 0)
-        return z.argmax(-1) != logits.argmax(-1)
+        assert isinstance(self.kind, Enumerated)
+        return self.kind.is_rare(self.values[0][torch.tensor(rows)], z)
 
     @cached_property
     def rarity(self) -> Tensor:
         """[B, D] or [B, L], chance that a latent does not have its likeliest value."""
-        (logits,) = self.values
-        if self.family == "bernoulli":
-            return torch.sigmoid(-logits.abs())
-        rest = (logits - logits.amax(-1, keepdim=True)).exp().sum(-1) - 1  # the likeliest one's share is the 1
-        return rest / (1 + rest)
+        assert isinstance(self.kind, Enumerated)
+        return self.kind.rarity(self.values[0])
 
     def f(self, theta: Tensor, rows: Sequence[int] | None = None) -> Objective:
         """The objective of a batch of rows.
@@ -237,60 +200,55 @@ class Grid:
 
         return objective
 
+    @property
+    def states(self) -> int | None:
+        """Number of joint states of q, None for infinitely many."""
+        return self.kind.joint_states(self.event)
+
+    @cached_property
+    def _bounded(self) -> bool:
+        """Whether the objective is a bound over several draws, whose exact value is a sum over tuples of points."""
+        return self.bound == "iwae" and self.samples > 1
+
     @cached_property
     def has_oracle(self) -> bool:
-        """Whether the exact gradient can be had: not for a bound whose tuples are too many."""
-        if self.bound == "elbo" or self.samples == 1:
+        """Whether the exact gradient can be had: not for a bound whose tuples of points are too many."""
+        if not self._bounded:
             return True
-        if self.family == "gaussian":
-            return self.samples == 2 or (self.samples == 3 and self.event == (1,))
-        return bool(self.states**self.samples <= MAX_STATES // 8)
-
-    @property
-    def states(self) -> int:
-        """Number of joint states of a discrete q."""
-        return 2 ** self.event[0] if self.family == "bernoulli" else int(self.event[1] ** self.event[0])
+        if self.states is not None:
+            return self.states**self.samples <= MAX_STATES // 8
+        return isinstance(self.kind, Projected) and len(self._along(0)[2]) ** self.samples <= MOST_TUPLES
 
     def _expectation(self, values: Sequence[Tensor], theta: Tensor) -> Tensor:
         """The exact objective [B], differentiable."""
-        q = from_parameters(self.family, *values)
-        bounded = self.bound == "iwae" and self.samples > 1
-        if self.family != "gaussian":
+        q = self.kind.build(*values)
+        if not isinstance(self.kind, Projected):
             f = self.f(theta)
-            return expectation_of_bound(q, f, self.samples) if bounded else expectation(q, f)
-        loc, scale = values
-        parts = []
-        for index, ridge in enumerate(self.objectives):
-            span = slice(index * len(self.levels), (index + 1) * len(self.levels))
-            one = self._bound_of if bounded else self._mean_of
-            parts.append(one(ridge, loc[span], scale[span], theta[span]))
+            return expectation_of_bound(q, f, self.samples) if self._bounded else expectation(q, f)
+        one = self._bound_of if self._bounded else self._mean_of
+        count = len(self.levels)
+        parts = [
+            one(self.kind, ridge, [v[i * count : (i + 1) * count] for v in values], theta[i * count : (i + 1) * count])
+            for i, ridge in enumerate(self.objectives)
+        ]
         return torch.cat(parts)
 
     @staticmethod
-    def _mean_of(ridge: Ridge, loc: Tensor, scale: Tensor, theta: Tensor) -> Tensor:
-        """E_q[f] of a Normal q, ridge by ridge: the argument of each is Normal."""
-        points, weight = _line(9.0, 0.04)
-        mean = loc @ ridge.weights.T + ridge.shift  # B x H
-        spread = (scale.square() @ ridge.weights.square().T).sqrt()
-        inner = ridge.shape(mean[..., None] + spread[..., None] * points) @ weight
-        entropy = (scale.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-        return theta * (inner @ ridge.amplitude + ridge.offset) - float(ridge.entropy) * entropy
+    def _mean_of(kind: Projected, ridge: Ridge, values: Sequence[Tensor], theta: Tensor) -> Tensor:
+        """E_q[f] of a ridge sum, by the law of each ridge's argument."""
+        q = kind.build(*values)
+        points, chances = kind.projected(q, ridge.weights)  # B x H x T
+        inner = ridge.shape(points + ridge.shift[:, None]) @ chances
+        return theta * (inner @ ridge.amplitude + ridge.offset) - float(ridge.entropy) * kind.entropy(q)
 
-    def _bound_of(self, ridge: Ridge, loc: Tensor, scale: Tensor, theta: Tensor) -> Tensor:
-        """E[-log mean_k exp(-f(z_k))] of a Normal q where f sees, beside log q, one direction of z only.
-
-        Of the standard noise behind z, f depends on its part a along that direction and on the squared length of the
-        whole, which is a^2 plus a chi-square number: two dimensions a sample, for any number of latents.
-        """
-        along, square, weight = self._noise_of_a_sample()
+    def _bound_of(self, kind: Projected, ridge: Ridge, values: Sequence[Tensor], theta: Tensor) -> Tensor:
+        """E[-log mean_k exp(-f(z_k))] where f sees, beside log q, one direction of z only."""
         direction = ridge.weights[0]
-        mean, spread = loc @ direction, (scale.square() @ direction.square()).sqrt()  # B
-        projected = mean[:, None] + spread[:, None] * along  # B x T, direction . z
+        points, log_q, chances = kind.along(kind.build(*values), direction, self._step)  # B x T
         share = ridge.weights @ direction / direction.square().sum()  # H, every ridge's direction is a multiple of it
-        cost = ridge.shape(projected[..., None] * share + ridge.shift) @ ridge.amplitude
+        cost = ridge.shape(points[..., None] * share + ridge.shift) @ ridge.amplitude
         cost = theta[:, None] * (cost + ridge.offset)
         if ridge.entropy:
-            log_q = -0.5 * square - (scale.log() + 0.5 * math.log(2 * math.pi)).sum(-1, keepdim=True)
             cost = cost + log_q
         bounds = []
         for log_weight in -cost:  # row by row, to bound memory
@@ -298,21 +256,20 @@ class Grid:
             for _ in range(self.samples - 1):
                 total = torch.logaddexp(total[..., None], log_weight)  # T x ... x T
             for _ in range(self.samples):
-                total = total @ weight
+                total = total @ chances
             bounds.append(math.log(self.samples) - total)
         return torch.stack(bounds)
 
-    def _noise_of_a_sample(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Points [T] of the noise along a direction, of the squared length of all noise, and their weights."""
-        points, weight = _line(8.4, 0.1 if self.samples == 2 and self.event == (1,) else 0.25)
-        if self.event == (1,):
-            return points, points.square(), weight
-        rest, share = _laguerre(16, (self.event[0] - 1) / 2 - 1)
-        along = points[:, None].expand(-1, len(rest)).reshape(-1)
-        square = (points.square()[:, None] + 2 * rest).reshape(-1)
-        weights = (weight[:, None] * share).reshape(-1)
-        kept = weights > 1e-13
-        return along[kept], square[kept], weights[kept]
+    @property
+    def _step(self) -> float:
+        """Between points of the noise along a direction: coarser where tuples of them are many."""
+        return 0.1 if self.samples == 2 and math.prod(self.event) == 1 else 0.25
+
+    def _along(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Points along the direction of the objectives, for a row of the grid."""
+        assert isinstance(self.kind, Projected)
+        q = self.kind.build(*(v[row : row + 1] for v in self.values))
+        return self.kind.along(q, self.objectives[0].weights[0], self._step)
 
     @cached_property
     def exact(self) -> Tensor:

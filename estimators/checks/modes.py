@@ -50,13 +50,13 @@ def _no_rows(subject: Subject, grid: Grid, estimator: Estimator) -> str | None:
 
 def _one_class(subject: Subject) -> str | None:
     """Latents that can have one value alone."""
-    if subject.family != "categorical":
+    if subject.kind.latent_dims == 0:
         return None
     samples, event = subject.sample_counts[0], (2, 1)
-    grid = Grid("categorical", event, samples, subject.entry.bound)
+    grid = Grid(subject.family, event, samples, subject.entry.bound)
     estimator = subject.create(grid)
     leaf = torch.linspace(-1, 1, 6, dtype=DOUBLE).reshape(3, 2, 1).requires_grad_()
-    estimate = call(estimator, "categorical", [leaf], lambda z, q: 3 * z.sum((-2, -1)), None, subject.context(3))
+    estimate = call(estimator, subject.family, [leaf], lambda z, q: 3 * z.sum((-2, -1)), None, subject.context(3))
     if apart([estimate.value], [torch.full((3,), 6.0, dtype=DOUBLE)]) > CLOSE:
         return f"with one class the value is {float(estimate.value[0]):.3g} where f is 6"
     if estimate.surrogate.requires_grad:

@@ -36,15 +36,10 @@ def dtype(subject: Subject) -> Result:
                     "a multiple of 2^-24, which is too coarse for rare outcomes. Give dtype=logits.dtype"
                 )
                 return failed("dtype", subject.family, message)
-            if (
-                kind == torch.float32
-                and draw.noise.dtype == kind
-                and draw.source in COARSE
-                and subject.family != "gaussian"
-            ):
+            if kind == torch.float32 and draw.noise.dtype == kind and draw.source in COARSE and subject.kind.discrete:
                 warnings.append(
                     f"{draw.source} draws float32 noise, in steps of 2^-24: an outcome rarer than 1e-6 comes too often "
-                    "or never. estimators.distributions.uniform and odds have finer noise"
+                    "or never. estimators.Noise(generator) has finer noise"
                 )
             if not draw.device_given:
                 warnings.append(f"{draw.source} is called without a device: on a GPU it makes CPU noise")
@@ -123,12 +118,7 @@ def finite(subject: Subject) -> Result:
     draws, least = 211, subject.sample_counts[0]
     middle = subject.small(least)
     grid = Grid(subject.family, middle.event, least, subject.entry.bound, levels=(50.0,))
-    extremes = {"|logit| 50": list(grid.values)}
-    if subject.family == "gaussian":
-        loc, scale = grid.values
-        extremes = {f"scale {s:g}": [20 * loc, torch.full_like(scale, s)] for s in (1e-3, 1e3)}
-    else:
-        extremes["infinite logits"] = [_certain(grid.values[0], subject.family)]
+    extremes = subject.kind.extremes(*grid.values)
     warnings = []
     for kind in (torch.float64, torch.float32):
         for where, point in extremes.items():
@@ -160,16 +150,6 @@ def finite(subject: Subject) -> Result:
     where = " and ".join(extremes)
     message = f"finite at {where} with costs of a millionth and of a million, in float32 and float64"
     return Result("finite", subject.family, "passed", message, {}, tuple(warnings))
-
-
-def _certain(logits: Tensor, family: str) -> Tensor:
-    """Logits [B, *event] of moderate size, but for one bit that is certain or one class that is masked in each row."""
-    certain = logits / 50
-    first = (..., 0) if family == "bernoulli" else (..., 0, 0)
-    certain[first] = -torch.inf
-    if family == "bernoulli":
-        certain[::2, 0] = torch.inf
-    return certain
 
 
 def _clipped(subject: Subject, grid: Grid) -> str | None:

@@ -11,9 +11,10 @@ import torch
 from torch import Generator, Tensor
 
 from estimators.base import Estimator
-from estimators.checks.grid import DOUBLE, EVENTS, Grid
+from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.sampling import Prepared, call, gradients
 from estimators.contract import Broken
+from estimators.families import Family, family_named
 from estimators.registry import Entry, label_of
 
 CONTEXT = 4
@@ -46,6 +47,11 @@ class Subject:
     def label(self) -> str:
         """The estimator as a person types it, and the family."""
         return f"{label_of(self.entry.name, self.options)}-{self.family}"
+
+    @property
+    def kind(self) -> Family:
+        """The family itself."""
+        return family_named(self.family)
 
     @property
     def unbiased(self) -> bool:
@@ -82,12 +88,11 @@ class Subject:
         """The problems: with more samples, fewer of the large event shapes."""
         grids = []
         for index, samples in enumerate(self.sample_counts):
-            events = EVENTS[self.family][: (3, 2, 1)[min(index, 2)]]
+            events = self.kind.certified_events[: (3, 2, 1)[min(index, 2)]]
             for event in events:
                 grid = Grid(self.family, event, samples, self.entry.bound)
-                states = None if self.family == "gaussian" else grid.states
-                legal = self.entry.reason_against(family=self.family, bound=self.entry.bound, states=states) is None
-                if grid.has_oracle and legal:
+                reason = self.entry.reason_against(family=self.family, bound=self.entry.bound, states=grid.states)
+                if grid.has_oracle and reason is None:
                     grids.append(grid)
         return tuple(grids)
 
@@ -166,7 +171,7 @@ class Subject:
     def small(self, samples: int | None = None, level: float = 1.0) -> Grid:
         """A grid of the middle event shape, at one level, for checks that need no sampling."""
         chosen = self.sample_counts[-1] if samples is None else samples
-        return Grid(self.family, EVENTS[self.family][1], chosen, self.entry.bound, levels=(level,))
+        return Grid(self.family, self.kind.certified_events[1], chosen, self.entry.bound, levels=(level,))
 
 
 @contextmanager

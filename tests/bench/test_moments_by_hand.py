@@ -20,7 +20,7 @@ from bench.seeds import derive, stream
 from bench.statistics import variance_interval
 from estimators import BadInput, Estimate, Estimator
 from estimators.distributions import event_dims, from_parameters, parameters, row_shape, sample
-from estimators.sizes import is_unsized
+from estimators.parts.sizes import is_unsized
 from tests.bench.scripted import Scripted
 
 DOUBLE = torch.float64

@@ -28,7 +28,7 @@ from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, 
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob, sample
 from estimators.exact import expectation, states
-from estimators.network import Network
+from estimators.parts.network import Network
 from tests.bench.by_hand import by_seed, terms, weights_of
 from tests.bench.test_datasets import needs
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from estimators import Entry, Estimate, Estimator
-from estimators.distributions import from_parameters, live, log_prob, normal, parameters, sample, stopped, uniform
+from estimators.distributions import from_parameters, live, log_prob, parameters, sample, stopped
+from estimators.parts.sizes import Resizable, is_unsized, unsized
 from estimators.registry import entry_of
-from estimators.relaxed import conditional_logistic_scores, hard, logistic_scores
-from estimators.sizes import Resizable, is_unsized, unsized
+from tests.estimators.drawing import conditional_logistic_scores, hard, logistic_scores, normal, uniform
 
 CORRECT: list[Entry] = []
 OWN_NOISE: set[str] = set()

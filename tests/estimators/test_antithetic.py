@@ -13,9 +13,9 @@ from torch.distributions import Distribution
 import estimators
 from bench.measure import gradient_moments
 from estimators.base import Objective
-from estimators.copula import COPULAS
 from estimators.distributions import from_parameters
 from estimators.exact import expectation
+from estimators.parts.copula import COPULAS
 
 DOUBLE = torch.float64
 LATENTS = 4

@@ -18,19 +18,23 @@ import estimators
 from bench.measure import gradient_moments
 from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
-from estimators.baselines import BASELINES
 from estimators.contract import CountedObjective
-from estimators.distributions import from_parameters, gumbel, live, log_prob, normal, odds, sample, stopped, uniform
+from estimators.distributions import from_parameters, live, log_prob, sample, stopped
 from estimators.exact import states
 from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
-from estimators.relaxed import (
+from estimators.parts.baselines import BASELINES
+from tests.estimators.cases import build, leaves, objective
+from tests.estimators.drawing import (
     conditional_gumbel_scores,
     conditional_logistic_scores,
+    gumbel,
     gumbel_scores,
     hard,
     logistic_scores,
+    normal,
+    odds,
+    uniform,
 )
-from tests.estimators.cases import build, leaves, objective
 
 DOUBLE = torch.float64
 THETA = torch.tensor(0.7, dtype=DOUBLE)

@@ -16,9 +16,10 @@ from estimators.checks.grid import EVENTS, Grid
 from estimators.checks.noise import Forced, Watch
 from estimators.checks.sampling import LOOKS
 from estimators.checks.sequence import sampled
-from estimators.distributions import from_parameters, sample, uniform
+from estimators.distributions import from_parameters, sample
 from estimators.errors import BadInput
 from estimators.registry import Entry, entry_of
+from tests.estimators.drawing import uniform
 from tests.estimators.faults import FAULTS, Fault
 from tests.estimators.outside import CORRECT, OWN_NOISE
 

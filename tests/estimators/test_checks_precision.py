@@ -58,7 +58,7 @@ def like(call: Call) -> Tensor:
 def coarse(source: str) -> str:
     return (
         f"{source} draws float32 noise, in steps of 2^-24: an outcome rarer than 1e-6 comes too often or never. "
-        "estimators.distributions.uniform and odds have finer noise"
+        "estimators.Noise(generator) has finer noise"
     )
 
 

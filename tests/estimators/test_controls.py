@@ -11,10 +11,10 @@ from torch.distributions import Bernoulli, Distribution
 import estimators
 from bench.measure import gradient_moments
 from estimators import Estimator
-from estimators.distributions import live, log_prob, sample, stopped, uniform
+from estimators.distributions import live, log_prob, sample, stopped
 from estimators.exact import expectation
-from estimators.relaxed import hard, logistic_scores
 from tests.estimators.cases import build, flat, gradients, leaves, objective
+from tests.estimators.drawing import hard, logistic_scores, uniform
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
 DISCRETE = ("bernoulli", "categorical")

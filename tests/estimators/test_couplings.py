@@ -15,9 +15,10 @@ from torch.distributions import Distribution
 import estimators
 from estimators import arsm, bitflip, coupled_decisions, iwae_score, reinforce, reweighted_wake_sleep
 from estimators.base import Objective
-from estimators.distributions import from_parameters, gumbel, log_prob
+from estimators.distributions import from_parameters, log_prob
 from estimators.exact import expectation, expectation_of_bound, states
 from tests.estimators.cases import build, gradients, leaves, objective
+from tests.estimators.drawing import gumbel
 
 DOUBLE = torch.float64
 

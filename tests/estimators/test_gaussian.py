@@ -11,10 +11,11 @@ import estimators
 from bench.measure import gradient_moments
 from estimators import Estimator, Objective
 from estimators.checks.grid import Grid
-from estimators.distributions import from_parameters, live, log_prob, normal, parameters, stopped, uniform
+from estimators.distributions import from_parameters, live, log_prob, parameters, stopped
+from estimators.parts.taylor import taylor
 from estimators.quasi_monte_carlo import rotated, sobol
-from estimators.taylor import taylor
 from tests.estimators.cases import build, leaves, objective
+from tests.estimators.drawing import normal, uniform
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
 NAMES = [entry.name for bound in ("elbo", "iwae") for entry in estimators.available("gaussian", bound)]

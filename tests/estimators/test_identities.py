@@ -9,9 +9,10 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from estimators.distributions import from_parameters, log_prob, parameters, sample, uniform
+from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation
 from tests.estimators.cases import FAMILIES, build, gradients, leaves, objective
+from tests.estimators.drawing import uniform
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, OneHotCategorical
 
 import estimators
-from estimators.distributions import from_parameters, pairs, sample
+from estimators.distributions import from_parameters, sample
 from estimators.exact import expectation
-from estimators.relaxed import gumbel_scores, hard, logistic_scores
+from tests.estimators.drawing import gumbel_scores, hard, logistic_scores, pairs
 
 STEPS = 2**53
 """torch.rand gives each multiple of 2^-53 in [0, 1) with the same chance."""

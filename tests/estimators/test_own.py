@@ -18,7 +18,7 @@ import estimators
 from bench.config import EstimatorConfig
 from estimators import BadInput, Entry, Estimator, register, registry
 from estimators.distributions import event_shape, log_prob
-from estimators.network import Network
+from estimators.parts.network import Network
 from tests.estimators.cases import build
 from tests.estimators.outside import CORRECT
 

@@ -15,11 +15,11 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from estimators.distributions import from_parameters, log_prob, odds, sample
+from estimators.distributions import from_parameters, log_prob, sample
 from estimators.exact import expectation, states
-from estimators.relaxed import hard, logistic_scores
 from estimators.unordered_set import draw_set, log_mass_outside
 from tests.estimators.cases import build, flat, gradients, leaves, objective
+from tests.estimators.drawing import hard, logistic_scores, odds
 
 DISCRETE = ("bernoulli", "categorical")
 HARD = (  # f at one-hot draws, a gradient passed through

@@ -14,7 +14,7 @@ from bench.measure import gradient_moments
 from estimators.checks import run_check, subjects
 from estimators.checks.sampling import LOOKS
 from estimators.distributions import from_parameters
-from estimators.relaxed import (
+from tests.estimators.drawing import (
     conditional_gumbel_scores,
     conditional_logistic_scores,
     gumbel_scores,

@@ -5,17 +5,9 @@ import math
 import torch
 
 from estimators import Estimate, Estimator
-from estimators.distributions import (
-    gumbel,
-    live,
-    log_prob,
-    normal,
-    one_hot_argmax,
-    parameters,
-    sample,
-    stopped,
-    uniform,
-)
+from estimators.distributions import live, log_prob, parameters, sample, stopped
+from estimators.families.logits import one_hot_argmax
+from tests.estimators.drawing import gumbel, normal, uniform
 from tests.estimators.faults.base import PAIRED, DisARMParts, Score, fault
 from tests.estimators.outside import REBAR, relaxed_pair
 

@@ -3,8 +3,8 @@
 from torch import nn
 
 from estimators import Estimate, Estimator
-from estimators.baselines import MovingAverage
 from estimators.distributions import log_prob, parameters, sample, stopped
+from estimators.parts.baselines import MovingAverage
 from tests.estimators.faults.base import Score, fault
 
 # Leading dims

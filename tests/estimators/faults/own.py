@@ -7,9 +7,10 @@ import torch
 from torch.nn import Parameter
 
 from estimators import Entry, Estimate, Estimator
-from estimators.controls import costs_and_derivatives
-from estimators.distributions import live, log_prob, normal, parameters, sample, scores, stopped, uniform
+from estimators.distributions import live, log_prob, parameters, sample, scores, stopped
+from estimators.parts.controls import costs_and_derivatives
 from estimators.registry import entry_of
+from tests.estimators.drawing import normal, uniform
 from tests.estimators.faults.base import fault
 from tests.estimators.outside import LearnedBaseline, relaxed_pair
 

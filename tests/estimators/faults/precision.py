@@ -4,7 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from estimators import Estimate, Estimator
-from estimators.distributions import live, normal
+from estimators.distributions import live
+from tests.estimators.drawing import normal
 from tests.estimators.faults.base import Score, fault
 
 # Dtype

@@ -4,7 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from estimators import Estimate
-from estimators.distributions import parameters, uniform
+from estimators.distributions import parameters
+from tests.estimators.drawing import uniform
 from tests.estimators.faults.base import Score, fault
 from tests.estimators.outside import LearnedBaseline
 

@@ -3,7 +3,8 @@
 import torch
 
 from estimators import Estimate
-from estimators.distributions import log_prob, sample, stopped, uniform
+from estimators.distributions import log_prob, sample, stopped
+from tests.estimators.drawing import uniform
 from tests.estimators.faults.base import Score, fault
 from tests.estimators.outside import LearnedBaseline, LearnedLevel, RunningMean
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
-from estimators.distributions import below
-from estimators.noise import normal, uniform
+from estimators.families.logits import below
+from estimators.noise import Noise
 
 NODES = 64
 """Gauss-Legendre nodes for Owen's T function: 1 - rho to 14 digits."""
@@ -32,33 +32,33 @@ MOST_LISTED = 5
 class Copula(NamedTuple):
     """A coupling of n draws."""
 
-    draw: Callable[[int, Tensor, Generator | None], Tensor]
-    """(n, away [*shape], generator) to the events, 1 or 0 [n, *shape]."""
+    draw: Callable[[int, Tensor, Noise], Tensor]
+    """(n, away [*shape], noise) to the events, 1 or 0 [n, *shape]."""
     decorrelation: Callable[[int, Tensor], Tensor]
     """(n, away [*shape]) to 1 - rho [*shape]."""
 
 
-def _dirichlet_draw(count: int, away: Tensor, generator: Generator | None) -> Tensor:
+def _dirichlet_draw(count: int, away: Tensor, noise: Noise) -> Tensor:
     """A point of the simplex from its order statistics, so that a single uniform number decides whether d_i nears 1.
 
     A gamma variate a draw would hold the digits of 1 - d_i too, but a rare event would need all the others to be small.
     """
-    last = torch.exp(uniform(1, away, generator).log() / (count - 1))  # 1 minus a Beta(1, n - 1) number
-    spacings = -uniform(count - 1, away, generator).log()
+    last = torch.exp(noise.uniform(1, away).log() / (count - 1))  # 1 minus a Beta(1, n - 1) number
+    spacings = -noise.uniform(count - 1, away).log()
     spacings = spacings * (last / spacings.sum(0, keepdim=True))
     left = torch.arange(count, 1, -1, dtype=away.dtype, device=away.device).reshape(-1, *[1] * away.dim())
     others = (spacings / left).cumsum(0)  # the n - 1 smallest, in order: Renyi's representation
     away_from_one = torch.cat((1 - others, others.sum(0, keepdim=True)))  # the largest one's keeps its digits
     happened = below(away_from_one, torch.exp(F.logsigmoid(-away) / (count - 1))).sum(0)
-    return below(_orders(count, away, generator), happened)  # the largest d_i first, wherever they are
+    return below(_orders(count, away, noise), happened)  # the largest d_i first, wherever they are
 
 
-def _orders(count: int, like: Tensor, generator: Generator | None) -> Tensor:
+def _orders(count: int, like: Tensor, noise: Noise) -> Tensor:
     """Random orders [n, *shape] of n draws: looked up where there are few, since sorting costs more than the rest."""
     if count > MOST_LISTED:
-        return uniform(count, like, generator).argsort(0).to(like.dtype)
+        return noise.uniform(count, like).argsort(0).to(like.dtype)
     table = _permutations(count, like.device).to(like.dtype)
-    return table[:, (uniform(1, like, generator)[0] * table.shape[1]).long()]
+    return table[:, (noise.uniform(1, like)[0] * table.shape[1]).long()]
 
 
 @functools.cache
@@ -73,8 +73,8 @@ def _dirichlet_decorrelation(count: int, away: Tensor) -> Tensor:
     return (1 - both) / away.sigmoid()
 
 
-def _gaussian_draw(count: int, away: Tensor, generator: Generator | None) -> Tensor:
-    x = normal(count, away.double(), generator)  # single precision draws none beyond 5.8, a chance of 4e-9
+def _gaussian_draw(count: int, away: Tensor, noise: Noise) -> Tensor:
+    x = noise.normal(count, away.double())  # single precision draws none beyond 5.8, a chance of 4e-9
     x = (x - x.mean(0)) * math.sqrt(count / (count - 1))
     return below(x, torch.special.ndtri((-away).double().sigmoid())).to(away.dtype)
 
@@ -108,7 +108,7 @@ COPULAS = {
     "dirichlet": Copula(_dirichlet_draw, _dirichlet_decorrelation),
     "gaussian": Copula(_gaussian_draw, _gaussian_decorrelation),
     "independent": Copula(
-        lambda count, away, generator: below(uniform(count, away, generator), (-away).sigmoid()),
+        lambda count, away, noise: below(noise.uniform(count, away), (-away).sigmoid()),
         lambda count, away: torch.ones_like(away),
     ),
 }

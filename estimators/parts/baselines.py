@@ -8,14 +8,13 @@ and variance normalisation); Mnih and Rezende 2016, arXiv:1602.06725 and Kool et
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from estimators.base import mean_to
-from estimators.network import Network
-from estimators.sizes import Resizable, is_unsized
+from estimators.parts.network import Network
+from estimators.parts.sizes import Resizable, Sizes, is_unsized
 
 
 class Baseline(nn.Module):
@@ -26,9 +25,8 @@ class Baseline(nn.Module):
     def __init__(self) -> None:  # its signature lists the options, of which there are none
         super().__init__()
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
+    def size(self, sizes: Sizes) -> None:
         """Size state and parameters; see `Estimator.bind`."""
-        return self
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Advantages and the baseline's own loss.
@@ -49,7 +47,6 @@ class LeaveOneOut(Baseline):
     minimum_samples = 2
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """See `Baseline.forward`."""
         samples = len(cost)
         return (cost - cost.mean(0)) * (samples / (samples - 1)), None
 
@@ -68,7 +65,7 @@ class RunningMean(Resizable):
         self.register_buffer("total", torch.zeros(1))
         self.register_buffer("weight", torch.zeros(()))
 
-    def size(self, stack: Sequence[int], event: Sequence[int] = ()) -> None:
+    def start(self, stack: Sequence[int], event: Sequence[int] = ()) -> None:
         """Start anew for this stack of seeds, with a mean for each part of the event."""
         self.resize(self.total, torch.zeros(*stack, 1, *event))
         self.resize(self.weight, torch.zeros(()))
@@ -91,13 +88,10 @@ class MovingAverage(Baseline):
         super().__init__()
         self.mean = RunningMean(decay)
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
-        """See `Baseline.bind`."""
-        self.mean.size(stack)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        self.mean.start(sizes.stack)
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """See `Baseline.forward`."""
         advantage = cost - self.mean.value().to(cost)
         if self.training:
             self.mean.update(cost)
@@ -117,17 +111,15 @@ class InputDependent(Baseline):
         self.mean, self.variance = RunningMean(decay), RunningMean(decay)
         self.network, self.variance_normalisation = Network(hidden), variance_normalisation
 
-    def bind(self, *, stack: Sequence[int] = (), context_size: int = 0, generator: Generator | None = None) -> Self:
-        """See `Baseline.bind`."""
-        self.mean.size(stack)
-        self.variance.size(stack)
-        self.network.size(context_size, stack, generator)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        for running in (self.mean, self.variance):
+            running.start(sizes.stack)
+        self.network.make(sizes.context_size, sizes.stack, sizes.generator)
 
     def _predict(self, context: Tensor | None, like: Tensor) -> Tensor:
         """The network's baseline [*B], or 0 without a network."""
         if is_unsized(self.network.first):  # never bound to a context, so that there is nothing to read
-            self.network.size(0)
+            self.network.make(0)
         if not self.network.inputs:
             return like.new_zeros(())
         if context is None:
@@ -136,7 +128,6 @@ class InputDependent(Baseline):
         return predicted.to(like)
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """See `Baseline.forward`."""
         predicted = self._predict(context, cost)
         signal = cost - predicted.detach()
         advantage = signal - self.mean.value().to(cost)

@@ -6,11 +6,20 @@ in place, and a parameter whose size is not known from the start is there all th
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.parameter import UninitializedParameter, UninitializedTensorMixin  # type: ignore[attr-defined]
+
+
+class Sizes(NamedTuple):
+    """What own parameters and running state are sized by; `Estimator.bind` says what each of them is."""
+
+    stack: tuple[int, ...] = ()
+    context_size: int = 0
+    event: tuple[int, ...] = ()
+    generator: Generator | None = None
 
 
 class Unsized(UninitializedParameter):

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.distributions import event_shape, parameters
-from estimators.sizes import Resizable, is_unsized, unsized
+from estimators.parts.sizes import Resizable, Sizes, is_unsized, unsized
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -34,7 +34,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 class Network(Resizable):
     """[..., *stack, B, inputs] to [..., *stack, B], by one tanh layer.
 
-    Weights are [*stack, inputs, outputs], so that every stacked seed has its own. They have no sizes before `size`,
+    Weights are [*stack, inputs, outputs], so that every stacked seed has its own. They have no sizes before `make`,
     unless the number of inputs is known; a network of no inputs has weights of no elements.
     """
 
@@ -52,29 +52,23 @@ class Network(Resizable):
         self.waiting: tuple[tuple[int, ...], int, int] = ((), 0, 0)
         """Stack, context size and seed to be sized with once the event is known."""
         if inputs:
-            self.size(inputs)
+            self.make(inputs)
             self.sized = False  # nobody has asked for it: a saved state may bring another stack
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> None:
+    def size(self, sizes: Sizes) -> None:
         """Make the weights for flat draws of an event and a context; without an event they wait for `ready`.
 
         Raises:
             ValueError: there are weights already, and no event is given to make others for.
         """
+        stack, context_size, event, generator = sizes
         if event:
-            self.size(math.prod(event) + context_size, stack, generator)
+            self.make(math.prod(event) + context_size, stack, generator)
         elif is_unsized(self.first):
             seed = (
                 0 if generator is None else int(torch.randint(2**62, (), generator=generator, device=generator.device))
             )
-            self.waiting = (tuple(stack), context_size, seed)
+            self.waiting = (stack, context_size, seed)
         elif stack or context_size:
             raise ValueError("the network has its weights already: bind it to the event too, bind(event=...)")
 
@@ -83,10 +77,10 @@ class Network(Resizable):
         if is_unsized(self.first):
             stack, context_size, seed = self.waiting
             inputs = math.prod(event_shape(q)) + context_size
-            self.size(inputs, stack, torch.Generator().manual_seed(seed))
+            self.make(inputs, stack, torch.Generator().manual_seed(seed))
             self.to(parameters(q)[0].device)
 
-    def size(self, inputs: int, stack: Sequence[int] = (), generator: Generator | None = None) -> None:
+    def make(self, inputs: int, stack: Sequence[int] = (), generator: Generator | None = None) -> None:
         """Make the weights, each layer uniform within 1 / sqrt(its inputs); without a generator, always the same."""
         source = generator or torch.Generator().manual_seed(0)
         hidden, output = (self.hidden, 1) if inputs else (0, 0)

@@ -1,0 +1,93 @@
+"""The families of q, one a file: everything that depends on which distribution the latents have.
+
+A family is found from torch's type of q, or by name. A third party's registers where its class is defined, and is found
+through the entry-point group `gradest.families` or as `module:Class`.
+"""
+
+from typing import TypeVar
+
+from torch.distributions import Distribution
+
+from estimators.errors import BadInput, unknown
+from estimators.families.base import CAPABILITIES, Enumerated, Family, Projected, Relaxed, Reparameterized
+from estimators.families.bernoulli import Bernoulli
+from estimators.families.categorical import Categorical
+from estimators.families.gaussian import Gaussian
+
+__all__ = [
+    "CAPABILITIES",
+    "FAMILIES",
+    "Enumerated",
+    "Family",
+    "Projected",
+    "Relaxed",
+    "Reparameterized",
+    "capable",
+    "family_named",
+    "family_of",
+    "register_family",
+]
+
+FAMILIES: dict[str, Family] = {}
+"""The families by name."""
+
+FamilyClass = TypeVar("FamilyClass", bound=type[Family])
+Capable = TypeVar("Capable", bound=Family)
+
+
+def register_family(cls: FamilyClass) -> FamilyClass:
+    """Class decorator that puts a family among those known.
+
+    Raises:
+        BadInput: the class lacks something that a family must say, or its name is taken by another.
+    """
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise BadInput(f"family {cls.__name__}: it must define {', '.join(missing)} (estimators/families/base.py)")
+    taken = FAMILIES.get(cls.name)
+    if taken is not None and (type(taken).__module__, type(taken).__qualname__) != (cls.__module__, cls.__qualname__):
+        raise BadInput(f"family {cls.name!r} is already registered by {type(taken).__module__}; choose another name")
+    FAMILIES[cls.name] = cls()
+    return cls
+
+
+for _cls in (Gaussian, Bernoulli, Categorical):
+    register_family(_cls)
+
+
+def family_of(q: Distribution) -> Family:
+    """The family of q.
+
+    Raises:
+        TypeError: q is of none that is known.
+    """
+    kind = type(q)
+    for family in FAMILIES.values():
+        if issubclass(kind, family.distribution):
+            return family
+    *others, last = (family.distribution.__name__ for family in FAMILIES.values())
+    hints = (hint for family in FAMILIES.values() for mistaken, hint in family.mistaken.items() if kind is mistaken)
+    more = "".join(f"; {hint}" for hint in hints)
+    raise TypeError(f"q is a {kind.__name__}; expected {', '.join(others)} or {last}{more}")
+
+
+def family_named(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in FAMILIES:
+        raise BadInput(unknown("family", name, list(FAMILIES)))
+    return FAMILIES[name]
+
+
+def capable(q: Distribution, capability: type[Capable]) -> Capable:
+    """The family of q, which must have a capability, such as `Relaxed`.
+
+    Raises:
+        TypeError: it has not.
+    """
+    family = family_of(q)
+    if not isinstance(family, capability):
+        raise TypeError(f"q is a {type(q).__name__}, whose family {family.name} is not {capability.__name__.lower()}")
+    return family

@@ -1,0 +1,322 @@
+"""What a family of distributions q must say of itself, once and in one file.
+
+A family is found from the type of q, so that no estimator, certificate or problem asks which one it has. `Family` is
+what every family gives; the classes after it are capabilities that some have and that an estimator may ask for:
+
+    score         draws, log q and its gradient: every family has them
+    rsample       draws that are differentiable functions of q's parameters and of noise: `Reparameterized`
+    enumeration   finitely many values of each latent: `Enumerated`
+    relaxation    draws that are decided by continuous scores: `Relaxed`
+    projection    the law of a linear combination of latents is known: `Projected`
+
+Shapes: q has rows *B and an event [D], or [L, C] where the value of one latent is a vector of C numbers; draws are
+[S, *B, *event]. Values of a family's parameters come and go as one tensor [*B, *event] for each.
+"""
+
+import functools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from estimators.noise import Noise
+
+
+class Family(ABC):
+    """A family of distributions with independent latents."""
+
+    name: ClassVar[str]
+    distribution: ClassVar[type[Distribution]]
+    """torch's class, by which the family of a q is told."""
+    mistaken: ClassVar[Mapping[type[Distribution], str]] = {}
+    """Classes of torch that are taken for this family's by mistake, and what to write instead."""
+    parameter_names: ClassVar[tuple[str, ...]]
+    latent_dims: ClassVar[int] = 0
+    """Dims of one latent's value: 0 for a number, 1 for a one-hot vector, whose length the problem says."""
+    discrete: ClassVar[bool] = False
+    """Whether draws lie at isolated points, so that f may be undefined between them."""
+    sharpness: ClassVar[str]
+    """What a certificate's level of sharpness is for this family, in words."""
+    sweep: ClassVar[str]
+    """What a toy of this family is swept over: logits or scales."""
+    certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (3,), (6,))
+    """Three events at which certificates are made, the small one first."""
+
+    # q and its parameters
+
+    @abstractmethod
+    def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
+        """q's parameters, each [*B, *event]."""
+
+    @abstractmethod
+    def build(self, *values: Tensor) -> Distribution:
+        """The distribution with these parameters, without validation."""
+
+    def again(self, *values: Tensor) -> Distribution:
+        """The distribution with values that came from `parameters`, which need no normalisation."""
+        return self.build(*values)
+
+    @abstractmethod
+    def from_raw(self, *raw: Tensor) -> Distribution:
+        """The distribution with unconstrained numbers for parameters, such as a network gives; zeros are the prior."""
+
+    def finite(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """Parameters with large finite numbers for those that may be infinite; the same objects where none is."""
+        return values
+
+    def normalised(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """Parameters made valid again after they were rounded."""
+        return values
+
+    def event(self, latents: int, categories: int | None = None) -> tuple[int, ...]:
+        """Shape of an event of so many latents; `categories` is the length of a latent's value where it is a vector."""
+        return (latents,) if categories is None or not self.latent_dims else (latents, categories)
+
+    def joint_states(self, event: tuple[int, ...]) -> int | None:
+        """Number of values that an event can have, None for infinitely many."""
+        return None
+
+    # draws and their density
+
+    @abstractmethod
+    def sample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
+        """Draws [S, *B, *event], outside any graph."""
+
+    @abstractmethod
+    def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
+        """log q(z), summed over the event: [S, *B]; differentiable in z, also between the values of a discrete z."""
+
+    @abstractmethod
+    def scores(self, q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of log q(z) with respect to each of q's parameters, each [S, *B, *event], outside any graph."""
+
+    @abstractmethod
+    def kl(self, q: Distribution, p: Distribution) -> Tensor:
+        """KL(q || p) in nats, [*B], of two members of the family; the rows of p broadcast to those of q."""
+
+    def quadrature(self, q: Distribution, nodes: int) -> tuple[Tensor, Tensor]:
+        """Points and weights by which E_q[f] is sum_n weight_n f(z_n), differentiable in a continuous q's parameters.
+
+        Args:
+            q: of rows *B.
+            nodes: points a latent.
+
+        Returns:
+            Points [N, *B, *event] and weights that broadcast to [N, *B].
+
+        Raises:
+            ValueError: too many points, or no rule is known for the family.
+        """
+        raise ValueError(f"no quadrature is known for {self.name} latents")
+
+    # what f is looked at with
+
+    @abstractmethod
+    def moderate(self, q: Distribution, noise: Noise) -> tuple[Tensor, ...]:
+        """Parameters near q's, of a sharpness at which no term of f hides; what cannot come still cannot."""
+
+    def spread_out(self, q: Distribution, count: int, noise: Noise) -> Tensor:
+        """Points [count, *B, *event] that draws may have, the first two of which differ in every uncertain latent."""
+        return self.sample(q, count, noise)
+
+    def off_support(self, z: Tensor) -> bool:
+        """Whether z holds points that draws of a discrete q cannot be, at which f may be undefined."""
+        return False
+
+    # problems that certificates and toys are made of
+
+    @abstractmethod
+    def sharpened(self, level: Tensor, turn: Tensor, event: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Parameters [B, *event] of a certificate's rows, at a level of sharpness each.
+
+        Args:
+            level: [B], 0 for a q as at the start of training, 6 for a converged one, 15 for an extreme one.
+            turn: whole numbers [B, D], by which the side or class that a latent favours varies over rows and latents.
+            event: [D] or [L, C].
+        """
+
+    @abstractmethod
+    def toy(self, sharpness: float, event: tuple[int, ...]) -> Distribution:
+        """q of one row in double precision, for a toy at this value of what it is swept over."""
+
+    def level_words(self, level: float) -> str:
+        """A level of sharpness in words."""
+        return f"{self.sharpness} {level:g}"
+
+    def extremes(self, *values: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """Parameters at which gradients must still be finite, by what they are; made of those at level 50."""
+        return {self.level_words(50): values}
+
+    def noise_shift(self, *values: Tensor) -> Tensor:
+        """Logits [B, D] or [B, L] by which a latent's noise is shifted to make rare outcomes common; 0 for none."""
+        return torch.zeros_like(values[0])
+
+
+class Reparameterized(Family):
+    """A family with differentiable draws."""
+
+    @abstractmethod
+    def rsample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
+        """Draws [S, *B, *event] as functions of q's parameters."""
+
+
+class Enumerated(Family):
+    """A family whose latents have finitely many values; its one parameter is logits."""
+
+    discrete = True
+    parameter_names = ("logits",)
+
+    @abstractmethod
+    def values_of_a_latent(self, like: Tensor, event: tuple[int, ...]) -> Tensor:
+        """Every value of one latent, [V] or [V, C], on the device and in the dtype of `like`."""
+
+    def off_support(self, z: Tensor) -> bool:
+        """Whether any number in z lies between 0 and 1."""
+        return not bool(((z == 0) | (z == 1)).all())
+
+    @abstractmethod
+    def chances(self, q: Distribution) -> Tensor:
+        """Probability of a latent's value, or of each of its classes, [*B, *event]."""
+
+    @abstractmethod
+    def is_rare(self, logits: Tensor, z: Tensor) -> Tensor:
+        """Whether each latent of z has another value than its likeliest: z [..., B, *event] to [..., B, D or L]."""
+
+    @abstractmethod
+    def rarity(self, logits: Tensor) -> Tensor:
+        """Chance that each latent has another value than its likeliest, [B, D or L], with all digits."""
+
+    @abstractmethod
+    def neighbours(self, z: Tensor) -> Tensor:
+        """Every point that differs from z [S, *B, *event] in one latent: [N, S, *B, *event]."""
+
+    @abstractmethod
+    def local_gradient(self, q: Distribution, z: Tensor, points: Tensor, change: Tensor) -> Tensor:
+        """Gradient [S, *B, *event] of the logits with each latent integrated out by itself, the others as in z.
+
+        Args:
+            q: of rows *B.
+            z: draws [S, *B, *event].
+            points: the `neighbours` of z, [N, S, *B, *event].
+            change: what f changes by from z to each of them, [N, S, *B].
+        """
+
+
+class Relaxed(Enumerated):
+    """An enumerated family whose draws are decided by continuous scores: logits plus noise.
+
+    Scores have the shape of z and say which value z has: `hard(scores)`. Given z they have a law of their own, from
+    which they are drawn again as a differentiable function of the logits: from noise of its own, or from what z leaves
+    undecided of the first noise, which gives the same scores again. G. Tucker et al., REBAR, 2017, arXiv:1703.07370; W.
+    Grathwohl et al., RELAX, 2017, arXiv:1711.00123, appendices on the conditional marginalization and on common random
+    numbers. Everything is a sum of softplus and logarithms, so that conditional scores decide for z at any logits;
+    clipping the noise instead breaks that above |logit| 13.8.
+    """
+
+    @abstractmethod
+    def mean_of(self, logits: Tensor) -> Tensor:
+        """Mean of the distribution with these logits, differentiable in them: what relaxes a hard draw."""
+
+    @abstractmethod
+    def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
+        """Scores made of the odds [S, *B, *event] of uniform noise."""
+
+    @abstractmethod
+    def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:
+        """Scores that decide for the hard draws z, made of the odds of uniform noise of their own."""
+
+    @abstractmethod
+    def scores_again(self, logits: Tensor, scores: Tensor) -> Tensor:
+        """The same scores, as the function of the logits that they are given the draw that they decide for."""
+
+    @abstractmethod
+    def hard(self, scores: Tensor) -> Tensor:
+        """The draw that the scores decide for, outside any graph."""
+
+    @abstractmethod
+    def log_prob_of_latents(self, logits: Tensor, z: Tensor) -> Tensor:
+        """log q of each latent of z, in a shape that broadcasts to the event."""
+
+    @abstractmethod
+    def mean_change(self, logits: Tensor, change: Tensor, towards: Tensor | None = None) -> Tensor:
+        """Jacobian of the mean times a change of the logits, where the mean is as it is or half-way to a draw.
+
+        Args:
+            logits: [*B, *event].
+            change: of the logits, [*B, *event].
+            towards: hard draws [S, *B, *event]; the Jacobian is then taken where the mean lies midway to them.
+        """
+
+
+class Projected(Family):
+    """A continuous family of which the law of w . z is known, so that ridge functions have exact means."""
+
+    @abstractmethod
+    def projected(self, q: Distribution, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Points [B, H, T] of the projections of z on weights [H, D], and their chances [T]."""
+
+    @abstractmethod
+    def along(self, q: Distribution, direction: Tensor, step: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Points [B, T] of z's projection on a direction [D], log q there [B, T], and their chances [T].
+
+        Args:
+            q: of rows B.
+            direction: what f is a function of, beside log q.
+            step: between points of the noise along it.
+        """
+
+    @abstractmethod
+    def entropy(self, q: Distribution) -> Tensor:
+        """Entropy in nats, [*B]."""
+
+
+CAPABILITIES: dict[str, type[Family]] = {
+    "score": Family,
+    "rsample": Reparameterized,
+    "enumeration": Enumerated,
+    "relaxation": Relaxed,
+    "projection": Projected,
+}
+"""What an estimator may ask of a family, by name."""
+
+
+def tuples(values: Tensor, size: int, most: int) -> Tensor:
+    """All `size`-tuples of the values [V, ...]: [V^size, size, ...].
+
+    Raises:
+        ValueError: there are more than `most`.
+    """
+    if len(values) ** size > most:
+        raise ValueError(f"{len(values)}^{size} joint states are too many to enumerate (at most {most})")
+    return values[_tuples(len(values), size, values.device)]
+
+
+@functools.cache
+def _tuples(count: int, size: int, device: torch.device) -> Tensor:
+    """All `size`-tuples of the numbers below `count`, [count^size, size]."""
+    return torch.cartesian_prod(*[torch.arange(count)] * size).reshape(-1, size).to(device)
+
+
+def hermite(nodes: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights [nodes] for a standard normal, by Golub and Welsch: eigenvalues of the Jacobi matrix."""
+    off = torch.arange(1, nodes, dtype=torch.float64).sqrt()
+    points, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    return points, vectors[0].square()
+
+
+def trapezoid(reach: float, step: float) -> tuple[Tensor, Tensor]:
+    """Points and weights of the trapezoidal rule under a standard normal: geometric convergence for analytic f."""
+    points = torch.arange(-reach, reach + step / 2, step, dtype=torch.float64)
+    return points, torch.exp(-0.5 * points.square()) * (step / math.sqrt(2 * math.pi))
+
+
+def laguerre(nodes: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Nodes and weights for a Gamma(alpha + 1) number: Golub and Welsch, as for `hermite`."""
+    i = torch.arange(nodes, dtype=torch.float64)
+    off = (i[1:] * (i[1:] + alpha)).sqrt()
+    points, vectors = torch.linalg.eigh(torch.diag(2 * i + 1 + alpha) + torch.diag(off, 1) + torch.diag(off, -1))
+    return points, vectors[0].square()

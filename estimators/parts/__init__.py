@@ -1,0 +1,1 @@
+"""What several methods share: baselines, networks, couplings, expansions; each file says what it is."""
