@@ -16,7 +16,7 @@ from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig, TimeSettings
 from bench.problems.toys import ToyConfig, ToyPoint, event_of
 from bench.problems.vae import VAEConfig
-from bench.training import Optimisation
+from bench.training.trainer import Optimisation
 from estimators import registry
 from estimators.errors import BadInput, unknown
 from estimators.registry import Entry

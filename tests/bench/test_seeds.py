@@ -18,7 +18,7 @@ from bench.problems.vae import VAEConfig
 from bench.run import run_cell
 from bench.seeds import derive, stream
 from bench.suite import Cell
-from bench.training import Optimisation
+from bench.training.trainer import Optimisation
 
 VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
 (TOY,) = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=2, logits=(1.0,)).points()

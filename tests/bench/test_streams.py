@@ -17,7 +17,7 @@ from bench.problems.vae import VAEConfig
 from bench.run import measure
 from bench.seeds import derive
 from bench.suite import override, parse_suite, plan
-from bench.training import Optimisation, Trainer
+from bench.training.trainer import Optimisation, Trainer
 from estimators import registry
 from tests.bench.test_suite import SMALL
 

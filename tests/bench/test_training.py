@@ -24,7 +24,9 @@ from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob, sample
 from estimators.exact import expectation, states

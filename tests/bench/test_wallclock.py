@@ -15,8 +15,7 @@ import torch
 
 import bench.datasets
 import estimators
-from bench import load, memory
-from bench.capture import Steps
+from bench import load
 from bench.clock import Stopwatch, interleaved
 from bench.load import Patience, busy, busy_here
 from bench.measure import wallclock
@@ -26,7 +25,10 @@ from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAEConfig
 from bench.seeds import stream
 from bench.statistics import median_log_se
-from bench.training import Batches, Optimisation, Trainer
+from bench.training import memory
+from bench.training.batches import Batches
+from bench.training.capture import Steps
+from bench.training.trainer import Optimisation, Trainer
 
 CPU = torch.device("cpu")
 
