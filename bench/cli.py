@@ -106,7 +106,7 @@ def run_verb(
     force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,
 ) -> int:
     """Run a suite from where an earlier run stopped, then write its report."""
-    from bench.suite import load_suite, override
+    from bench.suite.load import load_suite, override
     from bench.terminal import run_and_report, show_plan
 
     chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)

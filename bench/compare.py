@@ -5,7 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.identity import (
+from bench.load import busy
+from bench.statistics import Interval, mean_interval, ratio_interval
+from bench.status import run_suite_of
+from bench.store import Store
+from bench.suite.identity import (
     ROUNDING,
     Record,
     comparable,
@@ -18,10 +22,6 @@ from bench.identity import (
     sentences,
     subject,
 )
-from bench.load import busy
-from bench.statistics import Interval, mean_interval, ratio_interval
-from bench.status import run_suite_of
-from bench.store import Store
 from estimators.errors import BadInput
 
 EQUAL = "same draws: identical"

@@ -24,8 +24,9 @@ from bench.problems.toys import ToyPoint
 from bench.problems.vae import VAEConfig
 from bench.provenance import provenance, source_hash
 from bench.store import SCHEMA, Record, Store, write_atomic
-from bench.suite import Cell, Plan, Suite, plan
-from bench.toml import dumps
+from bench.suite.plan import Plan, plan
+from bench.suite.schema import Cell, Suite
+from bench.suite.toml import dumps
 from estimators import registry
 from estimators.distributions import from_parameters, log_prob
 from estimators.errors import BadInput

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.store import Store
-from bench.suite import Suite, parse_suite, plan, title_of
+from bench.suite.load import parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite, title_of
 from estimators.errors import BadInput
 
 

@@ -21,7 +21,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bench import identity
 from bench.cli import DONE, FAILED, INTERRUPTED
 from bench.doctor import REPORT
 from bench.executors import Executor, inline
@@ -29,7 +28,9 @@ from bench.problems.toys import ToyPoint
 from bench.run import run_suite
 from bench.status import run_suite_of
 from bench.store import Record, Store
-from bench.suite import Cell, Suite, plan, title_of
+from bench.suite import identity
+from bench.suite.plan import plan
+from bench.suite.schema import Cell, Suite, title_of
 from estimators.errors import BadInput, unknown
 
 VAE_WEIGHT = 20

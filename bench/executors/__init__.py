@@ -5,7 +5,7 @@ from typing import Protocol
 
 from bench.executors.inline import inline
 from bench.store import Record
-from bench.suite import Cell
+from bench.suite.schema import Cell
 
 __all__ = ["Executor", "inline"]
 

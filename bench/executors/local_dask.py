@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bench.store import Record
-from bench.suite import Cell
+from bench.suite.schema import Cell
 from estimators.errors import BadInput
 
 

@@ -5,7 +5,7 @@ import json
 import bench.datasets
 import estimators
 from bench.catalogue import SHORT, rows, short
-from bench.suite import load_suite
+from bench.suite.load import load_suite
 
 ALL = ["gaussian", "bernoulli", "categorical"]
 

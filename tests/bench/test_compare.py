@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench.compare import compare
-from bench.identity import cell_id
 from bench.store import Store
+from bench.suite.identity import cell_id
 from bench.terminal import print_table
 from estimators import BadInput
 from tests.bench.test_suite import SMALL

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import identity
 from bench.compare import _pairs, compare
 from bench.report import summarise
 from bench.report.findings import FIRST, findings
 from bench.statistics import mean_interval, ratio_interval
 from bench.store import Store
-from bench.suite import load_suite, plan
+from bench.suite import identity
+from bench.suite.load import load_suite
+from bench.suite.plan import plan
+from bench.suite.toml import dumps
 from bench.terminal import report
-from bench.toml import dumps
 from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
 
 RLOO, DISARM = BERNOULLI[0], BERNOULLI[3]

@@ -18,7 +18,9 @@ from bench.report.figures.lines import Series
 from bench.run import run_suite
 from bench.status import status
 from bench.store import Store
-from bench.suite import Suite, load_suite, override, parse_suite, plan
+from bench.suite.load import load_suite, override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
 from estimators import BadInput, Estimator, register, registry
 from tests.bench.processes import forked, start
 from tests.bench.test_suite import SMALL

@@ -21,7 +21,9 @@ from bench.executors.local_dask import Dask
 from bench.provenance import source_hash
 from bench.run import Outcome, make_record, measure, prepare, run_cell, run_suite
 from bench.store import Record, Store
-from bench.suite import Cell, Suite, override, parse_suite, plan
+from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Cell, Suite
 from estimators import BadInput, Estimator, register, registry
 from tests.bench.test_suite import SMALL
 

@@ -17,7 +17,7 @@ from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
 from bench.run import run_cell
 from bench.seeds import derive, stream
-from bench.suite import Cell
+from bench.suite.schema import Cell
 from bench.training.trainer import Optimisation
 
 VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)

@@ -25,7 +25,9 @@ from bench.cli import main
 from bench.executors import inline
 from bench.status import status
 from bench.store import Store
-from bench.suite import Cell, load_suite, override, parse_suite, plan
+from bench.suite.load import load_suite, override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Cell
 from bench.terminal import Display, print_table
 from estimators import BadInput
 from tests.bench.test_suite import SMALL

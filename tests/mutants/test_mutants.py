@@ -91,10 +91,10 @@ def test_what_is_listed_as_changing_nothing_is_still_there() -> None:
 
 def test_planted_faults_are_seen(tmp_path: Path) -> None:
     pytest.importorskip("mutmut")
-    area = Area("mutants", ["bench/toml.py"], ["tests/bench/test_suite.py"], 0.85, 3)
+    area = Area("mutants", ["bench/suite/toml.py"], ["tests/bench/test_suite.py"], 0.85, 3)
     number, mutants = plant(area, tmp_path, seed=0, processes=1)
     assert number > len(mutants) == 3
-    assert all(mutant.module == "bench.toml" for mutant in mutants)
+    assert all(mutant.module == "bench.suite.toml" for mutant in mutants)
     assert any(mutant.status == "killed" for mutant in mutants)
     with pytest.raises(RuntimeError, match=r"nothing: no mutants of bench/py\.typed"):
         plant(Area("nothing", ["bench/py.typed"], [], 0.9, 1), tmp_path / "other", seed=0, processes=1)
