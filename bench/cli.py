@@ -120,7 +120,7 @@ def run_verb(
 @verb("status")
 def status_verb(directory: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: JSON = False) -> int:
     """Say how far a run is, and what went wrong in it."""
-    from bench.status import status
+    from bench.run.status import status
     from bench.terminal import print_status
 
     found = status(directory)

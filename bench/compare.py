@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.load import busy
+from bench.machine_load import busy
+from bench.run.status import run_suite_of
+from bench.run.store import Store
 from bench.statistics import Interval, mean_interval, ratio_interval
-from bench.status import run_suite_of
-from bench.store import Store
 from bench.suite.identity import (
     ROUNDING,
     Record,

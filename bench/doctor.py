@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import bench.datasets
-from bench.provenance import version
+from bench.run.provenance import version
 
 RUN = ("torch", "numpy", "pydantic", "typer", "rich")
 REPORT = ("pandas", "seaborn", "matplotlib", "scipy", "pyarrow", "jinja2")

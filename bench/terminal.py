@@ -23,11 +23,11 @@ from rich.table import Table
 
 from bench.cli import DONE, FAILED, INTERRUPTED
 from bench.doctor import REPORT
-from bench.executors import Executor, inline
 from bench.problems.toys import ToyPoint
-from bench.run import run_suite
-from bench.status import run_suite_of
-from bench.store import Record, Store
+from bench.run.executors import Executor, inline
+from bench.run.runner import run_suite
+from bench.run.status import run_suite_of
+from bench.run.store import Record, Store
 from bench.suite import identity
 from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite, title_of
@@ -128,7 +128,7 @@ def _weight(cell: Cell) -> int:
 def _executor(workers: int) -> Executor:
     if workers == 1:
         return inline
-    from bench.executors.local_dask import Dask
+    from bench.run.executors.local_dask import Dask
 
     return Dask(workers)
 

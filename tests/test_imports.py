@@ -18,7 +18,7 @@ RUN = {
 }
 READ = {
     "help": HELP,
-    "identity": "import bench.suite.identity, bench.load",
+    "identity": "import bench.suite.identity, bench.machine_load",
     "report": "import bench.report",
 }
 

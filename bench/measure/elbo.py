@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.clock import Stopwatch
 from bench.config import Config
 from bench.datasets import load_once
+from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
-from bench.load import Patience, busy_here, here
+from bench.machine_load import Patience, busy_here, here
+from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.vae import VAE, VAEConfig

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.compare import compare
-from bench.store import Store
+from bench.run.store import Store
 from bench.suite.identity import cell_id
 from bench.terminal import print_table
 from estimators import BadInput

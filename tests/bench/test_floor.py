@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import estimators
-from bench.clock import interleaved
+from bench.measure.clock import interleaved
 from bench.measure.floor import Given, Pass, floor_of
 from bench.problems.vae import VAE, VAEConfig
 from bench.training.trainer import Optimisation, Trainer

@@ -11,8 +11,8 @@ import pytest
 from bench.compare import _pairs, compare
 from bench.report import summarise
 from bench.report.findings import FIRST, findings
+from bench.run.store import Store
 from bench.statistics import mean_interval, ratio_interval
-from bench.store import Store
 from bench.suite import identity
 from bench.suite.load import load_suite
 from bench.suite.plan import plan

@@ -14,7 +14,8 @@ import numpy
 import pytest
 import torch
 
-from bench import doctor, provenance
+from bench import doctor
+from bench.run import provenance
 from estimators import registry
 
 

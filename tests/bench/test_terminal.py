@@ -17,14 +17,14 @@ from rich.console import Console
 import bench.check
 import bench.compare
 import bench.doctor
-import bench.executors.local_dask
 import bench.report
+import bench.run.executors.local_dask
 import bench.terminal
-from bench import run
 from bench.cli import main
-from bench.executors import inline
-from bench.status import status
-from bench.store import Store
+from bench.run import runner
+from bench.run.executors import inline
+from bench.run.status import status
+from bench.run.store import Store
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
@@ -83,7 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                                    {"notes": notes}))  # fmt: skip
         return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]
 
-    monkeypatch.setattr(run, "measure", at_once)
+    monkeypatch.setattr(runner, "measure", at_once)
     monkeypatch.setattr(bench.report, "write", write)
     return seen
 
@@ -170,7 +170,7 @@ def test_workers_run_all_but_the_times(
             yield from inline(cells, run)
             asked.append(list(world))
 
-    monkeypatch.setattr(bench.executors.local_dask, "Dask", Workers)
+    monkeypatch.setattr(bench.run.executors.local_dask, "Dask", Workers)
     assert gradest("run", "small.toml", "-e", "rloo", "-e", "rebar", "--workers", "2").code == 0
     workers, given, before = asked
     assert workers == 2
@@ -204,7 +204,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         world.append(cell.title)
         return {}
 
-    monkeypatch.setattr(run, "measure", interrupted)
+    monkeypatch.setattr(runner, "measure", interrupted)
     done = gradest("run", "small.toml", "-e", "reinforce[samples=3]", "--force", "--out", "a b")
     assert done == (
         130,
@@ -299,7 +299,7 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
 def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world: list[str]) -> None:
     """Of the suite's cells; torn records are missing, and those of another run are not looked at."""
     suite = override(parse_suite(SMALL.encode(), "small.toml"), estimators=["arm", "rloo"])
-    run.run_suite(suite, tmp_path, executor=inline)
+    runner.run_suite(suite, tmp_path, executor=inline)
     store, cells = Store(tmp_path), plan(suite).cells
     titles = {cell.title: cell.id for cell in cells}
     failed = titles["time digits/bernoulli-3/8 arm"]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.load import Patience
+from bench.machine_load import Patience
 from bench.measure import elbo, wallclock
 from bench.measure.basket import BasketConfig, measure_basket, travel
 from bench.measure.elbo import TrainConfig, measure_training

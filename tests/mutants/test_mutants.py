@@ -10,14 +10,14 @@ from tests.mutants.scores import Score, as_markdown, equivalents, score
 
 SURVIVOR = Mutant("bench.seeds.x_seed__mutmut_3", "survived", "-    return a + b\n+    return a - b")
 METHOD = Mutant("bench.compare.xǁPairǁdiffer__mutmut_13", "no tests", "-    x = 1\n-    y = 2\n+    x = 2\n+    y = 2")
-CRASHED = Mutant("bench.store.x_write_atomic__mutmut_1", "segfault")
+CRASHED = Mutant("bench.run.store.x_write_atomic__mutmut_1", "segfault")
 
 
 def test_names_tell_module_and_function() -> None:
     assert [(m.module, m.function, m.line) for m in (SURVIVOR, METHOD, CRASHED)] == [
         ("bench.seeds", "bench.seeds.seed", "return a - b"),
         ("bench.compare", "bench.compare.Pair.differ", "x = 2\ny = 2"),
-        ("bench.store", "bench.store.write_atomic", ""),
+        ("bench.run.store", "bench.run.store.write_atomic", ""),
     ]
     assert Mutant("bench.seeds.x__private__mutmut_10", "killed").function == "bench.seeds._private"
     with pytest.raises(ValueError, match=r"'bench\.seeds' is no name of a mutant"):

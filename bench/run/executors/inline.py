@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.store import Record
+from bench.run.store import Record
 from bench.suite.schema import Cell
 
 

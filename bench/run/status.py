@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bench.store import Store
+from bench.run.store import Store
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Suite, title_of
