@@ -13,7 +13,7 @@ RUN = {
     "torch": "import torch",
     "estimators": "import estimators",
     "datasets": "import bench.datasets",
-    "run": "import bench.cli, bench.run, bench.terminal",
+    "run": "import bench.cli, bench.cli.tables, bench.cli.terminal, bench.run.runner",
     "scaling": "import bench.scaling.__main__",
 }
 READ = {

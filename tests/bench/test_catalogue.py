@@ -4,7 +4,7 @@ import json
 
 import bench.datasets
 import estimators
-from bench.catalogue import SHORT, rows, short
+from bench.cli.catalogue import SHORT, rows, short
 from bench.suite.load import load_suite
 
 ALL = ["gaussian", "bernoulli", "categorical"]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from bench.cli.tables import print_table
 from bench.compare import compare
 from bench.run.store import Store
 from bench.suite.identity import cell_id
-from bench.terminal import print_table
 from estimators import BadInput
 from tests.bench.test_suite import SMALL
 

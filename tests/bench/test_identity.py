@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.cli.report import report
 from bench.compare import _pairs, compare
 from bench.report import summarise
 from bench.report.findings import FIRST, findings
@@ -17,7 +18,6 @@ from bench.suite import identity
 from bench.suite.load import load_suite
 from bench.suite.plan import plan
 from bench.suite.toml import dumps
-from bench.terminal import report
 from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
 
 RLOO, DISARM = BERNOULLI[0], BERNOULLI[3]

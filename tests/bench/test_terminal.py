@@ -14,13 +14,17 @@ from typing import Any, NamedTuple
 import pytest
 from rich.console import Console
 
-import bench.check
+import bench.cli.check
+import bench.cli.doctor
+import bench.cli.report
+import bench.cli.run
 import bench.compare
-import bench.doctor
+import bench.datasets
 import bench.report
 import bench.run.executors.local_dask
-import bench.terminal
 from bench.cli import main
+from bench.cli.tables import print_table
+from bench.cli.terminal import Display
 from bench.run import runner
 from bench.run.executors import inline
 from bench.run.status import status
@@ -28,7 +32,6 @@ from bench.run.store import Store
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
-from bench.terminal import Display, print_table
 from estimators import BadInput
 from tests.bench.test_suite import SMALL
 
@@ -487,10 +490,10 @@ def test_verbs_hand_on_what_was_typed(
 
         return called
 
-    monkeypatch.setattr(bench.check, "check", noted("check", not answer))
-    monkeypatch.setattr(bench.terminal, "run_and_report", noted("run", answer))
-    monkeypatch.setattr(bench.terminal, "show_plan", noted("plan", None))
-    monkeypatch.setattr(bench.terminal, "report", noted("report", answer))
+    monkeypatch.setattr(bench.cli.check, "check", noted("check", not answer))
+    monkeypatch.setattr(bench.cli.run, "run_and_report", noted("run", answer))
+    monkeypatch.setattr(bench.cli.run, "show_plan", noted("plan", None))
+    monkeypatch.setattr(bench.cli.report, "report", noted("report", answer))
     monkeypatch.setattr(bench.compare, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"])))
     done = gradest(*arguments)
     assert calls == [(verb, given)]
@@ -500,7 +503,7 @@ def test_verbs_hand_on_what_was_typed(
 
 def test_run_overrides_the_suite(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
     suites: list[Any] = []
-    monkeypatch.setattr(bench.terminal, "run_and_report", lambda suite, *_, **__: suites.append(suite) or 0)
+    monkeypatch.setattr(bench.cli.run, "run_and_report", lambda suite, *_, **__: suites.append(suite) or 0)
     gradest("run", "quick")
     gradest("run", "quick", "-e", "rloo[samples=3]", "--estimator", "arm", "--seeds", "3", "--device", "cuda")
     quick = load_suite("quick")
@@ -510,7 +513,7 @@ def test_run_overrides_the_suite(gradest: Callable[..., Done], monkeypatch: pyte
 
 
 def test_doctor_and_lists_print_tables(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
+    monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
     assert gradest("doctor") == (0, "what  found  note\nx     y      z   \n", "")
     rows = json.loads(gradest("list", "suites", "--json").out)
     assert [row["name"] for row in rows][:2] == ["catalogue", "mnist-linear"]
@@ -536,7 +539,7 @@ class Absent:
     ("error", "said"),
     [
         (BadInput("two\n  lines   of it"), "two lines of it"),
-        (bench.doctor.bench.datasets.DataError("no file"), "no file"),
+        (bench.datasets.DataError("no file"), "no file"),
         (OSError(28, "No space left on device", "a/file"), "No space left on device: a/file"),
         (OSError("by itself"), "by itself: unknown file"),
         (FileNotFoundError(2, "No such file or directory"), "No such file or directory: unknown file"),
@@ -545,12 +548,12 @@ class Absent:
 def test_what_cannot_be_done_is_one_line_and_exit_2(
     gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", Absent(error))
+    monkeypatch.setattr(bench.cli.doctor, "examine", Absent(error))
     assert gradest("doctor") == (2, "", f"error: {said}\n")
 
 
 def test_a_fault_of_ours_is_a_traceback(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", Absent(ZeroDivisionError("ours")))
+    monkeypatch.setattr(bench.cli.doctor, "examine", Absent(ZeroDivisionError("ours")))
     monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
     with pytest.raises(ZeroDivisionError):
         main()
@@ -590,7 +593,9 @@ def test_a_persons_own_estimators_are_found_here_and_by_workers(
     gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(bench.doctor, "examine", lambda: seen.append((sys.path[-1], os.environ["PYTHONPATH"])) or [])
+    monkeypatch.setattr(
+        bench.cli.doctor, "examine", lambda: seen.append((sys.path[-1], os.environ["PYTHONPATH"])) or []
+    )
     monkeypatch.setenv("PYTHONPATH", "/before")
     gradest("doctor")
     monkeypatch.delenv("PYTHONPATH")
@@ -599,7 +604,7 @@ def test_a_persons_own_estimators_are_found_here_and_by_workers(
 
 
 def test_the_package_is_the_command(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", lambda: [])
+    monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [])
     monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
     with pytest.raises(SystemExit) as exited:
         runpy.run_module("bench", run_name="__main__")
