@@ -15,7 +15,7 @@ def compare_verb(
 ) -> int:
     """Set two runs side by side: ratios B / A of variance and time, paired differences B - A of the test ELBO."""
     from bench.cli.tables import print_table
-    from bench.compare import compare
+    from bench.report.compare.runs import compare
 
     rows, notes = compare(first, second)
     print_table(rows)

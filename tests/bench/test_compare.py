@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.cli.tables import print_table
-from bench.compare import compare
+from bench.report.compare.runs import compare
 from bench.run.store import Store
 from bench.suite.identity import cell_id
 from estimators import BadInput

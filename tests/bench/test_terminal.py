@@ -18,9 +18,9 @@ import bench.cli.check
 import bench.cli.doctor
 import bench.cli.report
 import bench.cli.run
-import bench.compare
 import bench.datasets
 import bench.report
+import bench.report.compare.runs
 import bench.run.executors.local_dask
 from bench.cli import main
 from bench.cli.tables import print_table
@@ -494,7 +494,9 @@ def test_verbs_hand_on_what_was_typed(
     monkeypatch.setattr(bench.cli.run, "run_and_report", noted("run", answer))
     monkeypatch.setattr(bench.cli.run, "show_plan", noted("plan", None))
     monkeypatch.setattr(bench.cli.report, "report", noted("report", answer))
-    monkeypatch.setattr(bench.compare, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"])))
+    monkeypatch.setattr(
+        bench.report.compare.runs, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"]))
+    )
     done = gradest(*arguments)
     assert calls == [(verb, given)]
     assert done.code == (0 if verb in ("plan", "compare") else answer)
