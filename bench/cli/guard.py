@@ -27,12 +27,11 @@ def guarded(verb: Callable[..., int]) -> Callable[..., int]:
         # A person's own estimator lies where they are; worker processes must find it too.
         sys.path.append(os.getcwd())
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
-        from bench.datasets import DataError
         from estimators.errors import BadInput
 
         try:
             return verb(*args, **kwargs)
-        except (BadInput, DataError) as error:
+        except BadInput as error:
             return complain(str(error))
         except OSError as error:  # a folder that cannot be written, a full disk
             return complain(f"{error.strerror or error}: {error.filename or 'unknown file'}")

@@ -47,7 +47,7 @@ def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] 
         BadInput: a folder holds no run, or no record yet.
     """
     from bench.report import ALL_FORMATS, write
-    from bench.run.status import run_suite_of
+    from bench.run.folder import title_of_run
     from bench.run.store import Store
     from bench.suite import identity
     from estimators.errors import BadInput
@@ -56,8 +56,7 @@ def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] 
     older: list[identity.LeftOut] = []
     titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
-        suite = run_suite_of(directory)
-        titles[suite.title or suite.name] = None
+        titles[title_of_run(directory)] = None
         # Where a record lies is said of those that are left out.
         found = identity.newest(record | {"folder": str(directory)} for record in Store(directory).whole())
         if not found.records:

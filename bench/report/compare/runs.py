@@ -6,7 +6,7 @@ from typing import Any
 from bench.report.compare.notes import differences, settings
 from bench.report.compare.pairs import pair_up, place
 from bench.report.compare.quantities import rows_of
-from bench.run.status import run_suite_of
+from bench.run.folder import suite_file
 from bench.run.store import Store
 from bench.suite.identity import newest, sentences
 from estimators.errors import BadInput
@@ -26,7 +26,7 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
     """
     runs, notes, names = [], [], (first, second)
     for directory in names:
-        run_suite_of(directory)
+        suite_file(directory)
         found = newest(record | {"folder": str(directory)} for record in Store(directory).whole())
         runs.append([record for record in found.records if record["status"] == "ok"])
         notes += sentences(found.left_out)
