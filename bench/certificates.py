@@ -17,10 +17,10 @@ import torch
 import typer
 from scipy import stats
 
-from bench.check import verdict, workers
-from bench.provenance import provenance
+from bench.cli.check import verdict, workers
 from bench.report.tables.render import pipe
-from bench.store import write_atomic
+from bench.run.provenance import provenance
+from bench.run.store import write_atomic
 from estimators.checks import ALPHA, Certificate, Result, certify
 from estimators.checks.certificate import DRAWS
 from estimators.checks.grid import EVENTS, LEVELS

@@ -13,12 +13,12 @@ RUN = {
     "torch": "import torch",
     "estimators": "import estimators",
     "datasets": "import bench.datasets",
-    "run": "import bench.cli, bench.run, bench.terminal",
+    "run": "import bench.cli, bench.cli.tables, bench.cli.terminal, bench.run.runner",
     "scaling": "import bench.scaling.__main__",
 }
 READ = {
     "help": HELP,
-    "identity": "import bench.identity, bench.load",
+    "identity": "import bench.suite.identity, bench.machine_load",
     "report": "import bench.report",
 }
 

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from estimators.errors import BadInput
+
 BINARISATION_SEED = 20221001
 """Seed of the one draw that fixes the validation and test rows of every dynamic data set."""
 
 
-class DataError(Exception):
+class DataError(BadInput):
     """A data set is unknown, missing, corrupt or unreadable; the message is one line and says what to do."""
 
 

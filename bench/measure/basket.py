@@ -23,7 +23,9 @@ from bench.measure.points import Reference, exact_reference, long_run_reference,
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, make_optimiser, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer, make_optimiser
 from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
 from estimators.registry import MAX_STATES

@@ -13,8 +13,8 @@ from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
 from bench.measure.determined import check_determined
-from bench.memory import keep_freed_memory
 from bench.seeds import stream
+from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator, Objective
 from estimators.call import CheckedObjective, as_given, trusted
 from estimators.contract import CountedObjective, checked

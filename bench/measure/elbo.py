@@ -7,14 +7,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.capture import Steps
-from bench.clock import Stopwatch
 from bench.config import Config
 from bench.datasets import load_once
+from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.capture import Steps
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer
 from estimators.base import Estimator
 
 

@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from bench.capture import Steps
-from bench.clock import interleaved
 from bench.config import Config
 from bench.datasets import load_once
-from bench.load import Patience, busy_here, here
+from bench.machine_load import Patience, busy_here, here
+from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.statistics import median_log_se, quartiles
-from bench.training import Batches, Optimisation, Trainer
+from bench.training.batches import Batches
+from bench.training.capture import Steps
+from bench.training.trainer import Optimisation, Trainer
 from estimators.base import Estimator
 
 STEPS_A_ROUND = {"cpu": 1, "cuda": 20}

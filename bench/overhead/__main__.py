@@ -9,9 +9,9 @@ import typer
 from bench.overhead import imports, long_report, runs
 from bench.overhead.copies import Size
 from bench.overhead.quantities import as_csv, as_json, as_markdown
-from bench.provenance import machine
-from bench.store import write_atomic
-from bench.suite import load_suite
+from bench.run.provenance import machine
+from bench.run.store import write_atomic
+from bench.suite.load import load_suite
 
 
 def main(

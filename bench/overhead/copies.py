@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bench.store import Record
+from bench.run.store import Record
 
 
 class Size(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.overhead.copies import Size, copies
 from bench.overhead.quantities import Quantity
-from bench.store import Record, Store
+from bench.run.store import Record, Store
 
 TARGET = 20.0
 """Seconds, for 10,000 records."""
@@ -64,6 +64,7 @@ def measure(records: list[Record], size: Size, out: Path, repeats: int) -> tuple
 
 
 if __name__ == "__main__":
-    import bench.terminal  # noqa: F401  (as `gradest report` does, so that the start is the same)
+    import bench.cli
+    import bench.run.folder  # noqa: F401  (as `gradest report` does, so that the start is the same)
 
     print(json.dumps(stages(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.executors import inline
+from bench.cli.terminal import Display
 from bench.overhead.quantities import Quantity
-from bench.run import make_record, pending, run_suite
-from bench.store import Record, Store
-from bench.suite import Suite, plan
-from bench.terminal import Display
+from bench.run.executors import inline
+from bench.run.runner import make_record, pending, run_suite
+from bench.run.store import Record, Store
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
 
 TARGET = 3.0
 """Percent of the wall clock of a run."""

@@ -9,7 +9,7 @@ import typer
 
 from bench.peers import report
 from bench.peers.cases import COMPARISONS
-from bench.store import write_atomic
+from bench.run.store import write_atomic
 
 MODULES = {"storch": "storchastic", "pyro": "pyro-ppl"}
 

@@ -9,7 +9,7 @@ import estimators
 from bench.measure.floor import floor_of
 from bench.peers.cases import BATCH, LEARNING_RATE, Comparison
 from bench.problems.vae import VAE
-from bench.training import Optimisation, Trainer
+from bench.training.trainer import Optimisation, Trainer
 from estimators.base import Estimator
 
 PIXEL_MEAN = 0.3

@@ -7,7 +7,7 @@ from bench.peers.figure import draw
 from bench.peers.table import Measurements, frame, markdown
 from bench.report import drawing
 from bench.report.figures.canvas import Plot
-from bench.store import write_atomic
+from bench.run.store import write_atomic
 
 
 def write(measurements: Measurements, out: Path) -> list[Path]:

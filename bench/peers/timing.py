@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.clock import interleaved
+from bench.measure.clock import interleaved
 from bench.peers import ours, pyro_steps, storchastic_steps
 from bench.peers.cases import BATCH, THREADS, Comparison, Peer
 from bench.peers.networks import Network, PeerStep
-from bench.provenance import machine
+from bench.run.provenance import machine
 from bench.statistics import quartiles
 
 PACKAGES = ("storchastic", "pyro-ppl", "entmax")

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.identity import Record, merged, sentences
-from bench.identity import kind as kind_of
 from bench.report import naming, rows
+from bench.suite.identity import Record, merged, sentences
+from bench.suite.identity import kind as kind_of
 
 SCHEMA = 1
 KINDS = ("train", "moments", "time")
@@ -97,7 +97,7 @@ def build(records: Sequence[Record], relative_to: str) -> Frames:
     """The frames of some records.
 
     Args:
-        records: whole records, as read from a store; of several of one measurement one counts (`bench.identity`).
+        records: whole records, as read from a store; of several of one measurement one counts (`bench.suite.identity`).
         relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
 
     Raises:

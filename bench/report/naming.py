@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from bench.identity import SWEPT, Record, kind, machine
+from bench.suite.identity import SWEPT, Record, kind, machine
 
 # What a table states for each row, and what cells of one comparison may therefore differ in.
 _STATED = ("kind", "draws", "seeds")

@@ -12,7 +12,7 @@ from bench.report.frames import long
 from bench.report.summary import RELATIVE_TO, Summary, summarise
 from bench.report.tables import bias, elbo, render, time, variance
 from bench.report.tables.view import Table
-from bench.store import write_atomic
+from bench.run.store import write_atomic
 
 FORMATS = ("md", "tex", "csv", "html", "pdf", "svg", "png")
 ALL_FORMATS = frozenset(FORMATS)

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from bench.identity import Record, machine
-from bench.load import busy
+from bench.machine_load import busy
 from bench.report.verdicts import ROUNDING, smallest_visible
+from bench.suite.identity import Record, machine
 
 
 def _value(x: float | None) -> float:

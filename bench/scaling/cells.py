@@ -5,10 +5,12 @@ import weakref
 from itertools import count
 from pathlib import Path
 
-from bench.executors import inline
-from bench.run import run_suite
+from bench.run.executors import inline
+from bench.run.runner import run_suite
 from bench.scaling.setups import Call
-from bench.suite import Suite, parse_suite, plan
+from bench.suite.load import parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
 
 ESTIMATORS = ("reinforce", "rloo", "disarm", "straight-through")
 

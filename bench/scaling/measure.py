@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.clock import interleaved
-from bench.provenance import machine
+from bench.measure.clock import interleaved
+from bench.run.provenance import machine
 from bench.scaling.factors import Case, Factor
 from bench.scaling.records import FactorRecord, Point, Series
 from bench.scaling.setups import Call

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from bench.run.store import write_atomic
 from bench.scaling import records
-from bench.store import write_atomic
 
 
 def publish(folder: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.run.store import write_atomic
 from bench.statistics import quartiles
-from bench.store import write_atomic
 
 NAME = "scaling.json"
 

@@ -8,7 +8,7 @@ import torch
 from bench.measure import gradient_moments
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Optimisation, Trainer
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimator, registry
 
 Call = Callable[[], object]

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.cli import complain
-from bench.store import Store, write_atomic
-from bench.suite import load_suite
+from bench.cli.guard import complain
+from bench.run.store import Store, write_atomic
+from bench.suite.load import load_suite
+from bench.suite.toml import dumps
 from bench.timing import targets
-from bench.toml import dumps
 
 
 def _measured(path: Path) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def _measured(path: Path) -> dict[str, Any]:
 
 def main(source: Path, out: Path) -> None:
     """Write the folder and print the ratios."""
+    from bench.cli.tables import print_table
     from bench.report import ALL_FORMATS, write
-    from bench.terminal import print_table
 
     found = _measured(source)
     suite, store = load_suite("timing"), Store(out)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.provenance import machine
+from bench.run.provenance import machine
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

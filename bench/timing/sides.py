@@ -7,9 +7,9 @@ import numpy as np
 import torch.utils.benchmark
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.clock import interleaved
-from bench.memory import keep_freed_memory
+from bench.measure.clock import interleaved
 from bench.statistics import quartiles
+from bench.training.memory import keep_freed_memory
 
 # It synchronises the device before it reads the clock.
 timer: Callable[[], float] = torch.utils.benchmark.timer

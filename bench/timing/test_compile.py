@@ -10,7 +10,7 @@ from bench.datasets import DataError
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
 from bench.timing.sides import note, side_by_side, timer
-from bench.training import Optimisation
+from bench.training.trainer import Optimisation
 from estimators import registry
 
 PROBLEMS = {

@@ -8,7 +8,7 @@ from bench.config import EstimatorConfig
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
 from bench.timing.sides import note, side_by_side, timer
-from bench.training import Optimisation
+from bench.training.trainer import Optimisation
 from estimators import registry
 
 SEEDS = 10

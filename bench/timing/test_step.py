@@ -12,8 +12,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.datasets import DataError
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
-from bench.run import make_record
-from bench.suite import Cell, load_suite, override, plan
+from bench.run.runner import make_record
+from bench.suite.load import load_suite, override
+from bench.suite.plan import plan
+from bench.suite.schema import Cell
 from bench.timing.sides import note, side_by_side, timer
 from estimators import registry
 

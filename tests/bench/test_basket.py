@@ -20,7 +20,9 @@ from bench.problems.per_layer import build
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import parameters, sample
 from estimators.exact import expectation, expectation_of_bound

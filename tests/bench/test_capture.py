@@ -8,10 +8,11 @@ import torch
 
 import bench.datasets
 import estimators
-from bench.capture import WARM_UP, HostReads, Steps
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer
+from bench.training.batches import Batches
+from bench.training.capture import WARM_UP, HostReads, Steps
+from bench.training.trainer import Optimisation, Trainer
 from estimators.distributions import from_parameters
 from estimators.registry import Entry
 from tests.bench.test_floor import CASES, bound_to

@@ -4,8 +4,8 @@ import json
 
 import bench.datasets
 import estimators
-from bench.catalogue import SHORT, rows, short
-from bench.suite import load_suite
+from bench.cli.catalogue import SHORT, rows, short
+from bench.suite.load import load_suite
 
 ALL = ["gaussian", "bernoulli", "categorical"]
 

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from bench import check
+from bench.cli import check
 from estimators import BadInput
 from estimators.checks import Certificate, Result
 
@@ -60,7 +60,7 @@ def test_a_check_certifies_what_was_asked_for_and_is_good_unless_refuted(
             progress(result)
         return certificate
 
-    monkeypatch.setattr(check, "certify", certify)
+    monkeypatch.setattr("estimators.checks.certify", certify)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert check.check("mine[a=1,samples=4]", 11, as_json) is good
     assert asked == [("mine", {"a": 1, "samples": 4}, 11, 3)]
@@ -83,7 +83,7 @@ def test_every_check_is_its_outcome_family_name_and_sentence_in_columns(
     """At a width of 77, 40 columns of text beside 37 of names; a narrower terminal has as many."""
     results = (PASSED, FAILED, OUT, SIZED)
     monkeypatch.setattr(
-        check, "certify", lambda *_, progress, **more: [*map(progress, results)] and _certificate(FAILED)
+        "estimators.checks.certify", lambda *_, progress, **more: [*map(progress, results)] and _certificate(FAILED)
     )
     for columns in ("77", "30"):
         monkeypatch.setenv("COLUMNS", columns)
@@ -96,7 +96,9 @@ def test_every_check_is_its_outcome_family_name_and_sentence_in_columns(
             "measured  bernoulli    bias          The bias is 0.25.",
         ]
     long = Result("bias", "bernoulli", "measured", "word " * 12, warnings=("much " * 9,))
-    monkeypatch.setattr(check, "certify", lambda *_, progress, **more: progress(long) or _certificate(FAILED))
+    monkeypatch.setattr(
+        "estimators.checks.certify", lambda *_, progress, **more: progress(long) or _certificate(FAILED)
+    )
     check.check("mine", 0, as_json=False)
     margin = " " * 37
     assert capsys.readouterr().out.splitlines()[:-1] == [

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.executors import inline
-from bench.run import run_suite
-from bench.suite import load_suite, override
+from bench.run.executors import inline
+from bench.run.runner import run_suite
+from bench.suite.load import load_suite, override
 from tests.bench.processes import forked
 from tests.bench.test_suite import SMALL
 

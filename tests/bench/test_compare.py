@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.compare import compare
-from bench.identity import cell_id
-from bench.store import Store
-from bench.terminal import print_table
+from bench.cli.tables import print_table
+from bench.report.compare.runs import compare
+from bench.run.store import Store
+from bench.suite.identity import cell_id
 from estimators import BadInput
 from tests.bench.test_suite import SMALL
 

@@ -15,7 +15,9 @@ from bench.measure import elbo
 from bench.measure.elbo import ElboSettings, TrainConfig, measure_training
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from tests.bench.scripted import told_by_bind
 

@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import estimators
-from bench.clock import interleaved
+from bench.measure.clock import interleaved
 from bench.measure.floor import Given, Pass, floor_of
 from bench.problems.vae import VAE, VAEConfig
-from bench.training import Optimisation, Trainer
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import live, parameters, sample, stopped
 from estimators.registry import Entry

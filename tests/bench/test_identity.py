@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import identity
-from bench.compare import _pairs, compare
+from bench.cli.report import report
 from bench.report import summarise
+from bench.report.compare.pairs import pair_up
+from bench.report.compare.runs import compare
 from bench.report.findings import FIRST, findings
+from bench.run.store import Store
 from bench.statistics import mean_interval, ratio_interval
-from bench.store import Store
-from bench.suite import load_suite, plan
-from bench.terminal import report
-from bench.toml import dumps
+from bench.suite import identity
+from bench.suite.load import load_suite
+from bench.suite.plan import plan
+from bench.suite.toml import dumps
 from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
 
 RLOO, DISARM = BERNOULLI[0], BERNOULLI[3]
@@ -246,7 +248,7 @@ def test_runs_on_two_devices_compare(tmp_path: Path) -> None:
     assert len(rows) == 3
     assert "SETTINGS DIFFER: moments device: cpu in A, cuda in B" in notes
     assert f"0 cells went well in {tmp_path / 'A'} alone" in notes
-    assert all(pair.a["cell"] == pair.b["cell"] for pair in _pairs([*here, *there], there))
+    assert all(pair.a["cell"] == pair.b["cell"] for pair in pair_up([*here, *there], there))
 
 
 def other(record: Record, path: str, value: Any) -> Record:

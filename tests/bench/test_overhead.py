@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bench.executors import inline
 from bench.overhead import __main__ as overhead
 from bench.overhead.copies import Size, copies
 from bench.overhead.quantities import COLUMNS, Quantity
 from bench.report import drawing, summarise
 from bench.report.figures import elbo, plots
 from bench.report.tables.view import rows_of
-from bench.run import run_suite
+from bench.run.executors import inline
+from bench.run.runner import run_suite
 from bench.statistics import mean_interval
-from bench.suite import parse_suite
+from bench.suite.load import parse_suite
 from estimators import Estimator, registry
 from tests.bench.records import quick
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.identity import cell_id
-from bench.suite import Plan, Skipped, load_suite, override, parse_suite, plan
+from bench.suite.identity import cell_id
+from bench.suite.load import load_suite, override, parse_suite
+from bench.suite.plan import Plan, Skipped, plan
 from estimators import BadInput, Estimator, register, registry
 
 LOUD = """

@@ -14,7 +14,9 @@ import numpy
 import pytest
 import torch
 
-from bench import doctor, provenance
+import bench.datasets
+from bench.cli import doctor
+from bench.run import provenance
 from estimators import registry
 
 
@@ -204,15 +206,15 @@ def test_the_doctor_says_what_was_found_and_what_it_is_for(monkeypatch: pytest.M
     def load(name: str, *, download: bool) -> None:
         assert download is False
         if name == "second":
-            raise doctor.bench.datasets.DataError("no such file")
+            raise bench.datasets.DataError("no such file")
 
     def found(name: str) -> str:
         if name in ("pooch", "gradest"):
             raise importlib.metadata.PackageNotFoundError
         return f"{len(name)}.0"
 
-    monkeypatch.setattr(doctor.bench.datasets, "available", lambda: (Info("first"), Info("second")))
-    monkeypatch.setattr(doctor.bench.datasets, "load", load)
+    monkeypatch.setattr(bench.datasets, "available", lambda: (Info("first"), Info("second")))
+    monkeypatch.setattr(bench.datasets, "load", load)
     monkeypatch.setattr(importlib.metadata, "version", found)
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.1")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)

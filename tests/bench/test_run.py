@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
-from bench.executors import inline
 from bench.report import summarise
 from bench.report.figures import logit
 from bench.report.figures.lines import Series
-from bench.run import run_suite
-from bench.status import status
-from bench.store import Store
-from bench.suite import Suite, load_suite, override, parse_suite, plan
+from bench.run.executors import inline
+from bench.run.runner import run_suite
+from bench.run.status import status
+from bench.run.store import Store
+from bench.suite.load import load_suite, override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
 from estimators import BadInput, Estimator, register, registry
 from tests.bench.processes import forked, start
 from tests.bench.test_suite import SMALL

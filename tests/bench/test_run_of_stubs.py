@@ -15,13 +15,15 @@ import pytest
 import torch
 
 import bench.datasets
-from bench import run
-from bench.executors import inline
-from bench.executors.local_dask import Dask
-from bench.provenance import source_hash
-from bench.run import Outcome, make_record, measure, prepare, run_cell, run_suite
-from bench.store import Record, Store
-from bench.suite import Cell, Suite, override, parse_suite, plan
+from bench.run import runner
+from bench.run.executors import inline
+from bench.run.executors.local_dask import Dask
+from bench.run.provenance import source_hash
+from bench.run.runner import Outcome, make_record, measure, prepare, run_cell, run_suite
+from bench.run.store import Record, Store
+from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Cell, Suite
 from estimators import BadInput, Estimator, register, registry
 from tests.bench.test_suite import SMALL
 
@@ -42,7 +44,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
         seen.append(cell)
         return {"number": len(seen)}
 
-    monkeypatch.setattr(run, "measure", at_once)
+    monkeypatch.setattr(runner, "measure", at_once)
     return seen
 
 
@@ -54,7 +56,7 @@ def test_a_cell_is_measured_with_its_own_settings_and_the_seed_of_its_id(monkeyp
             calls.append((name, *arguments, more))
             return {"of": name}
 
-        monkeypatch.setattr(run, name, called)
+        monkeypatch.setattr(runner, name, called)
     text = SMALL.replace("problems = [", f"problems = [\n    {TWO_LAYERS},")
     cells = plan(suite_of("reinforce[samples=3,baseline=moving-average]", text=text)).cells
     assert len(cells) == 8
@@ -81,11 +83,11 @@ def test_a_record_says_what_was_run_how_when_and_by_what(monkeypatch: pytest.Mon
     ticks, threads = iter((100.0, 102.5)), []
     cell = plan(suite_of("reinforce[baseline=input-dependent,variance_normalisation=true]")).cells[-1]
     cell = cell.model_copy(update={"threads": 3, "device": "cuda"})
-    monkeypatch.setattr(run.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(runner.time, "perf_counter", lambda: next(ticks))
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    monkeypatch.setattr(run, "measure", lambda cell: {"threads": list(threads)})
+    monkeypatch.setattr(runner, "measure", lambda cell: {"threads": list(threads)})
     monkeypatch.setattr(
-        run, "provenance", lambda estimator, device: {"of": (type(estimator.baseline).__name__, device)}
+        runner, "provenance", lambda estimator, device: {"of": (type(estimator.baseline).__name__, device)}
     )
     before = datetime.now(UTC)
     record = run_cell(cell)
@@ -136,7 +138,7 @@ def test_whatever_goes_wrong_in_a_cell_becomes_its_record(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(run, "measure", measured)
+    monkeypatch.setattr(runner, "measure", measured)
     record = run_cell(plan(suite_of()).cells[0])
     assert (record["status"], record["reason"]) == (status, reason)
     failed = isinstance(outcome, Exception)
@@ -153,7 +155,7 @@ def test_an_interruption_is_no_failure_of_the_cell(monkeypatch: pytest.MonkeyPat
     def interrupted(cell: Cell) -> Record:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "measure", interrupted)
+    monkeypatch.setattr(runner, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_cell(plan(suite_of()).cells[0])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.provenance import machine
+from bench.run.provenance import machine
 from bench.scaling import measure as measurement
 from bench.scaling import records
 from bench.scaling.factors import FACTORS, Factor

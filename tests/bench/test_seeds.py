@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import estimators
-from bench import run
 from bench.config import EstimatorConfig
 from bench.measure import basket
 from bench.measure.basket import BasketConfig, measure_basket, travel
@@ -15,10 +14,11 @@ from bench.measure.toy import ToyMoments, measure_toy
 from bench.measure.wallclock import TimeConfig
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
-from bench.run import run_cell
+from bench.run import runner
+from bench.run.runner import run_cell
 from bench.seeds import derive, stream
-from bench.suite import Cell
-from bench.training import Optimisation
+from bench.suite.schema import Cell
+from bench.training.trainer import Optimisation
 
 VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
 (TOY,) = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=2, logits=(1.0,)).points()
@@ -63,7 +63,7 @@ def test_a_cell_draws_from_the_first_half_of_its_id(monkeypatch: pytest.MonkeyPa
     """Whatever it measures; any change of its configuration is another id, and so other noise."""
     seen: list[tuple[str, int]] = []
     for name in ("measure_toy", "measure_basket", "measure_training", "measure_time"):
-        monkeypatch.setattr(run, name, lambda *rest, seed, name=name, **more: seen.append((name, seed)) or {})
+        monkeypatch.setattr(runner, name, lambda *rest, seed, name=name, **more: seen.append((name, seed)) or {})
     cells = {
         "measure_toy": _cell(ToyMoments(), TOY),
         "measure_basket": _cell(STILL, VAE_OF_TWO),

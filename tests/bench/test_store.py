@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.store import SCHEMA, STALE_SECONDS, Store, write_atomic
+from bench.run.store import SCHEMA, STALE_SECONDS, Store, write_atomic
 
 
 def _record(cell: str, **changes: Any) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_a_temporary_file_that_is_renamed_while_it_is_looked_at_is_no_fault(
 
 def test_many_writers_of_one_cell_leave_one_whole_record(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bench.store import Store\n"
+        "import sys; from pathlib import Path; from bench.run.store import Store\n"
         "for i in range(200): Store(Path(sys.argv[1])).write("
         "{'cell': 'a', 'payload': sys.argv[2] * 5000})"
     )

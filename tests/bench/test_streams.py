@@ -14,10 +14,11 @@ import bench.seeds
 from bench.config import EstimatorConfig
 from bench.measure.basket import BasketConfig, measure_basket
 from bench.problems.vae import VAEConfig
-from bench.run import measure
+from bench.run.runner import measure
 from bench.seeds import derive
-from bench.suite import override, parse_suite, plan
-from bench.training import Optimisation, Trainer
+from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
+from bench.training.trainer import Optimisation, Trainer
 from estimators import registry
 from tests.bench.test_suite import SMALL
 

@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from bench.config import EstimatorConfig, parse_estimator
-from bench.suite import Suite, load_suite, override, parse_suite, plan, suite_names
-from bench.toml import dumps
+from bench.suite.load import load_suite, override, parse_suite, suite_names
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
+from bench.suite.toml import dumps
 from estimators import BadInput
 
 SMALL = """

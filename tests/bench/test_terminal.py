@@ -14,19 +14,24 @@ from typing import Any, NamedTuple
 import pytest
 from rich.console import Console
 
-import bench.check
-import bench.compare
-import bench.doctor
-import bench.executors.local_dask
+import bench.cli.check
+import bench.cli.doctor
+import bench.cli.report
+import bench.cli.run
+import bench.datasets
 import bench.report
-import bench.terminal
-from bench import run
+import bench.report.compare.runs
+import bench.run.executors.local_dask
 from bench.cli import main
-from bench.executors import inline
-from bench.status import status
-from bench.store import Store
-from bench.suite import Cell, load_suite, override, parse_suite, plan
-from bench.terminal import Display, print_table
+from bench.cli.tables import print_table
+from bench.cli.terminal import Display
+from bench.run import runner
+from bench.run.executors import inline
+from bench.run.status import status
+from bench.run.store import Store
+from bench.suite.load import load_suite, override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Cell
 from estimators import BadInput
 from tests.bench.test_suite import SMALL
 
@@ -81,7 +86,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                                    {"notes": notes}))  # fmt: skip
         return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]
 
-    monkeypatch.setattr(run, "measure", at_once)
+    monkeypatch.setattr(runner, "measure", at_once)
     monkeypatch.setattr(bench.report, "write", write)
     return seen
 
@@ -168,7 +173,7 @@ def test_workers_run_all_but_the_times(
             yield from inline(cells, run)
             asked.append(list(world))
 
-    monkeypatch.setattr(bench.executors.local_dask, "Dask", Workers)
+    monkeypatch.setattr(bench.run.executors.local_dask, "Dask", Workers)
     assert gradest("run", "small.toml", "-e", "rloo", "-e", "rebar", "--workers", "2").code == 0
     workers, given, before = asked
     assert workers == 2
@@ -202,7 +207,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         world.append(cell.title)
         return {}
 
-    monkeypatch.setattr(run, "measure", interrupted)
+    monkeypatch.setattr(runner, "measure", interrupted)
     done = gradest("run", "small.toml", "-e", "reinforce[samples=3]", "--force", "--out", "a b")
     assert done == (
         130,
@@ -297,7 +302,7 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
 def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world: list[str]) -> None:
     """Of the suite's cells; torn records are missing, and those of another run are not looked at."""
     suite = override(parse_suite(SMALL.encode(), "small.toml"), estimators=["arm", "rloo"])
-    run.run_suite(suite, tmp_path, executor=inline)
+    runner.run_suite(suite, tmp_path, executor=inline)
     store, cells = Store(tmp_path), plan(suite).cells
     titles = {cell.title: cell.id for cell in cells}
     failed = titles["time digits/bernoulli-3/8 arm"]
@@ -485,11 +490,13 @@ def test_verbs_hand_on_what_was_typed(
 
         return called
 
-    monkeypatch.setattr(bench.check, "check", noted("check", not answer))
-    monkeypatch.setattr(bench.terminal, "run_and_report", noted("run", answer))
-    monkeypatch.setattr(bench.terminal, "show_plan", noted("plan", None))
-    monkeypatch.setattr(bench.terminal, "report", noted("report", answer))
-    monkeypatch.setattr(bench.compare, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"])))
+    monkeypatch.setattr(bench.cli.check, "check", noted("check", not answer))
+    monkeypatch.setattr(bench.cli.run, "run_and_report", noted("run", answer))
+    monkeypatch.setattr(bench.cli.run, "show_plan", noted("plan", None))
+    monkeypatch.setattr(bench.cli.report, "report", noted("report", answer))
+    monkeypatch.setattr(
+        bench.report.compare.runs, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"]))
+    )
     done = gradest(*arguments)
     assert calls == [(verb, given)]
     assert done.code == (0 if verb in ("plan", "compare") else answer)
@@ -498,7 +505,7 @@ def test_verbs_hand_on_what_was_typed(
 
 def test_run_overrides_the_suite(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
     suites: list[Any] = []
-    monkeypatch.setattr(bench.terminal, "run_and_report", lambda suite, *_, **__: suites.append(suite) or 0)
+    monkeypatch.setattr(bench.cli.run, "run_and_report", lambda suite, *_, **__: suites.append(suite) or 0)
     gradest("run", "quick")
     gradest("run", "quick", "-e", "rloo[samples=3]", "--estimator", "arm", "--seeds", "3", "--device", "cuda")
     quick = load_suite("quick")
@@ -508,7 +515,7 @@ def test_run_overrides_the_suite(gradest: Callable[..., Done], monkeypatch: pyte
 
 
 def test_doctor_and_lists_print_tables(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
+    monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
     assert gradest("doctor") == (0, "what  found  note\nx     y      z   \n", "")
     rows = json.loads(gradest("list", "suites", "--json").out)
     assert [row["name"] for row in rows][:2] == ["catalogue", "mnist-linear"]
@@ -534,7 +541,7 @@ class Absent:
     ("error", "said"),
     [
         (BadInput("two\n  lines   of it"), "two lines of it"),
-        (bench.doctor.bench.datasets.DataError("no file"), "no file"),
+        (bench.datasets.DataError("no file"), "no file"),
         (OSError(28, "No space left on device", "a/file"), "No space left on device: a/file"),
         (OSError("by itself"), "by itself: unknown file"),
         (FileNotFoundError(2, "No such file or directory"), "No such file or directory: unknown file"),
@@ -543,12 +550,12 @@ class Absent:
 def test_what_cannot_be_done_is_one_line_and_exit_2(
     gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", Absent(error))
+    monkeypatch.setattr(bench.cli.doctor, "examine", Absent(error))
     assert gradest("doctor") == (2, "", f"error: {said}\n")
 
 
 def test_a_fault_of_ours_is_a_traceback(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", Absent(ZeroDivisionError("ours")))
+    monkeypatch.setattr(bench.cli.doctor, "examine", Absent(ZeroDivisionError("ours")))
     monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
     with pytest.raises(ZeroDivisionError):
         main()
@@ -588,7 +595,9 @@ def test_a_persons_own_estimators_are_found_here_and_by_workers(
     gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(bench.doctor, "examine", lambda: seen.append((sys.path[-1], os.environ["PYTHONPATH"])) or [])
+    monkeypatch.setattr(
+        bench.cli.doctor, "examine", lambda: seen.append((sys.path[-1], os.environ["PYTHONPATH"])) or []
+    )
     monkeypatch.setenv("PYTHONPATH", "/before")
     gradest("doctor")
     monkeypatch.delenv("PYTHONPATH")
@@ -597,7 +606,7 @@ def test_a_persons_own_estimators_are_found_here_and_by_workers(
 
 
 def test_the_package_is_the_command(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.doctor, "examine", lambda: [])
+    monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [])
     monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
     with pytest.raises(SystemExit) as exited:
         runpy.run_module("bench", run_name="__main__")

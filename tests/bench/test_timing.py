@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.status import run_suite_of
-from bench.store import Store
-from bench.suite import load_suite, plan
+from bench.run.status import run_suite_of
+from bench.run.store import Store
+from bench.suite.load import load_suite
+from bench.suite.plan import plan
 from bench.timing import targets
 from tests.bench.processes import forked
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.toml import dumps
+from bench.suite.toml import dumps
 
 TABLE: dict[str, Any] = {
     "training": {"steps": 7, "rate": 1e-05, "sizes": [1, 2], "none": {}},

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.load import Patience
+from bench.machine_load import Patience
 from bench.measure import elbo, wallclock
 from bench.measure.basket import BasketConfig, measure_basket, travel
 from bench.measure.elbo import TrainConfig, measure_training
@@ -24,7 +24,9 @@ from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
-from bench.training import Batches, Optimisation, Trainer, binarised, evaluate, subset
+from bench.training.batches import Batches, binarised, subset
+from bench.training.evaluation import evaluate
+from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import log_prob, sample
 from estimators.exact import expectation, states

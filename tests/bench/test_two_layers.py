@@ -12,8 +12,8 @@ from bench.config import EstimatorConfig
 from bench.measure.moments import gradient_moments
 from bench.problems.per_layer import PerLayer, build
 from bench.problems.vae import VAE, VAEConfig
-from bench.suite import Suite
-from bench.training import evaluate
+from bench.suite.schema import Suite
+from bench.training.evaluation import evaluate
 from estimators import Estimate, Estimator
 from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, states

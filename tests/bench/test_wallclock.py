@@ -15,18 +15,20 @@ import torch
 
 import bench.datasets
 import estimators
-from bench import load, memory
-from bench.capture import Steps
-from bench.clock import Stopwatch, interleaved
-from bench.load import Patience, busy, busy_here
+from bench import machine_load
+from bench.machine_load import Patience, busy, busy_here
 from bench.measure import wallclock
+from bench.measure.clock import Stopwatch, interleaved
 from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig, Timing, measure_time
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAEConfig
 from bench.seeds import stream
 from bench.statistics import median_log_se
-from bench.training import Batches, Optimisation, Trainer
+from bench.training import memory
+from bench.training.batches import Batches
+from bench.training.capture import Steps
+from bench.training.trainer import Optimisation, Trainer
 
 CPU = torch.device("cpu")
 
@@ -251,7 +253,7 @@ def test_a_machine_is_busy_above_the_number_of_its_cores(monkeypatch: pytest.Mon
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         monkeypatch.setattr(os, "getloadavg", lambda now=load_now: (now, 50.0, 0.0))
         assert busy_here() is expected
-        assert load.here() == load_now
+        assert machine_load.here() == load_now
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bench.provenance import machine
-from bench.store import write_atomic
+from bench.run.provenance import machine
+from bench.run.store import write_atomic
 from tests.mutants.planting import Area, Mutant, areas, plant
 from tests.mutants.scores import as_markdown, equivalents, score
 

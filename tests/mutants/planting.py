@@ -50,10 +50,10 @@ class Mutant:
 
     @property
     def function(self) -> str:
-        """The function that it is planted in, such as `bench.compare.Pair.differ`."""
+        """The function that it is planted in, such as `bench.report.compare.pairs.Pair.differ`."""
         found = _NAME.fullmatch(self.name)
         if found is None:
-            raise ValueError(f"{self.name!r} is no name of a mutant, such as bench.compare.x_compare__mutmut_6")
+            raise ValueError(f"{self.name!r} is no name of a mutant, such as bench.seeds.x_derive__mutmut_6")
         return ".".join(part for part in found.group("module", "owner", "function") if part)
 
     @property

@@ -9,15 +9,17 @@ from tests.mutants.planting import CHECKOUT, Area, Mutant, areas, plant, sample,
 from tests.mutants.scores import Score, as_markdown, equivalents, score
 
 SURVIVOR = Mutant("bench.seeds.x_seed__mutmut_3", "survived", "-    return a + b\n+    return a - b")
-METHOD = Mutant("bench.compare.xǁPairǁdiffer__mutmut_13", "no tests", "-    x = 1\n-    y = 2\n+    x = 2\n+    y = 2")
-CRASHED = Mutant("bench.store.x_write_atomic__mutmut_1", "segfault")
+METHOD = Mutant(
+    "bench.report.compare.pairs.xǁPairǁdiffer__mutmut_13", "no tests", "-    x = 1\n-    y = 2\n+    x = 2\n+    y = 2"
+)
+CRASHED = Mutant("bench.run.store.x_write_atomic__mutmut_1", "segfault")
 
 
 def test_names_tell_module_and_function() -> None:
     assert [(m.module, m.function, m.line) for m in (SURVIVOR, METHOD, CRASHED)] == [
         ("bench.seeds", "bench.seeds.seed", "return a - b"),
-        ("bench.compare", "bench.compare.Pair.differ", "x = 2\ny = 2"),
-        ("bench.store", "bench.store.write_atomic", ""),
+        ("bench.report.compare.pairs", "bench.report.compare.pairs.Pair.differ", "x = 2\ny = 2"),
+        ("bench.run.store", "bench.run.store.write_atomic", ""),
     ]
     assert Mutant("bench.seeds.x__private__mutmut_10", "killed").function == "bench.seeds._private"
     with pytest.raises(ValueError, match=r"'bench\.seeds' is no name of a mutant"):
@@ -56,12 +58,12 @@ def test_the_page_holds_scores_and_survivors() -> None:
     page = as_markdown([(area, 40, [CRASHED, METHOD, SURVIVOR])], same, "Made today.")
     assert "Made today. A mutant is" in page
     assert "| suite and run | 40 | 3 | 1 | 1 | 50.0% [9.5%, 90.5%] | 85% |" in page
-    assert "| `bench.compare` | 1 | 0 | 0 | 0.0% [0.0%, 79.3%] |" in page
+    assert "| `bench.report.compare.pairs` | 1 | 0 | 0 | 0.0% [0.0%, 79.3%] |" in page
     assert "| `bench.seeds` | 1 | 1 | 0 | none that changes something |" in page
     survivors = page.partition("## Survivors\n")[2]
     assert survivors == (
         "\n### Suite and run\n\n"
-        "`bench.compare.Pair.differ`: no test sees it. No test runs this function.\n\n"
+        "`bench.report.compare.pairs.Pair.differ`: no test sees it. No test runs this function.\n\n"
         "```diff\n-    x = 1\n-    y = 2\n+    x = 2\n+    y = 2\n```\n\n"
         "`bench.seeds.seed`: b is 0.\n\n```diff\n-    return a + b\n+    return a - b\n```\n"
     )
@@ -91,10 +93,10 @@ def test_what_is_listed_as_changing_nothing_is_still_there() -> None:
 
 def test_planted_faults_are_seen(tmp_path: Path) -> None:
     pytest.importorskip("mutmut")
-    area = Area("mutants", ["bench/toml.py"], ["tests/bench/test_suite.py"], 0.85, 3)
+    area = Area("mutants", ["bench/suite/toml.py"], ["tests/bench/test_suite.py"], 0.85, 3)
     number, mutants = plant(area, tmp_path, seed=0, processes=1)
     assert number > len(mutants) == 3
-    assert all(mutant.module == "bench.toml" for mutant in mutants)
+    assert all(mutant.module == "bench.suite.toml" for mutant in mutants)
     assert any(mutant.status == "killed" for mutant in mutants)
     with pytest.raises(RuntimeError, match=r"nothing: no mutants of bench/py\.typed"):
         plant(Area("nothing", ["bench/py.typed"], [], 0.9, 1), tmp_path / "other", seed=0, processes=1)

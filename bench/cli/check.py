@@ -4,18 +4,32 @@ import json
 import os
 import shutil
 import textwrap
+from typing import TYPE_CHECKING, Annotated
 
-import torch
+import typer
 
-from bench.config import EstimatorConfig, parse_estimator
-from estimators.checks import ALPHA, Certificate, Result, certify
-from estimators.errors import BadInput
+from bench.cli.guard import DONE, FAILED, JSON, guarded
+
+if TYPE_CHECKING:
+    from estimators.checks import Certificate, Result
 
 MARKS = {"passed": "ok", "failed": "FAILED", "measured": "measured", "not applicable": "-"}
 
 
+@guarded
+def check_verb(
+    estimator: Annotated[str, typer.Argument(help="NAME or module:Class, with options as NAME[key=value,...].")],
+    seed: Annotated[int, typer.Option(min=0, help="Of all noise; the same seed gives the same certificate.")] = 0,
+    as_json: JSON = False,
+) -> int:
+    """Certify an estimator against the exact gradient and its contract: exit code 0 certified, 1 refuted."""
+    return DONE if check(estimator, seed, as_json) else FAILED
+
+
 def workers() -> int:
     """Threads for a certificate, one a core; torch itself then needs but one."""
+    import torch
+
     torch.set_num_threads(1)
     return max(1, min(os.cpu_count() or 1, 8))
 
@@ -26,6 +40,10 @@ def check(estimator: str, seed: int, as_json: bool) -> bool:
     Raises:
         BadInput: no such estimator, or options that it does not take.
     """
+    from bench.config import EstimatorConfig, parse_estimator
+    from estimators.checks import certify
+    from estimators.errors import BadInput
+
     try:
         wanted = EstimatorConfig(**parse_estimator(estimator))
     except ValueError as error:
@@ -39,7 +57,7 @@ def check(estimator: str, seed: int, as_json: bool) -> bool:
     return certificate.verdict != "refuted"
 
 
-def _print(result: Result) -> None:
+def _print(result: "Result") -> None:
     """One check: its outcome, its name, its sentence."""
     start = f"{MARKS[result.status]:9} {result.family:12} {result.check:13} "
     width = max(shutil.get_terminal_size((120, 24)).columns, len(start) + 40)
@@ -49,8 +67,10 @@ def _print(result: Result) -> None:
         print(textwrap.fill(f"warning: {warning}", width, initial_indent=indent, subsequent_indent=indent), flush=True)
 
 
-def verdict(certificate: Certificate) -> str:
+def verdict(certificate: "Certificate") -> str:
     """The verdict in a line."""
+    from estimators.checks import ALPHA
+
     count, failed = len(certificate.results), len(certificate.failures)
     words = {
         "certified": f"certified: no check of {count} failed",

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from bench.store import Store
-from bench.suite import Suite, parse_suite, plan, title_of
+from bench.run.folder import suite_file
+from bench.run.store import Store
+from bench.suite.load import parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite, title_of
 from estimators.errors import BadInput
 
 
@@ -14,9 +17,7 @@ def run_suite_of(directory: Path) -> Suite:
     Raises:
         BadInput: the folder holds no run.
     """
-    path = directory / "suite.toml"
-    if not path.is_file():
-        raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); give the folder that `gradest run` made")
+    path = suite_file(directory)
     return parse_suite(path.read_bytes(), str(path))
 
 

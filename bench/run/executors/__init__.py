@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from bench.executors.inline import inline
-from bench.store import Record
-from bench.suite import Cell
+from bench.run.executors.inline import inline
+from bench.run.store import Record
+from bench.suite.schema import Cell
 
 __all__ = ["Executor", "inline"]
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bench.store import Record
-from bench.suite import Cell
+from bench.run.store import Record
+from bench.suite.schema import Cell
 from estimators.errors import BadInput
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.identity import newest
+from bench.suite.identity import newest
 
 SCHEMA = 1
 STALE_SECONDS = 3600
@@ -93,7 +93,7 @@ class Store:
         """The whole records by cell id; of two measurements of the same thing only the newer one.
 
         Settings are part of a cell's id, so that a run repeated with others in the same folder leaves both; a table
-        shows one row (`bench.identity`).
+        shows one row (`bench.suite.identity`).
         """
         return [dict(record) for record in newest(self.whole()).records]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.store import Record
-from bench.suite import Cell
+from bench.run.store import Record
+from bench.suite.schema import Cell
 
 
 def inline(cells: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record]]:

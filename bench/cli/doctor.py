@@ -1,22 +1,33 @@
-"""What this machine has, for a person who wonders why something does not run."""
+"""`gradest doctor`: what this machine has, for a person who wonders why something does not run."""
 
 import importlib.metadata
 import os
 import platform
 from typing import Any
 
-import torch
-
-import bench.datasets
-from bench.provenance import version
+from bench.cli.guard import DONE, guarded
 
 RUN = ("torch", "numpy", "pydantic", "typer", "rich")
 REPORT = ("pandas", "seaborn", "matplotlib", "scipy", "pyarrow", "jinja2")
 EXTRAS = ("pooch", "distributed", "pytest-benchmark")
 
 
+@guarded
+def doctor_verb() -> int:
+    """Say what this machine has: versions, devices, data files, optional packages."""
+    from bench.cli.tables import print_table
+
+    print_table(examine())
+    return DONE
+
+
 def examine() -> list[dict[str, Any]]:
     """Rows of what was looked at, what was found and what it is for."""
+    import torch
+
+    import bench.datasets
+    from bench.run.provenance import version
+
     found = [
         _row("gradest", version(), "this package"),
         _row("python", platform.python_version(), "3.11 or later"),

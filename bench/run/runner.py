@@ -13,7 +13,6 @@ import torch
 
 import bench.datasets
 from bench.config import EstimatorConfig
-from bench.executors import Executor, inline
 from bench.measure.basket import BasketConfig, measure_basket
 from bench.measure.draws import probe
 from bench.measure.elbo import TrainConfig, measure_training
@@ -22,10 +21,12 @@ from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.per_layer import build
 from bench.problems.toys import ToyPoint
 from bench.problems.vae import VAEConfig
-from bench.provenance import provenance, source_hash
-from bench.store import SCHEMA, Record, Store, write_atomic
-from bench.suite import Cell, Plan, Suite, plan
-from bench.toml import dumps
+from bench.run.executors import Executor, inline
+from bench.run.provenance import provenance, source_hash
+from bench.run.store import SCHEMA, Record, Store, write_atomic
+from bench.suite.plan import Plan, plan
+from bench.suite.schema import Cell, Suite
+from bench.suite.toml import dumps
 from estimators import registry
 from estimators.distributions import from_parameters, log_prob
 from estimators.errors import BadInput

@@ -5,7 +5,7 @@ from typing import Any
 import bench.datasets
 import estimators
 from bench.problems.toys import OBJECTIVES
-from bench.suite import load_suite, suite_names
+from bench.suite.load import load_suite, suite_names
 
 Row = dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.training import Batches, Trainer
+from bench.training.batches import Batches
+from bench.training.trainer import Trainer
 
 WARM_UP = 3
 """Eager steps before the capture, in which libraries and the optimiser make what they keep; they train like others."""

@@ -1,0 +1,54 @@
+"""The command line: `gradest VERB`, each verb a file here.
+
+Verbs are thin and import what they need themselves, so that `--help` answers at once.
+"""
+
+import shlex
+import sys
+
+import typer
+
+from bench.cli.check import check_verb
+from bench.cli.compare import compare_verb
+from bench.cli.doctor import doctor_verb
+from bench.cli.guard import BAD_INPUT, INTERRUPTED, complain
+from bench.cli.list import list_verb
+from bench.cli.report import report_verb
+from bench.cli.run import run_verb
+from bench.cli.status import status_verb
+
+VERBS = {
+    "list": list_verb,
+    "check": check_verb,
+    "run": run_verb,
+    "status": status_verb,
+    "report": report_verb,
+    "compare": compare_verb,
+    "doctor": doctor_verb,
+}
+"""In the order in which `--help` shows them."""
+
+app = typer.Typer(
+    name="gradest",
+    help="Benchmark gradient estimators: bias, variance, ELBO and wall clock, with intervals.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _name, _verb in VERBS.items():
+    app.command(_name)(_verb)
+
+
+def main() -> None:
+    """Entry point of `gradest` and `python -m bench`."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:  # what the parser itself rejects
+        typed = shlex.join(["gradest", *sys.argv[1:]])
+        message = error.format_message()  # empty where the help was shown, for want of any argument
+        stop = "" if message.endswith((".", "?")) else "."
+        message = message.replace("Value error, ", "")
+        code = complain(f"{message}{stop} You typed: {typed} (gradest --help)") if message else BAD_INPUT
+    except typer.Abort:
+        code = INTERRUPTED
+    sys.exit(code)

@@ -1,0 +1,73 @@
+"""`gradest report`."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.guard import DONE, guarded
+
+
+@guarded
+def report_verb(
+    directories: Annotated[list[Path], typer.Argument(help="Folders of runs; several are read as one.")],
+    formats: Annotated[str, typer.Option("--format", help="Some of md,tex,csv,html,pdf,svg,png.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder by default.")] = None,
+) -> int:
+    """Make tables, figures and report.html from records."""
+    return report(directories, formats, out)
+
+
+def report(directories: list[Path], formats: str, out: Path | None) -> int:
+    """Write the report of one or several runs; returns the exit code.
+
+    Raises:
+        BadInput: a folder without records, an unknown format, or several folders and nowhere to write.
+    """
+    from bench.report import FORMATS
+    from estimators.errors import BadInput, unknown
+
+    chosen = list(filter(None, formats.split(","))) or FORMATS
+    for name in chosen:
+        if name not in FORMATS:
+            raise BadInput(unknown("format", name, FORMATS))
+    if out is None and len(directories) > 1:
+        raise BadInput("several folders are read as one run; say where to write with --out DIR")
+    write_report(directories, out or directories[0], chosen)
+    return DONE
+
+
+def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:
+    """Write what several folders hold as one run, and say what was written and left out.
+
+    Raises:
+        BadInput: a folder holds no run, or no record yet.
+    """
+    from bench.report import ALL_FORMATS, write
+    from bench.run.folder import title_of_run
+    from bench.run.store import Store
+    from bench.suite import identity
+    from estimators.errors import BadInput
+
+    records: list[identity.Record] = []
+    older: list[identity.LeftOut] = []
+    titles: dict[str, None] = {}  # in order, each once
+    for directory in directories:
+        titles[title_of_run(directory)] = None
+        # Where a record lies is said of those that are left out.
+        found = identity.newest(record | {"folder": str(directory)} for record in Store(directory).whole())
+        if not found.records:
+            raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
+        records += found.records
+        older += found.left_out
+    notes = identity.sentences(older)
+    started = time.monotonic()
+    files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes)
+    for note in [*notes, *identity.sentences(identity.merged(records).left_out)]:
+        print(note)
+    print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
+    page = out / "report.html"
+    print(f"report: {page if page in files else out}{os.linesep}", end="")

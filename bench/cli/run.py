@@ -1,0 +1,124 @@
+"""`gradest run`: cells with progress, one line for every outcome, then the report."""
+
+import importlib.util
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.doctor import REPORT
+from bench.cli.guard import DONE, FAILED, INTERRUPTED, guarded
+
+if TYPE_CHECKING:
+    from bench.run.executors import Executor
+    from bench.suite.schema import Suite
+
+
+@guarded
+def run_verb(
+    suite: Annotated[str, typer.Argument(help="A suite's name, or a path that ends in .toml.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/SUITE by default.")] = None,
+    estimators: Annotated[
+        list[str] | None,
+        typer.Option("--estimator", "-e", help="NAME[key=value,...] in place of the suite's own; repeatable."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds to train.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,
+) -> int:
+    """Run a suite from where an earlier run stopped, then write its report."""
+    from bench.suite.load import load_suite, override
+
+    chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
+    folder = out or Path("runs") / chosen.name
+    if dry_run:
+        show_plan(chosen, folder)
+        return DONE
+    return run_and_report(chosen, folder, workers=workers, force=force)
+
+
+def show_plan(suite: "Suite", out: Path) -> None:
+    """Print what a run would do."""
+    from bench.cli.tables import print_table
+    from bench.run.store import Store
+    from bench.suite.plan import plan
+
+    chosen = plan(suite)
+    store = Store(out)
+    print_table(
+        [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
+    )
+    for skipped in chosen.skipped:
+        print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
+    print(f"{len(chosen.cells)} cells, into {out}")
+
+
+def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> int:
+    """Run a suite with progress, then its report; returns the exit code.
+
+    Raises:
+        BadInput: the folder holds a run of another suite, or see `run_suite`.
+    """
+    from bench.cli.report import write_report
+    from bench.cli.terminal import Display
+    from bench.run.runner import run_suite
+    from bench.run.status import run_suite_of
+    from bench.run.store import Store
+    from bench.suite.schema import title_of
+    from estimators.errors import BadInput
+
+    if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:
+        raise BadInput(
+            f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
+        )
+    display = Display()
+    started = time.monotonic()
+    try:
+        outcome = run_suite(
+            suite,
+            out,
+            executor=_executor(workers),
+            force=force,
+            progress=display.cell_done,
+            starting=display.running,
+        )
+    except KeyboardInterrupt:
+        done = len(list(Store(out).cells.glob("*.json")))
+        again = shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
+        print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
+        return INTERRUPTED
+    page = out / "report.html"
+    newest = max((path.stat().st_mtime for path in Store(out).cells.glob("*.json")), default=0.0)
+    if outcome.fresh == 0 and page.is_file() and page.stat().st_mtime >= newest:
+        print(f"nothing to do: all {outcome.done} cells are done; the report is {page}")
+    else:
+        if outcome.fresh:
+            print(f"ran {outcome.fresh} cells in {time.monotonic() - started:.0f} s")
+        missing = [package for package in REPORT if importlib.util.find_spec(package) is None]
+        if missing:
+            print(f"records are in {out}; no report here without {', '.join(missing)}: gradest report {out}")
+        else:
+            write_report([out], out)
+    for record in outcome.unwell:
+        print(f"{record['status']}: {title_of(record['config'])}: {record['reason']}", file=sys.stderr)
+    if outcome.unwell:
+        print(
+            f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again",
+            file=sys.stderr,
+        )
+    return FAILED if outcome.unwell else DONE
+
+
+def _executor(workers: int) -> "Executor":
+    if workers == 1:
+        from bench.run.executors import inline
+
+        return inline
+    from bench.run.executors.local_dask import Dask
+
+    return Dask(workers)

@@ -1,0 +1,35 @@
+"""`gradest status`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.guard import DONE, FAILED, JSON, guarded
+
+
+@guarded
+def status_verb(directory: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: JSON = False) -> int:
+    """Say how far a run is, and what went wrong in it."""
+    from bench.run.status import status
+
+    found = status(directory)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_status(found)
+    return FAILED if found["failed"] else DONE
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """A run's state in a few lines."""
+    of, left = ("", "") if found["note"] else (f" of {found['cells']}", f"{found['pending']} to run, ")
+    print(
+        f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {left}"
+        f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
+    )
+    if found["note"]:
+        print(found["note"])
+    for item in found["unwell"]:
+        print(f"{item['status']}: {item['title']}: {item['reason']}")

@@ -1,0 +1,1 @@
+"""`gradest compare`: two runs side by side, from their records alone."""

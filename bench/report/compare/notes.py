@@ -1,0 +1,37 @@
+"""What sets two runs apart beside what they measured: their settings, and where they were made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.report.compare.pairs import Pair
+from bench.suite.identity import kind
+
+
+def settings(pairs: Sequence[Pair]) -> list[str]:
+    """One note for each setting that shared cells were made with differently: then they measure different things."""
+    notes: dict[str, None] = {}  # in order, each once
+    for pair in pairs:
+        a, b = (_flat(record["config"]) for record in pair)
+        for name in sorted(a.keys() | b.keys()):
+            if a.get(name) != b.get(name):
+                words = f"SETTINGS DIFFER: {kind(pair.a)} {name}: {a.get(name)} in A, {b.get(name)} in B"
+                notes[words] = None
+    return list(notes)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def differences(pairs: Sequence[Pair]) -> list[str]:
+    """What of provenance the shared cells of the two runs do not share, with all values that occur."""
+    keys = ("host", "cpu", "gpu", "threads", "python", "torch", "gradest", "commit", "dirty")
+    notes = []
+    for key in keys:
+        a, b = (sorted({str(record["provenance"].get(key)) for record in run}) for run in zip(*pairs, strict=True))
+        if a != b:
+            notes.append(f"{key}: {', '.join(a)} in A, {', '.join(b)} in B")
+    return notes

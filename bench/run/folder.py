@@ -1,0 +1,32 @@
+"""A run's folder, as far as a reader of records needs it: what it is called, without torch or a schema."""
+
+import tomllib
+from pathlib import Path
+
+from estimators.errors import BadInput
+
+
+def suite_file(directory: Path) -> Path:
+    """The suite file of a run's folder.
+
+    Raises:
+        BadInput: the folder holds no run.
+    """
+    path = directory / "suite.toml"
+    if not path.is_file():
+        raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); give the folder that `gradest run` made")
+    return path
+
+
+def title_of_run(directory: Path) -> str:
+    """The title of the suite that a folder was run with, its name where it has none.
+
+    Raises:
+        BadInput: the folder holds no run, or its suite is not TOML.
+    """
+    path = suite_file(directory)
+    try:
+        suite = tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}") from error
+    return str(suite.get("title") or suite.get("name") or directory.name)

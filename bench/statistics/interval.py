@@ -1,0 +1,58 @@
+"""What every estimate of the suite is: a number with the ends of its confidence interval."""
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Interval(NamedTuple):
+    """An estimate with the ends of its confidence interval, all in the estimate's own unit."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def array(values: ArrayLike) -> NDArray[np.float64]:
+    """The values as one row of doubles."""
+    return np.asarray(values, dtype=np.float64).ravel()
+
+
+def normal_quantile(level: float) -> float:
+    """How many standard errors a Gaussian interval of this level reaches to each side.
+
+    Raises:
+        ValueError: a level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def mean_interval(x: ArrayLike, level: float = 0.95) -> Interval:
+    """Student-t interval for a mean over seeds; pass differences for a paired comparison.
+
+    Args:
+        x: [n] finite values, one a seed.
+        level: nominal coverage, exact for Gaussian values.
+
+    Returns:
+        The mean with its interval; its ends are NaN for one value, for which no interval exists.
+
+    Raises:
+        ValueError: no values, values that are not finite, or a level outside (0, 1).
+    """
+    from scipy.stats import t  # not installed on every node that runs a suite
+
+    normal_quantile(level)
+    x = array(x)
+    if x.size == 0 or not np.isfinite(x).all():
+        raise ValueError("a mean interval needs at least one value, all finite")
+    mean = float(x.mean())
+    if x.size == 1:
+        return Interval(mean, math.nan, math.nan)
+    half = float(t.ppf(0.5 + level / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
+    return Interval(mean, mean - half, mean + half)

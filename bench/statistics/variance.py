@@ -1,0 +1,98 @@
+"""Variances, and ratios of two of them, by the jackknife on log variance; how heavy the draws' tails are."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.statistics.interval import Interval, array, normal_quantile
+
+HEAVY_TAIL_KURTOSIS = 10.0
+
+
+def variance_log_se(d: ArrayLike) -> float:
+    """Jackknife standard error of the logarithm of a variance.
+
+    Args:
+        d: [n] squared distances ||g_i - mean||^2 of the n draws from their mean.
+
+    Returns:
+        The standard error; 0 where all d are 0, infinity where one draw alone carries the variance.
+    """
+    d = array(d)
+    n = d.size
+    if n < 3:
+        raise ValueError(f"a variance interval needs at least 3 draws, got {n}")
+    total = d.sum()
+    if total == 0:
+        return 0.0
+    # The variance without draw i, in closed form: removing it also moves the mean.
+    without = (total - n / (n - 1) * d) / (n - 2)
+    if without.min() <= 1e-12 * total:
+        return math.inf
+    logs = np.log(without)
+    return float(math.sqrt((n - 1) / n * np.square(logs - logs.mean()).sum()))
+
+
+def variance_interval(d: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval for a (total) variance by the jackknife on its logarithm.
+
+    Args:
+        d: [n] squared distances ||g_i - mean||^2 of the n draws from their mean; for a vector-valued draw the
+            result is the trace of the covariance.
+        level: nominal coverage.
+
+    Returns:
+        sum(d) / (n - 1) with its interval; (0, 0, 0) when the draws do not differ, and an upper end of infinity
+        when one draw alone carries the variance.
+
+    Raises:
+        ValueError: fewer than 3 draws, or a level outside (0, 1).
+    """
+    quantile = normal_quantile(level)
+    d = array(d)
+    log_se = variance_log_se(d)
+    variance = float(d.sum() / (d.size - 1))
+    if variance == 0:
+        return Interval(0.0, 0.0, 0.0)
+    if math.isinf(log_se):
+        return Interval(variance, 0.0, math.inf)
+    factor = math.exp(quantile * log_se)
+    return Interval(variance, variance / factor, variance * factor)
+
+
+def kurtosis(d: ArrayLike) -> float:
+    """Kurtosis of draws from their squared distances: n sum(d^2) / (sum d)^2, 3 for one Gaussian coordinate.
+
+    Args:
+        d: [n] squared distances from the mean.
+
+    Returns:
+        The kurtosis; 1 where all d are 0. Above `HEAVY_TAIL_KURTOSIS` an interval for the variance is optimistic.
+    """
+    d = array(d)
+    total = d.sum()
+    return 1.0 if total == 0 else float(d.size * np.square(d).sum() / total**2)
+
+
+def ratio_interval(
+    numerator: float,
+    numerator_log_se: float,
+    denominator: float,
+    denominator_log_se: float,
+    level: float = 0.95,
+) -> Interval:
+    """Interval for the ratio of two independent variances from their log standard errors.
+
+    Returns:
+        numerator / denominator with its interval; NaN where the denominator is 0.
+    """
+    quantile = normal_quantile(level)
+    if denominator == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    ratio = numerator / denominator
+    log_se = math.hypot(numerator_log_se, denominator_log_se)
+    if math.isinf(log_se):
+        return Interval(ratio, 0.0, math.inf)
+    factor = math.exp(quantile * log_se)
+    return Interval(ratio, ratio / factor, ratio * factor)

@@ -1,0 +1,66 @@
+"""Suites from files: found by name or path, read, and changed as the command line asks."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from bench.suite.faults import explain
+from bench.suite.schema import Device, Suite
+from estimators.errors import BadInput, unknown
+
+SUITES = Path(__file__).parents[1] / "suites"
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite by name (those that come with the package) or by path.
+
+    Raises:
+        BadInput: no such suite, not TOML, or a key or value that a suite does not take.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = SUITES / f"{name}.toml"
+    if not path.is_file():
+        raise BadInput(unknown("suite", name, suite_names(), "or a path that ends in .toml"))
+    return parse_suite(path.read_bytes(), path.name)
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def parse_suite(text: bytes, source: str) -> Suite:
+    """Check a suite file's text; `source` names it in messages.
+
+    Raises:
+        BadInput: see `load_suite`.
+    """
+    try:
+        return Suite.model_validate(tomllib.loads(text.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{source} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise BadInput(f"{source}: {explain(error)}") from error
+
+
+def override(
+    suite: Suite, *, estimators: list[str] | None = None, seeds: int | None = None, device: str | None = None
+) -> Suite:
+    """The suite with what the command line changes; a given list of estimators replaces the suite's own.
+
+    Raises:
+        BadInput: a value that a suite does not take.
+    """
+    changes: dict[str, Any] = {"estimators": estimators or None, "seeds": seeds, "device": device}
+    if device is not None and device not in get_args(Device):
+        raise BadInput(unknown("device", device, get_args(Device), "gradest doctor"))
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        return suite
+    try:
+        return Suite.model_validate(suite.model_dump() | given)
+    except ValidationError as error:
+        raise BadInput(explain(error)) from error

@@ -1,0 +1,95 @@
+"""Training of E stacked seeds, one optimiser step at a time."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.config import Config
+from bench.problems.vae import VAE
+from bench.seeds import stream
+from bench.training.memory import keep_freed_memory
+from estimators.base import Estimator
+from estimators.call import trusted
+
+
+class Optimisation(Config):
+    """How a model is trained."""
+
+    steps: Annotated[int, Field(ge=1)] = 1000
+    batch: Annotated[int, Field(ge=1)] = 50
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Rate of the estimator's own parameters."""
+
+
+def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimiser over parameter groups that carry their own rates."""
+    if optimisation.optimiser == "sgd":
+        return torch.optim.SGD(groups, fused=True)
+    # Without `capturable` it refuses to take part in a captured step.
+    on_gpu = any(p.is_cuda for group in groups for p in group["params"])
+    return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+
+
+class Trainer:
+    """A model, its estimator and an optimiser, one step at a time.
+
+    Args:
+        vae: E stacked models.
+        estimator: bound to the same stack.
+        optimisation: the optimiser's settings.
+        noise_seed: of the estimator's noise, shared by the stack.
+    """
+
+    def __init__(self, vae: VAE, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
+        keep_freed_memory()
+        self.vae, self.estimator = vae.train(), estimator.train()
+        weights = [p for p in vae.parameters() if p.requires_grad]
+        groups = [{"params": weights, "lr": optimisation.learning_rate}]
+        if own := [p for p in estimator.parameters() if p.requires_grad]:
+            groups.append({"params": own, "lr": optimisation.own_learning_rate})
+        self.parameters = weights + own
+        self.optimiser = make_optimiser(optimisation, groups)
+        self.device = weights[0].device
+        self.generator = stream("noise", noise_seed, device=self.device)
+        self.steps = 0
+        self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
+        self.diverged_at = torch.full((vae.stack,), -1, device=self.device)
+
+    def backward(self, x: Tensor) -> Tensor:
+        """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
+        q = self.vae.encode(x)
+        with trusted():  # f is ours, and stays the same from step to step
+            estimate = self.estimator(q, self.vae.objective(x), generator=self.generator, context=x)
+        loss: Tensor = estimate.value
+        surrogate: Tensor = estimate.surrogate
+        if (closed := self.vae.closed_form(q)) is not None:
+            loss, surrogate = loss + closed.detach(), surrogate + closed
+        # Mean over rows, sum over seeds: the seeds share no parameter, and so train as if alone.
+        total = surrogate.mean(-1).sum()
+        if estimate.auxiliary is not None:
+            total = total + estimate.auxiliary.mean(-1).sum()
+        self.optimiser.zero_grad()
+        # Towards what is optimised alone, and not to a draw at which f was differentiated before.
+        total.backward(inputs=self.parameters)
+        return loss.mean(-1)
+
+    def step(self, x: Tensor) -> None:
+        """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged."""
+        self.device_step(x)
+        self.steps += 1
+
+    def device_step(self, x: Tensor) -> None:
+        """What of a step takes place on the device; nothing of it waits for a value."""
+        loss = self.backward(x)
+        self.optimiser.step()
+        self.step_on_device += 1
+        self.mark_diverged(loss)
+
+    def mark_diverged(self, values: Tensor) -> None:
+        """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
+        fresh = (values - values != 0) & (self.diverged_at < 0)  # neither infinity nor NaN is 0 less itself
+        self.diverged_at.copy_(torch.where(fresh, self.step_on_device, self.diverged_at))
