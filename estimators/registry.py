@@ -226,6 +226,7 @@ class Entry:
             bound: the bound that the problem optimises.
             states: number of joint states of q, None for a continuous q.
         """
+        family = family_named(family).name
         if family not in self.families:
             return f"is for {' and '.join(self.families)} latents, not {family}"
         if bound != self.bound:
@@ -284,7 +285,7 @@ def entry_of(
     families = (families,) if isinstance(families, str) else tuple(families)
     for family in families:
         if family not in FAMILIES:
-            raise BadInput(unknown(f"family of estimator {name!r}:", family, FAMILIES))
+            raise BadInput(unknown(f"family of estimator {name!r}:", family, list(FAMILIES)))
     if capability is not None and capability not in CAPABILITIES:
         raise BadInput(unknown(f"capability of estimator {name!r}:", capability, list(CAPABILITIES)))
     if bool(families) == bool(capability):
@@ -342,7 +343,7 @@ def register(
     return decorate
 
 
-def _load_all() -> None:
+def load_all() -> None:
     """Import every method of ours, and then those of plug-ins: each registers when it is imported."""
     global _loaded
     if _loaded:
@@ -368,7 +369,7 @@ def get(name: str) -> Entry:
     Raises:
         BadInput: no such estimator, module or class, or a class that is not registered.
     """
-    _load_all()
+    load_all()
     if ":" in name:
         return _import(name)
     if name not in _entries:
@@ -394,7 +395,7 @@ def _import(path: str) -> Entry:
 
 def available(family: str | None = None, bound: str | None = None) -> list[Entry]:
     """All entries by name, or those for one family or bound."""
-    _load_all()
+    load_all()
     return [
         entry
         for _, entry in sorted(_entries.items())

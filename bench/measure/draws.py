@@ -16,11 +16,13 @@ from bench.measure.determined import check_determined
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator, Objective
-from estimators.call import CheckedObjective, as_given, trusted
+from estimators.call import as_given, trusted
 from estimators.contract import CountedObjective, checked
-from estimators.distributions import family, from_parameters, parameters, row_shape, sample, stopped
+from estimators.distributions import parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
 from estimators.examine import Look, jumps
+from estimators.families import family_of
+from estimators.objective import CheckedObjective
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what
@@ -77,7 +79,7 @@ def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = 
     """
     q = f.given.q
     leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
-    at = from_parameters(family(q), *leaves)
+    at = family_of(q).build(*leaves)
     look, generator = Look(estimator.label), stream("probe", device=leaves[0].device)
     watched = replace(f, look=look, given=f.given._replace(q=at))
     with frozen(estimator), torch.enable_grad():
@@ -200,7 +202,7 @@ def _fill(
     """Put draws of the gradient into the target [n, *B, P]."""
     count, fixed = len(target), stopped(q)
     leaves = [p.detach().expand(count, *p.shape).clone().requires_grad_() for p in parameters(q)]
-    copies = from_parameters(family(q), *leaves)
+    copies = family_of(q).build(*leaves)
     known = [p.data_ptr() for p in parameters(copies)]
 
     def objective(z: Tensor, given: Distribution, /, *more: Any) -> Tensor:

@@ -11,10 +11,11 @@ from bench.measure.draws import gradients, look_at
 from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
-from estimators.call import as_given, checked, trusted
+from estimators.call import as_given, trusted
 from estimators.distributions import parameters
 from estimators.errors import BadInput
-from estimators.sizes import is_unsized
+from estimators.objective import checked
+from estimators.parts.sizes import is_unsized
 
 SLICE_NUMBERS = 2**18
 """Coordinates that are summed up at once, in the cache."""

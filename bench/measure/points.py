@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution
+from torch.distributions import Distribution
 
 from bench.measure.draws import ClosedForm, gradients, probe
 from bench.measure.encoder import Encoder
@@ -23,7 +23,8 @@ from bench.statistics import (
     variance_log_se,
 )
 from estimators.base import Estimator, Objective
-from estimators.distributions import family, from_parameters, parameters, row_shape
+from estimators.distributions import parameters, row_shape
+from estimators.families import Enumerated, family_of
 
 PARTS = 64
 """Equal parts of a long run; what they leave over is in its mean alone."""
@@ -56,7 +57,7 @@ def exact_reference(value: Callable[[Distribution], Iterable[Tensor]], q: Distri
     """
     leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
     totals = [torch.zeros_like(p) for p in leaves]
-    for part in value(from_parameters(family(q), *leaves)):
+    for part in value(family_of(q).build(*leaves)):
         # The parts share what normalises q's parameters.
         for total, g in zip(totals, torch.autograd.grad(part.sum(), leaves, retain_graph=True), strict=True):
             total += g
@@ -240,10 +241,9 @@ def _test(
     z = difference / error
     z = (z + skewness * (1 / 6 + z.square() / 3)).abs()
     common = torch.ones_like(z, dtype=torch.bool)
-    if family(q) != "gaussian":
-        (logits,) = (p.detach().double().cpu() for p in parameters(q))
-        probability = logits.sigmoid() if isinstance(q, Bernoulli) else logits.softmax(-1)
-        probability = probability.reshape(z.shape)
+    if isinstance(family := family_of(q), Enumerated):
+        at = family.again(*(p.detach().double().cpu() for p in parameters(q)))
+        probability = family.chances(at).reshape(z.shape)
         rarer = torch.minimum(probability, 1 - probability)
         common = rarer * draws * samples >= RARE_EVENTS
     moved = torch.ones_like(common) if moves is None else (moves.counts.cpu() >= RARE_EVENTS).expand_as(common)

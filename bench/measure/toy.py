@@ -27,8 +27,7 @@ class ToyMoments(Config):
 def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> dict[str, Any]:
     """One point: variance and bias at the toy's sharpness, in double precision on the CPU."""
     q, f = problem.q(), problem.f()
-    method = "closed form" if problem.family == "gaussian" else "enumeration"
-    reference = exact_reference(lambda q: [problem.expectation(q)], q, method)
+    reference = exact_reference(lambda q: [problem.expectation(q)], q, problem.exact_method)
     estimator.bind(event=event_shape(q), generator=stream("estimator", seed))
     if [*estimator.buffers(), *estimator.parameters()]:
         rate = config.own_learning_rate

@@ -11,8 +11,9 @@ from bench.measure.draws import probe
 from bench.seeds import derive, stream
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
-from estimators.distributions import family, from_parameters, parameters, row_shape
+from estimators.distributions import parameters, row_shape
 from estimators.errors import BadInput
+from estimators.families import family_of
 
 ROWS = 64
 """Rows of a step at least, copies of q's, whose gradients of own parameters are averaged."""
@@ -67,7 +68,7 @@ def warmed(
         generator = stream("warm-up", seed, device=device)
         optimiser = torch.optim.Adam(own, lr=learning_rate) if own else None
         copies = math.ceil(ROWS / row_shape(q).numel())
-        many = from_parameters(family(q), *(p.expand(copies, *p.shape) for p in values))
+        many = family_of(q).build(*(p.expand(copies, *p.shape) for p in values))
         warm.train()
         for _ in range(steps):
             with trusted(), torch.set_grad_enabled(optimiser is not None):

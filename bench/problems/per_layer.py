@@ -1,11 +1,10 @@
 """An estimator for a problem: as it is, or for two stochastic layers one of its kind for each."""
 
 import math
-from collections.abc import Sequence
-from typing import Self, cast
+from typing import cast
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.config import EstimatorConfig
@@ -14,6 +13,8 @@ from bench.problems.vae import LayeredObjective, VAEConfig
 from estimators import registry
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import event_shape
+from estimators.noise import Noise
+from estimators.parts.sizes import Sizes
 
 
 def build(problem: VAEConfig | ToyPoint, config: EstimatorConfig) -> Estimator:
@@ -37,35 +38,20 @@ class PerLayer(Estimator):
         super().__init__(lower.samples)
         self.lower, self.upper = lower, upper
 
-    def bind(
-        self,
-        *,
-        stack: Sequence[int] = (),
-        context_size: int = 0,
-        event: Sequence[int] = (),
-        generator: Generator | None = None,
-    ) -> Self:
-        """See `Estimator.bind`; the upper estimator's context is z1."""
-        self.lower.bind(stack=stack, context_size=context_size, event=event, generator=generator)
-        self.upper.bind(stack=stack, context_size=math.prod(event), event=event, generator=generator)
-        return self
+    def size(self, sizes: Sizes) -> None:
+        """Size both; the upper estimator's context is z1."""
+        self.lower.bind(**sizes._asdict())
+        self.upper.bind(**sizes._replace(context_size=math.prod(sizes.event))._asdict())
 
-    def forward(
-        self,
-        q: Distribution,
-        f: Objective,
-        *,
-        generator: Generator | None = None,
-        context: Tensor | None = None,
-    ) -> Estimate:
-        """See `Estimator.forward`.
+    def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+        """Estimate the gradient of both layers.
 
         Args:
             q: q(z1|x).
             f: the objective of a VAE of two layers, which takes the expectation over z2 as a third argument.
-            generator: of all noise.
-            context: what q was computed from.
+            noise: of both layers; its context is that of q.
         """
+        generator, context = noise.generator, noise.context
         layered = cast(LayeredObjective, f)
         losses: list[Tensor] = []
 

@@ -6,31 +6,53 @@ latents the class index scaled to [0, 1].
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 
 from bench.config import Config
 from estimators.base import Objective
-from estimators.distributions import from_parameters, parameters
+from estimators.distributions import parameters
 from estimators.exact import expectation
-from estimators.registry import MAX_STATES
-
-Family = Literal["gaussian", "bernoulli", "categorical"]
-
-
-def event_of(latents: int, categories: int | None) -> tuple[int, ...]:
-    """Shape of an event, [D] or [L, C]."""
-    return (latents, categories) if categories else (latents,)
+from estimators.families import FAMILIES, Family, family_named
+from estimators.registry import MAX_STATES, load_all
 
 
-def joint_states(family: Family, latents: int, categories: int | None) -> int | None:
-    """Number of joint states of q, None for a continuous q."""
-    return None if family == "gaussian" else int((categories or 2) ** latents)
+def _known(name: str) -> str:
+    """The name of a family, if it is known.
+
+    Raises:
+        BadInput: it is not.
+    """
+    load_all()
+    family_named(name)
+    return name
+
+
+FamilyName = Annotated[str, AfterValidator(_known)]
+"""A family's name, or module:Class."""
+
+
+class OfFamily(Config):
+    """What every problem says of its latents."""
+
+    family: FamilyName
+    latents: int
+    categories: Annotated[int, Field(ge=2, le=1024)] | None = None
+
+    @property
+    def kind_of_latents(self) -> Family:
+        """The family itself."""
+        return family_named(self.family)
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        """Shape of an event, [D] or [L, C]."""
+        return self.kind_of_latents.event(self.latents, self.categories)
 
 
 def _coupling(size: int, like: Tensor) -> Tensor:
@@ -103,37 +125,45 @@ def _cos_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
 
 
 class ToyObjective(NamedTuple):
-    """A toy's function, its mean under a Gaussian, and what to say of it."""
+    """A toy's function, its means in closed form, and what to say of it."""
 
     f: Callable[[Tensor, float], Tensor]
     """y [S, *B, L] and the target to [S, *B]."""
-    gaussian_mean: Callable[[Tensor, Tensor, float], Tensor] | None
-    """loc and scale [*B, L] and the target to [*B]; None where it has no closed form."""
+    means: Mapping[type[Distribution], Callable[..., Tensor]]
+    """For a type of q: its parameters, each [*B, L], and the target to E f [*B]. Others are enumerated."""
     summary: str
-    families: tuple[Family, ...] = ("gaussian", "bernoulli", "categorical")
+    only: tuple[str, ...] | None = None
+    """Families that it is for; None for all."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families that it is for."""
+        return self.only or tuple(FAMILIES)
 
 
 OBJECTIVES = {
     "quadratic": ToyObjective(
         _quadratic,
-        _quadratic_mean,
+        {Normal: _quadratic_mean},
         "sum_i (y_i - target)^2; Tucker et al. 2017, arXiv:1703.07370, with target .45 or .499",
     ),
     "cubic": ToyObjective(
-        _cubic, _cubic_mean, "sum_i (y_i - target)^3: unlike on the quadratic, second-order rules are biased on it"
+        _cubic,
+        {Normal: _cubic_mean},
+        "sum_i (y_i - target)^3: unlike on the quadratic, second-order rules are biased on it",
     ),
     "coupled": ToyObjective(
         _coupled,
-        _coupled_mean,
+        {Normal: _coupled_mean},
         "(y - target)' A (y - target), A_ij = cos(1 + i + j) / sqrt(n): the latents interact",
     ),
-    "exp": ToyObjective(_exp, _exp_mean, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
-    "cos": ToyObjective(_cos, _cos_mean, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
+    "exp": ToyObjective(_exp, {Normal: _exp_mean}, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
+    "cos": ToyObjective(_cos, {Normal: _cos_mean}, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
     "network": ToyObjective(
-        _network, None, "a frozen random network of 8 tanh units over y - target", ("bernoulli", "categorical")
+        _network, {}, "a frozen random network of 8 tanh units over y - target", ("bernoulli", "categorical")
     ),
     "random": ToyObjective(
-        _random, None, "a standard normal number for every joint state, minus the target", ("bernoulli",)
+        _random, {}, "a standard normal number for every joint state, minus the target", ("bernoulli",)
     ),
 }
 DEFAULT_TARGET = 0.45
@@ -141,12 +171,11 @@ MAX_RANDOM = 8
 """Latents of the random toy, whose table doubles with each."""
 
 
-class ToyConfig(Config):
+class ToyConfig(OfFamily):
     """One toy in a suite, over a sweep of q."""
 
     kind: Literal["toy"]
     objective: Literal["quadratic", "cubic", "coupled", "exp", "cos", "network", "random"]
-    family: Family
     latents: Annotated[int, Field(ge=1, le=16)] = 4
     categories: Annotated[int, Field(ge=2, le=64)] | None = None
     target: float = DEFAULT_TARGET
@@ -156,13 +185,15 @@ class ToyConfig(Config):
 
     @model_validator(mode="after")
     def _complete(self) -> "ToyConfig":
-        swept, other = ("scales", "logits") if self.family == "gaussian" else ("logits", "scales")
+        family, objective = self.kind_of_latents, OBJECTIVES[self.objective]
+        swept = family.sweep
+        other = "logits" if swept == "scales" else "scales"
         if not getattr(self, swept) or getattr(self, other):
             raise ValueError(f"a {self.family} toy is swept over {swept} = [...], not empty, and takes no {other}")
-        if (self.family == "categorical") != (self.categories is not None):
+        if bool(family.latent_dims) != (self.categories is not None):
             raise ValueError("categories belongs to categorical latents, and only to them")
-        if self.family not in OBJECTIVES[self.objective].families:
-            families = " and ".join(OBJECTIVES[self.objective].families)
+        if family.name not in objective.families:
+            families = " and ".join(objective.families)
             raise ValueError(f"the {self.objective} toy is for {families} latents, not {self.family}")
         if self.objective == "random" and self.latents > MAX_RANDOM:
             raise ValueError(f"the random toy takes at most {MAX_RANDOM} latents, got {self.latents}")
@@ -171,7 +202,7 @@ class ToyConfig(Config):
         if not self.label:
             size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
             departed = f"/target-{self.target:g}" if self.target != DEFAULT_TARGET else ""
-            object.__setattr__(self, "label", f"{self.objective}/{self.family}-{size}{departed}")
+            object.__setattr__(self, "label", f"{self.objective}/{family.name}-{size}{departed}")
         states = self.states()
         if states is not None and states > MAX_STATES:
             raise ValueError(
@@ -192,7 +223,7 @@ class ToyConfig(Config):
 
     def states(self) -> int | None:
         """Number of joint states of q, None for a continuous q."""
-        return joint_states(self.family, self.latents, self.categories)
+        return self.kind_of_latents.joint_states(self.event)
 
     def points(self) -> list["ToyPoint"]:
         """The toys of the sweep, each at one sharpness."""
@@ -202,12 +233,11 @@ class ToyConfig(Config):
         return [ToyPoint(**shared, logit=logit, scale=scale) for logit in logits for scale in scales]
 
 
-class ToyPoint(Config):
-    """One toy at one sharpness: |logit| of a discrete q, or scale of a Gaussian one."""
+class ToyPoint(OfFamily):
+    """One toy at one sharpness: |logit| of a discrete q, or scale of a continuous one."""
 
     kind: Literal["toy"]
     objective: str
-    family: Family
     latents: int
     categories: int | None
     target: float
@@ -217,20 +247,10 @@ class ToyPoint(Config):
     bound: Literal["elbo"] = "elbo"
 
     def q(self) -> Distribution:
-        """q of one row, in double precision.
-
-        Bernoulli logits alternate in sign; a categorical variable i favours class i mod C by `logit`; a Gaussian has
-        locs .5, 1, .5, 1 ... and the scale.
-        """
-        index = torch.arange(self.latents)
-        if self.scale is not None:
-            loc = 0.5 + 0.5 * (index % 2).double()
-            return from_parameters("gaussian", loc[None], torch.full_like(loc, self.scale)[None])
-        assert self.logit is not None
-        if self.categories is None:
-            return from_parameters("bernoulli", self.logit * (1 - 2 * (index % 2).double())[None])
-        favoured = torch.nn.functional.one_hot(index % self.categories, self.categories)
-        return from_parameters("categorical", self.logit * favoured.double()[None])
+        """q of one row, in double precision; see `Family.toy`."""
+        sharpness = self.logit if self.scale is None else self.scale
+        assert sharpness is not None
+        return self.kind_of_latents.toy(sharpness, self.event)
 
     def f(self) -> Objective:
         """The objective."""
@@ -243,10 +263,18 @@ class ToyPoint(Config):
 
         return objective
 
+    @property
+    def _closed_form(self) -> Callable[..., Tensor] | None:
+        return OBJECTIVES[self.objective].means.get(self.kind_of_latents.distribution)
+
+    @property
+    def exact_method(self) -> str:
+        """How `expectation` is computed, in a word or two."""
+        enumerated = self.kind_of_latents.joint_states(self.event) is not None
+        return "closed form" if self._closed_form else "enumeration" if enumerated else "quadrature"
+
     def expectation(self, q: Distribution) -> Tensor:
-        """E_q[f], [*B], exact: in closed form for a Gaussian q, else by enumeration."""
-        closed = OBJECTIVES[self.objective].gaussian_mean
-        if closed is not None and self.family == "gaussian":
-            loc, scale = parameters(q)
-            return closed(loc, scale, self.target)
+        """E_q[f], [*B], exact: in closed form where there is one, else by enumeration or quadrature."""
+        if self._closed_form:
+            return self._closed_form(*parameters(q), self.target)
         return expectation(q, self.f())

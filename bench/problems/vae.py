@@ -22,13 +22,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from bench.config import Config
-from bench.problems.toys import Family, event_of, joint_states
+from bench.problems.toys import OfFamily
 from bench.seeds import stream
 from estimators.base import Objective
-from estimators.distributions import from_parameters, kl, log_prob, sample
+from estimators.distributions import kl, log_prob, sample
 from estimators.exact import expectation
-from estimators.network import affine
+from estimators.parts.network import affine
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 NEGATIVE_SLOPE = 0.3
@@ -47,14 +46,12 @@ class LayeredObjective(Protocol):
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 
 
-class VAEConfig(Config):
+class VAEConfig(OfFamily):
     """One VAE in a suite: the factors that published comparisons vary, each explicit."""
 
     kind: Literal["vae"]
     dataset: str
-    family: Family
     latents: Size
-    categories: Annotated[int, Field(ge=2, le=1024)] | None = None
     architecture: Literal["linear", "nonlinear"] | tuple[Size, ...] = "linear"
     """linear (X-D-X), nonlinear (two hidden layers of 200, LeakyReLU .3), or the encoder's hidden sizes."""
     bound: Literal["elbo", "iwae"] = "elbo"
@@ -74,7 +71,8 @@ class VAEConfig(Config):
 
     @model_validator(mode="after")
     def _complete(self) -> "VAEConfig":
-        if (self.family == "categorical") != (self.categories is not None):
+        family = self.kind_of_latents
+        if bool(family.latent_dims) != (self.categories is not None):
             raise ValueError("categories belongs to categorical latents, and only to them")
         if (self.bound == "iwae") != (self.importance_samples is not None):
             raise ValueError('importance_samples = K belongs to bound = "iwae", and only to it')
@@ -82,7 +80,7 @@ class VAEConfig(Config):
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
         if self.stochastic_layers == 2 and (self.bound == "iwae" or self.entropy == "analytic"):
             raise ValueError('stochastic_layers = 2 takes bound = "elbo" and entropy = "sampled"')
-        if self.signed_decoder_input and self.family == "gaussian":
+        if self.signed_decoder_input and not family.discrete:
             raise ValueError("signed_decoder_input is for discrete latents")
         if not self.label:
             size = f"{self.latents}x{self.categories}" if self.categories else f"{self.latents}"
@@ -96,7 +94,7 @@ class VAEConfig(Config):
                 "signed" * self.signed_decoder_input,
                 "zero-bias" * (not self.bias_from_data),
             ]
-            parts = (self.dataset, f"{self.family}-{size}", shape or "linear", *filter(None, factors))
+            parts = (self.dataset, f"{family.name}-{size}", shape or "linear", *filter(None, factors))
             object.__setattr__(self, "label", "/".join(parts))
         return self
 
@@ -107,11 +105,14 @@ class VAEConfig(Config):
 
     def upper_states(self) -> int:
         """Number of states of a discrete second layer, 1 without one."""
-        return joint_states(self.family, self.latents * (self.stochastic_layers - 1), self.categories) or 1
+        return self._states(self.stochastic_layers - 1) or 1
 
     def states(self) -> int | None:
         """Number of joint states of q, over all its layers, None for a continuous q."""
-        return joint_states(self.family, self.latents * self.stochastic_layers, self.categories)
+        return self._states(self.stochastic_layers)
+
+    def _states(self, layers: int) -> int | None:
+        return self.kind_of_latents.joint_states((layers * self.latents, *self.event[1:]))
 
 
 class StackedLinear(nn.Module):
@@ -159,9 +160,10 @@ class VAE(nn.Module):
         self.config = config
         generators = [stream("weights", seed) for seed in seeds]
         self.stack = len(seeds)
-        self.event = event_of(config.latents, config.categories)
+        self.family, self.event = config.kind_of_latents, config.event
         pixels, latents = len(pixel_mean), math.prod(self.event)
-        outputs = 2 * latents if config.family == "gaussian" else latents
+        count = len(self.family.parameter_names)
+        outputs = count * latents
         self.encoder = _network((pixels, *config.hidden, outputs), generators)
         self.decoder = _network((latents, *config.hidden[::-1], pixels), generators)
         self.register_buffer("pixel_mean", pixel_mean)
@@ -174,29 +176,21 @@ class VAE(nn.Module):
         if config.stochastic_layers == 2:
             self.upper_encoder = _network((latents, *config.hidden, outputs), generators)
             self.upper_decoder = _network((latents, *config.hidden[::-1], outputs), generators)
-        # The prior's parameters [E, 1, *event]: zeros are a standard normal (loc, log variance) or uniform classes.
-        count = 2 if config.family == "gaussian" else 1
+        # Raw numbers [E, 1, *event] for each parameter: zeros are a standard normal, or uniform classes.
         self.prior_parameters = nn.Parameter(
             torch.zeros(count, self.stack, 1, *self.event), requires_grad=config.prior == "learned"
         )
 
-    def _distribution(self, *raw: Tensor) -> Distribution:
-        if self.config.family == "gaussian":
-            loc, log_variance = raw
-            return from_parameters("gaussian", loc, (0.5 * log_variance).exp())
-        return from_parameters(self.config.family, *raw)
-
     def _latents(self, raw: Tensor) -> Distribution:
         """Latents of rows [..., E, B, *event] from what a network gives."""
-        if self.config.family == "gaussian":
-            return self._distribution(*raw.chunk(2, -1))
-        return self._distribution(raw.unflatten(-1, self.event) if self.config.categories else raw)
+        parts = raw.chunk(len(self.family.parameter_names), -1)
+        return self.family.from_raw(*(part.unflatten(-1, self.event) if self.event[1:] else part for part in parts))
 
     def _input(self, z: Tensor) -> Tensor:
         """Latents as a network sees them, [..., E, B, latents or L C]."""
         if self.config.signed_decoder_input:
             z = 2 * z - 1
-        return z.flatten(-2) if self.config.categories else z
+        return z.flatten(-len(self.event)) if self.event[1:] else z
 
     def encode(self, x: Tensor) -> Distribution:
         """q(z|x) of rows [E, B, *event] for x [E, B, X]; with two layers, q(z1|x)."""
@@ -208,7 +202,7 @@ class VAE(nn.Module):
 
     def prior(self) -> Distribution:
         """p(z), or p(z2), of rows [E, 1, *event]."""
-        return self._distribution(*self.prior_parameters)
+        return self.family.from_raw(*self.prior_parameters)
 
     def upper_objective(self, z: Tensor) -> Objective:
         """What E_{q(z2|z1)} is taken of, for z1 [..., E, B, *event]: minus the second layer's ELBO integrand."""

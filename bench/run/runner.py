@@ -28,8 +28,9 @@ from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
 from estimators import registry
-from estimators.distributions import from_parameters, log_prob
+from estimators.distributions import log_prob
 from estimators.errors import BadInput
+from estimators.families import family_named
 
 
 def measure(cell: Cell) -> dict[str, Any]:
@@ -117,9 +118,8 @@ def prepare(suite: Suite, chosen: Plan) -> None:
 
 def _try(config: EstimatorConfig, family: str) -> None:
     """Call an estimator once, on a q of two rows: one that breaks the contract is told so before anything runs."""
-    sizes = {"gaussian": (2, 2), "bernoulli": (2, 2), "categorical": (2, 2, 3)}
-    values = [torch.ones(sizes[family]) for _ in range(2 if family == "gaussian" else 1)]
-    q = from_parameters(family, *values)
+    kind = family_named(family)
+    q = kind.from_raw(*(torch.ones(2, *kind.event(2, 3)) for _ in kind.parameter_names))
     try:
         probe(registry.get(config.name).create(**config.arguments()), q, lambda z, q: log_prob(q, z))
     except ValueError as error:

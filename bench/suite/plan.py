@@ -8,7 +8,7 @@ from bench.measure.basket import BasketConfig
 from bench.measure.elbo import TrainConfig
 from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig
-from bench.problems.toys import ToyConfig, event_of
+from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
 from bench.suite.draws import draws_for, resolve, why_not
 from bench.suite.schema import Cell, Suite
@@ -55,9 +55,9 @@ def plan(suite: Suite) -> Plan:
             if reason is None and count and not entry.samples.allow(count):
                 reason = f"cannot draw the {count} samples of the bound: it takes {entry.samples.words()}"
             if reason is None and suite.f_evals and not count:
-                preferred = draws_for(suite.f_evals, given, entry, event_of(problem.latents, problem.categories))
+                preferred = draws_for(suite.f_evals, given, entry, problem.event)
                 if preferred is None:
-                    reason = why_not(suite.f_evals, given, entry, event_of(problem.latents, problem.categories))
+                    reason = why_not(suite.f_evals, given, entry, problem.event)
             if reason is None:
                 cells += _cells(suite, problem, resolve(given, entry, count or preferred))
                 legal += 1

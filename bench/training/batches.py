@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.seeds import stream
-from estimators.distributions import below
+from estimators.families.logits import below
 
 
 class Batches:

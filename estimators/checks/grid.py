@@ -216,7 +216,7 @@ class Grid:
         if not self._bounded:
             return True
         if self.states is not None:
-            return self.states**self.samples <= MAX_STATES // 8
+            return bool(self.states**self.samples <= MAX_STATES // 8)
         return isinstance(self.kind, Projected) and len(self._along(0)[2]) ** self.samples <= MOST_TUPLES
 
     def _expectation(self, values: Sequence[Tensor], theta: Tensor) -> Tensor:

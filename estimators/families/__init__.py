@@ -4,6 +4,7 @@ A family is found from torch's type of q, or by name. A third party's registers 
 through the entry-point group `gradest.families` or as `module:Class`.
 """
 
+import importlib
 from typing import TypeVar
 
 from torch.distributions import Distribution
@@ -71,14 +72,25 @@ def family_of(q: Distribution) -> Family:
 
 
 def family_named(name: str) -> Family:
-    """The family of this name.
+    """The family called `name`, or that of the class at `module:Class`, which is imported.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or the class is no registered family.
     """
-    if name not in FAMILIES:
-        raise BadInput(unknown("family", name, list(FAMILIES)))
-    return FAMILIES[name]
+    if name in FAMILIES:
+        return FAMILIES[name]
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        raise BadInput(unknown("family", name, list(FAMILIES), "or module:Class"))
+    try:
+        importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # foreign code: its reason is wanted, not its traceback
+        raise BadInput(f"cannot import {module_name!r} of {name!r}: {type(error).__name__}: {error}") from error
+    found = {type(family).__name__: family for family in FAMILIES.values() if type(family).__module__ == module_name}
+    if class_name not in found:
+        where = "those decorated with @register_family"
+        raise BadInput(unknown(f"family in {module_name!r}:", class_name, list(found), where))
+    return found[class_name]
 
 
 def capable(q: Distribution, capability: type[Capable]) -> Capable:
