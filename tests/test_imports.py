@@ -14,7 +14,7 @@ RUN = {
     "estimators": "import estimators",
     "datasets": "import bench.datasets",
     "run": "import bench.cli, bench.run, bench.terminal",
-    "scaling": "import bench.scaling.__main__",
+    "scaling": "import bench.studies.scaling.__main__",
 }
 READ = {
     "help": HELP,
