@@ -14,7 +14,7 @@ RUN = {
     "estimators": "import estimators",
     "datasets": "import bench.datasets",
     "run": "import bench.cli, bench.cli.tables, bench.cli.terminal, bench.run.runner",
-    "scaling": "import bench.scaling.__main__",
+    "scaling": "import bench.studies.scaling.__main__",
 }
 READ = {
     "help": HELP,

@@ -1,12 +1,14 @@
-"""The floor of a training step: an estimator's passes over f, in kind, with all that it draws and learns given.
+"""The floor of a training step: the evaluations of f that an estimator cannot do without, everything else given.
 
-What a method truly needs of f is how many rows it evaluates and how it differentiates them: in theta, along the path to
-q's parameters, in z alone, or twice. The floor makes these passes, and those over the estimator's own networks, at
-constant inputs. What a step costs above it is drawing, weighing, and whatever else the implementation does.
+What a method truly needs of f is how many rows it evaluates and how it differentiates them: with respect to theta,
+along the path to q's parameters, with respect to z alone, or twice. One step of the estimator is watched to see which.
+The floor then evaluates and differentiates f, and the networks of the estimator's own, in the same ways at constant
+inputs. What a step costs above it is drawing samples, weighting them, and whatever else the implementation does.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -20,7 +22,8 @@ from estimators.call import trusted
 from estimators.distributions import event_dims, parameters, sample, stopped
 
 
-class Pass(NamedTuple):
+@dataclass
+class Pass:
     """One call of f, or of a network: how many rows it evaluates, and how they are differentiated."""
 
     rows: int
@@ -30,85 +33,9 @@ class Pass(NamedTuple):
     along: bool = False
     """Whether that pass goes on into z."""
     inner: int = 0
-    """Derivatives in z taken before that pass; those after the first are of second order."""
+    """Derivatives with respect to z taken before that pass; those after the first are of second order."""
     graph: bool = False
     """Whether the first of them is itself differentiated."""
-
-
-class _Seen:
-    """A pass while it is watched: hooks on its input and output count."""
-
-    def __init__(self, watch: "Watch", rows: int) -> None:
-        self.watch, self.rows = watch, rows
-        self.weights, self.along, self.inner, self.graph = False, False, 0, False
-
-    def input(self, z: Tensor) -> None:
-        if z.requires_grad:
-            z.register_hook(self._differentiated)
-
-    def output(self, value: Tensor) -> None:
-        if value.requires_grad:
-            value.register_hook(self._reached)
-
-    def _differentiated(self, gradient: Tensor) -> None:
-        if self.watch.last:
-            self.along = True
-        else:
-            self.inner += 1
-            self.graph |= gradient.requires_grad
-
-    def _reached(self, gradient: Tensor) -> None:
-        self.weights |= self.watch.last
-
-    def result(self) -> Pass:
-        return Pass(self.rows, self.weights, self.along, self.inner, self.graph)
-
-
-class _Call(NamedTuple):
-    """A call of one of the estimator's own networks."""
-
-    name: str
-    seen: _Seen
-    shape: torch.Size
-    rest: tuple[Any, ...]
-    more: dict[str, Any]
-
-
-class Watch:
-    """f, and the own networks of an estimator, recording each call."""
-
-    def __init__(self, f: Objective, estimator: Estimator) -> None:
-        self.f, self.last = f, False
-        self.passes: list[_Seen] = []
-        self.calls: list[_Call] = []
-        self._waiting: list[_Seen] = []
-        self.names = {module: name for name, module in estimator.named_modules()}
-        for module in self.names:
-            if not isinstance(module, Estimator) and any(True for _ in module.parameters(recurse=False)):
-                module.register_forward_pre_hook(self._before)
-                module.register_forward_hook(self._after, with_kwargs=True)
-
-    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-        """Evaluate f."""
-        seen = _Seen(self, len(z))
-        seen.input(z)
-        value = self.f(z, q, *more)
-        seen.output(value)
-        self.passes.append(seen)
-        return value
-
-    def _before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen = _Seen(self, 1)
-        if inputs and isinstance(inputs[0], Tensor):
-            seen.input(inputs[0])
-        self._waiting.append(seen)
-
-    def _after(self, module: nn.Module, inputs: tuple[Any, ...], more: dict[str, Any], output: object) -> None:
-        seen = self._waiting.pop()
-        # A network makes a tensor of a tensor; what else a third party's module may do belongs to its step alone.
-        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-            seen.output(output)
-            self.calls.append(_Call(self.names[module], seen, inputs[0].shape, inputs[1:], more))
 
 
 class NetworkPass(NamedTuple):
@@ -128,25 +55,67 @@ class NetworkPass(NamedTuple):
         return output
 
 
+class Watch:
+    """f, and the own networks of an estimator, recording each call and how it is differentiated."""
+
+    def __init__(self, f: Objective, estimator: Estimator) -> None:
+        self.f, self.last = f, False
+        """Whether the last backward pass has begun: all derivatives before it are inner ones."""
+        self.passes: list[Pass] = []
+        self.calls: list[NetworkPass] = []
+        self.hooks = [
+            module.register_forward_hook(self._network, with_kwargs=True)
+            for module in estimator.modules()
+            if not isinstance(module, Estimator) and any(True for _ in module.parameters(recurse=False))
+        ]
+
+    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+        """Evaluate f."""
+        value = self.f(z, q, *more)
+        self.passes.append(self._watched(len(z), z, value))
+        return value
+
+    def _network(self, module: nn.Module, inputs: tuple[Any, ...], more: dict[str, Any], output: object) -> None:
+        # A network makes a tensor of a tensor; what else a third party's module may do belongs to its step alone.
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            made = self._watched(1, inputs[0], output)
+            self.calls.append(NetworkPass(module, inputs[0].shape, inputs[1:], more, made))
+
+    def _watched(self, rows: int, z: Tensor, value: Tensor) -> Pass:
+        """A pass whose fields the gradients at its input and its output fill in when they arrive."""
+        made = Pass(rows, weights=False)
+
+        def at_input(gradient: Tensor) -> None:
+            if self.last:
+                made.along = True
+            else:
+                made.inner += 1
+                made.graph |= gradient.requires_grad
+
+        def at_output(gradient: Tensor) -> None:
+            made.weights |= self.last
+
+        if z.requires_grad:
+            z.register_hook(at_input)
+        if value.requires_grad:
+            value.register_hook(at_output)
+        return made
+
+
 class Given(Estimator):
     """The floor: z, the learning signal and inputs of networks are constants, drawn once.
 
     Args:
         samples: evaluations of f a row.
-        passes: how they are made; all in one pass that is differentiated in theta where none are said.
+        passes: how they are made; where none are given, in one pass that is differentiated with respect to theta.
         calls: the passes over own networks.
     """
 
-    def __init__(
-        self,
-        samples: int,
-        passes: Sequence[Pass] = (),
-        calls: Sequence["NetworkPass"] = (),
-    ) -> None:
+    def __init__(self, samples: int, passes: Sequence[Pass] = (), calls: Sequence[NetworkPass] = ()) -> None:
         super().__init__(samples)
         self.passes, self.calls = tuple(passes) or (Pass(samples),), tuple(calls)
         self.networks = nn.ModuleList(call.network for call in calls)
-        # What the path through a network's input leads to, such as a temperature.
+        # A parameter that is added to a network's input where the path through it leads on, such as to a temperature.
         self.behind = nn.Parameter(torch.zeros(())) if any(call.made.along for call in calls) else None
         self.draws: list[Tensor] = []
 
@@ -175,11 +144,11 @@ class Given(Estimator):
         if not self.draws:
             moved = sum(p.detach() for p in given)
             drawn = [(made, sample(q, made.rows, generator)) for made in self.passes]
-            # What moves along with the parameters starts at a draw.
+            # A point on a path is the sum of q's parameters and a constant; with this one it starts at a draw.
             self.draws = [z - moved if made.along else z for made, z in drawn]
-            self.draws += [torch.full(tuple(shape), 0.5, device=given[0].device) for _, shape, *_ in self.calls]
+            self.draws += [torch.full(tuple(call.shape), 0.5, device=given[0].device) for call in self.calls]
         fixed = stopped(q)
-        parts, value = [], torch.zeros(())
+        parts, own, value = list[Tensor](), list[Tensor](), torch.zeros(())
         for made, z in zip(self.passes, self.draws, strict=False):
             point = sum(given, start=z) if made.along else z
             cost, extra = _pass(lambda z: f(z, fixed), point, made)
@@ -189,28 +158,25 @@ class Given(Estimator):
                 parts += [mean, *extra]
         if not any(made.along and made.weights for made in self.passes):
             parts.append(sum(given[1:], start=given[0]).sum(event_dims(q)))
-        auxiliary = None
         for call, x in zip(self.calls, self.draws[len(self.passes) :], strict=True):
             point = x if not call.made.along or self.behind is None else x + self.behind
             output, extra = _pass(call.at, point, call.made)
-            part = sum(extra, start=output.mean())
-            auxiliary = part if auxiliary is None else auxiliary + part
-        if auxiliary is not None:
-            auxiliary = auxiliary.expand(value.shape)
+            own += [output.mean(), *extra]
+        auxiliary = sum(own[1:], start=own[0]).expand(value.shape) if own else None
         return Estimate(sum(parts[1:], start=parts[0]), value, auxiliary)
 
 
-def _pass(call: Any, z: Tensor, made: Pass) -> tuple[Tensor, list[Tensor]]:
-    """The value at z, and where there is one a scalar whose gradient is of second order."""
+def _pass(call: Callable[[Tensor], Tensor], z: Tensor, made: Pass) -> tuple[Tensor, list[Tensor]]:
+    """The value at z, and where the gradient with respect to z is itself differentiated, its mean."""
     if not made.inner:
         return call(z), []
     point = z if z.requires_grad else z.detach().requires_grad_()
     value = call(point)
     graph = made.graph or made.inner > 1
-    (slope,) = torch.autograd.grad(value.sum(), point, create_graph=graph, retain_graph=made.weights or graph)
+    (gradient,) = torch.autograd.grad(value.sum(), point, create_graph=graph, retain_graph=made.weights or graph)
     for _ in range(made.inner - 1):
-        torch.autograd.grad(slope.sum(), point, retain_graph=True)
-    return value, [slope.mean()] if made.graph and made.weights and slope.requires_grad else []
+        torch.autograd.grad(gradient.sum(), point, retain_graph=True)
+    return value, [gradient.mean()] if made.graph and made.weights and gradient.requires_grad else []
 
 
 def plain(estimator: Estimator) -> Estimator:
@@ -228,7 +194,7 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
         samples: evaluations of f a row.
 
     Returns:
-        The floor. With two layers each has one of its own, the upper one's without derivatives in z.
+        The floor. With two layers each has one of its own, the upper one's without derivatives with respect to z.
     """
     if isinstance(estimator, PerLayer):
         return PerLayer(Given(samples), Given(estimator.upper.samples))
@@ -244,6 +210,6 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
     watch.last = True
     weights = [p for module in (vae, subject) for p in module.parameters() if p.requires_grad]
     torch.autograd.grad(total, weights, allow_unused=True)
-    copies = {call.name: copy.deepcopy(estimator.get_submodule(call.name)) for call in watch.calls}
-    calls = [NetworkPass(copies[c.name], c.shape, c.rest, c.more, c.seen.result()) for c in watch.calls]
-    return Given(samples, [seen.result() for seen in watch.passes], calls)
+    for hook in watch.hooks:
+        hook.remove()
+    return Given(samples, watch.passes, watch.calls)

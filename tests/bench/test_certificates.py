@@ -3,31 +3,39 @@
 import csv
 import io
 
-from bench import certificates
+from bench.studies.certificates import tables
+from bench.studies.results import Row
 from estimators.checks import certify
 from estimators.checks.sampling import LOOKS
 
 
 def test_tables_hold_every_check_and_every_bias() -> None:
     made = [certify(name, draws=LOOKS[0]) for name in ("disarm", "exact", "straight-through")]
-    rows = [row for certificate in made for row in certificates.tidy(certificate)]
-    read = list(csv.DictReader(io.StringIO(certificates.as_csv(rows, certificates.COLUMNS))))
+    read = list(csv.DictReader(io.StringIO(tables.csv(made))))
     verdicts = [row for row in read if row["quantity"] == "verdict"]
     assert len(verdicts) == sum(len(certificate.results) for certificate in made)
     assert {row["quantity"] for row in read} == {"verdict", "detectable bias", "detectable factor", "bias"}
     biases = [row for row in read if row["quantity"] == "bias"]
     assert {row["estimator"] for row in biases} == {"straight-through"}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in biases)
-    text = certificates.as_markdown(made, "tox -e certify", "here")
+    text = tables.markdown(made, "tox -e certify", "here")
     assert "| disarm | bernoulli | certified |" in text
     assert "| straight-through | bernoulli | measured |" in text
     assert "exact / exact" in text
 
 
 def test_the_null_table_counts_refutations() -> None:
+    verdicts = ["refuted", "certified", "certified", "certified"]
     rows = [
-        {"estimator": "disarm", "draws": 1, "seed": seed, "verdict": "certified", "failed": ""} for seed in range(4)
+        Row(
+            quantity="smallest p bound",
+            case={"estimator": "disarm", "draws": 1, "seed": seed, "verdict": verdict, "failed": ""},
+            value=0.1,
+        )
+        for seed, verdict in enumerate(verdicts)
     ]
-    rows = [row | {"smallest_p": 0.1} for row in rows]
-    rows[0]["verdict"] = "refuted"
-    assert "| 4 | 1 | 25.00% [0.63%, 80.59%] |" in certificates.null_markdown(rows, "here")
+    assert "| 4 | 1 | 25.00% [0.63%, 80.59%] |" in tables.null(rows, "here")
+    assert tables.null_csv(rows).splitlines()[:2] == [
+        "estimator,draws,seed,verdict,failed,smallest_p",
+        "disarm,1,0,refuted,,0.1",
+    ]

@@ -1,7 +1,6 @@
 """What the suite itself costs: how it is measured, and what can be held to without a clock."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bench.overhead import __main__ as overhead
-from bench.overhead.copies import Size, copies
-from bench.overhead.quantities import COLUMNS, Quantity
 from bench.report import drawing, summarise
 from bench.report.figures import elbo, plots
 from bench.report.tables.view import rows_of
 from bench.run.executors import inline
 from bench.run.runner import run_suite
 from bench.statistics import mean_interval
+from bench.studies import results
+from bench.studies.overhead import __main__ as overhead
+from bench.studies.overhead.copies import Size, copies
+from bench.studies.results import Row
 from bench.suite.load import parse_suite
 from estimators import Estimator, registry
 from tests.bench.records import quick
@@ -48,22 +48,22 @@ def test_copies_are_a_study_of_the_size_asked_for() -> None:
 
 
 def test_a_target_is_met_where_the_median_keeps_to_it() -> None:
-    row = Quantity("import", "ms", (10.0, 30.0, 20.0, 90.0), 25.0).row()
-    assert (row["median"], row["q25"], row["q75"], row["n"], row["met"]) == (25, 17.5, 45, 4, True)
-    assert Quantity("import", "ms", (25.1,), 25.0).row()["met"] is False
-    assert Quantity("page", "s", (25.1,)).row()["met"] is None
+    row = Row.repeated("import", [10.0, 30.0, 20.0, 90.0], unit="ms", target=25.0).columns()
+    assert (row["median"], row["q25"], row["q75"], row["n"], row["met"]) == (25, 17.5, 45, 4, "yes")
+    assert Row.repeated("import", [25.1], unit="ms", target=25.0).met == "no"
+    assert Row.repeated("page", [25.1], unit="s").met == ""
 
 
 def test_all_that_is_measured_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = tmp_path / "tiny.toml"
     suite.write_text(TINY)
     overhead.main(tmp_path, suite=str(suite), repeats=1, imported=1, size=Size(3, 1, 1, 2))
-    found = json.loads((tmp_path / "overhead.json").read_text())
-    assert found["study"]["records"] == 1 * 3 * 3 + 1 * 2 * 3
-    assert found["provenance"]["cores"]
+    (run,) = results.read(tmp_path / "overhead.json").runs
+    assert run.about["records"] == 1 * 3 * 3 + 1 * 2 * 3
+    assert run.provenance["cores"]
     rows = list(csv.DictReader((tmp_path / "overhead.csv").read_text().splitlines()))
-    assert tuple(rows[0]) == COLUMNS
-    assert [row["quantity"] for row in rows] == [row["quantity"] for row in found["quantities"]]
+    assert tuple(rows[0]) == overhead.COLUMNS
+    assert [row["quantity"] for row in rows] == [row.quantity for row in run.rows]
     targets = {row["quantity"].split(",")[0]: float(row["target"]) for row in rows if row["target"]}
     assert targets == {
         "import estimators": 50,

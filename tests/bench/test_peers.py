@@ -1,9 +1,7 @@
 """The comparison with other libraries: the same model on both sides, and the table made from measurements."""
 
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,11 +10,22 @@ from torch import Tensor
 
 import estimators
 from bench.measure.draws import probe
-from bench.peers import ours, table
-from bench.peers.__main__ import main
-from bench.peers.cases import COMPARISONS, DESCRIPTIONS, DIGITS, MNIST, PYRO, STORCHASTIC, THREADS, Comparison, Peer
-from bench.peers.networks import Network, PeerStep, gradients_of
-from bench.statistics import quartiles
+from bench.studies import results
+from bench.studies.peers import ours, table
+from bench.studies.peers.__main__ import main
+from bench.studies.peers.cases import (
+    COMPARISONS,
+    DESCRIPTIONS,
+    DIGITS,
+    MNIST,
+    PYRO,
+    STORCHASTIC,
+    THREADS,
+    Comparison,
+    Peer,
+)
+from bench.studies.peers.networks import Network, PeerStep, gradients_of
+from bench.studies.results import Results, Row, Run
 
 # torch's, of what Pyro's compiled ELBO calls.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
@@ -35,7 +44,7 @@ def _pair(comparison: Comparison, peer: Peer, estimator: str | None = None) -> t
     """Ours and the peer's step, with the same weights and rows."""
     for module in ("storch", "pyro"):
         pytest.importorskip(module, reason="holds the peers to ours; `tox -e peers` installs them")
-    from bench.peers.timing import peer_step
+    from bench.studies.peers.timing import peer_step
 
     vae = ours.model(comparison)
     trainer = ours.subject(comparison, vae)
@@ -116,44 +125,31 @@ def test_ours_and_the_floor_evaluate_f_once_a_sample(comparison: Comparison) -> 
         assert probe(trainer.estimator, q, f, x).evaluations == comparison.samples
 
 
-def _measurements() -> dict[str, Any]:
+def _measurements() -> Run:
     """Invented seconds for every row of the real table."""
     rows = []
     for comparison in COMPARISONS:
         for threads in THREADS:
             for peer in comparison.peers:
+                case = comparison.case() | {"threads": threads, "judged": threads == comparison.shape.threads}
+                case |= {"model": "784-200-784", "load": [0.0, 0.0, 0.0], "peer": peer.label}
                 peer_seconds = 4e-3 if peer.documented else 2e-3
-                seconds = {"ours": 1e-3, "floor": 0.8e-3, "step": peer_seconds}
-                seconds |= {
+                measured = {
+                    "ours_seconds": 1e-3,
+                    "peer_seconds": peer_seconds,
+                    "floor_seconds": 0.8e-3,
                     "ratio": comparison.stacked * peer_seconds / 1e-3,
-                    "floor_ratio": comparison.stacked * peer_seconds / 0.8e-3,
+                    "peer_over_floor": comparison.stacked * peer_seconds / 0.8e-3,
                 }
-                rows.append(
-                    {
-                        "shape": comparison.shape.name,
-                        "model": "784-200-784",
-                        "method": comparison.method,
-                        "estimator": comparison.estimator,
-                        "entropy": comparison.entropy,
-                        "samples": comparison.samples,
-                        "stacked": comparison.stacked,
-                        "threads": threads,
-                        "judged": threads == comparison.shape.threads,
-                        "load": [0.0, 0.0, 0.0],
-                        "peer": peer.label,
-                        "target": comparison.target if peer.documented else None,
-                    }
-                    | {name: quartiles([0.9 * value, value, 1.2 * value]) for name, value in seconds.items()}
-                )
-    return {
-        "schema": 1,
-        "batch": 100,
-        "rounds": 3,
-        "warm_up": 1,
-        "peers": {"storchastic": "0.3.7", "pyro-ppl": "1.9.2"},
-        "provenance": {"torch": "2.13.0", "cpu": "a processor", "load": [0.5, 0.5, 0.5]},
-        "rows": rows,
-    }
+                for name, value in measured.items():
+                    target = comparison.target if name == "ratio" and peer.documented else None
+                    rows.append(Row.repeated(name, [0.9 * value, value, 1.2 * value], case=case, target=target))
+    return Run(
+        name="peers",
+        provenance={"gradest": "0.1.0", "torch": "2.13.0", "cpu": "a processor", "cores": 2, "load": [0.5, 0.5, 0.5]},
+        about={"batch": 100, "rounds": 3, "warm_up": 1, "peers": {"storchastic": "0.3.7", "pyro-ppl": "1.9.2"}},
+        rows=tuple(rows),
+    )
 
 
 def test_the_table_judges_documented_use_at_the_declared_threads() -> None:
@@ -171,12 +167,17 @@ def test_the_table_judges_documented_use_at_the_declared_threads() -> None:
 
 @pytest.mark.parametrize(("ratio", "met"), [(1.5, "no"), (2.3, "unclear"), (3.0, "yes")])
 def test_a_target_within_the_interquartile_range_is_neither_met_nor_missed(ratio: float, met: str) -> None:
-    measurements = _measurements()
-    rows = measurements["rows"] = [row for row in measurements["rows"] if row["target"] == 2.3]
-    for row in rows:
-        row["ratio"] = quartiles([0.9 * ratio, ratio, 1.2 * ratio])
-    assert set(table.frame(measurements)["met"]) == {met}
-    assert f"| {met}" in table.markdown(measurements)
+    run = _measurements()
+    aimed = [row.case for row in run.rows if row.target == 2.3]
+    values = {row.quantity: [1e-3] for row in run.rows} | {"ratio": [0.9 * ratio, ratio, 1.2 * ratio]}
+    rows = tuple(
+        Row.repeated(row.quantity, values[row.quantity], case=row.case, target=row.target)
+        for row in run.rows
+        if row.case in aimed
+    )
+    run = run.model_copy(update={"rows": rows})
+    assert {row["met"] for row in table.wide(run)} == {met}
+    assert f"| {met}" in table.markdown(run)
 
 
 def test_every_way_to_use_a_peer_is_described() -> None:
@@ -184,13 +185,13 @@ def test_every_way_to_use_a_peer_is_described() -> None:
 
 
 def test_table_and_figure_are_made_from_the_measurements_alone(tmp_path: Path) -> None:
-    measurements = _measurements()
-    (tmp_path / "peers.json").write_text(json.dumps(measurements))
+    run = _measurements()
+    results.write(tmp_path / "peers.json", Results(runs=(run,)))
     main(tmp_path, redraw=True)
     contents = {path.suffix: path.read_bytes() for path in tmp_path.glob("peers.*")}
     assert set(contents) == {".json", ".csv", ".md", ".pdf", ".png"}
     assert contents[".pdf"].startswith(b"%PDF") and contents[".png"].startswith(b"\x89PNG")
-    assert len(contents[".csv"].splitlines()) == 1 + len(measurements["rows"])
+    assert len(contents[".csv"].splitlines()) == 1 + len(run.rows) / 5
 
 
 def test_redrawing_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +201,7 @@ def test_redrawing_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 def test_without_the_peers_it_is_one_line_that_says_what_to_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.peers.__main__.MODULES", {"no_such_module": "storchastic"})
+    monkeypatch.setattr("bench.studies.peers.__main__.MODULES", {"no_such_module": "storchastic"})
     _refused(tmp_path, capsys, "storchastic is not installed here: run `tox -e peers`")
 
 

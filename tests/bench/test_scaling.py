@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from bench.run.provenance import machine
-from bench.scaling import measure as measurement
-from bench.scaling import records
-from bench.scaling.factors import FACTORS, Factor
-from bench.scaling.fit import fit, power_law
-from bench.scaling.measure import PAGE, measure
-from bench.scaling.output import publish
-from bench.scaling.records import FactorRecord, Growth, Point, Quantity, Scaling, Series
+from bench.studies import results
+from bench.studies.results import Results, Row, Run
+from bench.studies.scaling import measure as measurement
+from bench.studies.scaling.__main__ import NAME, publish
+from bench.studies.scaling.factors import FACTORS, Factor, Growth, Quantity
+from bench.studies.scaling.fit import fit, power_law, series_of
+from bench.studies.scaling.measure import PAGE, measure
 from estimators import available
 
 SIZES = tuple(2**k for k in range(9))
@@ -23,18 +23,18 @@ SIZES = tuple(2**k for k in range(9))
 
 def made_up(
     costs: list[float], subject: str = "rloo", quantity: Quantity = "seconds", expected: Growth = "linear"
-) -> Series:
+) -> list[Row]:
     """A series of these costs, each measured as often with a little more and a little less."""
-    points = tuple(
-        Point.of(size, [cost * part for part in (0.99, 1, 1.01)]) for size, cost in zip(SIZES, costs, strict=True)
-    )
-    about = {"subject": subject, "setting": "nothing", "quantity": quantity, "expected": expected, "threads": 1}
-    return Series.model_validate(about | {"points": points})
+    about = {"subject": subject, "setting": "nothing", "expected": expected, "threads": 1}
+    return [
+        Row.repeated(quantity, [cost * part for part in (0.99, 1, 1.01)], case=about | {"size": size})
+        for size, cost in zip(SIZES, costs, strict=True)
+    ]
 
 
-def recorded(name: str, *series: Series) -> FactorRecord:
-    about = machine("cpu")
-    return FactorRecord(factor=name, unit=name, method="made up", provenance=about, seconds=1.0, series=series)
+def recorded(name: str, *series: list[Row]) -> Run:
+    about = {"unit": name, "method": "made up", "seconds": 1.0}
+    return Run(name=name, provenance=machine("cpu"), about=about, rows=tuple(row for rows in series for row in rows))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
@@ -77,24 +77,25 @@ def test_growth_beyond_the_limit_is_told_from_linear_and_from_late() -> None:
 def test_two_sizes_have_no_interval() -> None:
     two = made_up([1.0 for _ in SIZES])
     with pytest.raises(ValueError, match="at least 3 sizes, got 2"):
-        fit(two.model_copy(update={"points": two.points[:2]}))
+        fit(two[:2])
 
 
 def test_measurements_are_read_as_they_were_written(tmp_path: Path) -> None:
     first, other = recorded("draws", made_up([1.0 for _ in SIZES])), recorded("batch", made_up([2.0 for _ in SIZES]))
-    scaling = Scaling().replaced(first).replaced(other)
-    records.write(tmp_path, scaling)
-    assert records.read(tmp_path) == scaling
+    scaling = Results().replaced(first).replaced(other)
+    results.write(tmp_path / NAME, scaling)
+    assert results.read(tmp_path / NAME) == scaling
     again = recorded("draws", made_up([3.0 for _ in SIZES]))
-    assert scaling.replaced(again).factors == (again, other)
-    assert records.read(tmp_path / "nowhere") == Scaling()
+    assert scaling.replaced(again).runs == (again, other)
+    assert results.read(tmp_path / "nowhere" / NAME) == Results()
 
 
 def test_tables_and_figures_are_made_of_the_measurements_alone(tmp_path: Path) -> None:
     linear = made_up([1e-3 * (4 + size) for size in SIZES])
     square = made_up([1e-3 * size**2 for size in SIZES], "vimco")
     memory = made_up([1e7 for _ in SIZES], "rloo", "bytes", "constant")
-    records.write(tmp_path, Scaling(factors=(recorded("draws", linear, memory), recorded("samples", linear, square))))
+    runs = (recorded("draws", linear, memory), recorded("samples", linear, square))
+    results.write(tmp_path / NAME, Results(runs=runs))
     publish(tmp_path)
     for name in ("draws", "draws-memory", "samples"):
         assert (tmp_path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -126,16 +127,17 @@ def thin(factor: Factor) -> Factor:
 def test_each_factor_can_be_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "WARM_UP", 0)
     factor = thin(FACTORS[name])
-    record = measure(factor)
-    assert record.factor == name and record.provenance["threads"] == 1
-    assert [series.subject for series in record.series] == [case.subject for case in factor.cases]
-    for case, series in zip(factor.cases, record.series, strict=True):
-        assert [point.size for point in series.points] == list(case.sizes)
-        assert all(point.n == 1 and point.q25 <= point.median <= point.q75 for point in series.points)
-        assert all(value > 0 for point in series.points for value in point.values)
-        if series.quantity == "bytes":
-            assert series.points[0].median > PAGE  # else the process that was called used no more than the other
-    assert FactorRecord.model_validate_json(record.model_dump_json()) == record
+    run = measure(factor)
+    assert run.name == name and run.provenance["threads"] == 1
+    found = list(series_of(run))
+    assert [about["subject"] for about, _ in found] == [case.subject for case in factor.cases]
+    for case, (_, points) in zip(factor.cases, found, strict=True):
+        assert [point.case["size"] for point in points] == list(case.sizes)
+        assert all(point.n == 1 and point.low <= point.value <= point.high for point in points)
+        assert all(value > 0 for point in points for value in point.values)
+        if case.quantity == "bytes":
+            assert points[0].value > PAGE  # else the process that was called used no more than the other
+    assert Run.model_validate_json(run.model_dump_json(exclude_unset=True)) == run
 
 
 def test_sizes_span_two_decades_or_what_memory_allows() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from bench.run.status import run_suite_of
 from bench.run.store import Store
+from bench.studies.timing import targets
 from bench.suite.load import load_suite
 from bench.suite.plan import plan
-from bench.timing import targets
 from tests.bench.processes import forked
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def step(median: float, dataset: str, learns: bool, device: str = "cpu") -> dict
 )
 def test_a_ratio_is_held_against_its_bound(measured: dict[str, Any], bound: str, met: str) -> None:
     (row,) = targets.rows([measured])
-    assert (row.subject, row.bound, row.met, row.n) == ("rloo", bound, met, 7)
+    assert (row.case["subject"], row.bound, row.met, row.n) == ("rloo", bound, met, 7)
 
 
 def test_tables_hold_every_ratio_with_its_spread_and_n() -> None:
@@ -73,7 +73,7 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path, content: str | None
     source = tmp_path / "timing.json"
     if content is not None:
         source.write_text(content)
-    done = forked("bench.timing", str(source), str(tmp_path / "out"), cwd=ROOT)
+    done = forked("bench.studies.timing", str(source), str(tmp_path / "out"), cwd=ROOT)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "--benchmark-json" in done.stderr
@@ -88,11 +88,11 @@ def test_what_is_measured_becomes_a_run_with_records_tables_and_ratios(tmp_path:
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     picked = "(test_step and cpu-digits/bernoulli-6/64-rloo) or (test_stacked_seeds and rloo-1)"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "bench/timing", "-k", picked, "--benchmark-only", f"--benchmark-json={source}",
-         "-p", "no:cacheprovider", "-p", "no:xdist"],
+        [sys.executable, "-m", "pytest", "bench/studies/timing", "-k", picked, "--benchmark-only",
+         f"--benchmark-json={source}", "-p", "no:cacheprovider", "-p", "no:xdist"],
         cwd=ROOT, check=True, capture_output=True, text=True, env=alone,
     )  # fmt: skip
-    done = forked("bench.timing", str(source), str(out), cwd=ROOT)
+    done = forked("bench.studies.timing", str(source), str(out), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "10 seeds / 1 seed" in done.stdout
     (record,) = Store(out).records()

@@ -1,5 +1,0 @@
-"""How cost grows: seconds and memory against draws, batch, latents, seeds, samples and cells, with fitted exponents.
-
-`python -m bench.scaling DIR` measures, and writes scaling.json, the tables and the figures; `--redraw` makes the tables
-and figures of a scaling.json again. Timing decides no test: the exponents are published, and read.
-"""

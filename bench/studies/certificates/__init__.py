@@ -1,0 +1,1 @@
+"""The published certificates: every registered estimator, and how often chance refutes a correct one."""

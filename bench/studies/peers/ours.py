@@ -1,0 +1,53 @@
+"""Our half: the trainer that a run uses, with a registered estimator, and its floor."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import estimators
+from bench.measure.floor import floor_of
+from bench.problems.vae import VAE
+from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison
+from bench.training.trainer import Optimisation, Trainer
+from estimators.base import Estimator
+
+PIXEL_MEAN = 0.3
+
+
+def rows(comparison: Comparison) -> Tensor:
+    """A batch [B, X] of random bits: the time of a step does not depend on the data."""
+    noise = torch.rand(BATCH, comparison.shape.pixels, generator=torch.Generator().manual_seed(0))
+    return (noise < PIXEL_MEAN).float()
+
+
+def model(comparison: Comparison) -> VAE:
+    """The shared VAE, with as many seeds stacked as the comparison asks for."""
+    mean = torch.full((comparison.shape.pixels,), PIXEL_MEAN)
+    return VAE(comparison.config(), mean, list(range(comparison.stacked)))
+
+
+def stacked(comparison: Comparison, x: Tensor) -> Tensor:
+    """The batch of every seed, [E, B, X]; here all seeds have the same rows."""
+    return x.expand(comparison.stacked, *x.shape).contiguous()
+
+
+def trainer(comparison: Comparison, estimator: Estimator, vae: VAE) -> Trainer:
+    """A trainer as a run makes it."""
+    pixels, initial = comparison.shape.pixels, torch.Generator().manual_seed(0)
+    estimator.bind(stack=(vae.stack,), context_size=pixels, event=vae.event, generator=initial)
+    return Trainer(vae, estimator, Optimisation(batch=BATCH, learning_rate=LEARNING_RATE), noise_seed=0)
+
+
+def subject(comparison: Comparison, vae: VAE | None = None) -> Trainer:
+    """The estimator that is compared."""
+    options: dict[str, Any] = {"samples": comparison.samples, **comparison.options()}
+    estimator = estimators.get(comparison.estimator).create(**options)
+    return trainer(comparison, estimator, vae or model(comparison))
+
+
+def floor(comparison: Comparison) -> Trainer:
+    """The same model, optimiser and passes over the decoder, with samples and learning signal given."""
+    made = subject(comparison)
+    x = stacked(comparison, rows(comparison))
+    return trainer(comparison, floor_of(made.estimator, made.vae, x, comparison.samples), model(comparison))

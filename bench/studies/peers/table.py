@@ -1,0 +1,103 @@
+"""The table and the page, from the measurements alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.report.text import interval, number, plural
+from bench.studies import results
+from bench.studies.peers.cases import DESCRIPTIONS
+from bench.studies.results import Row, Run, grouped
+
+Wide = Mapping[str, Any]
+"""All that was measured of a peer in a comparison and at a number of threads, by column."""
+
+
+def wide(run: Run) -> list[Wide]:
+    """A row for each peer in each comparison and number of threads: what it measures with _q25, _q75 and _n."""
+    return [_wide(case, rows) for case, rows in grouped(run.rows, "load")]
+
+
+def _wide(case: Mapping[str, Any], rows: list[Row]) -> Wide:
+    (ratio,) = (row for row in rows if row.quantity == "ratio")
+    columns: dict[str, Any] = {**case, "target": ratio.target}
+    for row in rows:
+        ends = {"_q25": row.low, "_q75": row.high, "_n": row.n}
+        columns |= {row.quantity: row.value} | {f"{row.quantity}{end}": value for end, value in ends.items()}
+    return columns | {"met": _met(ratio)}
+
+
+def _met(ratio: Row) -> str:
+    """Whether a target is met: unclear where the interquartile range holds it."""
+    if ratio.target is None:
+        return ""
+    return "yes" if ratio.low >= ratio.target else "no" if ratio.high < ratio.target else "unclear"
+
+
+def heading(row: Wide) -> str:
+    """What the section of the table, or the panel, that has this row shows."""
+    seeds = f", {row['stacked']} seeds" if row["stacked"] > 1 else ""
+    return f"{row['shape']}{seeds}, {plural(row['threads'], 'thread')}"
+
+
+def _cells(row: Wide) -> list[str]:
+    milliseconds = (number(1e3 * row[f"{who}_seconds"]) for who in ("ours", "peer", "floor"))
+    return [
+        row["model"],
+        row["method"],
+        row["peer"],
+        *milliseconds,
+        interval(row["ratio"], row["ratio_q25"], row["ratio_q75"]),
+        number(row["peer_over_floor"]),
+        "" if row["target"] is None else f"{row['target']:g}",
+        row["met"],
+    ]
+
+
+TITLES = ("model", "method", "peer", "ours ms", "peer ms", "floor ms", "ratio [IQR]", "to floor", "target", "met")
+RIGHT = set(TITLES) - {"model", "method", "peer", "met"}
+
+FIGURE = """![How many times faster than each peer](peers.png)
+
+*How many times faster ours is than each peer, from the tables below: medians and interquartile ranges of the ratio of
+the peer's time to ours, and of seeds trained per second where several are stacked; grey bars, the same ratio to our
+floor; diamonds, targets; dashed, equal.*"""
+
+
+def caption(run: Run) -> str:
+    """What is compared, how, and on what machine."""
+    about = run.about
+    versions = ", ".join(f"{name} {version}" for name, version in about["peers"].items())
+    stacked = max((row.case["stacked"] for row in run.rows), default=1)
+    return (
+        f"One training step of a VAE beside the same step of other libraries: the same model, batch of "
+        f"{about['batch']} rows, float32, fused Adam unless said otherwise, and number of evaluations of f. "
+        "Times are medians in milliseconds; the ratio is the peer's time over ours, round by round, median and "
+        f"interquartile range, n = {about['rounds']} rounds after {about['warm_up']} of warm-up, all "
+        "steps of a comparison taking their turn in one process. The floor is our step with samples and learning "
+        f"signal given; `to floor` is the peer's time over the floor's. With {stacked} seeds, ours and the floor train "
+        f"{stacked} models in one step, the peers one, and both ratios are of seeds trained per second. RLOO draws two "
+        "samples, the others one. storchastic has the KL divergence in closed form, Pyro the sampled one, each as in "
+        "its own example of a VAE, and ours has the same as the peer. The targets are for a peer used as in that "
+        "example; whether one is met is unclear where the interquartile range holds it. "
+        f"{versions}, {results.made_on(run.provenance)}."
+    )
+
+
+def sections(rows: list[Wide]) -> dict[str, list[Wide]]:
+    """Rows by the heading that they stand under."""
+    found: dict[str, list[Wide]] = {}
+    for row in rows:
+        found.setdefault(heading(row), []).append(row)
+    return found
+
+
+def markdown(run: Run) -> str:
+    """The page: the comparisons at the judged numbers of threads, then at the others."""
+    rows = wide(run)
+    used = {row["peer"] for row in rows}
+    peers = "\n".join(f"- {peer}: {words}." for peer, words in DESCRIPTIONS.items() if peer in used)
+    blocks = []
+    for judged, note in ((True, ""), (False, ", for comparison")):
+        for title, section in sections([row for row in rows if row["judged"] == judged]).items():
+            blocks += [f"## {title}{note}", results.table(TITLES, list(map(_cells, section)), RIGHT)]
+    return results.page("Beside other libraries", caption(run), peers, FIGURE, *blocks)
