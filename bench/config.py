@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from estimators.registry import SIZES, label_of
+from estimators.entry import SIZES, label_of
 
 Scalar = bool | int | float | str
 

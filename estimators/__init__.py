@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from estimators.base import Estimate, Estimator, Objective
     from estimators.call import trusted
+    from estimators.entry import Entry
     from estimators.errors import BadInput
     from estimators.noise import Noise
-    from estimators.registry import Entry, available, get, register
+    from estimators.registry import available, get, register
 
 __all__ = [
     "BadInput",
@@ -31,7 +32,8 @@ _HOMES = {
     "base": ("Estimate", "Estimator", "Objective"),
     "call": ("trusted",),
     "noise": ("Noise",),
-    "registry": ("Entry", "available", "get", "register"),
+    "entry": ("Entry",),
+    "registry": ("available", "get", "register"),
 }
 
 

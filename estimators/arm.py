@@ -10,10 +10,11 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped
+from estimators.entry import one_a_sample
 from estimators.families.logits import below
 from estimators.noise import Noise
 from estimators.parts.pairs import pairs
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(

@@ -33,7 +33,7 @@ from estimators.noise import Noise
 from estimators.parts.sizes import Sizes
 
 if TYPE_CHECKING:
-    from estimators.registry import Entry
+    from estimators.entry import Entry
 
 
 MOST_KNOWN = 1000
@@ -60,6 +60,11 @@ class Estimate(NamedTuple):
     """[*B], detached estimate of E_q[f]; for relaxations, of the relaxed objective."""
     auxiliary: Tensor | None = None
     """[*B], loss of the estimator's own parameters; it reaches neither phi nor theta."""
+
+    def loss(self) -> Tensor:
+        """A scalar for an ordinary training loop: the mean of the surrogate, plus that of the auxiliary loss."""
+        mean = self.surrogate.mean()
+        return mean if self.auxiliary is None else mean + self.auxiliary.mean()
 
 
 class Estimator(nn.Module):
@@ -100,10 +105,10 @@ class Estimator(nn.Module):
             event: shape of an event of q, [D] or [L, C].
             generator: source of the initial values.
         """
-        self.size(Sizes(tuple(stack), context_size, tuple(event), generator))
+        self.set_sizes(Sizes(tuple(stack), context_size, tuple(event), generator))
         return self
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         """Size running state and own parameters, and initialise them, for `bind`, which says what the sizes are."""
 
     @property

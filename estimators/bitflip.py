@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample, stopped
+from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.families.logits import one_hot_argmax
 from estimators.noise import Noise
 from estimators.parts.pairs import pairs
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 PROPOSALS = ("uniform", "variance")
 

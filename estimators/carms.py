@@ -16,10 +16,11 @@ from torch.nn import functional as F
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped
+from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.noise import Noise
 from estimators.parts.copula import COPULAS
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(

@@ -1,29 +1,14 @@
-"""What an estimator returns, held against its contract, and how often it evaluates f."""
-
-from typing import Any
+"""What an estimator returns, held against its contract."""
 
 from torch import Tensor
 from torch.distributions import Distribution
 
-from estimators.base import Estimate, Objective
+from estimators.base import Estimate
 from estimators.distributions import row_shape
 
 
 class Broken(ValueError):
     """The estimator does not keep its contract; the message is a sentence."""
-
-
-class CountedObjective:
-    """f, counting how many times a row it is evaluated."""
-
-    def __init__(self, f: Objective) -> None:
-        self.f = f
-        self.evaluations = 0
-
-    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-        """Evaluate f, and count the draws in z; what else f takes is passed on."""
-        self.evaluations += len(z)
-        return self.f(z, q, *more)
 
 
 def checked(estimate: object, q: Distribution) -> Estimate:

@@ -23,9 +23,10 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, stopped
+from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.noise import Noise
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
 ORDERS = ("given", "descending", "ascending")

@@ -13,11 +13,12 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.baselines import LeaveOneOut
 from estimators.parts.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.parts.sizes import Resizable, Sizes
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(
@@ -39,7 +40,7 @@ class DoubleCV(Resizable, Estimator):
         self.scale, self.leave_one_out = float(scale), LeaveOneOut()
         self.alpha = nn.Parameter(torch.full((1,), self.scale))
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         self.resize(self.alpha, torch.full((*sizes.stack, 1), self.scale))
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:

@@ -12,11 +12,12 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import parameters, sample
+from estimators.entry import one_a_sample
 from estimators.families import Relaxed, capable
 from estimators.families.logits import softmax
 from estimators.noise import Noise
 from estimators.parts.temperature import Relaxation
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 from estimators.straight_through import passed_through
 
 

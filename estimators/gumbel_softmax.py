@@ -13,10 +13,11 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import live, parameters
+from estimators.entry import one_a_sample
 from estimators.families import Relaxed, capable
 from estimators.noise import Noise
 from estimators.parts.temperature import Relaxation
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 from estimators.straight_through import passed_through
 
 PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144"

@@ -11,10 +11,11 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, scored, stopped
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.network import Network
 from estimators.parts.sizes import Sizes
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(
@@ -34,8 +35,8 @@ class LAX(Estimator):
         super().__init__(samples)
         self.network = Network(hidden)
 
-    def size(self, sizes: Sizes) -> None:
-        self.network.size(sizes)
+    def set_sizes(self, sizes: Sizes) -> None:
+        self.network.set_sizes(sizes)
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         self.network.ready(q)

@@ -15,6 +15,20 @@ from estimators.families import family_of
 from estimators.families.logits import watchable
 
 
+class CountedObjective:
+    """f, counting how many times a row it is evaluated."""
+
+    def __init__(self, f: Any) -> None:
+        self.f = f
+        self.evaluations = 0
+
+    def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+        """Evaluate f, and count the draws in z; what else f takes is passed on."""
+        self.evaluations += len(z)
+        value: Tensor = self.f(z, q, *more)
+        return value
+
+
 def checked(f: Any, q: Distribution, estimator: Any) -> "CheckedObjective":
     """f for the q that methods take, `given.q`."""
     given = canonical(q)
@@ -23,8 +37,6 @@ def checked(f: Any, q: Distribution, estimator: Any) -> "CheckedObjective":
 
 def _uncounted(f: Any) -> Any:
     """f without what counts its evaluations, so that a look is not counted."""
-    from estimators.contract import CountedObjective  # which needs the contract's page, that imports this one
-
     if isinstance(f, CheckedObjective):
         return replace(f, f=_uncounted(f.f), look=None)
     return _uncounted(f.f) if isinstance(f, CountedObjective) else f

@@ -13,10 +13,11 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import event_dims, event_shape, over_event, parameters, sample, scores, stopped
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.baselines import RunningMean
 from estimators.parts.sizes import Sizes
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 class _Ratio(nn.Module):
@@ -59,7 +60,7 @@ class OptimalBaseline(Estimator):
         self.first, self.second = _Ratio(decay), _Ratio(decay)  # logits, or loc and scale
         self.stack: tuple[int, ...] = ()
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         self.stack = sizes.stack
         if sizes.event:
             for ratio in (self.first, self.second):
@@ -67,7 +68,7 @@ class OptimalBaseline(Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         if self.first.products.total.dim() == 1:  # never bound to an event
-            self.size(Sizes(self.stack, event=event_shape(q)))
+            self.set_sizes(Sizes(self.stack, event=event_shape(q)))
         z = sample(q, self.samples, noise)
         cost = f(z, stopped(q))  # S x *B
         costs = over_event(cost.detach(), q)

@@ -13,8 +13,9 @@ import math
 
 from torch import Tensor
 
+from estimators.entry import one_a_sample
 from estimators.iwae_score import IWAEScore, log_sum_of_others
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(

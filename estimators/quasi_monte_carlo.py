@@ -15,8 +15,9 @@ from torch.quasirandom import SobolEngine
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import live, parameters
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @cache

@@ -78,7 +78,7 @@ class Relaxing(Resizable, Estimator):
         self.temperature, self.coupled = temperature, coupled
         self.log_temperature = nn.Parameter(torch.full((1,), math.log(temperature)), requires_grad=learn)
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         self.resize(self.log_temperature, torch.full((*sizes.stack, 1), math.log(self.temperature)))
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
@@ -138,9 +138,9 @@ class REBAR(Relaxing):
         self.initial_scale = float(scale)
         self.scale = nn.Parameter(torch.full((1,), self.initial_scale), requires_grad=learn)
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         self.resize(self.scale, torch.full((*sizes.stack, 1), self.initial_scale))
-        super().size(sizes)
+        super().set_sizes(sizes)
 
     def made_of_f(self, draws: RelaxedDraws, f: Objective, log_temperature: Tensor, create_graph: bool) -> Tensor:
         return draws.control(f, log_temperature, create_graph=create_graph)

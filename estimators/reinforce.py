@@ -12,11 +12,12 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import sample, scored, stopped
+from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.noise import Noise
 from estimators.parts.baselines import BASELINES
 from estimators.parts.sizes import Sizes
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(
@@ -67,8 +68,8 @@ class Reinforce(Estimator):
             )
         self.baseline = kind(**options)
 
-    def size(self, sizes: Sizes) -> None:
-        self.baseline.size(sizes)
+    def set_sizes(self, sizes: Sizes) -> None:
+        self.baseline.set_sizes(sizes)
 
     def signal(self, cost: Tensor, q: Distribution, z: Tensor) -> Tensor:
         """What multiplies the score, before a baseline, at draws of a q without a graph: the cost, [S, *B]."""

@@ -11,10 +11,11 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import mean_of, parameters, sample
+from estimators.entry import one_a_sample
 from estimators.families.logits import log_softmax
 from estimators.gumbel_rao import GumbelRao, conditional_softmax
 from estimators.noise import Noise
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 from estimators.straight_through import passed_through
 
 

@@ -11,12 +11,13 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Objective
 from estimators.distributions import event_shape, row_shape
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.controls import rows_of
 from estimators.parts.network import Network
 from estimators.parts.sizes import Sizes
 from estimators.rebar import REBAR, RelaxedDraws, Relaxing
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 PAPER = "Grathwohl et al. 2017, arXiv:1711.00123"
 
@@ -53,9 +54,9 @@ class RELAX(Relaxing):
         super().__init__(samples, temperature, learn=True, coupled=True)
         self.surrogate = Surrogate(hidden)
 
-    def size(self, sizes: Sizes) -> None:
-        self.surrogate.size(sizes)
-        super().size(sizes)
+    def set_sizes(self, sizes: Sizes) -> None:
+        self.surrogate.set_sizes(sizes)
+        super().set_sizes(sizes)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
         return self.surrogate.of(draws, self.log_temperature, context, create_graph)
@@ -82,9 +83,9 @@ class RELAXRebar(REBAR):
         super().__init__(samples, temperature, scale)
         self.surrogate = Surrogate(hidden)
 
-    def size(self, sizes: Sizes) -> None:
-        self.surrogate.size(sizes)
-        super().size(sizes)
+    def set_sizes(self, sizes: Sizes) -> None:
+        self.surrogate.set_sizes(sizes)
+        super().set_sizes(sizes)
 
     def control(self, draws: RelaxedDraws, of_f: Tensor, context: Tensor | None, create_graph: bool) -> Tensor:
         network = self.surrogate.of(draws, self.log_temperature, context, create_graph)

@@ -4,7 +4,8 @@ W. Kool, H. van Hoof, M. Welling, Buy 4 REINFORCE samples, get a baseline for fr
 Rezende 2016, arXiv:1602.06725.
 """
 
-from estimators.registry import one_a_sample, register
+from estimators.entry import one_a_sample
+from estimators.registry import register
 from estimators.reinforce import Reinforce
 
 

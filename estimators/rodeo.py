@@ -15,11 +15,12 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, row_shape, sample, scores, stopped
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.controls import costs_and_derivatives, learns, rows_of, weighted
 from estimators.parts.network import Network
 from estimators.parts.sizes import Resizable, Sizes
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 @register(
@@ -42,7 +43,7 @@ class RODEO(Resizable, Estimator):
         self.alpha, self.beta = (nn.Parameter(torch.full((1,), self.scale)) for _ in range(2))
         self.of_costs, self.of_scores = Network(hidden, inputs=2), Network(hidden, inputs=2)
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         for own in (self.alpha, self.beta):
             self.resize(own, torch.full((*sizes.stack, 1), self.scale))
         for network in (self.of_costs, self.of_scores):

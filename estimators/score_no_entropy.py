@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.distributions import log_prob
-from estimators.registry import one_a_sample, register
+from estimators.entry import one_a_sample
+from estimators.registry import register
 from estimators.reinforce import Reinforce
 
 

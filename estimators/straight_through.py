@@ -10,8 +10,9 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import mean_of, parameters, sample, stopped
+from estimators.entry import one_a_sample
 from estimators.noise import Noise
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 
 def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Estimate:

@@ -10,9 +10,10 @@ import math
 
 from torch import Tensor
 
+from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.iwae_score import IWAEScore, log_sum_of_others, log_sum_with_geometric_mean
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 
 MEANS = ("geometric", "arithmetic")
 

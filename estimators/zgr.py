@@ -15,9 +15,10 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import parameters, sample
+from estimators.entry import one_a_sample
 from estimators.families import Relaxed, capable
 from estimators.noise import Noise
-from estimators.registry import one_a_sample, register
+from estimators.registry import register
 from estimators.straight_through import passed_through
 
 

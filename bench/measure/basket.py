@@ -27,8 +27,8 @@ from bench.training.batches import Batches, binarised, subset
 from bench.training.evaluation import evaluate
 from bench.training.trainer import Optimisation, Trainer, make_optimiser
 from estimators.base import Estimator
+from estimators.entry import MAX_STATES
 from estimators.exact import expectation_of_bound, expectation_parts
-from estimators.registry import MAX_STATES
 
 ELBO_SAMPLES = 100
 STATE_ROWS = 2**14

@@ -17,12 +17,12 @@ from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator, Objective
 from estimators.call import as_given, trusted
-from estimators.contract import CountedObjective, checked
+from estimators.contract import checked
 from estimators.distributions import parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
 from estimators.examine import Look, jumps
 from estimators.families import family_of
-from estimators.objective import CheckedObjective
+from estimators.objective import CheckedObjective, CountedObjective
 
 CHUNK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Size of the largest tensor of a call of the estimator, which decides how many draws it makes: on the CPU so that what

@@ -38,7 +38,7 @@ class PerLayer(Estimator):
         super().__init__(lower.samples)
         self.lower, self.upper = lower, upper
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         """Size both; the upper estimator's context is z1."""
         self.lower.bind(**sizes._asdict())
         self.upper.bind(**sizes._replace(context_size=math.prod(sizes.event))._asdict())

@@ -17,9 +17,10 @@ from torch.distributions import Distribution, Normal
 from bench.config import Config
 from estimators.base import Objective
 from estimators.distributions import parameters
+from estimators.entry import MAX_STATES
 from estimators.exact import expectation
 from estimators.families import FAMILIES, Family, family_named
-from estimators.registry import MAX_STATES, load_all
+from estimators.registry import load_all
 
 
 def _known(name: str) -> str:

@@ -1,7 +1,7 @@
 """How many draws of z an estimator takes in a suite: as many as it says, or as the suite's budget asks for."""
 
 from bench.config import EstimatorConfig
-from estimators.registry import Entry
+from estimators.entry import Entry
 
 
 def draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> int | None:

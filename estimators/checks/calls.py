@@ -15,9 +15,9 @@ from estimators.checks.noise import Watch
 from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call
 from estimators.checks.subject import Subject, copied, run
-from estimators.contract import CountedObjective
 from estimators.distributions import parameters
-from estimators.registry import Needs
+from estimators.entry import Needs
+from estimators.objective import CountedObjective
 
 
 @cache
@@ -114,7 +114,7 @@ class _Seen(CountedObjective):
 
     def __init__(self, grid: Grid) -> None:
         super().__init__(grid.f(grid.theta))
-        self.kind = grid.kind
+        self.kind, self.discrete = grid.kind, grid.kind.discrete
         self.through_z = self.through_q = self.relaxed = False
 
     def __call__(self, z: Tensor, q: Distribution, /) -> Tensor:
@@ -143,6 +143,6 @@ def _against(seen: _Seen, needs: Needs | None, bound: str) -> str | None:
         return f"f is evaluated between the vertices, where the tag needs says {needs!r}: it needs a relaxed f"
     if needs in ("gradient of f", "relaxed f") and not seen.through_z:
         return f"the tag needs says {needs!r}, but f is never evaluated with a graph through z"
-    if needs == "relaxed f" and seen.kind.discrete and not seen.relaxed:
+    if needs == "relaxed f" and seen.discrete and not seen.relaxed:
         return "the tag needs says 'relaxed f', but f is evaluated at vertices only"
     return None

@@ -18,10 +18,10 @@ from torch.distributions import Distribution
 
 from estimators.base import Objective
 from estimators.distributions import log_prob
+from estimators.entry import MAX_STATES
 from estimators.exact import expectation, expectation_of_bound
 from estimators.families import Enumerated, Family, Projected, family_named
 from estimators.noise import Noise
-from estimators.registry import MAX_STATES
 
 LEVELS = (0.0, 1.0, 3.0, 6.0, 15.0)
 """Largest |logit| of a discrete q, down to a third of it in its other latents; for others the family says it."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from estimators.checks.certificate import CHECKS, DRAWS, run_check, subjects
 from estimators.checks.result import Result
 from estimators.checks.subject import Subject
+from estimators.entry import Entry
 from estimators.errors import BadInput, unknown
-from estimators.registry import Entry
 
 if TYPE_CHECKING:
     import pytest

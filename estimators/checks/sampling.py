@@ -13,8 +13,9 @@ from estimators.call import trusted
 from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.noise import Forced, Watch, count_of
-from estimators.contract import Broken, CountedObjective, checked
+from estimators.contract import Broken, checked
 from estimators.distributions import event_shape, from_parameters, row_shape
+from estimators.objective import CountedObjective
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
 """Draws a row after which the rows are looked at."""

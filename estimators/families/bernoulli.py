@@ -163,12 +163,12 @@ class Bernoulli(Relaxed):
 
     def sharpened(self, level: Tensor, turn: Tensor, event: tuple[int, ...]) -> tuple[Tensor, ...]:
         """Logits of alternating sign, down to a third of the level in the other latents."""
-        uneven = torch.linspace(1, 1 / 3, *event, dtype=level.dtype)
+        uneven = torch.linspace(1, 1 / 3, event[0], dtype=level.dtype)
         return (level[:, None] * uneven * (1 - 2 * (turn % 2)),)
 
     def toy(self, sharpness: float, event: tuple[int, ...]) -> Distribution:
         """Logits of this size and alternating sign."""
-        return self.build(sharpness * (1 - 2 * (torch.arange(*event) % 2).double())[None])
+        return self.build(sharpness * (1 - 2 * (torch.arange(event[0]) % 2).double())[None])
 
     def extremes(self, *values: Tensor) -> dict[str, tuple[Tensor, ...]]:
         """A bit of every row is certain, of either value."""

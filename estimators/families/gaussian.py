@@ -107,13 +107,13 @@ class Gaussian(Reparameterized, Projected):
 
     def sharpened(self, level: Tensor, turn: Tensor, event: tuple[int, ...]) -> tuple[Tensor, ...]:
         """A scale of 2 at level 0, then ten times less every 8 levels; locs of alternating sign."""
-        uneven = torch.linspace(1, 1 / 3, *event, dtype=level.dtype)
+        uneven = torch.linspace(1, 1 / 3, event[0], dtype=level.dtype)
         loc = (0.6 + level / 10)[:, None] * (1 - 2 * (turn % 2)) * uneven
         return loc, scale_of(level)[:, None] * uneven
 
     def toy(self, sharpness: float, event: tuple[int, ...]) -> Distribution:
         """Locs .5, 1, .5, 1 ... and this scale."""
-        loc = 0.5 + 0.5 * (torch.arange(*event) % 2).double()
+        loc = 0.5 + 0.5 * (torch.arange(event[0]) % 2).double()
         return self.build(loc[None], torch.full_like(loc, sharpness)[None])
 
     def level_words(self, level: float) -> str:

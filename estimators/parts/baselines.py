@@ -25,7 +25,7 @@ class Baseline(nn.Module):
     def __init__(self) -> None:  # its signature lists the options, of which there are none
         super().__init__()
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         """Size state and parameters; see `Estimator.bind`."""
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -88,7 +88,7 @@ class MovingAverage(Baseline):
         super().__init__()
         self.mean = RunningMean(decay)
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         self.mean.start(sizes.stack)
 
     def forward(self, cost: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -111,7 +111,7 @@ class InputDependent(Baseline):
         self.mean, self.variance = RunningMean(decay), RunningMean(decay)
         self.network, self.variance_normalisation = Network(hidden), variance_normalisation
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         for running in (self.mean, self.variance):
             running.start(sizes.stack)
         self.network.make(sizes.context_size, sizes.stack, sizes.generator)

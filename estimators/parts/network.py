@@ -55,7 +55,7 @@ class Network(Resizable):
             self.make(inputs)
             self.sized = False  # nobody has asked for it: a saved state may bring another stack
 
-    def size(self, sizes: Sizes) -> None:
+    def set_sizes(self, sizes: Sizes) -> None:
         """Make the weights for flat draws of an event and a context; without an event they wait for `ready`.
 
         Raises:

@@ -14,7 +14,7 @@ from bench.training.batches import Batches
 from bench.training.capture import WARM_UP, HostReads, Steps
 from bench.training.trainer import Optimisation, Trainer
 from estimators.distributions import from_parameters
-from estimators.registry import Entry
+from estimators.entry import Entry
 from tests.bench.test_floor import CASES, bound_to
 
 IDS = [f"{entry.name}-{family}" for entry, family in CASES]

@@ -12,7 +12,7 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import live, parameters, sample, stopped
-from estimators.registry import Entry
+from estimators.entry import Entry
 
 CASES = [(entry, family) for entry in estimators.available() for family in entry.families]
 

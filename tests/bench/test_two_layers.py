@@ -16,8 +16,8 @@ from bench.suite.schema import Suite
 from bench.training.evaluation import evaluate
 from estimators import Estimate, Estimator
 from estimators.distributions import from_parameters, log_prob, parameters, sample
+from estimators.entry import Entry
 from estimators.exact import expectation, states
-from estimators.registry import Entry
 from tests.bench.by_hand import layers, weights_of
 
 PIXELS = 6

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from estimators import Entry, Estimate, Estimator
 from estimators.distributions import from_parameters, live, log_prob, parameters, sample, stopped
+from estimators.entry import entry_of
 from estimators.parts.sizes import Resizable, is_unsized, unsized
-from estimators.registry import entry_of
 from tests.estimators.drawing import conditional_logistic_scores, hard, logistic_scores, normal, uniform
 
 CORRECT: list[Entry] = []

@@ -16,7 +16,7 @@ from estimators import Estimate, Estimator
 from estimators.checks import subjects
 from estimators.checks.subject import Subject
 from estimators.distributions import parameters, sample, stopped
-from estimators.registry import Entry, entry_of
+from estimators.entry import Entry, entry_of
 from tests.estimators import outside
 from tests.estimators.faults import FAULTS
 from tests.estimators.faults.base import Score

@@ -25,9 +25,9 @@ from torch.utils.checkpoint import checkpoint
 
 import estimators
 from estimators.distributions import from_parameters, kl, log_prob
+from estimators.entry import Entry
 from estimators.exact import expectation
 from estimators.examine import known_by
-from estimators.registry import Entry
 
 DOUBLE = torch.float64
 PAIRS = [

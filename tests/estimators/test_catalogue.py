@@ -18,10 +18,10 @@ import estimators
 from bench.measure import gradient_moments
 from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
-from estimators.contract import CountedObjective
 from estimators.distributions import from_parameters, live, log_prob, sample, stopped
 from estimators.exact import states
 from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
+from estimators.objective import CountedObjective
 from estimators.parts.baselines import BASELINES
 from tests.estimators.cases import build, leaves, objective
 from tests.estimators.drawing import (

@@ -17,8 +17,8 @@ from estimators.checks.noise import Forced, Watch
 from estimators.checks.sampling import LOOKS
 from estimators.checks.sequence import sampled
 from estimators.distributions import from_parameters, sample
+from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput
-from estimators.registry import Entry, entry_of
 from tests.estimators.drawing import uniform
 from tests.estimators.faults import FAULTS, Fault
 from tests.estimators.outside import CORRECT, OWN_NOISE

@@ -19,8 +19,8 @@ from estimators.checks.grid import Grid
 from estimators.checks.sampling import Deviations, Tally
 from estimators.checks.sequence import Sampled, sampled
 from estimators.checks.subject import Subject
+from estimators.entry import entry_of
 from estimators.exact import expectation
-from estimators.registry import entry_of
 
 DOUBLE = torch.float64
 

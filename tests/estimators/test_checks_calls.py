@@ -13,7 +13,7 @@ import estimators
 from estimators.checks import Result, calls, run_check
 from estimators.checks.grid import Grid
 from estimators.distributions import stopped
-from estimators.registry import one_a_sample
+from estimators.entry import one_a_sample
 from tests.estimators.drawing import uniform
 from tests.estimators.faults.base import Score
 from tests.estimators.still import DOUBLE, SILENT, Evaluating, Still, by_name, subject_of

@@ -13,7 +13,7 @@ from estimators.checks.diagnosis import GENERIC, cause
 from estimators.checks.grid import Grid, Row
 from estimators.checks.sampling import Tally
 from estimators.checks.subject import Subject
-from estimators.registry import entry_of
+from estimators.entry import entry_of
 
 LOG_ALPHA = math.log(1e-6)
 DRAWS = 10_000

@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from estimators import Estimate, Estimator
-from estimators.checks.grid import CONSTANT, Grid, Ridge, _laguerre, _line, ridges, scale_of
+from estimators.checks.grid import CONSTANT, Grid, Ridge, ridges
 from estimators.checks.noise import REACHES, Draw, Forced, Watch, count_of
 from estimators.checks.sampling import Prepared, call, deviations, gradients, noise_of
 from estimators.contract import Broken
 from estimators.distributions import log_prob, sample, stopped
+from estimators.families.base import laguerre as _laguerre
+from estimators.families.base import trapezoid as _line
+from estimators.families.gaussian import scale_of
 
 DOUBLE = torch.float64
 NAMES = ["constant", "quadratic", "cubic", "coupled", "mlp", "entropy"]

@@ -11,7 +11,7 @@ from estimators import Estimate, Estimator
 from estimators.checks import run_check, subjects
 from estimators.checks.subject import Subject, own_parameters, perturb
 from estimators.distributions import from_parameters, live, log_prob, sample, stopped
-from estimators.registry import Entry, entry_of
+from estimators.entry import Entry, entry_of
 from tests.estimators.faults import FAULTS
 from tests.estimators.faults.own import PARTS, SHOWN, OwnSteinTerm
 

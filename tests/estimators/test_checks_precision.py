@@ -13,6 +13,7 @@ from estimators import Estimate
 from estimators.checks import Result, precision, run_check
 from estimators.checks.grid import Grid
 from estimators.distributions import parameters
+from estimators.families import family_named
 from tests.estimators.still import BITS, DOUBLE, FINITE, KEPT, Call, Noted, Rule, Still, entry, ruled, subject_of
 
 # The check dtype
@@ -353,14 +354,14 @@ def test_costs_that_are_clipped_are_warned_of() -> None:
 
 def test_certain_bits_and_masked_classes() -> None:
     logits = torch.arange(1.0, 13.0, dtype=DOUBLE).reshape(4, 3)
-    found = precision._certain(logits, "bernoulli")
+    found = family_named("bernoulli").extremes(logits)["infinite logits"][0]
     expected = logits / 50
     expected[:, 0] = torch.tensor([math.inf, -math.inf, math.inf, -math.inf])
     assert torch.equal(found, expected)
     classes = torch.arange(1.0, 13.0, dtype=DOUBLE).reshape(2, 2, 3)
     masked = classes / 50
     masked[:, 0, 0] = -math.inf
-    assert torch.equal(precision._certain(classes, "categorical"), masked)
+    assert torch.equal(family_named("categorical").extremes(classes)["infinite logits"][0], masked)
     assert torch.equal(classes, torch.arange(1.0, 13.0, dtype=DOUBLE).reshape(2, 2, 3))
 
 

@@ -9,11 +9,12 @@ from torch import nn
 import estimators
 from estimators import Estimate, Estimator
 from estimators.checks import Result, run_check, subjects
-from estimators.checks.grid import EVENTS, Grid
+from estimators.checks.grid import Grid
 from estimators.checks.subject import Subject, copied, own_parameters, run
 from estimators.contract import Broken
 from estimators.distributions import parameters, stopped
 from estimators.errors import BadInput
+from estimators.families import FAMILIES
 from tests.estimators.still import DOUBLE, Evaluating, Learns, Noted, Still, entry, subject_of
 
 
@@ -59,10 +60,10 @@ def test_samples_are_the_least_that_the_options_allow_and_more(
 
 
 def test_a_small_grid_is_of_the_middle_event_and_one_level() -> None:
-    for family in EVENTS:
+    for family, kind in FAMILIES.items():
         subject = subject_of("reinforce", family=family)
-        assert subject.small() == Grid(family, EVENTS[family][1], 3, "elbo", levels=(1.0,))
-        assert subject.small(7, 2.5) == Grid(family, EVENTS[family][1], 7, "elbo", levels=(2.5,))
+        assert subject.small() == Grid(family, kind.certified_events[1], 3, "elbo", levels=(1.0,))
+        assert subject.small(7, 2.5) == Grid(family, kind.certified_events[1], 7, "elbo", levels=(2.5,))
     assert subject_of(Still, bound="iwae").small(0) == Grid("bernoulli", (3,), 0, "iwae", levels=(1.0,))
 
 

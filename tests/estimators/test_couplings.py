@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 import estimators
-from estimators import arsm, bitflip, coupled_decisions, iwae_score, reinforce, reweighted_wake_sleep
+from estimators import bitflip, iwae_score, reinforce, reweighted_wake_sleep
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
 from estimators.exact import expectation, expectation_of_bound, states
+from estimators.noise import Noise
 from tests.estimators.cases import build, gradients, leaves, objective
 from tests.estimators.drawing import gumbel
 
@@ -163,14 +164,14 @@ def _over_decisions(
     cell = torch.cartesian_prod(*[torch.arange(3)] * (latents * decisions)).reshape(-1, latents, decisions)
     chances: list[Tensor] = []
 
-    def odds(samples: int, logits: Tensor, generator: object) -> Tensor:
+    def odds(noise: Noise, samples: int, logits: Tensor) -> Tensor:
         least = (-logits.detach().abs()).sigmoid()  # N x L x C - 1
         chances.append(torch.where(cell == 1, 1 - 2 * least, least).flatten(1).prod(1))
         between = torch.full_like(least, 0.5)
         u = torch.where(cell == 0, least / 2, torch.where(cell == 1, between, 1 - least / 2))
         return (u / (1 - u)).unsqueeze(0)
 
-    monkeypatch.setattr(coupled_decisions.noise, "odds", odds)
+    monkeypatch.setattr(Noise, "odds", odds)
     rows = value.expand(len(cell), *value.shape[1:])
     return _moments(name, "categorical", rows, f, theta, lambda: chances[0], samples=2, **options)
 
@@ -298,7 +299,7 @@ def test_arsm_is_the_mean_of_ars_over_the_references(monkeypatch: pytest.MonkeyP
     merged = found("arsm")
     references = []
     for j in range(4):
-        monkeypatch.setattr(arsm.torch, "randint", lambda high, size, j=j, **_: torch.full(size, j))
+        monkeypatch.setattr(Noise, "choice", lambda noise, options, shape, device, j=j: torch.full(shape, j))
         references.append(found("ars"))
     for got, *parts in zip(merged, *references, strict=True):
         torch.testing.assert_close(got, torch.stack(parts).mean(0), rtol=1e-12, atol=1e-12)

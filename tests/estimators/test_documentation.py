@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import estimators
-from estimators.registry import Entry
+from estimators.entry import Entry
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
 EVENTS = {"gaussian": (7,), "bernoulli": (7,), "categorical": (3, 5)}

@@ -301,7 +301,7 @@ def test_a_network_without_sizes_says_so() -> None:
 def test_a_sized_network_is_traced_whole(late: bool) -> None:
     """Asking whether it has its weights must not be what breaks the graph."""
     network = Network(5, inputs=0 if late else 3)
-    network.size(3)
+    network.make(3)
     x = torch.linspace(-1, 1, 12).reshape(4, 3)
     traced = torch.compile(network, backend="eager", fullgraph=True)
     assert torch.equal(traced(x), network(x))

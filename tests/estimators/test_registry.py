@@ -69,7 +69,7 @@ def test_a_broken_plugin_warns_and_leaves_the_rest(monkeypatch: pytest.MonkeyPat
             raise ImportError("no module named 'nowhere'")
 
     monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: [Broken()])
-    monkeypatch.setattr(registry, "_plugins_loaded", False)
+    monkeypatch.setattr(registry, "_loaded", False)
     with pytest.warns(UserWarning, match=r"plug-in broken .* was not loaded"):
         assert estimators.get("rloo").name == "rloo"
 

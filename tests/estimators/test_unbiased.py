@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import estimators
+from estimators.entry import Entry
 from estimators.exact import expectation, expectation_of_bound
-from estimators.registry import Entry
 from tests.estimators.cases import FAMILIES, build, leaves, objective, uneven
 
 DRAWS = 50_000  # at |logit| 6 the rarer value of a bit is drawn some 120 times

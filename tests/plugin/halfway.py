@@ -15,10 +15,9 @@ from estimators.distributions import parameters, sample, stopped
 class Halfway(Estimator):
     """Local expectation gradients; f is evaluated twice a unit and sample."""
 
-    def forward(self, q, f, *, generator=None, context=None):
-        """See `Estimator.forward`."""
+    def estimate(self, q, f, noise):
         (logits,) = parameters(q)
-        z = sample(q, self.samples, generator)
+        z = sample(q, self.samples, noise)
         theta, units = logits.detach().sigmoid(), logits.shape[-1]
         weight = []
         for unit in range(units):

@@ -14,7 +14,7 @@ from bench.studies.models import DIGITS, MNIST, build
 from bench.studies.timing.sides import note, side_by_side, timer
 from estimators import Objective
 from estimators.distributions import from_parameters, parameters, sample
-from estimators.registry import Entry
+from estimators.entry import Entry
 
 DRAWS = 1000
 LOOP = {"mnist": 50, "digits": 200}

@@ -8,7 +8,7 @@ import torch
 from estimators import Entry, Estimate, Estimator
 from estimators.checks.sampling import LOOKS
 from estimators.distributions import live, log_prob, parameters, sample, stopped
-from estimators.registry import entry_of
+from estimators.entry import entry_of
 from tests.estimators.drawing import uniform
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from estimators import Estimate, Estimator
 from estimators.distributions import stopped
-from estimators.registry import one_a_sample
+from estimators.entry import one_a_sample
 from tests.estimators.drawing import normal, uniform
 from tests.estimators.faults.base import Score, fault
 from tests.estimators.outside import LearnedBaseline

@@ -8,8 +8,8 @@ from torch.nn import Parameter
 
 from estimators import Entry, Estimate, Estimator
 from estimators.distributions import live, log_prob, parameters, sample, scores, stopped
+from estimators.entry import entry_of
 from estimators.parts.controls import costs_and_derivatives
-from estimators.registry import entry_of
 from tests.estimators.drawing import normal, uniform
 from tests.estimators.faults.base import fault
 from tests.estimators.outside import LearnedBaseline, relaxed_pair
