@@ -60,11 +60,11 @@ class Bitflip(Estimator):
             chosen = choose(proposal, self.samples // 2, noise)  # S/2 x *B x D
             b = sample(q, self.samples // 2, noise)
             one, zero = torch.maximum(b, chosen), b * (1 - chosen)
-            slope = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
+            factor = chosen * torch.exp(log_variances - proposal.log_softmax(-1))  # theta (1 - theta) / pi
             drawn = torch.cat([(chosen * value).sum(-1) for value in (b, 1 - b)])  # S x *B, 1 where it is b itself
         cost = f(torch.cat((one, zero)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
-        weight = (first - second).unsqueeze(-1) * slope
+        weight = (first - second).unsqueeze(-1) * factor
         value = 2 * (drawn * cost).mean(0)
         return Estimate((weight * logits).sum(-1).mean(0) + value, value.detach())
 
@@ -97,8 +97,8 @@ class UGC(Estimator):
         cost = f(torch.cat((b, antithetic)), stopped(q))  # S x *B
         first, second = cost.detach().chunk(2)
         pair = 0.5 * (first - second).unsqueeze(-1) * (b - antithetic) * logits.detach().abs().sigmoid()
-        spread = logits.detach().sigmoid() * (-logits.detach()).sigmoid()
-        flip = (first - other).unsqueeze(-1) * (2 * b - 1) * chosen * spread * certain.sum(-1, keepdim=True)
+        variance = logits.detach().sigmoid() * (-logits.detach()).sigmoid()
+        flip = (first - other).unsqueeze(-1) * (2 * b - 1) * chosen * variance * certain.sum(-1, keepdim=True)
         weight = certain * flip + (1 - certain) * pair
         surrogate = (weight * logits).sum(-1).mean(0) + cost.mean(0)
         return Estimate(surrogate, cost.detach().mean(0))

@@ -6,7 +6,7 @@ latent in two draws. It is ARMS for two categories.
 
 A category is drawn by breaking a stick, the least likely category first: bit c says whether it is c, given that it is
 none before. The bits of the n draws are coupled by a copula, so P is a product over bits. In that order the k-th bit
-from the end has a chance of at most 1 / (k + 1), so that q q / P of draws that differ is below 2: nothing to clip.
+from the end has a probability of at most 1 / (k + 1), so that q q / P of draws that differ is below 2: nothing to clip.
 """
 
 import torch
@@ -57,8 +57,8 @@ class CARMS(Estimator):
         stop = F.pad(taken, (0, 1), value=1.0).argmax(-1)  # the first bit that is 1, n x *B x L
         drawn = order.expand(count, *order.shape).gather(-1, stop.unsqueeze(-1))
         z = torch.zeros_like(logits).expand(count, *order.shape).scatter(-1, drawn, 1.0)
-        chance, decorrelation = (-away).sigmoid(), COPULAS[self.copula].decorrelation(count, away)
-        neither = (1 - chance) / (1 - decorrelation * chance)  # q q / P where both bits are 0
+        probability, decorrelation = (-away).sigmoid(), COPULAS[self.copula].decorrelation(count, away)
+        neither = (1 - probability) / (1 - decorrelation * probability)  # q q / P where both bits are 0
         passed = F.pad(neither[..., :-1].cumprod(-1), (1, 0), value=1.0)[..., : classes - 1]
         ratio = passed / decorrelation  # where they part at this bit, *B x L x C-1
         first = torch.minimum(stop, stop.unsqueeze(1))  # n x n x *B x L

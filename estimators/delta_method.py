@@ -43,8 +43,8 @@ class DeltaMethod(Estimator):
         cost = f(z, stopped(q))  # S x *B
         at_mean = taylor(q, f, order=self.order)
         step = z - loc.detach()
-        expansion = at_mean.value + (step * (at_mean.slope + 0.5 * at_mean.bend(step))).sum(-1)
+        expansion = at_mean.value + (step * (at_mean.gradient + 0.5 * at_mean.hessian_product(step))).sum(-1)
         diagonal = at_mean.curvature.diagonal(dim1=-2, dim2=-1)
-        mean = (at_mean.slope * loc + diagonal * scale.detach() * scale).sum(-1)  # its gradient is that of E_q[h]
+        mean = (at_mean.gradient * loc + diagonal * scale.detach() * scale).sum(-1)  # its gradient is that of E_q[h]
         surrogate = scored(q, z, (cost - expansion) / self.samples) + cost.mean(0) + mean
         return Estimate(surrogate, cost.detach().mean(0))

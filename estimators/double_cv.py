@@ -45,10 +45,10 @@ class DoubleCV(Resizable, Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         b = sample(q, self.samples, noise)
-        cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
+        cost, gradient = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
         logits = parameters(q)[0].detach()
-        (score,), spread = scores(q, b), logits.sigmoid() * (-logits).sigmoid()
-        others = (slope.sum(0) - slope) / (self.samples - 1)
+        (score,), variance = scores(q, b), logits.sigmoid() * (-logits).sigmoid()
+        others = (gradient.sum(0) - gradient) / (self.samples - 1)
         linear = (others * score).sum(-1)  # S x *B; a bit's score is b - theta
 
         def leave_one_out(signal: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class DoubleCV(Resizable, Estimator):
             return (advantage.unsqueeze(-1) * score).mean(0)
 
         plain = leave_one_out(cost.detach())
-        control = leave_one_out(linear) - slope.mean(0) * spread  # *B x D, of mean zero
+        control = leave_one_out(linear) - gradient.mean(0) * variance  # *B x D, of mean zero
         learning = learns(self)
         with torch.set_grad_enabled(learning):
             alpha = rows_of(self.alpha, row_shape(q)).to(control).unsqueeze(-1)

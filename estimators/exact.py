@@ -15,8 +15,8 @@ from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import again, event_shape, live, log_prob, parameters, row_shape, stopped
 from estimators.entry import MAX_STATES
 from estimators.families import Enumerated, capable, family_of
-from estimators.families.base import tuples
 from estimators.families.logits import CERTAIN
+from estimators.families.quadrature import tuples
 from estimators.noise import Noise
 from estimators.registry import register
 

@@ -168,10 +168,10 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
         value = f(z, fresh)
         if not value.requires_grad:
             return Facts(bool(_varies(value)), "log q")
-        (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
         own = [torch.autograd.grad(v.sum(), leaves, retain_graph=True, allow_unused=True) for v in value]
     value, z, fresh = value.detach(), z.detach(), family.build(*(p.detach() for p in leaves))
-    factor = _of_log_q(fresh, z, slope)
+    factor = _of_log_q(fresh, z, gradient)
     flat = factor is not None and _varies(value - factor * log_prob(fresh, z), value)
     direct = [
         torch.stack([torch.zeros_like(p) if one[i] is None else one[i] for one in own])  # K x *B x *event
@@ -196,15 +196,15 @@ def _varies(rest: Tensor, value: Tensor | None = None) -> bool:
     return bool((rest - rest[0]).abs().amax() > 1e-4 * size)
 
 
-def _of_log_q(q: Distribution, z: Tensor, slope: Tensor | None) -> float | None:
+def _of_log_q(q: Distribution, z: Tensor, gradient: Tensor | None) -> float | None:
     """How many times the gradient of log q(z) in z this one is, [S, *B, *event] both: 0 for none; None if it is not."""
-    if slope is None or not bool((slope != 0).any()):
+    if gradient is None or not bool((gradient != 0).any()):
         return 0.0
     point = z.detach().requires_grad_()
     with torch.enable_grad():
         (own,) = torch.autograd.grad(log_prob(q, point).sum(), point)
-    factor = float((slope * own).sum() / own.square().sum().clamp_min(torch.finfo(own.dtype).tiny))
-    return factor if bool((slope - factor * own).norm() <= 1e-4 * slope.norm()) else None
+    factor = float((gradient * own).sum() / own.square().sum().clamp_min(torch.finfo(own.dtype).tiny))
+    return factor if bool((gradient - factor * own).norm() <= 1e-4 * gradient.norm()) else None
 
 
 def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool], close: float) -> OfQ:
@@ -247,12 +247,12 @@ def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:
         value = f(z, fresh)
         rise = value.new_zeros(value.shape)
         if value.requires_grad:
-            (slope,) = torch.autograd.grad(value.sum(), z, materialize_grads=True, allow_unused=True)
-            rise = (slope * (second - first).repeat(nodes, *[1] * (first.dim() - 1))).flatten(value.dim()).sum(-1)
+            (gradient,) = torch.autograd.grad(value.sum(), z, materialize_grads=True, allow_unused=True)
+            rise = (gradient * (second - first).repeat(nodes, *[1] * (first.dim() - 1))).flatten(value.dim()).sum(-1)
         ends = f(stops, fresh).detach()
     rise = rise.unflatten(0, (nodes, len(first)))  # nodes x K - 1 x *B
-    change, told = ends[1:] - ends[:-1], rise.mean(0)
+    change, expected = ends[1:] - ends[:-1], rise.mean(0)
     size = torch.maximum(change.abs(), rise.abs().mean(0))
     unsettled = (rise[::2].mean(0) - rise[1::2].mean(0)).abs()  # what so few points leave open
-    off = (change - told).abs() > 0.2 * size + 4 * unsettled
+    off = (change - expected).abs() > 0.2 * size + 4 * unsettled
     return bool(off.double().mean() > SELDOM_OFF)

@@ -49,14 +49,14 @@ class LAX(Estimator):
             leaf = z.clone().requires_grad_()
             control = self.network(leaf, context=noise.context)  # S x *B
             learns = any(p.requires_grad for p in self.network.parameters())
-            (slope,) = torch.autograd.grad(control.sum(), leaf, create_graph=learns)
+            (gradient,) = torch.autograd.grad(control.sum(), leaf, create_graph=learns)
             signal = cost.detach() - control
             loss = None
             if learns:
                 # The estimate in q's parameters written out, a function of c's weights alone.
                 score = signal.unsqueeze(-1) / scale.detach()
-                of_loc = (score * eps + slope).mean(0)
-                of_scale = (score * (eps.square() - 1) + slope * eps).mean(0)
+                of_loc = (score * eps + gradient).mean(0)
+                of_scale = (score * (eps.square() - 1) + gradient * eps).mean(0)
                 loss = (of_loc.square() + of_scale.square()).sum(-1)
-        surrogate = scored(q, z, signal / self.samples) + ((slope.detach() * path).sum(-1) + cost).mean(0)
+        surrogate = scored(q, z, signal / self.samples) + ((gradient.detach() * path).sum(-1) + cost).mean(0)
         return Estimate(surrogate, cost.detach().mean(0), loss)

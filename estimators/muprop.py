@@ -31,8 +31,8 @@ class MuProp(Estimator):
         mean = mean_of(q, parameters(q)[0])
         b = sample(q, self.samples, noise)
         cost = f(b, stopped(q))  # S x *B
-        there, slope = costs_and_derivatives(f, mean.unsqueeze(0), stopped(q))  # 1 x *B, 1 x *B x *event
-        affine = there.detach() + (slope * (b - mean.detach())).sum(event_dims(q))
+        there, gradient = costs_and_derivatives(f, mean.unsqueeze(0), stopped(q))  # 1 x *B, 1 x *B x *event
+        affine = there.detach() + (gradient * (b - mean.detach())).sum(event_dims(q))
         signal = cost.detach() - affine
-        surrogate = scored(q, b, signal / self.samples) + cost.mean(0) + (slope[0] * mean).sum(event_dims(q))
+        surrogate = scored(q, b, signal / self.samples) + cost.mean(0) + (gradient[0] * mean).sum(event_dims(q))
         return Estimate(surrogate, cost.detach().mean(0))

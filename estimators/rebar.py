@@ -61,9 +61,9 @@ class RelaxedDraws:
         with torch.enable_grad():
             relaxed = mean_of(self.q, self.points * over_event((-log_temperature).exp(), self.q))
             value = c(relaxed, self.q)
-            slope = derivative(value, self.points, create_graph=create_graph)
+            gradient = derivative(value, self.points, create_graph=create_graph)
             (path,) = torch.autograd.grad(
-                self.difference, self.logits, slope, create_graph=create_graph, retain_graph=True
+                self.difference, self.logits, gradient, create_graph=create_graph, retain_graph=True
             )
             return path - over_event(value[-len(self.b) :], self.q) * self.score
 

@@ -33,9 +33,9 @@ class ReducedVarianceReparameterization(Estimator):
         eps = noise.normal(self.samples, loc)
         cost = f(loc + scale * eps, stopped(q)).mean(0)  # carries the gradients along z and in theta
         at_mean = taylor(q, f)
-        bend = at_mean.bend(scale.detach() * eps)  # S x *B x D
+        hessian_product = at_mean.hessian_product(scale.detach() * eps)  # S x *B x D
         diagonal = at_mean.curvature.diagonal(dim1=-2, dim2=-1)
-        of_loc = -bend.mean(0)
-        of_scale = diagonal * scale.detach() - ((at_mean.slope + bend) * eps).mean(0)
+        of_loc = -hessian_product.mean(0)
+        of_scale = diagonal * scale.detach() - ((at_mean.gradient + hessian_product) * eps).mean(0)
         surrogate = cost + (of_loc * loc + of_scale * scale).sum(-1)
         return Estimate(surrogate, cost.detach())

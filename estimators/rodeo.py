@@ -52,16 +52,16 @@ class RODEO(Resizable, Estimator):
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         count, logits = self.samples, parameters(q)[0].detach()
         b = sample(q, count, noise)
-        cost, slope = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
+        cost, gradient = costs_and_derivatives(f, b, stopped(q))  # S x *B, S x *B x D
         costs, (score,) = cost.detach(), scores(q, b)
         flip = 1 - 2 * b  # what flipping a bit adds to it
-        chance = (flip * logits).sigmoid()  # of the other value, given the other bits
+        probability = (flip * logits).sigmoid()  # of the other value, given the other bits
 
         def of_others(x: Tensor) -> Tensor:
             return (x.sum(0) - x) / (count - 1)
 
-        direction = of_others(slope)
-        here = (direction * b).sum(-1) - of_others((slope * b).sum(-1))  # S x *B
+        direction = of_others(gradient)
+        here = (direction * b).sum(-1) - of_others((gradient * b).sum(-1))  # S x *B
         # Extrapolations to the draw and to its D neighbours, with the mean cost beside: (1 + D) x S x *B x 2.
         linear = torch.cat((here.unsqueeze(0), (here.unsqueeze(-1) + direction * flip).movedim(-1, 0)))
         inputs = torch.stack((of_others(costs).expand_as(linear), linear), -1)
@@ -69,13 +69,13 @@ class RODEO(Resizable, Estimator):
         with torch.set_grad_enabled(learning):
 
             def operator(h: Tensor) -> Tensor:
-                return (chance * (h[1:] - h[0]).movedim(0, -1)).sum(-1)  # S x *B
+                return (probability * (h[1:] - h[0]).movedim(0, -1)).sum(-1)  # S x *B
 
             alpha, beta = (rows_of(p, row_shape(q)).to(costs) for p in (self.alpha, self.beta))
             for_costs, for_scores = (linear + network(inputs) for network in (self.of_costs, self.of_scores))
             others = of_others(costs + alpha * operator(for_costs))
             # The operator on h times the score: a neighbour's score is the draw's, but for the flipped bit.
-            product = operator(for_scores).unsqueeze(-1) * score + chance * flip * for_scores[1:].movedim(0, -1)
+            product = operator(for_scores).unsqueeze(-1) * score + probability * flip * for_scores[1:].movedim(0, -1)
             estimate = ((costs - others).unsqueeze(-1) * score + beta.unsqueeze(-1) * product).mean(0)
             loss = estimate.square().sum(-1) if learning else None
         return Estimate(weighted(estimate, q) + cost.mean(0), cost.detach().mean(0), loss)

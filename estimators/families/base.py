@@ -13,8 +13,6 @@ Shapes: q has rows *B and an event [D], or [L, C] where the value of one latent 
 [S, *B, *event]. Values of a family's parameters come and go as one tensor [*B, *event] for each.
 """
 
-import functools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
@@ -31,7 +29,7 @@ class Family(ABC):
 
     name: ClassVar[str]
     distribution: ClassVar[type[Distribution]]
-    """torch's class, by which the family of a q is told."""
+    """torch's class, by which the family of a q is recognised."""
     mistaken: ClassVar[Mapping[type[Distribution], str]] = {}
     """Classes of torch that are taken for this family's by mistake, and what to write instead."""
     parameter_names: ClassVar[tuple[str, ...]]
@@ -282,41 +280,3 @@ CAPABILITIES: dict[str, type[Family]] = {
     "projection": Projected,
 }
 """What an estimator may ask of a family, by name."""
-
-
-def tuples(values: Tensor, size: int, most: int) -> Tensor:
-    """All `size`-tuples of the values [V, ...]: [V^size, size, ...].
-
-    Raises:
-        ValueError: there are more than `most`.
-    """
-    if len(values) ** size > most:
-        raise ValueError(f"{len(values)}^{size} joint states are too many to enumerate (at most {most})")
-    return values[_tuples(len(values), size, values.device)]
-
-
-@functools.cache
-def _tuples(count: int, size: int, device: torch.device) -> Tensor:
-    """All `size`-tuples of the numbers below `count`, [count^size, size]."""
-    return torch.cartesian_prod(*[torch.arange(count)] * size).reshape(-1, size).to(device)
-
-
-def hermite(nodes: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights [nodes] for a standard normal, by Golub and Welsch: eigenvalues of the Jacobi matrix."""
-    off = torch.arange(1, nodes, dtype=torch.float64).sqrt()
-    points, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return points, vectors[0].square()
-
-
-def trapezoid(reach: float, step: float) -> tuple[Tensor, Tensor]:
-    """Points and weights of the trapezoidal rule under a standard normal: geometric convergence for analytic f."""
-    points = torch.arange(-reach, reach + step / 2, step, dtype=torch.float64)
-    return points, torch.exp(-0.5 * points.square()) * (step / math.sqrt(2 * math.pi))
-
-
-def laguerre(nodes: int, alpha: float) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for a Gamma(alpha + 1) number: Golub and Welsch, as for `hermite`."""
-    i = torch.arange(nodes, dtype=torch.float64)
-    off = (i[1:] * (i[1:] + alpha)).sqrt()
-    points, vectors = torch.linalg.eigh(torch.diag(2 * i + 1 + alpha) + torch.diag(off, 1) + torch.diag(off, -1))
-    return points, vectors[0].square()

@@ -132,8 +132,8 @@ class Bernoulli(Relaxed):
         negative one.
         """
         fixed = scores.detach()
-        chance = torch.where(fixed > 0, logits, -logits).detach().sigmoid()
-        return fixed - torch.expm1(-fixed.abs()) * chance * (logits - logits.detach())
+        probability = torch.where(fixed > 0, logits, -logits).detach().sigmoid()
+        return fixed - torch.expm1(-fixed.abs()) * probability * (logits - logits.detach())
 
     def hard(self, scores: Tensor) -> Tensor:
         """Signs as bits."""

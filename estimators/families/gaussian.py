@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
-from estimators.families.base import Projected, Reparameterized, hermite, laguerre, trapezoid, tuples
+from estimators.families.base import Projected, Reparameterized
+from estimators.families.quadrature import hermite, laguerre, trapezoid, tuples
 from estimators.noise import Noise
 
 MOST_POINTS = 65536

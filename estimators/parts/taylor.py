@@ -15,12 +15,12 @@ class Taylor(NamedTuple):
 
     value: Tensor
     """[*B]."""
-    slope: Tensor
+    gradient: Tensor
     """[*B, D]."""
     curvature: Tensor
     """[*B, D, D]."""
 
-    def bend(self, step: Tensor) -> Tensor:
+    def hessian_product(self, step: Tensor) -> Tensor:
         """The Hessian times a step [S, *B, D] from the mean: what the gradient changes by, to first order."""
         return (self.curvature @ step.unsqueeze(-1)).squeeze(-1)
 
@@ -37,12 +37,12 @@ def taylor(q: Distribution, f: Objective, *, order: int = 2) -> Taylor:
         cost = f(point.unsqueeze(0), stopped(q))[0]
         if not cost.requires_grad:  # it does not depend on z
             return Taylor(cost, torch.zeros_like(loc), curvature)
-        (slope,) = torch.autograd.grad(cost.sum(), point, create_graph=order > 1, materialize_grads=True)
-        if order > 1 and slope.requires_grad:  # else f is linear
+        (gradient,) = torch.autograd.grad(cost.sum(), point, create_graph=order > 1, materialize_grads=True)
+        if order > 1 and gradient.requires_grad:  # else f is linear
             # A loop, as batching the products would take D times the memory of f, and is no faster on a CPU.
             columns = [
                 torch.autograd.grad(one.sum(), point, retain_graph=True, materialize_grads=True)[0]
-                for one in slope.unbind(-1)
+                for one in gradient.unbind(-1)
             ]
             curvature = torch.stack(columns, -1)
-    return Taylor(cost.detach(), slope.detach(), curvature)
+    return Taylor(cost.detach(), gradient.detach(), curvature)

@@ -17,9 +17,9 @@ from estimators.checks.noise import REACHES, Draw, Forced, Watch, count_of
 from estimators.checks.sampling import Prepared, call, deviations, gradients, noise_of
 from estimators.contract import Broken
 from estimators.distributions import log_prob, sample, stopped
-from estimators.families.base import laguerre as _laguerre
-from estimators.families.base import trapezoid as _line
 from estimators.families.gaussian import scale_of
+from estimators.families.quadrature import laguerre as _laguerre
+from estimators.families.quadrature import trapezoid as _line
 
 DOUBLE = torch.float64
 NAMES = ["constant", "quadratic", "cubic", "coupled", "mlp", "entropy"]

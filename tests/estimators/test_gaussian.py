@@ -178,7 +178,7 @@ def test_the_expansion_is_that_of_torch() -> None:
 
         at = q.loc[row].clone()
         torch.testing.assert_close(found.value[row], of_row(at).detach())
-        torch.testing.assert_close(found.slope[row], torch.autograd.functional.jacobian(of_row, at))
+        torch.testing.assert_close(found.gradient[row], torch.autograd.functional.jacobian(of_row, at))
         torch.testing.assert_close(found.curvature[row], torch.autograd.functional.hessian(of_row, at))
 
 
@@ -189,7 +189,7 @@ def test_expansions_of_linear_and_constant_f(theta: Tensor) -> None:
         found = taylor(q, f)
         assert not found.curvature.any()
         torch.testing.assert_close(found.value, f(q.loc[None], q)[0].detach())
-    assert not found.slope.any()
+    assert not found.gradient.any()
 
 
 def test_expansions_leave_no_noise_where_they_are_exact() -> None:
@@ -208,7 +208,7 @@ def test_expansions_leave_no_noise_where_they_are_exact() -> None:
         assert float(variance.max()) < 1e-24
         q = stopped(build("gaussian", values))
         expansion = taylor(q, f)
-        truth = torch.cat((expansion.slope, expansion.curvature.diagonal(dim1=-2, dim2=-1) * scale), -1)
+        truth = torch.cat((expansion.gradient, expansion.curvature.diagonal(dim1=-2, dim2=-1) * scale), -1)
         torch.testing.assert_close(_gradient(name, values, f, **options), truth, atol=1e-12, rtol=1e-12)
 
 
