@@ -22,9 +22,6 @@ MAX_STATES = 65536
 MAX_STATES_AT_ONCE = 4096
 """Joint states that an estimator may visit in one step, with a graph for each."""
 
-SHOWN = (10, 10)
-"""Latents, and categories where there are any, at which the tags show the number of evaluations."""
-
 SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
 
@@ -229,9 +226,9 @@ class Entry:
         return None
 
     def tags(self) -> dict[str, Any]:
-        """The tags as plain values for JSON; f_evals at the default number of samples, by family."""
+        """The tags as plain values for JSON; f_evals by family, at the default number of samples and 10 latents (of 10)."""
         tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals", "declared")}
-        shown = {family: family_named(family).event(*SHOWN) for family in self.families}
+        shown = {family: family_named(family).event(latents=10, categories=10) for family in self.families}
         return tags | {
             "families": self.families,
             "samples": self.samples._asdict(),

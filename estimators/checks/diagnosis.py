@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from estimators.checks.sampling import Tally
 from estimators.checks.subject import Subject
+from estimators.checks.tally import Tally
 
 Case = tuple[Tally, int]
 GENERIC = (

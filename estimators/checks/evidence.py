@@ -8,9 +8,9 @@ import torch
 
 from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE
-from estimators.checks.sampling import Tally
 from estimators.checks.sequence import Sampled
 from estimators.checks.subject import LEARNED, PERTURBED, SHARE, WARM_UP, Subject
+from estimators.checks.tally import Tally
 from estimators.families import family_named
 
 QUANTILE = 1.959964

@@ -7,17 +7,9 @@ from typing import NamedTuple
 
 from torch import Generator
 
-from estimators.checks.sampling import (
-    AT_ONCE,
-    LOOKS,
-    PRIMES,
-    TARGETS,
-    Prepared,
-    Tally,
-    deviations,
-    noise_of,
-)
+from estimators.checks.sampling import AT_ONCE, LOOKS, PRIMES, TARGETS, Prepared, deviations, noise_of
 from estimators.checks.subject import Subject
+from estimators.checks.tally import Tally
 from estimators.contract import Broken
 
 PRECISE = 0.005

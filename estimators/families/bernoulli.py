@@ -26,15 +26,12 @@ class Bernoulli(Relaxed):
     sweep = "logits"
 
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
-        """(logits,)."""
         return (cast(TorchBernoulli, q).logits,)
 
     def build(self, *values: Tensor) -> Distribution:
-        """From (logits,)."""
         return TorchBernoulli(logits=values[0], validate_args=False)
 
     def from_raw(self, *raw: Tensor) -> Distribution:
-        """From (logits,)."""
         return self.build(*raw)
 
     def finite(self, *values: Tensor) -> tuple[Tensor, ...]:
@@ -42,11 +39,9 @@ class Bernoulli(Relaxed):
         return (bounded(values[0]),)
 
     def joint_states(self, event: tuple[int, ...]) -> int:
-        """2 to the number of bits."""
         return int(2 ** event[0])
 
     def values_of_a_latent(self, like: Tensor, event: tuple[int, ...]) -> Tensor:
-        """0 and 1."""
         return torch.arange(2, dtype=like.dtype, device=like.device)
 
     def sample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
@@ -87,7 +82,6 @@ class Bernoulli(Relaxed):
         return divergence.sum(-1)
 
     def chances(self, q: Distribution) -> Tensor:
-        """Of a 1."""
         return self.mean_of(self.parameters(q)[0])
 
     def is_rare(self, logits: Tensor, z: Tensor) -> Tensor:
@@ -95,7 +89,6 @@ class Bernoulli(Relaxed):
         return (z > 0.5) != (logits > 0)
 
     def rarity(self, logits: Tensor) -> Tensor:
-        """Of the less likely bit."""
         return (-logits.abs()).sigmoid()
 
     def neighbours(self, z: Tensor) -> Tensor:
@@ -111,11 +104,9 @@ class Bernoulli(Relaxed):
         return logits.sigmoid() * (-logits).sigmoid() * rise
 
     def mean_of(self, logits: Tensor) -> Tensor:
-        """sigmoid(logits)."""
         return logits.sigmoid()
 
     def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
-        """Logits plus logistic noise."""
         return logits + odds.log()
 
     def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:
@@ -140,7 +131,6 @@ class Bernoulli(Relaxed):
         return above(scores, scores.new_zeros(()))
 
     def log_prob_of_latents(self, logits: Tensor, z: Tensor) -> Tensor:
-        """[S, *B, D]."""
         return z * F.logsigmoid(logits) + (1 - z) * F.logsigmoid(-logits)
 
     def mean_change(self, logits: Tensor, change: Tensor, towards: Tensor | None = None) -> Tensor:
@@ -151,7 +141,6 @@ class Bernoulli(Relaxed):
         return one * zero * change
 
     def moderate(self, q: Distribution, noise: Noise) -> tuple[Tensor, ...]:
-        """Logits within 1.5 or so."""
         return (moderate_logits(self.parameters(q)[0].detach(), noise),)
 
     def spread_out(self, q: Distribution, count: int, noise: Noise) -> Tensor:

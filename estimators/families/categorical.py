@@ -60,7 +60,6 @@ class Categorical(Relaxed):
         return (cast(OneHotCategorical, q).logits,)
 
     def build(self, *values: Tensor) -> Distribution:
-        """From (logits,)."""
         return _one_hot(log_softmax(values[0]))
 
     def again(self, *values: Tensor) -> Distribution:
@@ -68,7 +67,6 @@ class Categorical(Relaxed):
         return _one_hot(values[0])
 
     def from_raw(self, *raw: Tensor) -> Distribution:
-        """From (logits,)."""
         return self.build(*raw)
 
     def finite(self, *values: Tensor) -> tuple[Tensor, ...]:
@@ -80,11 +78,9 @@ class Categorical(Relaxed):
         return (log_softmax(values[0]),)
 
     def joint_states(self, event: tuple[int, ...]) -> int:
-        """C to the number of latents."""
         return int(event[1] ** event[0])
 
     def values_of_a_latent(self, like: Tensor, event: tuple[int, ...]) -> Tensor:
-        """The C one-hot vectors."""
         return torch.eye(event[-1], dtype=like.dtype, device=like.device)
 
     @torch.no_grad()
@@ -112,7 +108,6 @@ class Categorical(Relaxed):
         return divergence.sum((-2, -1))
 
     def chances(self, q: Distribution) -> Tensor:
-        """Of each class."""
         return self.parameters(q)[0].softmax(-1)
 
     def is_rare(self, logits: Tensor, z: Tensor) -> Tensor:
@@ -141,11 +136,9 @@ class Categorical(Relaxed):
         return probs * (gain - (probs * gain).sum(-1, keepdim=True))
 
     def mean_of(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes."""
         return softmax(logits)
 
     def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
-        """Log probabilities plus Gumbel noise."""
         return log_softmax(logits) + gumbel_of(odds)
 
     def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:
@@ -166,7 +159,6 @@ class Categorical(Relaxed):
         return one_hot_argmax(scores.detach())
 
     def log_prob_of_latents(self, logits: Tensor, z: Tensor) -> Tensor:
-        """[S, *B, L, 1]."""
         return (z * log_softmax(logits)).sum(-1, keepdim=True)
 
     def mean_change(self, logits: Tensor, change: Tensor, towards: Tensor | None = None) -> Tensor:
@@ -177,7 +169,6 @@ class Categorical(Relaxed):
         return p * (change - (p * change).sum(-1, keepdim=True))
 
     def moderate(self, q: Distribution, noise: Noise) -> tuple[Tensor, ...]:
-        """Logits within 1.5 or so."""
         return (moderate_logits(self.parameters(q)[0].detach(), noise),)
 
     def spread_out(self, q: Distribution, count: int, noise: Noise) -> Tensor:

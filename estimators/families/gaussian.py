@@ -26,12 +26,10 @@ class Gaussian(Reparameterized, Projected):
     sweep = "scales"
 
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
-        """(loc, scale)."""
         q = cast(Normal, q)
         return q.loc, q.scale
 
     def build(self, *values: Tensor) -> Distribution:
-        """From (loc, scale)."""
         loc, scale = values
         return Normal(loc, scale, validate_args=False)
 
@@ -41,7 +39,6 @@ class Gaussian(Reparameterized, Projected):
         return self.build(loc, (0.5 * log_variance).exp())
 
     def sample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
-        """Outside any graph."""
         with torch.no_grad():
             return self.rsample(q, samples, noise)
 
@@ -51,7 +48,6 @@ class Gaussian(Reparameterized, Projected):
         return loc + scale * noise.normal(samples, loc)
 
     def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
-        """Of the normal density."""
         loc, scale = self.parameters(q)
         return (-0.5 * ((z - loc) / scale).square() - scale.log() - HALF_LOG_2_PI).sum(-1)
 
@@ -78,7 +74,6 @@ class Gaussian(Reparameterized, Projected):
         return z, tuples(weights, size, MOST_POINTS).prod(-1).reshape(-1, *rows)
 
     def entropy(self, q: Distribution) -> Tensor:
-        """In nats."""
         return (self.parameters(q)[1].log() + HALF_LOG_2_PI + 0.5).sum(-1)
 
     def projected(self, q: Distribution, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +113,6 @@ class Gaussian(Reparameterized, Projected):
         return self.build(loc[None], torch.full_like(loc, sharpness)[None])
 
     def level_words(self, level: float) -> str:
-        """Its scale."""
         return f"scale {float(scale_of(torch.tensor(level))):.2g}"
 
     def extremes(self, *values: Tensor) -> dict[str, tuple[Tensor, ...]]:

@@ -16,9 +16,9 @@ from estimators.checks.bias import constant, theta, unbiased, value
 from estimators.checks.compare import apart, percent
 from estimators.checks.evidence import Worst, relative_bias
 from estimators.checks.grid import Grid
-from estimators.checks.sampling import Deviations, Tally
 from estimators.checks.sequence import Sampled, sampled
 from estimators.checks.subject import Subject
+from estimators.checks.tally import Deviations, Tally
 from estimators.entry import entry_of
 from estimators.exact import expectation
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from estimators import Estimator
 from estimators.checks.diagnosis import GENERIC, cause
 from estimators.checks.grid import Grid, Row
-from estimators.checks.sampling import Tally
 from estimators.checks.subject import Subject
+from estimators.checks.tally import Tally
 from estimators.entry import entry_of
 
 LOG_ALPHA = math.log(1e-6)

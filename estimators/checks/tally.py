@@ -1,0 +1,150 @@
+"""Sums over the draws of a grid's problems, and what they say of the mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from estimators.checks import bernstein
+from estimators.checks.grid import DOUBLE, Grid
+
+RARE_EVENTS = 25
+"""Effective number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
+
+CAPTURED = 0.7
+"""Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
+
+
+class Deviations(NamedTuple):
+    """Draws of some rows, minus what they should be in mean."""
+
+    error: Tensor
+    """[R, rows, K], weighted; the columns are those of `Tally`."""
+    rare: Tensor
+    """[R, rows, D] or [R, rows, L], how often f met a rare outcome of each latent, weighted."""
+    slots: Tensor
+    """[rows], evaluations of f at draws, over all R."""
+    plain: list[str]
+    """Sources of noise that could not be forced."""
+    size: float
+    """Largest |value|."""
+
+
+@dataclass
+class Tally:
+    """Running sums of weighted deviations from the exact answer, a row of the grid each.
+
+    The K = P + 3 columns are the P coordinates of the gradient of q's parameters, theta's gradient, the value, and the
+    projection of the gradient's error on the exact gradient, relative to its squared length.
+    """
+
+    grid: Grid
+    count: Tensor = field(init=False)
+    """[B]"""
+    total: Tensor = field(init=False)
+    """[B, K]"""
+    squares: Tensor = field(init=False)
+    """[B, K]"""
+    largest: Tensor = field(init=False)
+    """[B, K]"""
+    products: Tensor = field(init=False)
+    """[B, P, P], sums of products of the gradient's deviations."""
+    mass: Tensor = field(init=False)
+    """[B, D] or [B, L], how often f has met a rare outcome of each latent, weighted."""
+    mass_squares: Tensor = field(init=False)
+    """Sum of the squares of the same."""
+    slots: Tensor = field(init=False)
+    """[B], evaluations of f at draws."""
+    plain: list[str] = field(default_factory=list)
+    """Sources of noise that could not be forced."""
+    size: float = 0.0
+    """Largest |value|, which bounds rounding errors."""
+    moved: str | None = None
+    """How the estimator's own parameters were moved, None if it has none."""
+
+    def __post_init__(self) -> None:
+        rows, width = self.grid.exact.shape
+        self.count = torch.zeros(rows, dtype=DOUBLE)
+        self.total, self.squares, self.largest = (torch.zeros(rows, width + 1, dtype=DOUBLE) for _ in range(3))
+        self.products = torch.zeros(rows, width - 2, width - 2, dtype=DOUBLE)
+        self.mass, self.mass_squares = (torch.zeros(self.grid.shift.shape, dtype=DOUBLE) for _ in range(2))
+        self.slots = torch.zeros(rows, dtype=DOUBLE)
+
+    def add(self, rows: Sequence[int], found: Deviations) -> None:
+        """Take in the draws of some rows."""
+        index, deviations = torch.tensor(rows), found.error
+        self.plain += [source for source in found.plain if source not in self.plain]
+        self.size = max(self.size, found.size)
+        self.mass[index] += found.rare.sum(0)
+        self.mass_squares[index] += found.rare.square().sum(0)
+        self.slots[index] += found.slots
+        self.count[index] += len(deviations)
+        self.total[index] += deviations.sum(0)
+        self.squares[index] += deviations.square().sum(0)
+        self.largest[index] = torch.maximum(self.largest[index], deviations.abs().amax(0))
+        own = deviations[..., : self.width].transpose(0, 1)
+        self.products[index] += own.transpose(1, 2) @ own
+
+    @property
+    def width(self) -> int:
+        """P, the number of coordinates of the gradient."""
+        return self.products.shape[-1]
+
+    @property
+    def mean(self) -> Tensor:
+        """[B, K]."""
+        return self.total / self.count[:, None]
+
+    @property
+    def variance(self) -> Tensor:
+        """[B, K], of one draw."""
+        n = self.count[:, None]
+        return ((self.squares - self.total.square() / n) / (n - 1)).clamp_min(0)
+
+    @property
+    def error(self) -> Tensor:
+        """[B, K], standard error of the mean."""
+        return (self.variance / self.count[:, None]).sqrt()
+
+    @property
+    def norm(self) -> Tensor:
+        """[B], length of the exact gradient; for a constant objective, the spread of the estimate."""
+        exact = self.grid.exact[:, : self.width].norm(dim=1)
+        typical = self.variance[:, : self.width].sum(1).sqrt().clamp_min(1e-6)
+        return torch.where(self.constant, typical, exact)
+
+    @property
+    def constant(self) -> Tensor:
+        """[B], whether the row's objective is constant."""
+        return torch.tensor([row.objective == "constant" for row in self.grid.rows])
+
+    @property
+    def rare(self) -> Tensor:
+        """[B], whether f has met too few of a latent's rare outcomes for a test: their noise could not be forced."""
+        if not bool((self.grid.shift > 0).any()):
+            return torch.zeros_like(self.constant)
+        missed = self.mass < CAPTURED * self.grid.rarity * self.slots[:, None]
+        # Few heavy weights among many light ones count as few: the noise was forced, but not where it decides.
+        effective = self.mass.square() / self.mass_squares.clamp_min(1e-300)
+        unseen = ((self.grid.shift > 0) & ((effective < RARE_EVENTS) | missed)).any(1)
+        noisy = (self.largest > self.rounding)[:, :-1].any(1)
+        return unseen & noisy
+
+    @property
+    def rounding(self) -> Tensor:
+        """[B, K], differences that are no evidence: rounding of the costs that a coordinate is made of."""
+        eps = torch.finfo(DOUBLE).eps
+        tolerance = torch.full_like(self.total, 1e3 * eps * max(1.0, self.size))
+        tolerance[:, -1] /= self.grid.exact[:, :-2].norm(dim=1).clamp_min(1e-12)
+        return tolerance
+
+    def log_p(self) -> Tensor:
+        """[B, K], logarithm of a bound on the p-value of each column's mean being 0."""
+        excess = (self.mean.abs() - self.rounding).clamp_min(0)
+        return bernstein.log_p(excess, self.count[:, None], self.variance, self.largest)
+
+    def detectable(self, log_alpha: float) -> Tensor:
+        """[B, K], the deviation that would have been refuted with 99 % chance at this level."""
+        return self.rounding + bernstein.detectable(log_alpha, self.count[:, None], self.variance, self.largest)
