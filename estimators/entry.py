@@ -226,7 +226,7 @@ class Entry:
         return None
 
     def tags(self) -> dict[str, Any]:
-        """The tags as plain values for JSON; f_evals by family, at the default number of samples and 10 latents (of 10)."""
+        """The tags as plain values for JSON; f_evals by family, at the default samples and 10 latents (of 10)."""
         tags = {key: value for key, value in asdict(self).items() if key not in ("cls", "f_evals", "declared")}
         shown = {family: family_named(family).event(latents=10, categories=10) for family in self.families}
         return tags | {

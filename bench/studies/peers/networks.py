@@ -17,7 +17,7 @@ class Network(nn.Module):
         super().__init__()
         pixels, config = comparison.shape.pixels, comparison.config()
         self.latents = config.latents
-        self.encoder = _layers(pixels, *config.hidden, (1 + (config.family == "gaussian")) * self.latents)
+        self.encoder = _layers(pixels, *config.hidden, len(config.kind_of_latents.parameter_names) * self.latents)
         self.decoder = _layers(self.latents, *config.hidden[::-1], pixels)
         self.load_state_dict(_first_seed({name: p.detach() for name, p in vae.named_parameters()}))
 
