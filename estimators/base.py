@@ -152,7 +152,7 @@ class Estimator(nn.Module):
         if context is not None:
             call.check_context(self.label, context, given)
         p = parameters(given)[0]
-        if p.numel() == 0:  # no row, and nothing to learn from
+        if p.numel() == 0:  # a batch without rows has no gradient, and must change no running state
             nothing = p.flatten(-checked.dims).sum(-1)
             return Estimate(nothing, nothing.detach())
         if (key := objective.to_look_at(f, given)) is not None and self._looks(key):
@@ -174,7 +174,7 @@ class Estimator(nn.Module):
         return count & (count - 1) == 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of: objectives are known by where they are in memory, which is of no use to it."""
+        """The state that a copy gets: not the counts of calls, whose keys are addresses in this process's memory."""
         return {name: value for name, value in self.__dict__.items() if name != "_calls"}
 
     def forward(
@@ -185,7 +185,7 @@ class Estimator(nn.Module):
         generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
-        """What a call comes to once q and f are checked: `estimate`, with noise from the generator.
+        """Called with a q and an f that are checked: `estimate`, with noise from the generator.
 
         A third party's estimator may override this in the place of `estimate`; the arguments are those of a call.
         """

@@ -90,7 +90,7 @@ class UGC(Estimator):
         with torch.no_grad():
             _, b, antithetic = pairs(logits, self.samples // 2, noise)  # S/2 x *B x D
             certain = ((-logits.abs()).sigmoid() < 0.5 / logits.shape[-1]).to(logits.dtype)  # *B x D
-            none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, for nothing
+            none = certain.amax(-1, keepdim=True) == 0  # then any bit is flipped, and the result has weight 0
             chosen = choose(torch.zeros_like(logits).masked_fill((certain == 0) & ~none, -torch.inf), len(b), noise)
             flipped = (b - chosen).abs()
             other = f(flipped, stopped(q))  # S/2 x *B

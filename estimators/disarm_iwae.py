@@ -38,7 +38,7 @@ class LocalDisARM(Estimator):
     """K draws and an antithetic copy of each."""
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
-        """Q stays live in f, whose direct gradient has a mean under this bound."""
+        """q keeps its graph inside f: under this bound the direct gradient of f has a mean."""
         (logits,) = parameters(q)
         with torch.no_grad():
             _, b, antithetic = pairs(logits, self.samples, noise)  # K x *B x D
@@ -74,7 +74,7 @@ class LocalARMS(Estimator):
         self.copula = copula
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
-        """Q stays live in f, whose direct gradient has a mean under this bound."""
+        """q keeps its graph inside f: under this bound the direct gradient of f has a mean."""
         (logits,) = parameters(q)
         count = self.samples
         with torch.no_grad():

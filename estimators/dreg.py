@@ -36,7 +36,7 @@ class DReG(Estimator):
         z = rsample(q, self.samples, noise)
         cost = f(z, stopped(q))  # K x *B
         weight = (-cost.detach()).softmax(0)
-        if z.requires_grad:  # the bound weights the path once, and this, on its way from z to q's parameters, again
+        if z.requires_grad:  # the bound has weighted this gradient once; here, between z and q's parameters, again
             z.register_hook(lambda gradient: gradient * over_event(weight, q))
         bound = math.log(self.samples) - (-cost).logsumexp(0)
         return Estimate(bound, bound.detach())

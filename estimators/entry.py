@@ -132,10 +132,10 @@ class Entry:
         try:
             estimator = self.cls(samples=samples, **options)
             return self._sized(estimator, like, context_size, stack)
-        except BadInput as error:  # it says already whose it is, where it is of ours
+        except BadInput as error:  # ours name the estimator already
             ours = str(error).startswith(f"estimator {self.name!r}")
             raise error if ours else BadInput(f"estimator {self.name!r}: {error}") from error
-        except Exception as error:  # the class may be foreign code: its reason is wanted, not its traceback
+        except Exception as error:  # of foreign code, whose reason is wanted, not its traceback
             raise BadInput(f"estimator {self.name!r}: {error}") from error
 
     def check_samples(self, samples: object) -> None:
@@ -293,6 +293,8 @@ def entry_of(
     else:
         own = inspect.signature(cls).parameters.get("samples")
         if own and type(own.default) is int and own.default > 1:
-            tags["samples"] = Samples(own.default, own.default)  # what it starts with is what it is known to work with
+            tags["samples"] = Samples(
+                own.default, own.default
+            )  # its default is the only number that is known to be legal
     described = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0]} | tags
     return Entry(name=name, cls=cls, unbiased=unbiased, declared=families, capability=capability, **described)

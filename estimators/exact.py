@@ -101,7 +101,7 @@ class Exact(Estimator):
     """Enumerate z: sum_z q(z) f(z), with no noise at all; `samples` plays no role."""
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
-        """F is evaluated once at every joint state."""
+        """One evaluation of f at every joint state."""
         z = states(q).expand(-1, *parameters(q)[0].shape)
         cost = f(z, stopped(q))  # N x *B
         surrogate = mean_over(log_prob(q, z), cost)

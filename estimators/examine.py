@@ -42,11 +42,11 @@ OfQ = Literal["log q", "own", "other"]
 
 
 def known_by(f: object, depth: int = 3) -> int:
-    """A number that stands for f where f is written anew in every step: its code, and that of what it calls."""
+    """A hash of f's code and of the code that it calls: the same for a closure that is made anew in every step."""
     if isinstance(f, functools.partial):
         return hash(("partial", known_by(f.func, depth), *_callables(f.args, depth)))
     if isinstance(f, nn.Module):
-        # A module that is made anew in every step is often given the address of the one before.
+        # The address alone would not do: a module made anew in every step often gets the address of the one before.
         return hash((id(f), *_callables(vars(f).values(), depth)))
     code = getattr(f, "__code__", None)
     if code is None:
@@ -91,7 +91,7 @@ class Look:
         """Whether f read anything of q."""
 
     def note(self, z: Tensor, q: Distribution) -> None:
-        """An evaluation of f."""
+        """Record an evaluation of f at z."""
         if not torch.is_grad_enabled():
             return
         self.keeps_q |= any(p.requires_grad for p in parameters(q))
@@ -151,7 +151,7 @@ class Look:
 
 
 def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
-    """Evaluate f at a few draws, and tell what it is.
+    """Evaluate f at a few draws, and find out what it is.
 
     Args:
         q: of rows *B; only parameters that require grad are asked for.
@@ -181,12 +181,12 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
 
 
 def moderate(q: Distribution) -> tuple[Tensor, ...]:
-    """Parameters near q's, of a sharpness at which nothing hides; what cannot come cannot come."""
+    """Parameters near q's; see `Family.moderate`."""
     return family_of(q).moderate(q, Noise(Generator(parameters(q)[0].device).manual_seed(1)))
 
 
 def points(q: Distribution) -> Tensor:
-    """Draws [POINTS, *B, *event], the first two of which differ in every latent that is not certain."""
+    """Draws [POINTS, *B, *event]; see `Family.spread_out`."""
     return family_of(q).spread_out(q, POINTS, Noise(Generator(parameters(q)[0].device).manual_seed(0)))
 
 
@@ -229,7 +229,7 @@ def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence
 
 
 def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:
-    """Whether f changes, from draw to draw, by more than its gradient along the way says: whether it has jumps.
+    """Whether f has jumps: it changes between draws by more than the integral of its gradient along the way.
 
     Args:
         q: of rows *B.
@@ -253,6 +253,6 @@ def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:
     rise = rise.unflatten(0, (nodes, len(first)))  # nodes x K - 1 x *B
     change, expected = ends[1:] - ends[:-1], rise.mean(0)
     size = torch.maximum(change.abs(), rise.abs().mean(0))
-    unsettled = (rise[::2].mean(0) - rise[1::2].mean(0)).abs()  # what so few points leave open
+    unsettled = (rise[::2].mean(0) - rise[1::2].mean(0)).abs()  # error of the integral from so few points
     off = (change - expected).abs() > 0.2 * size + 4 * unsettled
     return bool(off.double().mean() > SELDOM_OFF)

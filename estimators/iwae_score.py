@@ -47,7 +47,7 @@ class IWAEScore(Estimator):
         return bound
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
-        """Q stays live in f, whose direct gradient has a mean under this bound."""
+        """q keeps its graph inside f: under this bound the direct gradient of f has a mean."""
         z = sample(q, self.samples, noise)
         log_weights = -f(z, live(q))  # K x *B
         bound = log_weights.logsumexp(0) - math.log(self.samples)

@@ -119,7 +119,7 @@ def _cause(found: torch.Size, rows: torch.Size, event: torch.Size) -> str:
 
 
 def to_look_at(f: object, q: Distribution) -> int | None:
-    """What stands for f in the memory of an estimator; None where a look is not wanted or not possible."""
+    """A key for f, by which an estimator counts its calls; None where f is not to be looked at, or cannot be."""
     if looks_are_left_out() or not torch.is_grad_enabled():
         return None
     values = parameters(q)

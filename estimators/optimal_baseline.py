@@ -34,7 +34,9 @@ class _Ratio(nn.Module):
 
     def value(self) -> Tensor:
         """The ratio so far, 0 before the first update."""
-        squares = self.squares.total  # both started at nothing at the same time, which cancels
+        squares = (
+            self.squares.total
+        )  # both running means are too small by the same factor at their start, which cancels
         return self.products.total / squares.clamp_min(torch.finfo(squares.dtype).tiny)
 
     def update(self, costs: Tensor, scores: Tensor) -> None:

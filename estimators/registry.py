@@ -92,7 +92,7 @@ def _import(path: str) -> Entry:
         raise BadInput(f"{path!r} names a file; name its module: {module_name.removesuffix('.py')}:{class_name}")
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # foreign code again; its reason is wanted, not our traceback
+    except (Exception, SystemExit) as error:  # of foreign code, whose reason is wanted, not its traceback
         raise BadInput(f"cannot import {module_name!r} of {path!r}: {type(error).__name__}: {error}") from error
     for entry in _entries.values():
         if (entry.cls.__module__, entry.cls.__qualname__) == (module.__name__, class_name):

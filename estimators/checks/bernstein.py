@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 POWER = 2.33
-"""Standard errors beyond what is refuted, from which on 99 % of samples refute."""
+"""The 99 % quantile of a standard normal: a deviation this many standard errors beyond the threshold is refuted in 99 %
+of samples."""
 
 
 def log_p(excess: Tensor, n: Tensor | float, variance: Tensor, largest: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from estimators.checks.sequence import sampled
 from estimators.checks.subject import Subject
 
 NEGLIGIBLE = 0.1
-"""Where no relative bias is significant and most of their intervals end below this, there is none to be seen."""
+"""A declared bias counts as invisible where no relative bias is significant and most intervals end below this."""
 
 
 def unbiased(subject: Subject) -> Result:

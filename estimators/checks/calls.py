@@ -22,7 +22,10 @@ from estimators.objective import CountedObjective
 
 @cache
 def generator(subject: Subject) -> Result:
-    """The generator alone decides the result, and no global one is touched; told once a subject, as others ask it."""
+    """The generator alone decides the result, and no global generator is used.
+
+    The result is cached for each subject, since other checks ask for it.
+    """
     grid = subject.small()
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid)
@@ -68,13 +71,13 @@ def generator(subject: Subject) -> Result:
 
 
 def _numpy_state() -> bytes:
-    """State of numpy's global generator; where numpy is not even loaded, nothing."""
+    """State of numpy's global generator, or nothing where numpy is not loaded."""
     numpy = sys.modules.get("numpy")
     return b"" if numpy is None else pickle.dumps(numpy.random.get_state())
 
 
 def evaluations(subject: Subject) -> Result:
-    """f is evaluated as often as the tag says, with a graph for phi only where it says so, and at vertices else."""
+    """f is evaluated as often as the tag `f_evals` says, and differentiated or relaxed only where `needs` says so."""
     entry, measured = subject.entry, {}
     step = 2 if entry.samples.even else 1
     least = subject.sample_counts[0]
@@ -110,7 +113,7 @@ def evaluations(subject: Subject) -> Result:
 
 
 class _Seen(CountedObjective):
-    """f, noting how it is called."""
+    """f, recording whether it was differentiated in z or in q, and whether it was evaluated between the vertices."""
 
     def __init__(self, grid: Grid) -> None:
         super().__init__(grid.f(grid.theta))
@@ -125,7 +128,7 @@ class _Seen(CountedObjective):
 
     @property
     def needs(self) -> Needs:
-        """The tag that fits."""
+        """The value of the tag `needs` that describes these calls."""
         return "relaxed f" if self.relaxed else "gradient of f" if self.through_z else "neither"
 
 

@@ -84,7 +84,9 @@ def run_check(name: str, subject: Subject) -> Result:
         return CHECKS[name](subject)
     except Broken as error:
         return failed(name, subject.family, str(error))
-    except Exception as error:  # an estimator can break a check in ways not thought of; a person wants the rest
+    except (
+        Exception
+    ) as error:  # foreign code can break a check in ways we did not foresee; the other checks are still wanted
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return failed(
             name, subject.family, f"the check could not be completed with what the estimator returns ({reason})"

@@ -15,7 +15,7 @@ GENERIC = (
 
 
 def cause(subject: Subject, tallies: Sequence[Tally], log_alpha: float) -> str:
-    """One sentence on the usual cause, told from where the mean is wrong and where it is not."""
+    """One sentence on the usual cause, inferred from which problems have a wrong mean and which have not."""
     cases = [
         (tally, row)
         for tally in tallies
@@ -50,7 +50,7 @@ def _largest(case: Case, parts: int, index: int) -> float:
     """Size of the mean and the spread of one kind of parameter, relative to the exact gradient."""
     tally, row = case
     if bool((tally.grid.shift[row] > 0).any()):
-        return 0.0  # forced noise has weights, which spread even a gradient that is always zero
+        return 0.0  # forced noise has weights, so that even a gradient that is always zero would have a variance
     spread = tally.variance[row, : tally.width].sqrt()
     size = (_found(case).abs() + spread).chunk(parts)[index].max()
     return float(size / tally.norm[row].clamp_min(1e-12))
@@ -142,7 +142,7 @@ def _constant_too(subject: Subject, cases: list[Case], wrong: list[Case], log_al
 
 def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Only the logits of one sign are wrong."""
-    if not subject.kind.discrete or subject.kind.latent_dims:  # only a logit of its own has a sign that says something
+    if not subject.kind.discrete or subject.kind.latent_dims:  # the sign of a logit means something for bits alone
         return None
     seen = {1: [0, 0], -1: [0, 0]}
     for tally, row in cases:
@@ -161,12 +161,12 @@ def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: flo
 
 
 def _only(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
-    """All wrong problems share what no right one has."""
-    if not wrong:  # only their average is refuted
+    """All problems with a wrong mean share a property that explains it."""
+    if not wrong:  # no single problem is refuted, only their average
         return None
 
     def split(name: Callable[[Case], bool], share: float = 0.4) -> bool:
-        """Whether everything wrong has a property, and a good share of what has the property is seen to be wrong."""
+        """Whether all wrong problems have a property, and a good share of the problems that have it are wrong."""
         having = [case for case in cases if name(case)]
         return all(name(case) for case in wrong) and len(having) < len(cases) and len(wrong) >= share * len(having)
 

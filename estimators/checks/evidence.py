@@ -28,7 +28,7 @@ class RelativeBias(NamedTuple):
 
 
 def relative_bias(tally: Tally, row: int) -> RelativeBias:
-    """Bias from the U-statistic of its square, which has no noise floor, with the normal interval of that."""
+    """Relative bias from an unbiased estimate (a U-statistic) of its square, with a normal interval."""
     n, width = float(tally.count[row]), tally.width
     total, products = tally.total[row, :width], tally.products[row]
     mean = total / n
@@ -117,7 +117,7 @@ def worst_of(found: Sampled, columns: Callable[[Tally], slice], constant: bool |
 
 
 def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
-    """A level's projections on the exact gradient, averaged over its problems: a factor on all of them shows here."""
+    """Projections of the error on the exact gradient, averaged over a level's problems: a common factor shows."""
     pooled = []
     for level in found.tallies[0].grid.levels:
         means, variances, steps = [], [], []
@@ -131,7 +131,7 @@ def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
             continue
         count = len(means)
         mean, variance, step = sum(means) / count, sum(variances) / count**2, max(steps) / count
-        # One draw of this mean, of the variance and the largest deviation that it has.
+        # Variance and largest deviation of one draw of this mean.
         spread = torch.tensor(variance, dtype=DOUBLE), torch.tensor(step, dtype=DOUBLE)
         excess = torch.tensor(max(abs(mean) - 1e-6, 0.0), dtype=DOUBLE)
         log_p = float(bernstein.log_p(excess, 1, *spread))
@@ -141,7 +141,7 @@ def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
 
 
 def power(found: Sampled) -> dict[str, Any]:
-    """The relative bias that the least conclusive problem of each level would have shown."""
+    """For each level, the relative bias that would have been detected even on its least conclusive problem."""
     by_level: dict[float, float] = {}
     for tally in found.tallies:
         seen = tally.detectable(found.log_alpha)[:, : tally.width].amax(1) / tally.norm

@@ -72,7 +72,7 @@ def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tenso
 
 
 def _expanded(subject: Subject, grid: Grid) -> str | None:
-    """A q whose parameters are expanded, not copied, to [R, B]: gradients add up."""
+    """Gradients for a q whose parameters are expanded to [R, B] without a copy: they are sums over R."""
     count, context = 3, subject.context(len(grid.rows))
     estimator = subject.create(grid)
     totals = []
@@ -92,7 +92,7 @@ def _expanded(subject: Subject, grid: Grid) -> str | None:
 
 
 def _stacked(subject: Subject, grid: Grid) -> str | None:
-    """Seeds stacked with bind(stack=...): it must run, in training too."""
+    """An estimator bound with bind(stack=...) must run, in training too, and keep its stacked seeds apart."""
     seeds = 2
     try:
         estimator = subject.create(grid, stack=(seeds,)).train()

@@ -49,7 +49,8 @@ SOURCES: dict[Callable[..., Any], str] = {
 """Functions that draw noise."""
 
 REACHES = (0.6, 1.0)
-"""Multiples of the shift, one of which is taken: rare outcomes of several numbers together need less of each."""
+"""The shift of a draw is one of these multiples of the whole one: where several numbers make a rare outcome together,
+a part of it suffices for each."""
 
 
 class Draw(NamedTuple):
@@ -65,7 +66,7 @@ class Draw(NamedTuple):
 
 
 class Watch(TorchFunctionMode):
-    """Lists the draws of noise made inside; torch calls them through here."""
+    """Records every draw of noise that is made while it is active."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ def _name(tensor: Tensor) -> str:
 
 
 def _single_inside(subject: Subject, grid: Grid) -> str | None:
-    """Second differences of the gradient along a smooth path: in double precision they are tiny, in single rounding."""
+    """What is computed in single precision inside, seen by the rounding in second differences of the gradient."""
     step, worst = 1e-6, 0.0
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid)
@@ -153,18 +153,18 @@ def finite(subject: Subject) -> Result:
 
 
 def _clipped(subject: Subject, grid: Grid) -> str | None:
-    """Gradients at costs 0, 1,000 and 2,000 times as large lie on a line, draw by draw, unless costs are clipped."""
+    """Whether costs are clipped: if not, gradients at costs 0, 1,000 and 2,000 times as large lie on a line."""
     if not subject.unbiased or subject.entry.bound != "elbo":
         return None
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid)
     path = [run(copied(estimator), grid, 11, context=context, scale=size)[0] for size in (0.0, 1e3, 2e3)]
-    bend = float((path[0] - 2 * path[1] + path[2]).abs().max() / path[2].abs().max().clamp_min(1e-300))
-    if bend < 1e-6:
+    curvature = float((path[0] - 2 * path[1] + path[2]).abs().max() / path[2].abs().max().clamp_min(1e-300))
+    if curvature < 1e-6:
         return None
     return (
-        f"the gradient does not grow in proportion to costs of a thousand (it bends by {percent(bend)}): where costs, "
-        "advantages or gradients are clipped, it is biased for costs larger than those that are sampled here"
+        f"the gradient does not grow in proportion to costs of a thousand (it bends by {percent(curvature)}): where "
+        "costs, advantages or gradients are clipped, it is biased for costs larger than those that are sampled here"
     )
 
 

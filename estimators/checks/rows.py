@@ -57,7 +57,7 @@ def _coupled(subject: Subject, grid: Grid, train: bool) -> str | None:
             with Watch() as after:
                 again = run(copied(estimator), grid, seed, **options)
             if what == "the parameters of another row" and not _same_noise(before, after, others, count):
-                continue  # noise by rejection takes as many numbers as it needs, and moves that of the other rows
+                continue  # rejection takes a varying amount of numbers, which changes the noise of the rows after it
             moves = apart([g[others] for g in plain], [g[others] for g in again])
             if moves > CLOSE:
                 mode = "train()" if train else "eval()"

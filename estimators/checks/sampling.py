@@ -17,13 +17,13 @@ from estimators.distributions import event_shape, from_parameters, row_shape
 from estimators.objective import CountedObjective
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
-"""Draws a row after which the rows are looked at."""
+"""Numbers of draws a row after which it is decided whether to go on."""
 TARGETS = (0.05, 0.05, 0.2, 0.2)
-"""Bias relative to the gradient that a row must be able to show to be done at that look."""
+"""A row is done after so many draws if a bias of this share of the gradient would be detected on it."""
 AT_ONCE = 2**19
 """Latents in flight at once, which bounds memory."""
 PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
-"""Draws at once: a size that no other dimension has, by which the rows of an estimator's noise are recognised."""
+"""Numbers of draws at once: primes, which no other dim has for a size, so that the rows of noise are recognised."""
 
 
 def call(
@@ -34,7 +34,7 @@ def call(
     generator: Generator | None,
     context: Tensor | None = None,
 ) -> Estimate:
-    """The estimate for a q with these parameters, held against the form that the contract asks for.
+    """The estimate for a q with these parameters, in the form that the contract asks for.
 
     Raises:
         Broken: it raises, or returns something of another form.
@@ -116,7 +116,7 @@ def deviations(
 
     def noted(z: Tensor, q: Distribution, /) -> Tensor:
         nonlocal slots
-        # A point between the values that is the same in all draws, such as the mean, is none of them.
+        # A relaxed point that is the same in all draws, such as the mean, is no draw, and is not counted.
         flat = z.detach().flatten(z.dim() - len(grid.event))  # S x R x rows x N
         drawn = ((flat != flat[:, :1]).any(1) | (flat == flat.round()).all(1)).any(-1)
         slots = slots + count * drawn.sum(0)

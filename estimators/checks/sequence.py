@@ -15,13 +15,13 @@ from estimators.contract import Broken
 PRECISE = 0.005
 """Standard error of a relative bias at which the measurement of a declared bias stops early."""
 ENOUGH = 2**16
-"""Draws at most to measure a declared bias; after as many, a problem far from its target is given up."""
+"""Most draws to measure a declared bias; after as many, a problem that is far from its target is given up."""
 HOPELESS = 2.0
 """How many times its target a detectable bias may be to be worth four times the draws."""
 
 
 class Sampled(NamedTuple):
-    """All that sampling a subject has shown."""
+    """What was found by sampling a subject."""
 
     tallies: tuple[Tally, ...]
     log_alpha: float
@@ -54,7 +54,7 @@ class _Work:
                 self.active = []  # no noise at all
         if self.active:
             width = self.tally.width
-            # What is too rare may be decided by more draws, unless its noise cannot be forced.
+            # More draws may reach a rare outcome, unless its noise cannot be forced.
             rare = self.tally.rare & (not self.tally.plain)
             if self.subject.unbiased:
                 seen = self.tally.detectable(self.log_alpha)[:, :width].amax(1) / self.tally.norm
@@ -68,7 +68,7 @@ class _Work:
 
 @cache
 def sampled(subject: Subject) -> Sampled:
-    """Draw on every grid of the subject, look by look, until all is decided; made once a subject.
+    """Draw on every grid of the subject until every problem is decided; cached for each subject.
 
     Raises:
         Broken: the estimator cannot be called.
@@ -86,7 +86,7 @@ def sampled(subject: Subject) -> Sampled:
         for look, target in zip(looks, TARGETS, strict=False):
             list(pool.map(lambda work, look=look, target=target: work.advance(look, target), works))
             taken += 1
-            if refuted:  # one more look than it took, to see how far the fault reaches
+            if refuted:  # draw once more after a refutation, to see which problems are affected
                 break
             refuted = subject.unbiased and any(
                 bool((tally.log_p()[~tally.rare] < log_alpha).any()) for tally in tallies

@@ -17,7 +17,7 @@ from estimators.contract import Broken
 STEPS = 3
 """Training steps that fill the state."""
 RATE = 0.1
-"""Of a step of own parameters, which shows in so few."""
+"""Step size of own parameters: large, so that a few steps show in the gradients."""
 
 
 def state(subject: Subject) -> Result:
@@ -58,7 +58,7 @@ def _others(before: Mapping[str, Tensor], estimator: Estimator, *, empty: bool =
 
 
 def _made_by_bind(subject: Subject, *, empty: bool = True) -> str | None:
-    """What `bind` replaces, as `_others`."""
+    """Own parameters that `bind` replaces, in words as `_others` has them."""
     grid = subject.small(subject.sample_counts[0])
     estimator = subject.unbound(grid)
     before = dict(estimator.named_parameters())

@@ -20,13 +20,14 @@ from estimators.families import Family, family_named
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
 WARM_UP = 120
-"""Steps of training before an estimator with state is sampled: what switches on late must be on."""
+"""Training steps before an estimator with state is sampled, so that whatever starts late has started."""
 PERTURBED, LEARNED = "perturbed", "learned"
-"""How own parameters were moved before sampling, of one grid and of the next."""
+"""How own parameters were moved before sampling: perturbed in one grid, learned in the next."""
 SHARE = 0.5
-"""Of an own parameter's length, or of 1 if that is more, by which it is perturbed: what starts at 0 hides faults."""
+"""An own parameter is perturbed by this share of its length, or by this if the length is below 1: a wrong term that it
+multiplies would not show while it is 0."""
 LEARNING_RATE = 1e-2
-"""Step of each number of an own parameter, against the sign of the mean of its loss's recent gradients."""
+"""Step size of sign descent on an own parameter: each number moves by it, against its loss's recent mean gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Subject:
         least = self._least()
         if self.entry.enumerates:
             return (least,)
-        # Some faults show from three samples on, and a bound of three has an exact value for one latent alone.
+        # Some faults show from three samples on; a bound of three samples can be integrated for a single latent.
         wanted = (least, least + 1, 3) if self.entry.bound == "iwae" else (least, max(least + 1, 3))
         wanted = tuple(samples for samples in (*wanted, self.entry.samples.default) if samples >= least)
         return tuple(sorted({samples + samples % 2 if self.entry.samples.even else samples for samples in wanted}))
@@ -97,7 +98,7 @@ class Subject:
         return tuple(grids)
 
     def generator(self, purpose: int) -> Generator:
-        """Noise for a purpose of its own."""
+        """A generator seeded for this purpose, independent of the others."""
         return torch.Generator().manual_seed(1_000_003 * self.seed + purpose)
 
     def create(

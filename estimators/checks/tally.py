@@ -11,10 +11,10 @@ from estimators.checks import bernstein
 from estimators.checks.grid import DOUBLE, Grid
 
 RARE_EVENTS = 25
-"""Effective number of a latent's rare outcomes that f must have met; with fewer, sampling cannot tell."""
+"""Effective number of a latent's rare outcomes at which f must have been evaluated, for the mean to be tested."""
 
 CAPTURED = 0.7
-"""Share of a latent's rare outcomes, by weight, that must be met: else they come by noise that was not forced."""
+"""Weighted share of a latent's rare outcomes that must come from forced noise, for the mean to be tested."""
 
 
 class Deviations(NamedTuple):
@@ -110,7 +110,7 @@ class Tally:
 
     @property
     def norm(self) -> Tensor:
-        """[B], length of the exact gradient; for a constant objective, the spread of the estimate."""
+        """[B], length of the exact gradient; for a constant objective, the standard deviation of the estimate."""
         exact = self.grid.exact[:, : self.width].norm(dim=1)
         typical = self.variance[:, : self.width].sum(1).sqrt().clamp_min(1e-6)
         return torch.where(self.constant, typical, exact)
@@ -126,7 +126,8 @@ class Tally:
         if not bool((self.grid.shift > 0).any()):
             return torch.zeros_like(self.constant)
         missed = self.mass < CAPTURED * self.grid.rarity * self.slots[:, None]
-        # Few heavy weights among many light ones count as few: the noise was forced, but not where it decides.
+        # An effective number: a few heavy weights among many light ones count as few. That happens where the noise that
+        # was forced does not decide the outcome.
         effective = self.mass.square() / self.mass_squares.clamp_min(1e-300)
         unseen = ((self.grid.shift > 0) & ((effective < RARE_EVENTS) | missed)).any(1)
         noisy = (self.largest > self.rounding)[:, :-1].any(1)
@@ -134,7 +135,7 @@ class Tally:
 
     @property
     def rounding(self) -> Tensor:
-        """[B, K], differences that are no evidence: rounding of the costs that a coordinate is made of."""
+        """[B, K], differences that rounding of the costs can explain, which are no evidence of bias."""
         eps = torch.finfo(DOUBLE).eps
         tolerance = torch.full_like(self.total, 1e3 * eps * max(1.0, self.size))
         tolerance[:, -1] /= self.grid.exact[:, :-2].norm(dim=1).clamp_min(1e-12)

@@ -53,7 +53,7 @@ class Network(Resizable):
         """Stack, context size and seed to be sized with once the event is known."""
         if inputs:
             self.make(inputs)
-            self.sized = False  # nobody has asked for it: a saved state may bring another stack
+            self.sized = False  # a saved state may still bring the sizes of another stack
 
     def set_sizes(self, sizes: Sizes) -> None:
         """Make the weights for flat draws of an event and a context; without an event they wait for `ready`.

@@ -42,7 +42,7 @@ class Unsized(UninitializedParameter):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """As torch's own, with our words."""
+        """torch's own, with a message that says how to give the parameter its size."""
         try:
             return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
         except ValueError as error:
@@ -114,4 +114,4 @@ def _become(own: Tensor, value: Tensor) -> None:
     if isinstance(own, UninitializedParameter):
         own.materialize(value.shape)
     own.data = value.to(own.data)
-    own.grad = None  # it was of the sizes before
+    own.grad = None  # an old gradient has the old sizes
