@@ -13,6 +13,7 @@ import pytest
 from bench.cli.tables import print_table
 from bench.report.compare.runs import compare
 from bench.run import archive
+from bench.run.folder import title_of_run
 from bench.run.store import Store, write_atomic
 from estimators.errors import BadInput
 from tests.bench.test_compare import elbos, folder, made, times, variances
@@ -200,3 +201,17 @@ def test_an_archived_run_is_compared_as_its_folder_is(tmp_path: Path, capsys: py
     Store(second).pack()
     assert said() == before
     assert _files(first) == _files(second) == ["cells.zip", "suite.toml"]
+
+
+PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "results").glob("*/suite.toml"))
+
+
+@pytest.mark.parametrize("run", PUBLISHED, ids=lambda run: run.name)
+def test_a_run_in_results_is_a_suite_a_page_tables_figures_and_one_file_of_records(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names >= {"suite.toml", "report.html", "tables", "figures", "cells.parquet", "cells.zip"}
+    assert "cells" not in names
+    store = Store(run)
+    assert [record["cell"] for record in store.whole()] == store.ids()
+    assert title_of_run(run)
+    assert {record["status"] for record in store.whole()} == {"ok"}
