@@ -16,9 +16,19 @@ def report_verb(
     directories: Annotated[list[Path], typer.Argument(help="Folders of runs; several are read as one.")],
     formats: Annotated[str, typer.Option("--format", help="Some of md,tex,csv,html,pdf,svg,png.")] = "",
     out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder by default.")] = None,
+    archive: Annotated[
+        bool, typer.Option("--archive", help="Then move cells/*.json into one file to publish, cells.zip.")
+    ] = False,
 ) -> int:
     """Make tables, figures and report.html from records."""
-    return report(directories, formats, out)
+    from estimators.errors import BadInput
+
+    if archive and (out is not None or len(directories) > 1):
+        raise BadInput("--archive moves the records of one run within its folder; leave out --out and other folders")
+    code = report(directories, formats, out)
+    if archive:
+        pack(directories[0])
+    return code
 
 
 def report(directories: list[Path], formats: str, out: Path | None) -> int:
@@ -38,6 +48,19 @@ def report(directories: list[Path], formats: str, out: Path | None) -> int:
         raise BadInput("several folders are read as one run; say where to write with --out DIR")
     write_report(directories, out or directories[0], chosen)
     return DONE
+
+
+def pack(directory: Path) -> None:
+    """Move a run's records into its archive, and say where they are.
+
+    Raises:
+        BadInput: the archive that is there is damaged.
+    """
+    from bench.run.store import Store
+
+    store = Store(directory)
+    store.pack()
+    print(f"records: {store.archive}")
 
 
 def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:

@@ -88,7 +88,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
             starting=display.running,
         )
     except KeyboardInterrupt:
-        done = len(list(Store(out).cells.glob("*.json")))
+        done = len(Store(out).ids())
         again = shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
         print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
         return INTERRUPTED

@@ -25,7 +25,7 @@ def status(directory: Path) -> dict[str, Any]:
     """Counts of cells by state, and what is wrong with those that are not well.
 
     Raises:
-        BadInput: the folder holds no run.
+        BadInput: the folder holds no run, or a damaged archive.
     """
     suite = run_suite_of(directory)
     store = Store(directory)
@@ -34,8 +34,7 @@ def status(directory: Path) -> dict[str, Any]:
         planned = {cell.id for cell in plan(suite).cells}
     except BadInput as error:  # an estimator that is not at hand here: its records are
         planned, note = set(), f"what is left to run cannot be told here: {error}"
-    records = [store.read(path.stem) for path in sorted(store.cells.glob("*.json"))]
-    found = {record["cell"]: record for record in records if record and (note or record["cell"] in planned)}
+    found = {record["cell"]: record for record in store.whole() if note or record["cell"] in planned}
     unwell = [
         {
             "cell": record["cell"],

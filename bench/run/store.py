@@ -1,4 +1,8 @@
-"""The store: one JSON record a cell, written so that a reader never sees half of one."""
+"""The store: one JSON record a cell, written so that a reader never sees half of one.
+
+A published run has its records in one archive (`bench.run.archive`), which is read like the folder. Of a cell that
+lies in both, the record in the folder counts.
+"""
 
 import gc
 import json
@@ -10,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench.run import archive
 from bench.suite.identity import newest
 
 SCHEMA = 1
@@ -59,14 +64,15 @@ def _no_collection() -> Iterator[None]:
 
 
 class Store:
-    """The records of one run, in `DIR/cells`."""
+    """The records of one run: in `DIR/cells`, and those of a published run in `DIR/cells.zip`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cells = root / "cells"
+        self.archive = root / archive.NAME
 
     def path(self, cell_id: str) -> Path:
-        """Where the record of a cell is."""
+        """Where the record of a cell is written."""
         return self.cells / f"{cell_id}.json"
 
     def write(self, record: Record) -> None:
@@ -75,18 +81,35 @@ class Store:
         write_atomic(self.path(record["cell"]), text.encode())
 
     def read(self, cell_id: str) -> Record | None:
-        """The record of a cell, or None where there is none or it is not whole."""
+        """The record of a cell, or None where there is none or it is not whole.
+
+        Raises:
+            BadInput: the record is not in the folder, and the archive is damaged.
+        """
         try:
-            record = json.loads(self.path(cell_id).read_bytes())
-        except (FileNotFoundError, ValueError):
+            content = self.path(cell_id).read_bytes()
+        except FileNotFoundError:
+            content = archive.unpack(self.archive).get(cell_id, b"")
+        try:
+            record = json.loads(content)
+        except ValueError:
             return None
         whole = isinstance(record, dict) and record.keys() >= KEYS
         return record if whole and record["schema"] == SCHEMA and record["cell"] == cell_id else None
 
+    def ids(self) -> list[str]:
+        """The ids of all cells that have a record, whole or not, in order.
+
+        Raises:
+            BadInput: the archive is damaged.
+        """
+        loose = {path.stem for path in self.cells.glob("*.json")}
+        return sorted(loose | archive.unpack(self.archive).keys())
+
     def whole(self) -> list[Record]:
         """All whole records, by cell id."""
         with _no_collection():
-            found = [self.read(cell_id) for cell_id in sorted(path.stem for path in self.cells.glob("*.json"))]
+            found = [self.read(cell_id) for cell_id in self.ids()]
         return [record for record in found if record is not None]
 
     def records(self) -> list[Record]:
@@ -96,6 +119,24 @@ class Store:
         shows one row (`bench.suite.identity`).
         """
         return [dict(record) for record in newest(self.whole()).records]
+
+    def pack(self) -> None:
+        """Move the whole records of the folder into the archive; those that the archive has already stay in it.
+
+        A reader finds every record at any instant: a file is deleted only when the archive holds its bytes.
+
+        Raises:
+            BadInput: the archive that is there is damaged.
+        """
+        loose = {path: path.read_bytes() for path in self.cells.glob("*.json") if self.read(path.stem)}
+        contents = {**archive.unpack(self.archive), **{path.stem: content for path, content in loose.items()}}
+        write_atomic(self.archive, archive.pack(contents))
+        packed = archive.unpack(self.archive)
+        for path, content in loose.items():
+            if path.read_bytes() == content == packed[path.stem]:  # and was not written again meanwhile
+                path.unlink()
+        with suppress(OSError):  # what is no whole record stays, and its folder with it
+            self.cells.rmdir()
 
     def sweep(self) -> None:
         """Remove temporary files that a killed process left behind more than an hour ago."""

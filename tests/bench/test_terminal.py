@@ -357,6 +357,63 @@ def test_the_state_of_a_folder_whose_estimator_is_not_at_hand(
     assert done.code == 1
 
 
+def test_a_published_run_has_its_records_in_one_file_on_which_all_verbs_work(
+    gradest: Callable[..., Done], world: list[str], tmp_path: Path
+) -> None:
+    two = [*RLOO, "-e", "arm"]
+    gradest(*two)
+    out = tmp_path / "runs" / "small"
+    records, state = Store(out).whole(), gradest("status", "runs/small")
+    assert gradest("report", "runs/small", "--archive") == (0, f"{REPORTED}records: runs/small/cells.zip\n", "")
+    assert sorted(path.name for path in out.iterdir()) == ["cells.zip", "report.html", "suite.toml"]
+    assert Store(out).whole() == records
+    assert gradest("status", "runs/small") == state
+    assert gradest("report", "runs/small") == (0, REPORTED, "")
+    assert json.loads((out / "report.html").read_text())["records"] == 10
+    archived = (out / "cells.zip").read_bytes()
+
+    # A run goes on beside the archive, and does nothing that it holds.
+    assert gradest(*two).out.startswith("nothing to do: all 10 cells are done; the report is runs/small/report.html\n")
+    assert gradest(*two, "--dry-run").out.count(" yes ") == 10
+    assert len(world) == 10
+    assert gradest(*two, "-e", "rebar").err.startswith("5 cells to run, 10 done before\n")
+    assert (len(world), len(list((out / "cells").iterdir()))) == (15, 5)
+    assert (out / "cells.zip").read_bytes() == archived
+    assert json.loads((out / "report.html").read_text())["records"] == 15
+    gradest("report", "runs/small", "--archive", "--format", "csv")
+    assert sorted(path.name for path in out.iterdir()) == ["cells.zip", "report.html", "suite.toml"]
+    assert len(Store(out).whole()) == 15
+    assert gradest(*RLOO, "--force").err.startswith("5 cells to run\n")
+    assert len(list((out / "cells").iterdir())) == 5
+
+
+def test_what_cannot_be_archived_and_a_damaged_archive_are_one_line(
+    gradest: Callable[..., Done], world: list[str], tmp_path: Path
+) -> None:
+    gradest(*RLOO, "--out", "a")
+    refused = "error: --archive moves the records of one run within its folder; leave out --out and other folders\n"
+    assert gradest("report", "a", "--archive", "--out", "b") == (2, "", refused)
+    assert gradest("report", "a", "a", "--archive") == (2, "", refused)
+    gradest("report", "a", "--archive")
+    path = tmp_path / "a" / "cells.zip"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    before = sorted(tmp_path.rglob("*"))
+    damaged = (
+        "error: 'a/cells.zip' is damaged (File is not a zip file); fetch it again, or delete it and gradest run makes "
+        "its records\n"
+    )
+    again = [*RLOO, "--out", "a"]
+    for arguments in (["status", "a"], ["report", "a"], ["report", "a", "--archive"], ["compare", "a", "a"],
+                      again, [*again, "--dry-run"]):  # fmt: skip
+        assert gradest(*arguments) == (2, "", damaged)
+    assert sorted(tmp_path.rglob("*")) == before
+    path.unlink()
+    assert gradest("report", "a") == (2, "", "error: 'a' holds no records yet; gradest run makes them\n")
+    assert gradest(*again).out.startswith("ran 5 cells")
+    assert len(world) == 10
+
+
 def test_a_table_shows_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         {"name": "a[b=1]", "value": True, "more": {"x": 0.123456, "y": None}},

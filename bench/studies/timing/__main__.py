@@ -1,7 +1,7 @@
 """Make a run's folder of what pytest-benchmark measured: `python -m bench.studies.timing TIMING.json DIR`.
 
-The records of steps become cells, and so the report's time table and figures; all ratios that were noted become
-`targets.md` and `targets.csv`. The JSON is kept beside them, for `pytest-benchmark compare`.
+The records of steps become cells, in one archive, and so the report's time table and figures; all ratios that were
+noted become `targets.md` and `targets.csv`. The JSON is kept beside them, for `pytest-benchmark compare`.
 """
 
 import json
@@ -48,6 +48,7 @@ def main(source: Path, out: Path) -> None:
     results.write_texts(out, texts)
     if records := store.records():
         files = write(records, out, ALL_FORMATS - {"svg", "png"}, suite.title)
+        store.pack()
         print(f"wrote {len(files)} files; the report is {out / 'report.html'}")
 
 
