@@ -31,7 +31,7 @@ class Concrete(Relaxation):
         """Scores, which decide for the hard draws, and relaxed draws, both [S, *B, *event] and functions of logits."""
         family = capable(q, Relaxed)
         (logits,) = parameters(q)
-        scores = family.scores_from(logits, noise.odds(self.samples, logits))
+        scores = logits + family.score_noise(noise.odds(self.samples, logits))
         temperature: Tensor = self.temperature()
         return scores, family.mean_of(scores / temperature.to(scores))
 

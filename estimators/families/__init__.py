@@ -4,6 +4,7 @@ A family is found from torch's type of q, or by name. A third party's registers 
 through the entry-point group `gradest.families` or as `module:Class`.
 """
 
+import functools
 import importlib
 from typing import TypeVar
 
@@ -48,11 +49,8 @@ def register_family(cls: FamilyClass) -> FamilyClass:
     if taken is not None and (type(taken).__module__, type(taken).__qualname__) != (cls.__module__, cls.__qualname__):
         raise BadInput(f"family {cls.name!r} is already registered by {type(taken).__module__}; choose another name")
     FAMILIES[cls.name] = cls()
+    _of_type.cache_clear()
     return cls
-
-
-for _cls in (Gaussian, Bernoulli, Categorical):
-    register_family(_cls)
 
 
 def family_of(q: Distribution) -> Family:
@@ -61,7 +59,11 @@ def family_of(q: Distribution) -> Family:
     Raises:
         TypeError: q is of none that is known.
     """
-    kind = type(q)
+    return _of_type(type(q))
+
+
+@functools.lru_cache(maxsize=64)
+def _of_type(kind: type[Distribution]) -> Family:
     for family in FAMILIES.values():
         if issubclass(kind, family.distribution):
             return family
@@ -103,3 +105,7 @@ def capable(q: Distribution, capability: type[Capable]) -> Capable:
     if not isinstance(family, capability):
         raise TypeError(f"q is a {type(q).__name__}, whose family {family.name} is not {capability.__name__.lower()}")
     return family
+
+
+for _cls in (Gaussian, Bernoulli, Categorical):
+    register_family(_cls)

@@ -220,8 +220,12 @@ class Relaxed(Enumerated):
         """Mean of the distribution with these logits, differentiable in them: what relaxes a hard draw."""
 
     @abstractmethod
+    def score_noise(self, odds: Tensor) -> Tensor:
+        """What is added to logits to make scores, from the odds [S, *B, *event] of uniform noise."""
+
     def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
-        """Scores made of the odds [S, *B, *event] of uniform noise."""
+        """Scores of logits that need not be normalised, made of the odds [S, *B, *event] of uniform noise."""
+        return self.normalised(logits)[0] + self.score_noise(odds)
 
     @abstractmethod
     def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:

@@ -106,8 +106,8 @@ class Bernoulli(Relaxed):
     def mean_of(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
 
-    def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
-        return logits + odds.log()
+    def score_noise(self, odds: Tensor) -> Tensor:
+        return odds.log()
 
     def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:
         """Logistic numbers cut off at 0."""

@@ -138,8 +138,8 @@ class Categorical(Relaxed):
     def mean_of(self, logits: Tensor) -> Tensor:
         return softmax(logits)
 
-    def scores_from(self, logits: Tensor, odds: Tensor) -> Tensor:
-        return log_softmax(logits) + gumbel_of(odds)
+    def score_noise(self, odds: Tensor) -> Tensor:
+        return gumbel_of(odds)
 
     def scores_given(self, logits: Tensor, z: Tensor, odds: Tensor) -> Tensor:
         """The largest score is a standard Gumbel number, whichever class has it; the others are cut off there."""
