@@ -63,7 +63,7 @@ def family_of(q: Distribution) -> Family:
 
 
 @functools.lru_cache(maxsize=64)
-def _of_type(kind: type[Distribution]) -> Family:
+def _of_type(kind: type) -> Family:
     for family in FAMILIES.values():
         if issubclass(kind, family.distribution):
             return family

@@ -1,1 +1,1 @@
-"""What the suite itself costs: importing it, the part of a run that is no measurement, and a long report."""
+"""What the suite itself costs: importing it, and the part of a run that is no measurement."""

@@ -9,8 +9,7 @@ import typer
 from bench.report.text import number
 from bench.run.provenance import machine
 from bench.studies import results
-from bench.studies.overhead import imports, long_report, runs
-from bench.studies.overhead.copies import Size
+from bench.studies.overhead import imports, runs
 from bench.studies.results import Results, Row, Run
 from bench.suite.load import load_suite
 
@@ -19,16 +18,12 @@ COLUMNS = ("quantity", "unit", "median", "q25", "q75", "n", "target", "met")
 
 def markdown(run: Run) -> str:
     """A table with a few words on how each number was made."""
-    study = run.about
     return results.page(
         "What the suite itself costs",
         "Median [quartiles] of n measurements; a target is met where the median keeps to it. Import: wall clock of "
         "`import estimators` in a fresh interpreter that has imported torch. Run: wall clock of the suite `quick` "
         "without its report, less what is inside the cells' measurements; the parts are timed one by one on the same "
-        "cells, and do not add up to it. Report: what `gradest report` does, in all formats, over "
-        f"{study['records']} records, copies of those of `quick` under other names: {study['problems']} problems with "
-        f"{study['estimators']} estimators each, which come to {study['figures']} figures in three formats; from the "
-        "start of its process to its end; figures are drawn by other processes while tables are made. "
+        "cells, and do not add up to it. "
         f"Made by `tox -e overhead`; {results.made_on(run.provenance)}.",
         results.table(
             ("quantity", "measured", "n", "target", "met"),
@@ -55,19 +50,15 @@ def publish(out: Path, run: Run) -> str:
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to write into.")],
     suite: Annotated[str, typer.Option(help="Suite to run; a name, or a path that ends in .toml.")] = "quick",
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of the suite, and reports.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of the suite.")] = 3,
     imported: Annotated[int, typer.Option(min=1, help="Interpreters started to time the import.")] = 15,
-    size: Annotated[
-        tuple[int, int, int, int], typer.Option(help="The long report: estimators, VAEs, toys, levels of a toy.")
-    ] = Size(),
 ) -> None:
     """Measure and write."""
     about = machine("cpu")  # before anything runs: the load is that of others
     with tempfile.TemporaryDirectory() as folder:
         of_import = imports.measure(imported)
-        of_run, records = runs.measure(load_suite(suite), Path(folder), repeats)
-        of_report, study = long_report.measure(records, Size(*size), Path(folder), repeats)
-    run = Run(name="overhead", provenance=about, about=study, rows=(*of_import, *of_run, *of_report))
+        of_run = runs.measure(load_suite(suite), Path(folder), repeats)
+    run = Run(name="overhead", provenance=about, rows=(*of_import, *of_run))
     results.write(out / "overhead.json", Results().replaced(run))
     print(publish(out, run))
 

@@ -37,12 +37,8 @@ def _parts(suite: Suite, out: Path, records: list[Record]) -> dict[str, float]:
     }
 
 
-def measure(suite: Suite, out: Path, repeats: int) -> tuple[list[Row], list[Record]]:
-    """Run a suite into `out`, several times anew, with progress as a person sees it.
-
-    Returns:
-        The share outside measurements with its parts, and the records of the last run.
-    """
+def measure(suite: Suite, out: Path, repeats: int) -> list[Row]:
+    """Run a suite into `out`, several times anew, with progress as a person sees it: the share outside measurements."""
     shares, walls, parts, records = [], [], [], list[Record]()
     for repeat in range(repeats):
         folder, display = out / str(repeat), Display()
@@ -56,4 +52,4 @@ def measure(suite: Suite, out: Path, repeats: int) -> tuple[list[Row], list[Reco
         Row.repeated(f"share of a run of {suite.name} outside its measurements", shares, unit="%", target=TARGET),
         Row.repeated(f"run of {suite.name}, {len(records)} cells, in all", walls, unit="s"),
         *(Row.repeated(f"of it: {name}", [part[name] for part in parts], unit="s") for name in parts[0]),
-    ], records
+    ]
