@@ -6,7 +6,7 @@ through the entry-point group `gradest.families` or as `module:Class`.
 
 import functools
 import importlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch.distributions import Distribution
 
@@ -63,7 +63,7 @@ def family_of(q: Distribution) -> Family:
 
 
 @functools.lru_cache(maxsize=64)
-def _of_type(kind: type) -> Family:
+def _of_type(kind: Any) -> Family:
     for family in FAMILIES.values():
         if issubclass(kind, family.distribution):
             return family
