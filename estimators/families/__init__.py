@@ -4,9 +4,8 @@ A family is found from torch's type of q, or by name. A third party's registers 
 through the entry-point group `gradest.families` or as `module:Class`.
 """
 
-import functools
 import importlib
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch.distributions import Distribution
 
@@ -32,6 +31,7 @@ __all__ = [
 
 FAMILIES: dict[str, Family] = {}
 """The families by name."""
+_by_type: dict[type, Family] = {}
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
 Capable = TypeVar("Capable", bound=Family)
@@ -48,8 +48,10 @@ def register_family(cls: FamilyClass) -> FamilyClass:
     taken = FAMILIES.get(cls.name)
     if taken is not None and (type(taken).__module__, type(taken).__qualname__) != (cls.__module__, cls.__qualname__):
         raise BadInput(f"family {cls.name!r} is already registered by {type(taken).__module__}; choose another name")
-    FAMILIES[cls.name] = cls()
-    _of_type.cache_clear()
+    other = _by_type.get(cls.distribution)
+    if other is not None and other.name != cls.name:
+        raise BadInput(f"family {cls.name!r}: {cls.distribution.__name__} is of family {other.name!r} already")
+    FAMILIES[cls.name] = _by_type[cls.distribution] = cls()
     return cls
 
 
@@ -59,18 +61,13 @@ def family_of(q: Distribution) -> Family:
     Raises:
         TypeError: q is of none that is known.
     """
-    return _of_type(type(q))
-
-
-@functools.lru_cache(maxsize=64)
-def _of_type(kind: Any) -> Family:
-    for family in FAMILIES.values():
-        if issubclass(kind, family.distribution):
-            return family
+    for kind in type(q).__mro__:  # the class itself, or the nearest one that it derives from
+        if kind in _by_type:
+            return _by_type[kind]
     *others, last = (family.distribution.__name__ for family in FAMILIES.values())
-    hints = (hint for family in FAMILIES.values() for mistaken, hint in family.mistaken.items() if kind is mistaken)
+    hints = (hint for family in FAMILIES.values() for mistaken, hint in family.mistaken.items() if type(q) is mistaken)
     more = "".join(f"; {hint}" for hint in hints)
-    raise TypeError(f"q is a {kind.__name__}; expected {', '.join(others)} or {last}{more}")
+    raise TypeError(f"q is a {type(q).__name__}; expected {', '.join(others)} or {last}{more}")
 
 
 def family_named(name: str) -> Family:
