@@ -40,37 +40,6 @@ def _square(y: NDArray[np.float64]) -> float:
     return float((products.sum() - products.trace()) / (count * (count - 1)))
 
 
-def squared_bias_interval(
-    deviations: ArrayLike, parts: ArrayLike | None = None, floor: float | None = None, level: float = 0.95
-) -> SquaredBias:
-    """Interval for ||E g - reference||^2, free of the noise floor.
-
-    The estimate is the U-statistic sum_{i != j} <c_i, c_j> / (n (n - 1)), less the reference's own noise tr Cov / N;
-    its mean is the squared bias itself, where ||mean c||^2 would exceed it by both. See `squared_bias_from_parts`.
-
-    Args:
-        deviations: [n, P] draws minus the reference.
-        parts: [k, P], where the reference is the mean of a long run: those of its k equal parts, minus its own; else
-            None.
-        floor: tr Cov / N of the reference, where it is known better than from the parts.
-        level: nominal coverage.
-
-    Raises:
-        ValueError: fewer than 3 draws, or a level outside (0, 1).
-    """
-    c = np.asarray(deviations, dtype=np.float64)
-    c = c.reshape(len(c), -1)
-    n, bias = len(c), c.mean(0)
-    if n < 3:
-        raise ValueError(f"a bias interval needs at least 3 draws, got {n}")
-    estimate = (n * n * float(bias @ bias) - float(np.square(c).sum())) / (n * (n - 1))
-    r = np.zeros((0, c.shape[1])) if parts is None else np.asarray(parts, dtype=np.float64).reshape(-1, c.shape[1])
-    if floor is None:
-        floor = float(np.square(r).sum()) / (len(r) * (len(r) - 1)) if len(r) else 0.0
-    along = float((c @ bias).var(ddof=1)) / n
-    return squared_bias_from_parts(estimate - floor, bias, along, differences(c) / math.sqrt(n), r, level)
-
-
 def squared_bias_from_parts(
     estimate: float,
     bias: ArrayLike,
@@ -79,7 +48,10 @@ def squared_bias_from_parts(
     parts: NDArray[np.float64],
     level: float = 0.95,
 ) -> SquaredBias:
-    """`squared_bias_interval` where the draws were summed up as they came.
+    """Interval for ||E g - reference||^2 from sums over the draws g, free of the noise floor.
+
+    The estimate is the U-statistic sum_{i != j} <c_i, c_j> / (n (n - 1)) of the deviations c_i = g_i - reference, less
+    the reference's own noise tr Cov / N. Its mean is the squared bias itself; that of ||mean c||^2 exceeds it by both.
 
     With C the covariance of the mean deviation, reference included, an estimate T of beta = ||b||^2 has the variance
     2 tr C^2 + 4 b'C b. The interval holds every beta within as many of ITS standard deviations of T as the level asks,

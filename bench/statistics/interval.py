@@ -56,3 +56,13 @@ def mean_interval(x: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, math.nan, math.nan)
     half = float(t.ppf(0.5 + level / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
     return Interval(mean, mean - half, mean + half)
+
+
+def share_interval(hits: ArrayLike, level: float = 0.95) -> Interval:
+    """Share of the hits that are true, with Wilson's interval at this nominal coverage."""
+    from scipy.stats import binomtest
+
+    values = np.asarray(hits, dtype=bool).ravel()
+    normal_quantile(level)
+    found = binomtest(int(values.sum()), values.size).proportion_ci(level, method="wilson")
+    return Interval(float(values.mean()), float(found.low), float(found.high))

@@ -1,11 +1,11 @@
-"""Seconds: their quartiles, the noise of a clock, and ratios of what was timed side by side."""
+"""Seconds: their quartiles, and the standard error of a median ratio of what was timed side by side."""
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.statistics.interval import Interval, array, mean_interval, normal_quantile
+from bench.statistics.interval import array, normal_quantile
 
 
 def quartiles(values: ArrayLike) -> dict[str, float]:
@@ -43,25 +43,3 @@ def median_log_se(rounds: ArrayLike) -> float:
         medians = [np.median(stretch) for stretch in np.array_split(logs, count)]
         halves.append(float(quantile * np.std(medians, ddof=1) / math.sqrt(count)))
     return max(halves) / normal_quantile(0.95)
-
-
-def paired_ratio_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval for the ratio of two positive quantities measured side by side: seconds of interleaved runs, variances.
-
-    Args:
-        x: [n] positive values.
-        y: [n] positive values, each measured under the same conditions as its partner in x.
-        level: nominal coverage of exp(E log(x / y)), the typical ratio of a pair; exact for lognormal ratios.
-
-    Returns:
-        The geometric mean of x / y, with Student's t interval on its logarithm.
-
-    Raises:
-        ValueError: lengths that differ, values that are not positive, or a level outside (0, 1).
-    """
-    first, second = array(x), array(y)
-    if first.shape != second.shape:
-        raise ValueError(f"pairs need as many x as y, got {first.size} and {second.size}")
-    if not (np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)).all():
-        raise ValueError("a ratio needs positive, finite values")
-    return Interval(*(math.exp(end) for end in mean_interval(np.log(first / second), level)))

@@ -19,12 +19,13 @@ from bench.measure.toy import ToyMoments, measure_toy
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
-from bench.statistics import squared_bias_from_parts, squared_bias_interval, variance_interval
+from bench.statistics import squared_bias_from_parts, variance_interval
 from bench.training.trainer import Optimisation
 from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, expectation_of_bound, expectation_parts, states
 from tests.bench.scripted import Scripted
+from tests.bench.squared_bias import squared_bias_interval
 from tests.estimators.cases import build, leaves, objective
 
 

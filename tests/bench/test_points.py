@@ -15,9 +15,10 @@ from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point, spread
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive
-from bench.statistics import squared_bias_interval, variance_interval, variance_log_se
+from bench.statistics import variance_interval, variance_log_se
 from estimators.distributions import event_dims, from_parameters, parameters
 from tests.bench.scripted import Scripted
+from tests.bench.squared_bias import squared_bias_interval
 
 Array = NDArray[np.float64]
 DOUBLE = torch.float64

@@ -15,23 +15,17 @@ from bench.statistics import (
     PAIRS,
     STRETCHES,
     differences,
-    iqm,
-    iqm_interval,
     kurtosis,
     mean_interval,
     median_log_se,
-    paired_ratio_interval,
-    performance_profile,
-    probability_of_improvement,
     quartiles,
     ratio_interval,
     share_interval,
     squared_bias_from_parts,
-    squared_bias_interval,
-    time_to_target,
     variance_interval,
     variance_log_se,
 )
+from tests.bench.squared_bias import squared_bias_interval
 
 
 def gauss(level: float) -> float:
@@ -116,12 +110,7 @@ def test_where_one_draw_carries_the_variance_the_interval_has_no_upper_end() -> 
         lambda level: ratio_interval(1.0, 0.1, 2.0, 0.1, level),
         lambda level: mean_interval([1.0, 2.0], level),
         lambda level: squared_bias_interval([[1.0], [2.0], [3.0]], level=level),
-        lambda level: paired_ratio_interval([1.0, 2.0], [1.0, 1.0], level),
-        lambda level: iqm_interval([[1.0, 2.0]], level, resamples=3),
-        lambda level: probability_of_improvement([[1.0, 2.0]], [[1.0, 2.0]], level),
         lambda level: share_interval([[True, False]], level),
-        lambda level: performance_profile([[1.0, 2.0]], [0.0], level),
-        lambda level: time_to_target([1.0], [[1.0]], 0.0, level),
     ],
 )
 def test_a_level_is_a_share(interval: Callable[[float], object], level: float) -> None:
@@ -235,11 +224,6 @@ def test_the_squared_bias_of_three_draws() -> None:
     )
 
 
-def test_a_bias_of_two_draws_has_no_interval() -> None:
-    with pytest.raises(ValueError, match=r"^a bias interval needs at least 3 draws, got 2$"):
-        squared_bias_interval([[1.0], [2.0]])
-
-
 def test_an_odd_number_of_parts_in_three_coordinates() -> None:
     """Variances along the mean add up, as squares of covariances do with twice the crossed products."""
     rng = np.random.default_rng(5)
@@ -262,80 +246,7 @@ def test_an_odd_number_of_parts_in_three_coordinates() -> None:
         assert (end - estimate) ** 2 == pytest.approx(gauss(0.8) ** 2 * (2 * total + 4 * slope * end))
 
 
-@pytest.mark.parametrize("level", [0.5, 0.95])
-def test_a_paired_ratio_is_a_paired_t_test_of_logarithms(level: float) -> None:
-    x, y = [3.0, 8.0, 5.0, 1.0], [2.0, 1.0, 4.0, 7.0]
-    found = stats.ttest_rel(np.log(x), np.log(y)).confidence_interval(level)
-    expected = (120 / 56) ** 0.25, math.exp(found.low), math.exp(found.high)
-    assert paired_ratio_interval(x, y, level) == pytest.approx(expected)
-    assert paired_ratio_interval(x, y) == paired_ratio_interval(x, y, 0.95)
-    with pytest.raises(ValueError, match=r"^pairs need as many x as y, got 1 and 2$"):
-        paired_ratio_interval([1.0], [1.0, 2.0])
-    for wrong in (-1.0, 0.0, math.inf, math.nan):
-        for first, second in (([1.0, wrong], [1.0, 1.0]), ([1.0, 1.0], [wrong, 1.0])):
-            with pytest.raises(ValueError, match=r"^a ratio needs positive, finite values$"):
-                paired_ratio_interval(first, second)
-
-
-def test_the_interquartile_mean_is_over_problems_and_seeds_of_each_stack() -> None:
-    """Of six numbers the middle three, the outer ones of them cut in half."""
-    stack = np.array([[[6.0, 1.0, 5.0], [2.0, 40.0, 3.0]], [[-10.0, 0.0, 2.0], [8.0, 100.0, 4.0]]])
-    np.testing.assert_allclose(iqm(stack), [(0.5 * 2 + 3 + 5 + 0.5 * 6) / 3, (0.5 * 0 + 2 + 4 + 0.5 * 8) / 3])
-    assert float(iqm([[5.0, 1.0]])) == 3.0
-
-
-SCORES = [[1.0, 2.0, 4.0], [10.0, 13.0, 18.0]]
-
-
-@pytest.mark.parametrize("level", [0.5, 0.95])
-def test_the_bootstrap_of_an_interquartile_mean_is_stratified(level: float) -> None:
-    """All 27 x 27 resamples of two problems' three seeds, and Student's quantile of the 4 degrees of freedom."""
-    means = [
-        float(iqm([list(a), list(b)]))
-        for a, b in itertools.product(*(itertools.product(row, repeat=3) for row in SCORES))
-    ]
-    half = student(level, 4) * np.std(means) * math.sqrt(3 / 2)
-    estimate, low, high = iqm_interval(SCORES, level, seed=3, resamples=20_000)
-    assert estimate == pytest.approx((0.5 * 2 + 4 + 10 + 0.5 * 13) / 3)
-    assert (estimate - low, high - estimate) == pytest.approx((half, half), rel=0.02)
-
-
-def test_the_seed_of_a_bootstrap_decides_its_interval() -> None:
-    draws = np.random.default_rng(4).integers(3, size=(5, 2, 3))
-    means = [float(iqm([[SCORES[p][i] for i in draw[p]] for p in range(2)])) for draw in draws]
-    half = student(0.95, 4) * np.std(means, ddof=1) * math.sqrt(3 / 2)
-    found = iqm_interval(SCORES, seed=4, resamples=5)
-    assert found.high - found.estimate == pytest.approx(half)
-    assert iqm_interval(SCORES) == iqm_interval(SCORES, 0.95, 0, 2000) != iqm_interval(SCORES, seed=1)
-
-
-FIRST = [[1.0, 5.0, 6.0]]
 """Above both of (2, 3) in two seeds of three, so that their shares are 0, 1, 1: a variance of 1 / 3, over 3."""
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "share", "inner", "variance"),
-    [
-        (FIRST, [[2.0, 3.0]], 2 / 3, 2 / 3, 1 / 9),
-        # All six pairs won: 6.5 of 8 with half a seed lost, 1 and 7 eighths, over twice three.
-        (FIRST, [[0.0, 0.5]], 1.0, 1 - 0.5 / 3, 7 / 64 / 6),
-        (FIRST, [[7.0, 8.0]], 0.0, 0.5 / 3, 7 / 64 / 6),
-        ([*FIRST, *FIRST], [[2.0, 3.0], [0.0, 0.5]], 5 / 6, 5 / 6, (1 / 9 + 7 / 64 / 6) / 4),
-        # Ties count half. Shares of x's seeds 1/4, 3/4, 1, and of y's 5/6, 1/2: variances 21/144 and 1/18.
-        (FIRST, [[1.0, 5.0]], 2 / 3, 2 / 3, 7 / 144 + 1 / 36),
-        # Shares 3/4, 1, 1, of y's 1 and 5/6: 2/144, less than the 13/16 times 3/16 of 6.5 of 8, over 6.
-        (FIRST, [[0.5, 1.0]], 11 / 12, 1 - 0.5 / 3, 39 / 256 / 6),
-    ],
-)
-@pytest.mark.parametrize("level", [0.5, 0.95])
-def test_a_probability_of_improvement_on_the_logit_scale(
-    x: list, y: list, share: float, inner: float, variance: float, level: float
-) -> None:
-    """Variances are DeLong's: of the seeds' shares over their number, of both sides; `inner` is kept off 0 and 1."""
-    half = gauss(level) * math.sqrt(variance) / (inner * (1 - inner))
-    low, high = (1 / (1 + (1 - inner) / inner * math.exp(sign * half)) for sign in (1, -1))
-    found = probability_of_improvement(x, y, level)
-    assert found == pytest.approx((share, min(low, share), max(high, share)))
 
 
 def test_what_is_no_zero_is_a_hit() -> None:
@@ -356,28 +267,6 @@ def test_a_share_has_wilsons_interval(hits: list, level: float) -> None:
     assert found.high > share or share == 1 == found.high
 
 
-def test_a_profile_counts_what_lies_above_each_threshold() -> None:
-    """Not at it; thresholds in any order and any shape."""
-    scores = [[1.0, 2.0, 2.0], [3.0, 4.0, 5.0]]
-    found = performance_profile(scores, [[2.0, 4.5], [0.0, 5.0]], 0.8)
-    assert found == [share_interval([[True] * hits + [False] * (6 - hits)], 0.8) for hits in (3, 1, 6, 0)]
-    assert performance_profile(scores, [2.0]) == [share_interval([[True] * 3 + [False] * 3], 0.95)]
-
-
-def test_shapes_and_scores_that_are_refused() -> None:
-    good = [[1.0, 2.0]]
-    for call, message in (
-        (lambda: probability_of_improvement([[1.0, math.nan]], good), "1 of 2 scores of x are not finite"),
-        (lambda: probability_of_improvement(good, [[1.0, math.inf]]), "1 of 2 scores of y are not finite"),
-        (lambda: iqm_interval([[[1.0, 2.0]]]), r"scores must be \[problems, seeds\] with .* got shape \(1, 1, 2\)"),
-        (lambda: iqm_interval([[1.0], [2.0]]), r"with at least 2 seeds, got shape \(2, 1\)"),
-        (lambda: probability_of_improvement(good, good * 3), "x has 1 problems and y 3; they must be the same"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            call()
-    assert iqm_interval([1.0, 2.0, 4.0], resamples=3).estimate == iqm_interval([[1.0, 2.0, 4.0]], resamples=3).estimate
-
-
 COLUMN = [[100], [120], [115], [90], [101]]
 
 
@@ -390,60 +279,9 @@ COLUMN = [[100], [120], [115], [90], [101]]
         lambda x: (kurtosis(x),),
         lambda x: mean_interval(x),
         lambda x: squared_bias_interval(x, x).interval,
-        lambda x: paired_ratio_interval(x, x[[1, 0, 4, 2, 3]]),
-        lambda x: (float(iqm(x.T)),),
-        lambda x: iqm_interval(x.T, resamples=10),
-        lambda x: performance_profile(x.T, x[:1])[0],
-        lambda x: time_to_target(x[[3, 0, 4, 2, 1], 0], x.T, 110).median,
     ],
 )
 def test_numbers_of_any_type_are_taken_in_double(interval: Callable[[Any], tuple[float, ...]], kind: Any) -> None:
     """Squares of a hundred are too much for a byte, and differences of them for half precision."""
     given = torch.tensor(COLUMN, dtype=kind) if isinstance(kind, torch.dtype) else np.array(COLUMN, dtype=kind)
     assert interval(given) == interval(np.array(COLUMN, dtype=np.float64))
-
-
-def survival(times: list[float], reached: list[bool]) -> list[tuple[float, float, float]]:
-    """Kaplan and Meier's curve at its steps, with Greenwood's error of log(-log S)."""
-    share, total, steps = 1.0, 0.0, []
-    for at in sorted(set(times)):
-        risk = sum(t >= at for t in times)
-        events = sum(t == at and hit for t, hit in zip(times, reached, strict=True))
-        share *= 1 - events / risk
-        total += events / (risk * (risk - events)) if events < risk else math.inf
-        error = math.sqrt(total) / abs(math.log(share)) if 0 < share < 1 else math.inf
-        steps.append((at, share, error))
-    return steps
-
-
-@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
-def test_the_median_time_is_kaplan_and_meiers(level: float) -> None:
-    """Eight runs of clocks of their own: six reach 1, at 2, 3, 3, 5, 8 and 9; two are last seen short of it at 3, 6."""
-    wanted = [(2.0, True), (3.0, True), (3.0, True), (5.0, True), (8.0, True), (9.0, True), (3.0, False), (6.0, False)]
-    clock, scores = [], []
-    for at, hit in wanted:
-        clock.append([at / 2, at, at + 1])
-        scores.append([0.9, 1.0, 0.2] if hit else [0.4, 0.99, math.nan])
-    found = time_to_target(clock, scores, 1.0, level)
-    assert found.times.tolist() == [at for at, _ in wanted]
-    assert found.reached.tolist() == [hit for _, hit in wanted]
-    steps = survival(found.times.tolist(), found.reached.tolist())
-    z = gauss(level)
-
-    def first(sign: int) -> float:
-        """When S^exp(sign z error), an end of the curve's own interval, is at most one half."""
-        below = [at for at, share, e in steps if 0 < share < 1 and share ** math.exp(sign * z * e) <= 0.5]
-        return min(below, default=math.inf)
-
-    assert found.median == (5.0, first(1), first(-1))
-
-
-def test_the_first_score_counts_and_half_of_the_runs_is_the_median() -> None:
-    """A clock for all; reached at once, later, and never: of four runs two are the half."""
-    found = time_to_target([4.0, 7.0, 9.0], [[5.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 0.0, 0.9], [0.0, 0.5, -9.0]], 1.0)
-    assert found.times.tolist() == [4.0, 7.0, 9.0, 9.0]
-    assert found.reached.tolist() == [True, True, False, False]
-    assert found.median.estimate == 7.0
-    late = time_to_target([4.0, 7.0], [[0.0, -math.inf], [math.nan, 2.0]], 1.0)
-    assert late.times.tolist() == [4.0, 7.0]  # minus infinity is no score that was seen
-    assert late.reached.tolist() == [False, True]
