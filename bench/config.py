@@ -41,6 +41,9 @@ class EstimatorConfig(Config):
             object.__setattr__(self, "label", label_of(self.name, self.arguments()))
         return self
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.samples, self.label, *sorted(self.options.items())))
+
     def arguments(self) -> dict[str, Any]:
         """What the registry's `create` takes."""
         return self.options | ({} if self.samples is None else {"samples": self.samples})

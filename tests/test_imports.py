@@ -16,11 +16,30 @@ RUN = {
     "run": "import bench.cli, bench.cli.tables, bench.cli.terminal, bench.run.runner",
     "scaling": "import bench.studies.scaling.__main__",
 }
+RUN_FOLDER = """
+import json, pathlib, tempfile
+from bench.records.record import KEYS
+from bench.run.planned import write_plan
+config = {"measurement": {"kind": "moments"}, "problem": {"kind": "toy", "label": "p", "logit": 1.0}}
+config |= {"estimator": {"name": "e", "label": "e", "samples": 2}, "device": "cpu", "threads": 1}
+variance = {"estimate": 2.0, "low": 1.0, "high": 3.0, "log_se": 0.1}
+record = dict.fromkeys(KEYS) | {"schema": 1, "cell": "c", "status": "ok", "config": config, "tags": {}}
+record |= {"seconds": 1.0, "provenance": {}, "measurements": {"points": [{"q": {"variance": variance}}]}}
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "cells").mkdir()
+(folder / "cells" / "c.json").write_text(json.dumps(record))
+(folder / "suite.toml").write_text('name = "a"')
+write_plan(folder, ["c"])
+"""
+"""A run's folder of one record."""
 READ = {
     "help": HELP,
-    "identity": "import bench.suite.identity, bench.machine_load",
-    "report": "import bench.report",
+    "folder": RUN_FOLDER,
+    "status": "from bench.cli.status import status_verb; assert status_verb(folder) == 0",
+    "compare": "from bench.cli.compare import compare_verb; assert compare_verb(folder, folder) == 0",
+    "report": "from bench.cli.report import report_verb; assert report_verb([folder], 'csv', None) == 0",
 }
+"""The verbs that only read, the lighter ones first."""
 
 
 @cache
@@ -48,10 +67,11 @@ def test_the_estimators_import_nothing_beyond_torch_and_the_standard_library() -
         (RUN, "run", REPORT),
         (RUN, "scaling", {"pandas", "matplotlib", "seaborn"}),
         (READ, "help", {"torch", "numpy", "pandas", "pydantic", "scipy", "matplotlib"}),
-        (READ, "identity", {"torch", "pandas"}),
-        (READ, "report", {"torch", "estimators"}),
+        (READ, "status", {"torch", "numpy", "pandas", "scipy", "matplotlib"}),
+        (READ, "compare", {"torch", "pandas", "matplotlib", "seaborn"}),
+        (READ, "report", {"torch"}),
     ],
-    ids=["datasets", "run", "scaling", "help", "identity", "report"],
+    ids=["datasets", "run", "scaling", "help", "status", "compare", "report"],
 )
 def test_an_import_leaves_out_what_it_has_no_need_of(stages: dict[str, str], stage: str, absent: set[str]) -> None:
     assert not _loaded(stages)[stage] & absent

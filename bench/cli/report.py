@@ -37,7 +37,7 @@ def report(directories: list[Path], formats: str, out: Path | None) -> int:
     Raises:
         BadInput: a folder without records, an unknown format, or several folders and nowhere to write.
     """
-    from bench.report import FORMATS
+    from bench.report.output import FORMATS
     from estimators.errors import BadInput, unknown
 
     chosen = list(filter(None, formats.split(","))) or FORMATS
@@ -56,10 +56,12 @@ def pack(directory: Path) -> None:
     Raises:
         BadInput: the archive that is there is damaged.
     """
+    from bench.run.planned import forget_plan
     from bench.run.store import Store
 
     store = Store(directory)
     store.pack()
+    forget_plan(directory)
     print(f"records: {store.archive}")
 
 
@@ -69,27 +71,27 @@ def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] 
     Raises:
         BadInput: a folder holds no run, or no record yet.
     """
-    from bench.report import ALL_FORMATS, write
+    from bench.records.record import Record
+    from bench.records.shown import LeftOut, merged, newest, sentences
+    from bench.report.output import ALL_FORMATS, write
     from bench.run.folder import title_of_run
     from bench.run.store import Store
-    from bench.suite import identity
     from estimators.errors import BadInput
 
-    records: list[identity.Record] = []
-    older: list[identity.LeftOut] = []
+    records: list[Record] = []
+    older: list[LeftOut] = []
     titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
         titles[title_of_run(directory)] = None
-        # Where a record lies is said of those that are left out.
-        found = identity.newest(record | {"folder": str(directory)} for record in Store(directory).whole())
+        found = newest(Store(directory).whole())
         if not found.records:
             raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
         records += found.records
         older += found.left_out
-    notes = identity.sentences(older)
+    notes = sentences(older)
     started = time.monotonic()
     files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes)
-    for note in [*notes, *identity.sentences(identity.merged(records).left_out)]:
+    for note in [*notes, *sentences(merged(records).left_out)]:
         print(note)
     print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
     page = out / "report.html"

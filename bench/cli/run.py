@@ -69,7 +69,6 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
     from bench.run.store import Store
-    from bench.suite.schema import title_of
     from estimators.errors import BadInput
 
     if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:
@@ -105,7 +104,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
         else:
             write_report([out], out)
     for record in outcome.unwell:
-        print(f"{record['status']}: {title_of(record['config'])}: {record['reason']}", file=sys.stderr)
+        print(f"{record.status}: {record.config.title}: {record.reason}", file=sys.stderr)
     if outcome.unwell:
         print(
             f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again",

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from bench.problems.toys import ToyPoint
-from bench.run.store import Record
+from bench.records.record import Record
 from bench.suite.schema import Cell
 
 VAE_WEIGHT = 20
@@ -55,8 +55,8 @@ class Display:
         done = f"{self.cells - len(self.waiting)} of {self.cells} cells"
         running = next(iter(self.waiting.values()), cell).title[:60]
         self.progress.update(self.task, advance=_weight(cell), description=running, done=done)
-        if record["status"] != "ok":
-            self.console.print(f"{record['status']}: {cell.title}: {record['reason']}")
+        if not record.went_well:
+            self.console.print(f"{record.status}: {cell.title}: {record.reason}")
         if not self.console.is_terminal and time.monotonic() - self.shown > 15:
             self.shown = time.monotonic()
             elapsed, left = self.shown - self.started, sum(map(_weight, self.waiting.values()))

@@ -8,7 +8,7 @@ checkpoint it is as warm as it would be in its own training.
 import copy
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.problems.per_layer import build
 from bench.problems.vae import VAE, VAEConfig
+from bench.records.results import Moments
 from bench.seeds import derive, stream
 from bench.training.batches import Batches, binarised, subset
 from bench.training.evaluation import evaluate
@@ -143,16 +144,16 @@ def travel(
 
 
 @lru_cache(maxsize=4)
-def _checkpoints(problem: VAEConfig, config_json: str, device: torch.device) -> tuple[Checkpoint, ...]:
-    """The trajectory without a passenger, trained once in a process and shared by its cells."""
-    return tuple(travel(problem, BasketConfig.model_validate_json(config_json), device))
+def _checkpoints(problem: VAEConfig, config: BasketConfig, device: torch.device) -> tuple[Checkpoint, ...]:
+    """The trajectory by itself, trained once in a process and shared by its cells."""
+    return tuple(travel(problem, config, device))
 
 
 def measure_basket(
     problem: VAEConfig, estimator: Estimator, config: BasketConfig, *, seed: int, device: torch.device
-) -> dict[str, Any]:
+) -> Moments:
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
-    stops = _checkpoints(problem, config.model_dump_json(), device)
+    stops = _checkpoints(problem, config, device)
     initial = stream("estimator", config.trajectory_seed)
     context_size, event = stops[0].x.shape[-1], stops[0].vae.event
     estimator.bind(stack=(1,), context_size=context_size, event=event, generator=initial).to(device)
@@ -176,5 +177,5 @@ def measure_basket(
                 closed_form=vae.closed_form,
                 encoder=Encoder(q, layers),
             )
-        points.append({"step": stop.step, "elbo": stop.elbo} | point)
-    return {"points": points}
+        points.append(point.model_copy(update={"step": stop.step, "elbo": stop.elbo}))
+    return Moments(points=tuple(points))

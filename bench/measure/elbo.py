@@ -12,6 +12,7 @@ from bench.datasets import load_once
 from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
 from bench.problems.vae import VAE, VAEConfig
+from bench.records.results import Curve, Elbos, Final, Rows, Training
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
 from bench.training.capture import Steps
@@ -43,7 +44,7 @@ class TrainConfig(ElboSettings):
 
 def measure_training(
     problem: VAEConfig, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
-) -> dict[str, Any]:
+) -> Training:
     """Train all seeds in one go; time counts training steps alone, not evaluation.
 
     Train and test ELBO are of the same kind, and the final ones are the curve's last: each on its subset of rows, with
@@ -83,23 +84,23 @@ def measure_training(
 
     samples = config.iwae_samples
     test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=0)[1]
-    diverged = [None if at < 0 else at for at in trainer.diverged_at.tolist()]
-    return {
-        "seeds": seeds,
-        "diverged": diverged,
-        "rows_per_step": config.optimisation.batch,
-        "evaluated_rows": {"train": len(train), "test": len(test)},
-        "captured": steps.graph is not None,
-        "parameters": sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
-        "curve": curve,
-        "final": {
-            "train_elbo": curve["train_elbo"][-1],
-            "test_elbo": curve["test_elbo"][-1],
-            "test_iwae": _finite(test_iwae),
-            "iwae_samples": samples,
-        },
-    }
+    diverged = tuple(None if at < 0 else at for at in trainer.diverged_at.tolist())
+    return Training(
+        seeds=tuple(seeds),
+        diverged=diverged,
+        rows_per_step=config.optimisation.batch,
+        evaluated_rows=Rows(train=len(train), test=len(test)),
+        captured=steps.graph is not None,
+        parameters=sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
+        curve=Curve.model_validate(curve),
+        final=Final(
+            train_elbo=curve["train_elbo"][-1],
+            test_elbo=curve["test_elbo"][-1],
+            test_iwae=_finite(test_iwae),
+            iwae_samples=samples,
+        ),
+    )
 
 
-def _finite(values: Tensor) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+def _finite(values: Tensor) -> Elbos:
+    return tuple(value if math.isfinite(value) else None for value in values.tolist())

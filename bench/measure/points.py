@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from bench.measure.draws import ClosedForm, gradients, probe
 from bench.measure.encoder import Encoder
 from bench.measure.moments import Distances, Moments, Moves
+from bench.records.results import Bias, Ends, Noise, OfEncoder, OfParameters, Point, Variance
 from bench.seeds import derive
 from bench.statistics import (
     HEAVY_TAIL_KURTOSIS,
@@ -146,7 +147,7 @@ def measure_point(
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
     encoder: Encoder | None = None,
-) -> dict[str, Any]:
+) -> Point:
     """Measure one estimator at fixed parameters and rows; all gradients are those of the mean over rows."""
     found = Draws(draws, reference.gradient, encoder)
     for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
@@ -155,51 +156,47 @@ def measure_point(
     f_evals, rounding, *_ = probe(estimator, q, f, context)
     moments, d = found.moments, found.moments.distances.all() / rows**2
     norm = float(reference.gradient.norm()) / rows
-    quiet = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
-    if quiet:  # no noise: what is left is rounding
-        quiet_ones = (d, moments.squares, moments.cubes, moments.largest)
-        d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, quiet_ones)
+    noiseless = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
+    if noiseless:  # what is left is rounding
+        sums = (d, moments.squares, moments.cubes, moments.largest)
+        d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, sums)
     bias = found.squared_bias(reference)
     squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
-    variance = spread(d)
-    return {
-        "draws": draws,
-        "rows": rows,
-        "f_evals": f_evals,
-        "q": variance
-        | {
-            "coordinates": moments.mean.numel(),
-            "gradient_norm": norm,
-            "snr": _ratio(norm, math.sqrt(variance["variance"]["estimate"])),
-            "cosine": found.cosine(),
-            "mse": max(squared.estimate, 0.0) + variance["variance"]["estimate"],
-        },
-        "bias": {
-            "squared": squared._asdict(),
-            "relative": _ratio(_root(squared.estimate), norm),
-            "relative_low": _ratio(_root(squared.low), norm),
-            # Never below what could have been seen: an interval below 0 is luck, not knowledge.
-            "relative_high": _ratio(_root(max(squared.high, visible)), norm),
-            "smallest_visible": _ratio(_root(visible), norm),
-            "reference": reference.method,
-        }
-        | _test(moments, None if quiet else found.moves, reference, q, rounding, samples=estimator.samples),
-        "encoder": None if encoder is None else _encoder(encoder, found.weights.all() * (not quiet), reference, rows),
-    }
+    noise = noise_of(d)
+    variance = noise.variance.estimate
+    of_parameters = OfParameters(
+        **dict(noise),
+        coordinates=moments.mean.numel(),
+        gradient_norm=norm,
+        snr=_ratio(norm, math.sqrt(variance)),
+        cosine=found.cosine(),
+        mse=max(squared.estimate, 0.0) + variance,
+    )
+    bias_found = Bias(
+        squared=Ends(**squared._asdict()),
+        relative=_ratio(_root(squared.estimate), norm),
+        relative_low=_ratio(_root(squared.low), norm),
+        # Never below what could have been seen: an interval below 0 is luck, not knowledge.
+        relative_high=_ratio(_root(max(squared.high, visible)), norm),
+        smallest_visible=_ratio(_root(visible), norm),
+        reference=reference.method,
+        **_test(moments, None if noiseless else found.moves, reference, q, rounding, samples=estimator.samples),
+    )
+    of_encoder = None
+    if encoder is not None:
+        of_encoder = _encoder(encoder, found.weights.all() * (not noiseless), reference, rows)
+    return Point(draws=draws, rows=rows, f_evals=f_evals, q=of_parameters, bias=bias_found, encoder=of_encoder)
 
 
-def spread(d: Tensor) -> dict[str, Any]:
+def noise_of(d: Tensor) -> Noise:
     """Variance with its interval from the squared distances d [n], and whether the interval can be trusted."""
     values = d.numpy()
     kurt = kurtosis(values)
-    return {
-        "variance": variance_interval(values)._asdict() | {"log_se": variance_log_se(values)},
-        "kurtosis": kurt,
-        "heavy_tailed": kurt > HEAVY_TAIL_KURTOSIS,
-    }
+    variance = Variance(**variance_interval(values)._asdict(), log_se=variance_log_se(values))
+    return Noise(variance=variance, kurtosis=kurt, heavy_tailed=kurt > HEAVY_TAIL_KURTOSIS)
 
 
-def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> dict[str, Any]:
+def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> OfEncoder:
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,
@@ -212,7 +209,8 @@ def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> di
         rows: their number.
     """
     between = variance_interval(encoder.between_rows(reference.gradient).cpu().numpy())
-    return spread(d / rows**2) | {"minibatch_variance": Interval(*(value / rows for value in between))._asdict()}
+    ends = Interval(*(value / rows for value in between))
+    return OfEncoder(**dict(noise_of(d / rows**2)), minibatch_variance=Ends(**ends._asdict()))
 
 
 def _test(

@@ -1,6 +1,6 @@
 """Gradient moments of an estimator on one toy, against its exact gradient."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from bench.config import Config
 from bench.measure.points import exact_reference, measure_point
 from bench.measure.warm import warmed
 from bench.problems.toys import ToyPoint
+from bench.records.results import Moments
 from bench.seeds import stream
 from estimators.base import Estimator
 from estimators.distributions import event_shape
@@ -24,7 +25,7 @@ class ToyMoments(Config):
     """Rate of Adam, for own parameters."""
 
 
-def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> dict[str, Any]:
+def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> Moments:
     """One point: variance and bias at the toy's sharpness, in double precision on the CPU."""
     q, f = problem.q(), problem.f()
     reference = exact_reference(lambda q: [problem.expectation(q)], q, problem.exact_method)
@@ -33,4 +34,4 @@ def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, 
         rate = config.own_learning_rate
         estimator = warmed(estimator.double(), q, f, seed=seed, steps=config.warm_up, learning_rate=rate)
     point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed)
-    return {"points": [{"step": None, "elbo": None} | point]}
+    return Moments(points=(point.model_copy(update={"step": None, "elbo": None}),))

@@ -6,7 +6,7 @@ What remains above the floor (`bench.measure.floor`) is the estimator's own work
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.vae import VAE, VAEConfig
+from bench.records.results import Quartiles, Ratio, Time
 from bench.seeds import stream
 from bench.statistics import median_log_se, quartiles
 from bench.training.batches import Batches
@@ -98,26 +99,29 @@ class Timing:
 
         return [partial(several, steps) for steps in (self.subject, self.floor, self.plain)]
 
-    def measurements(self, taken: list[float], given: list[float], plain: list[float]) -> dict[str, Any]:
+    def measurements(self, taken: list[float], given: list[float], plain: list[float]) -> Time:
         """What a record holds, from the seconds of rounds of the subjects."""
-        return {
-            "step": quartiles([seconds / self.each for seconds in taken]),
-            "floor": quartiles([seconds / self.each for seconds in given]),
-            "plain": quartiles([seconds / self.each for seconds in plain]),
-            "ratio": _ratio(taken, given),
-            "plain_ratio": _ratio(taken, plain),
-            "rows": self.f_evals,
-            "captured": self.subject.graph is not None,
-            "eager_because": self.subject.eager_because,
-            "kernels": self._kernel_seconds(),
-            "peak_memory_bytes": self.peak,
-            "tries": self.tries,
-            "load_before": self.load_before,
-            "load": list(os.getloadavg()),
-        }
+        step, floor, plain_step = (
+            Quartiles(**quartiles([seconds / self.each for seconds in rounds])) for rounds in (taken, given, plain)
+        )
+        return Time(
+            step=step,
+            floor=floor,
+            plain=plain_step,
+            ratio=_ratio(taken, given),
+            plain_ratio=_ratio(taken, plain),
+            rows=self.f_evals,
+            captured=self.subject.graph is not None,
+            eager_because=self.subject.eager_because,
+            kernels=self._kernel_seconds(),
+            peak_memory_bytes=self.peak,
+            tries=self.tries,
+            load_before=self.load_before,
+            load=os.getloadavg(),
+        )
 
     def _kernel_seconds(self) -> float | None:
-        """Seconds that the kernels of a step take one after another; None on the CPU, where no such thing is."""
+        """Seconds that the kernels of a step take one after another; None on the CPU, which has none."""
         if self.device.type != "cuda":
             return None
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -128,7 +132,7 @@ class Timing:
 
 def measure_time(
     problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
-) -> dict[str, Any]:
+) -> Time:
     """Median and quartiles of a step, of its floor, and of their ratio round by round.
 
     Taken again, after waiting, where the machine did something else meanwhile; the last of the tries is measured.
@@ -143,10 +147,10 @@ def measure_time(
     return timing.measurements(*seconds)
 
 
-def _ratio(over: list[float], under: list[float]) -> dict[str, float]:
+def _ratio(over: list[float], under: list[float]) -> Ratio:
     """Quartiles of a ratio round by round, and the standard error of the logarithm of its median."""
     rounds = np.divide(over, under).tolist()
-    return quartiles(rounds) | {"log_se": median_log_se(rounds)}
+    return Ratio(**quartiles(rounds), log_se=median_log_se(rounds))
 
 
 def _peak_memory(steps: Steps, device: torch.device) -> int | None:

@@ -4,6 +4,9 @@ Embedding a font in a PDF means cutting it down anew for every figure, and most 
 of the whole font that no figure needs. Doing it once a process halves the time that figures take.
 """
 
+import bench.report.matplotlib_alone  # noqa: F401  (before anything else imports matplotlib)
+
+# isort: split
 import atexit
 import functools
 import tempfile

@@ -3,18 +3,18 @@
 A cell that measured nothing keeps one row with its status and reason, so that no table can lose it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.records.record import Record, read
+from bench.records.results import Training
+from bench.records.shown import merged, sentences
 from bench.report import naming, rows
-from bench.suite.identity import Record, merged, sentences
-from bench.suite.identity import kind as kind_of
 
-SCHEMA = 1
 KINDS = ("train", "moments", "time")
 
 # Columns of the long frame that are neither names nor the scalar itself.
@@ -50,27 +50,25 @@ def check(records: Sequence[Record]) -> None:
     """Refuse what this report cannot read.
 
     Raises:
-        ValueError: no records, or a record of an unknown schema or kind.
+        ValueError: no records, or a record of an unknown kind.
     """
     if not records:
         raise ValueError("no records to report: run a suite first, or name the folder that holds its cells/")
     for record in records:
-        cell = record.get("cell", "without an id")
-        if record.get("schema") != SCHEMA:
-            raise ValueError(f"cell {cell} has schema {record.get('schema')!r}; this report reads schema {SCHEMA}")
-        kind = kind_of(record)
-        if kind not in KINDS:
-            raise ValueError(f"cell {cell} has kind {kind!r}; this report reads {', '.join(KINDS)}")
+        if record.kind not in KINDS:
+            raise ValueError(f"cell {record.cell} has kind {record.kind!r}; this report reads {', '.join(KINDS)}")
 
 
-def _curve(measured: Mapping[str, Any]) -> tuple[int, dict[str, NDArray[np.float64]]]:
+def _curve(found: Training) -> tuple[int, dict[str, NDArray[np.float64]]]:
     """The curve of a train cell as columns of equal length, points x seeds."""
-    curve, seeds = measured["curve"], np.asarray(measured["seeds"], dtype=np.float64)
-    points = len(curve["step"])
+    seeds, points = np.asarray(found.seeds, dtype=np.float64), len(found.curve.step)
     columns = {
-        key: np.repeat(np.asarray(curve[key], dtype=np.float64), len(seeds)) for key in ("step", "seconds", "f_evals")
+        key: np.repeat(np.asarray(getattr(found.curve, key), dtype=np.float64), len(seeds))
+        for key in ("step", "seconds", "f_evals")
     }
-    elbos = {key: np.asarray(curve[key], dtype=np.float64).ravel() for key in ("train_elbo", "test_elbo")}
+    elbos = {
+        key: np.asarray(getattr(found.curve, key), dtype=np.float64).ravel() for key in ("train_elbo", "test_elbo")
+    }
     return points * len(seeds), {"seed": np.tile(seeds, points), **columns, **elbos}
 
 
@@ -82,9 +80,8 @@ def _joined(heads: pd.DataFrame, index: Sequence[int] | NDArray[np.int64], body:
 def _curves(heads: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     lengths, indices, parts = [], [], []
     for i, record in enumerate(records):
-        measured = record.get("measurements") or {}
-        if kind_of(record) == "train" and (measured.get("curve") or {}).get("step"):
-            length, part = _curve(measured)
+        if record.kind == "train" and (found := record.result(Training)).curve.step:
+            length, part = _curve(found)
             lengths.append(length)
             indices.append(i)
             parts.append(part)
@@ -93,18 +90,20 @@ def _curves(heads: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     return _joined(heads, np.repeat(np.asarray(indices, dtype=np.int64), lengths), pd.DataFrame(body))
 
 
-def build(records: Sequence[Record], relative_to: str) -> Frames:
+def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Frames:
     """The frames of some records.
 
     Args:
-        records: whole records, as read from a store; of several of one measurement one counts (`bench.suite.identity`).
+        records: whole records, or their plain values; of several of one measurement one counts
+            (`bench.records.identity`).
         relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
 
     Raises:
-        ValueError: no records, or one of an unknown schema or kind.
+        ValueError: no records, or one of a later release or an unknown kind.
     """
-    check(records)
-    kept, left_out = merged(records)
+    found = list(map(read, records))
+    check(found)
+    kept, left_out = merged(found)
     problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)
     settings = naming.settings(kept, problems)
     references = naming.references(kept, problems, labels, relative_to)
@@ -116,7 +115,7 @@ def build(records: Sequence[Record], relative_to: str) -> Frames:
     )
 
     def tidy(kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-        of_kind = [(i, record) for i, record in enumerate(kept) if kind_of(record) == kind]
+        of_kind = [(i, record) for i, record in enumerate(kept) if record.kind == kind]
         pairs = [(i, row) for i, record in of_kind for row in rows_of(record)]
         return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
 

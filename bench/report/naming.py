@@ -11,10 +11,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from bench.suite.identity import SWEPT, Record, kind, machine
-
-# What a table states for each row, and what cells of one comparison may therefore differ in.
-_STATED = ("kind", "draws", "seeds")
+from bench.records.record import Record
 
 
 def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -37,13 +34,8 @@ def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, An
 
 def problem_names(records: Sequence[Record]) -> list[str]:
     """One name a record: the problem's label, with the keys in which problems of that label differ."""
-    problems = [record["config"]["problem"] for record in records]
-    labels = [problem["label"] for problem in problems]
-    configs = [{key: value for key, value in problem.items() if key not in SWEPT} for problem in problems]
-    for record, config in zip(records, configs, strict=True):
-        if config.get("bound") == "iwae":  # another number of samples is another bound
-            config["K"] = record["config"]["estimator"]["samples"]
-    extra = _disambiguated(labels, configs)
+    labels = [record.config.problem.label for record in records]
+    extra = _disambiguated(labels, [record.config.benchmark for record in records])
     return [f"{label} ({more})" if more else label for label, more in zip(labels, extra, strict=True)]
 
 
@@ -52,14 +44,9 @@ def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
 
     Times of two machines are two measurements; a variance or an ELBO does not depend on the host.
     """
-    groups, configs = [], []
-    for record, problem in zip(records, problems, strict=True):
-        config = record["config"]
-        measurement = {key: value for key, value in config["measurement"].items() if key not in _STATED}
-        host = {"machine": machine(record)} if kind(record) == "time" else {}
-        groups.append((kind(record), problem))
-        configs.append({**measurement, "device": config.get("device"), "threads": config.get("threads"), **host})
-    return _disambiguated(groups, configs)
+    groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
+    hosts = [{"machine": record.machine} if record.kind == "time" else {} for record in records]
+    return _disambiguated(groups, [record.config.settings | host for record, host in zip(records, hosts, strict=True)])
 
 
 def shortened(label: str) -> str:
@@ -87,18 +74,17 @@ def shortened(label: str) -> str:
 
 def estimator_labels(records: Sequence[Record]) -> list[str]:
     """One label a record, short and unique to an estimator with its options and number of samples."""
-    estimators = [record["config"]["estimator"] for record in records]
-    samples: dict[str, set[int]] = defaultdict(set)
+    estimators = [record.config.estimator for record in records]
+    samples: dict[str, set[int | None]] = defaultdict(set)
     sharing: dict[str, set[str]] = defaultdict(set)
     for estimator in estimators:
-        samples[estimator["label"]].add(estimator["samples"])
-        sharing[shortened(estimator["label"])].add(estimator["label"])
+        samples[estimator.label].add(estimator.samples)
+        sharing[shortened(estimator.label)].add(estimator.label)
     labels = []
     for estimator in estimators:
-        full = estimator["label"]
-        short = shortened(full)
-        label = short if len(sharing[short]) == 1 else full
-        labels.append(f"{label}, S={estimator['samples']}" if len(samples[full]) > 1 else label)
+        short = shortened(estimator.label)
+        label = short if len(sharing[short]) == 1 else estimator.label
+        labels.append(f"{label}, S={estimator.samples}" if len(samples[estimator.label]) > 1 else label)
     return labels
 
 
@@ -113,8 +99,8 @@ def references(
     """
     found: dict[str, tuple[bool, int, str]] = {}
     for record, problem, label in zip(records, problems, labels, strict=True):
-        estimator = record["config"]["estimator"]
-        if wanted in (estimator["label"], estimator["name"]):
-            candidate = (estimator["label"] != wanted, estimator["samples"], label)
+        estimator = record.config.estimator
+        if wanted in (estimator.label, estimator.name):
+            candidate = (estimator.label != wanted, estimator.samples or 0, label)
             found[problem] = min(found.get(problem, candidate), candidate)
     return {problem: label for problem, (_, _, label) in found.items()}

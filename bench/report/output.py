@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from bench.records.record import Record, read
 from bench.report import drawing, page
 from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
@@ -76,7 +77,7 @@ def write_figures(
 
 
 def write(
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[Record | Mapping[str, Any]],
     out: Path,
     formats: set[str] | frozenset[str] = ALL_FORMATS,
     title: str = "Gradient estimators compared",
@@ -87,7 +88,7 @@ def write(
     """Write the report of some records.
 
     Args:
-        records: whole records, as read from a store, of any kinds and any status.
+        records: whole records, or their plain values, of any kinds and any status.
         out: the folder to write to; made where it is missing. Other files in it are left alone.
         formats: any of `FORMATS`; `csv` writes `cells.parquet` too.
         title: heading of the page, as a rule with the suite's name.
@@ -100,12 +101,13 @@ def write(
         The files written, in order.
 
     Raises:
-        ValueError: no records, a record of an unknown schema or kind, or an unknown format.
+        ValueError: no records, a record of a later release or of an unknown kind, or an unknown format.
     """
     unknown = sorted(set(formats) - ALL_FORMATS)
     if unknown:
         raise ValueError(f"unknown report format {', '.join(unknown)}; choose among {', '.join(FORMATS)}")
-    summary = summarise(records, relative_to)
+    found = list(map(read, records))
+    summary = summarise(found, relative_to)
     finished("frames")
     chosen = set(formats)
     drawable = list(plots(summary)) if chosen & {"html", *FIGURE_FORMATS} else []
@@ -118,7 +120,7 @@ def write(
         written += files
         finished("figures")
         if "html" in chosen:
-            text = page.render(summary, records, tables, pictures, title, notes)
+            text = page.render(summary, found, tables, pictures, title, notes)
             written.append(_put(out / "report.html", text))
             finished("page")
     return written

@@ -3,13 +3,14 @@
 import base64
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
+from bench.records.record import Record
 from bench.report.figures.canvas import Plot
 from bench.report.findings import FIRST, findings
 from bench.report.summary import Summary
@@ -47,19 +48,19 @@ def _figures(pictures: Iterable[Picture]) -> dict[str, list[dict[str, Any]]]:
     return by_problem
 
 
-def _provenance(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _provenance(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Each item of provenance with all its distinct values."""
     values: dict[str, dict[str, None]] = {}
     for record in records:
-        for name, value in record["provenance"].items():
+        for name, value in record.provenance.model_dump(exclude_unset=True).items():
             if name not in _UNLISTED and value is not None:
                 values.setdefault(name, {})[str(value)] = None
     return [(name.replace("_", " "), "; ".join(sorted(found))) for name, found in values.items()]
 
 
-def _run(summary: Summary, records: Sequence[Mapping[str, Any]]) -> str:
+def _run(summary: Summary, records: Sequence[Record]) -> str:
     heads = summary.frames.heads
-    started = sorted(str(record["started"]) for record in records if record.get("started"))
+    started = sorted(record.started for record in records if record.started)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(heads["kind"].value_counts().items()))
     when = f" The first started {started[0]}, the last {started[-1]}." if started else ""
     minutes = float(heads["cell_seconds"].sum()) / 60
@@ -94,7 +95,7 @@ def _broken(heads: pd.DataFrame) -> list[dict[str, Any]]:
 
 def render(
     summary: Summary,
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
     tables: Sequence[Table],
     pictures: Iterable[Picture],
     title: str,

@@ -1,5 +1,8 @@
 """How an estimator looks, alike in every figure of a report, and the type sizes of a paper column."""
 
+import bench.report.matplotlib_alone  # noqa: F401  (before anything else imports matplotlib)
+
+# isort: split
 from collections import Counter
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple

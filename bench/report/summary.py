@@ -1,11 +1,12 @@
 """What a report is made from: the four wide tables, the curves and the look of each estimator."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.records.record import Record
 from bench.report import frames as records_frames
 from bench.report.frames import Frames
 from bench.report.style import Style, assign
@@ -57,15 +58,15 @@ def _sorted(frame: pd.DataFrame, ranks: Mapping[tuple[str, str], int]) -> pd.Dat
     return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
-def summarise(records: Sequence[Mapping[str, Any]], relative_to: str = RELATIVE_TO) -> Summary:
+def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = RELATIVE_TO) -> Summary:
     """Everything a report states, from its records.
 
     Args:
-        records: whole records, as read from a store.
+        records: whole records, or their plain values.
         relative_to: label or name of the estimator that ratios are relative to, where a problem has it.
 
     Raises:
-        ValueError: no records, or one of an unknown schema or kind.
+        ValueError: no records, or one of a later release or an unknown kind.
     """
     frames = records_frames.build(records, relative_to)
     ranks = _ranks(frames)

@@ -29,21 +29,6 @@ class BiasTest(NamedTuple):
     seldom_moved: bool = False  # others, too, as too few draws move the estimator's gradient
 
 
-def smallest_visible(low: float, high: float, gradient_norm: float) -> float:
-    """Smallest relative bias whose interval would have excluded 0.
-
-    Args:
-        low, high: ends of the interval for the squared bias, which resolves squares down to half its width.
-        gradient_norm: the norm of the reference gradient.
-
-    Returns:
-        sqrt((high - low) / 2) / gradient_norm; NaN where an end is missing or the gradient is 0.
-    """
-    if not gradient_norm > 0 or math.isnan(high - low):
-        return math.nan
-    return math.sqrt(max(0.0, high - low) / 2) / gradient_norm
-
-
 def verdict(test: BiasTest, tests: int) -> str:
     """The verdict in words.
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from estimators.errors import BadInput
 
@@ -18,15 +19,23 @@ def suite_file(directory: Path) -> Path:
     return path
 
 
-def title_of_run(directory: Path) -> str:
-    """The title of the suite that a folder was run with, its name where it has none.
+def _suite(directory: Path) -> dict[str, Any]:
+    path = suite_file(directory)
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}") from error
+
+
+def name_of_run(directory: Path) -> str:
+    """The name of the suite that a folder was run with.
 
     Raises:
         BadInput: the folder holds no run, or its suite is not TOML.
     """
-    path = suite_file(directory)
-    try:
-        suite = tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not valid TOML: {error}") from error
-    return str(suite.get("title") or suite.get("name") or directory.name)
+    return str(_suite(directory).get("name") or directory.name)
+
+
+def title_of_run(directory: Path) -> str:
+    """The title of the suite, its name where it has none; raises as `name_of_run` does."""
+    return str(_suite(directory).get("title") or name_of_run(directory))

@@ -1,8 +1,9 @@
 """Running a suite: cells to records, whatever the executor."""
 
+import copy
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from itertools import chain
@@ -21,9 +22,13 @@ from bench.measure.wallclock import TimeConfig, measure_time
 from bench.problems.per_layer import build
 from bench.problems.toys import ToyPoint
 from bench.problems.vae import VAEConfig
+from bench.records.record import SCHEMA, Provenance, Record, Tags
+from bench.records.values import Part, plain
 from bench.run.executors import Executor, inline
+from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
-from bench.run.store import SCHEMA, Record, Store, write_atomic
+from bench.run.store import Store, write_atomic
+from bench.suite.example import example
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
@@ -33,8 +38,8 @@ from estimators.errors import BadInput
 from estimators.families import family_named
 
 
-def measure(cell: Cell) -> dict[str, Any]:
-    """The measurements of a cell, all noise from a seed that its id gives."""
+def measure(cell: Cell) -> Part:
+    """What is measured of a cell, all noise from a seed that its id gives."""
     estimator = build(cell.problem, cell.estimator)
     seed = int(cell.id[:8], 16)
     device = torch.device(cell.device)
@@ -55,18 +60,17 @@ def run_cell(cell: Cell) -> Record:
     torch.set_num_threads(cell.threads)
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
-        measurements, failure = measure(cell), None
+        result, failure = measure(cell), None
     except Exception as error:  # a cell that fails is a result; the others go on
-        measurements, failure = {}, error
-    return make_record(cell, measurements, failure, started, time.perf_counter() - clock)
+        result, failure = None, error
+    return make_record(cell, result or {}, failure, started, time.perf_counter() - clock)
 
 
 def make_record(
-    cell: Cell, measurements: dict[str, Any], failure: Exception | None, started: datetime, seconds: float
+    cell: Cell, result: Part | Mapping[str, Any], failure: Exception | None, started: datetime, seconds: float
 ) -> Record:
-    """A cell's record, with its status, tags and provenance."""
-    entry = registry.get(cell.estimator.name)
-    estimator = entry.create(**cell.estimator.arguments())
+    """A cell's record, with its status, tags and provenance; the result may be plain values already."""
+    entry, measurements = registry.get(cell.estimator.name), plain(result)
     status, reason = "ok", None
     if failure is not None:
         short = str(failure).partition("\n")[0]
@@ -75,19 +79,19 @@ def make_record(
     steps = measurements.get("diverged")
     if steps and None not in steps:
         status, reason = "diverged", f"every seed diverged, the first at step {min(steps)}"
-    return {
-        "schema": SCHEMA,
-        "cell": cell.id,
-        "status": status,
-        "reason": reason,
-        "traceback": "".join(traceback.format_exception(failure)) if failure else None,
-        "started": started.isoformat(timespec="milliseconds"),
-        "seconds": seconds,
-        "config": cell.resolved(),
-        "tags": entry.tags() | {"unbiased": entry.claims_unbiased(cell.estimator.options)},
-        "measurements": measurements,
-        "provenance": provenance(estimator, cell.device),
-    }
+    return Record(
+        schema=SCHEMA,
+        cell=cell.id,
+        status=status,
+        reason=reason,
+        traceback="".join(traceback.format_exception(failure)) if failure else None,
+        started=started.isoformat(timespec="milliseconds"),
+        seconds=seconds,
+        config=cell.identity,
+        tags=Tags.model_validate(entry.tags() | {"unbiased": entry.claims_unbiased(cell.estimator.options)}),
+        measurements=measurements,
+        provenance=Provenance.model_validate(provenance(example(cell.estimator), cell.device)),
+    )
 
 
 class Outcome(NamedTuple):
@@ -121,7 +125,7 @@ def _try(config: EstimatorConfig, family: str) -> None:
     kind = family_named(family)
     q = kind.from_raw(*(torch.ones(2, *kind.event(2, 3)) for _ in kind.parameter_names))
     try:
-        probe(registry.get(config.name).create(**config.arguments()), q, lambda z, q: log_prob(q, z))
+        probe(copy.deepcopy(example(config)), q, lambda z, q: log_prob(q, z))  # a call may size it
     except ValueError as error:
         raise BadInput(f"estimator {config.label!r}: {error} (estimators/base.py has the contract)") from error
     except Exception:  # what else may go wrong belongs to a cell, whose record says so
@@ -129,19 +133,15 @@ def _try(config: EstimatorConfig, family: str) -> None:
 
 
 def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that have no whole record yet, or one made by an estimator whose source has changed since."""
+    """The cells that have no whole record yet, or one made by an estimator whose source has changed since.
 
-    sources: dict[str, str] = {}  # an estimator has many cells
-
-    def source(config: EstimatorConfig) -> str:
-        key = config.model_dump_json()
-        if key not in sources:
-            sources[key] = source_hash(registry.get(config.name).create(**config.arguments()))
-        return sources[key]
+    Raises:
+        Newer: a later release wrote a record of one of the cells.
+    """
 
     def current(cell: Cell) -> bool:
         record = store.read(cell.id)
-        return record is not None and record["provenance"]["estimator_source"] == source(cell.estimator)
+        return record is not None and record.provenance.estimator_source == source_hash(example(cell.estimator))
 
     return [cell for cell in cells if not current(cell)]
 
@@ -168,10 +168,12 @@ def run_suite(
     """
     chosen = plan(suite)
     store = Store(out)
-    todo = chosen.cells if force else pending(store, chosen.cells)
+    missing = pending(store, chosen.cells)  # read with `force` too: what a later release wrote is never overwritten
+    todo = chosen.cells if force else missing
     if todo:
         prepare(suite, chosen)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
+    write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
     timed = [cell for cell in todo if isinstance(cell.measurement, TimeConfig)]
     others = [cell for cell in todo if not isinstance(cell.measurement, TimeConfig)]
@@ -182,4 +184,4 @@ def run_suite(
             store.write(result)
             progress(result, cell)
     records = [record for cell in chosen.cells if (record := store.read(cell.id))]
-    return Outcome(len(records), len(todo), [record for record in records if record["status"] != "ok"])
+    return Outcome(len(records), len(todo), [record for record in records if not record.went_well])

@@ -1,60 +1,65 @@
-"""How far a run is, from its folder alone."""
+"""How far a run is, from its folder alone; torch is needed only where the folder does not say what was planned."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.run.folder import suite_file
+from bench.records.results import Training
+from bench.run.folder import name_of_run, suite_file
+from bench.run.planned import read_plan
 from bench.run.store import Store
-from bench.suite.load import parse_suite
-from bench.suite.plan import plan
-from bench.suite.schema import Suite, title_of
 from estimators.errors import BadInput
 
+if TYPE_CHECKING:
+    from bench.suite.schema import Suite
 
-def run_suite_of(directory: Path) -> Suite:
+
+def run_suite_of(directory: Path) -> "Suite":
     """The suite that a folder was run with.
 
     Raises:
         BadInput: the folder holds no run.
     """
+    from bench.suite.load import parse_suite
+
     path = suite_file(directory)
     return parse_suite(path.read_bytes(), str(path))
+
+
+def _planned(directory: Path) -> tuple[set[str], str | None]:
+    """The ids of the cells of a folder's suite; or none, and why they cannot be told."""
+    if (noted := read_plan(directory)) is not None:
+        return noted, None
+    from bench.suite.plan import plan
+
+    suite = run_suite_of(directory)
+    try:
+        return {cell.id for cell in plan(suite).cells}, None
+    except BadInput as error:  # an estimator that is not at hand here: its records are
+        return set(), f"what is left to run cannot be told here: {error}"
 
 
 def status(directory: Path) -> dict[str, Any]:
     """Counts of cells by state, and what is wrong with those that are not well.
 
     Raises:
-        BadInput: the folder holds no run, or a damaged archive.
+        BadInput: the folder holds no run, a damaged archive, or a record of a later release.
     """
-    suite = run_suite_of(directory)
-    store = Store(directory)
-    note = None
-    try:
-        planned = {cell.id for cell in plan(suite).cells}
-    except BadInput as error:  # an estimator that is not at hand here: its records are
-        planned, note = set(), f"what is left to run cannot be told here: {error}"
-    found = {record["cell"]: record for record in store.whole() if note or record["cell"] in planned}
-    unwell = [
-        {
-            "cell": record["cell"],
-            "title": title_of(record["config"]),
-            "status": record["status"],
-            "reason": record["reason"],
-        }
-        for record in found.values()
-        if record["status"] != "ok"
-    ]
-    diverged = [step for record in found.values() for step in record["measurements"].get("diverged", [])]
+    name, (planned, note) = name_of_run(directory), _planned(directory)
+    records = [record for record in Store(directory).whole() if note or record.cell in planned]
+    unwell = [record for record in records if not record.went_well]
+    trained = [record.result(Training) for record in records if record.kind == "train"]
     return {
-        "suite": suite.name,
+        "suite": name,
         "directory": str(directory),
         "cells": None if note else len(planned),
-        "done": len(found),
-        "pending": None if note else len(planned) - len(found),
+        "done": len(records),
+        "pending": None if note else len(planned) - len(records),
         "failed": len(unwell),
-        "diverged_seeds": sum(step is not None for step in diverged),
-        "seconds": sum(record["seconds"] for record in found.values()),
-        "unwell": unwell,
+        "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
+        "seconds": sum(record.seconds or 0.0 for record in records),
+        "unwell": [
+            {"cell": record.cell, "title": record.config.title, "status": record.status, "reason": record.reason}
+            for record in unwell
+        ],
         "note": note,
     }

@@ -6,23 +6,18 @@ lies in both, the record in the folder counts.
 
 import gc
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from bench.records.record import Record, is_whole, read
+from bench.records.shown import newest
+from bench.records.values import plain
 from bench.run import archive
-from bench.suite.identity import newest
 
-SCHEMA = 1
 STALE_SECONDS = 3600
-
-KEYS = {"schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance"}
-
-Record = dict[str, Any]
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -37,18 +32,6 @@ def write_atomic(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers that JSON has no word for become null."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-    return value
 
 
 @contextmanager
@@ -77,13 +60,14 @@ class Store:
 
     def write(self, record: Record) -> None:
         """Put a record into place, atomically; the last of several writers of a cell wins."""
-        text = json.dumps(_plain(record), indent=1, allow_nan=False)
-        write_atomic(self.path(record["cell"]), text.encode())
+        text = json.dumps(plain(record), indent=1, allow_nan=False)
+        write_atomic(self.path(record.cell), text.encode())
 
     def read(self, cell_id: str) -> Record | None:
         """The record of a cell, or None where there is none or it is not whole.
 
         Raises:
+            Newer: a later release wrote it.
             BadInput: the record is not in the folder, and the archive is damaged.
         """
         try:
@@ -91,11 +75,10 @@ class Store:
         except FileNotFoundError:
             content = archive.unpack(self.archive).get(cell_id, b"")
         try:
-            record = json.loads(content)
+            found = json.loads(content)
         except ValueError:
             return None
-        whole = isinstance(record, dict) and record.keys() >= KEYS
-        return record if whole and record["schema"] == SCHEMA and record["cell"] == cell_id else None
+        return read(found, str(self.root)) if is_whole(found) and found["cell"] == cell_id else None
 
     def ids(self) -> list[str]:
         """The ids of all cells that have a record, whole or not, in order.
@@ -109,16 +92,15 @@ class Store:
     def whole(self) -> list[Record]:
         """All whole records, by cell id."""
         with _no_collection():
-            found = [self.read(cell_id) for cell_id in self.ids()]
-        return [record for record in found if record is not None]
+            return [record for cell_id in self.ids() if (record := self.read(cell_id)) is not None]
 
     def records(self) -> list[Record]:
         """The whole records by cell id; of two measurements of the same thing only the newer one.
 
         Settings are part of a cell's id, so that a run repeated with others in the same folder leaves both; a table
-        shows one row (`bench.suite.identity`).
+        shows one row (`bench.records.identity`).
         """
-        return [dict(record) for record in newest(self.whole()).records]
+        return newest(self.whole()).records
 
     def pack(self) -> None:
         """Move the whole records of the folder into the archive; those that the archive has already stay in it.

@@ -1,6 +1,7 @@
 """How many draws of z an estimator takes in a suite: as many as it says, or as the suite's budget asks for."""
 
 from bench.config import EstimatorConfig
+from bench.suite.example import example
 from estimators.entry import Entry
 
 
@@ -28,11 +29,12 @@ def why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tupl
 
 
 def resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:
-    """The estimator with its number of samples filled in; constructing it once checks its options."""
+    """The estimator with its number of samples filled in, its options checked."""
     samples = config.samples
     if samples is None and preferred is not None:
         samples = preferred if entry.samples.allow(preferred) else None
     if samples is None:
         samples = entry.samples.default
-    entry.create(**config.arguments() | {"samples": samples})
-    return config.model_copy(update={"samples": samples})
+    resolved = config.model_copy(update={"samples": samples})
+    example(resolved)
+    return resolved

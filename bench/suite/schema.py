@@ -12,7 +12,7 @@ from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig, TimeSettings
 from bench.problems.toys import ToyConfig, ToyPoint
 from bench.problems.vae import VAEConfig
-from bench.suite.identity import cell_id
+from bench.records.identity import Identity, cell_id
 from bench.training.trainer import Optimisation
 
 Problem = Annotated[VAEConfig | ToyConfig, Field(discriminator="kind")]
@@ -77,14 +77,11 @@ class Cell(Config):
         return cell_id(self.resolved())
 
     @property
+    def identity(self) -> Identity:
+        """What a record says that it is of."""
+        return Identity.model_validate(self.resolved())
+
+    @property
     def title(self) -> str:
         """What a progress bar shows."""
-        return title_of(self.resolved())
-
-
-def title_of(config: dict[str, Any]) -> str:
-    """A cell in a few words, from its resolved configuration."""
-    problem = config["problem"]
-    points = {"logit": "|logit|", "scale": "scale"}
-    at = [f"at {words} {problem[key]:g}" for key, words in points.items() if problem.get(key) is not None]
-    return " ".join([config["measurement"]["kind"], problem["label"], *at, config["estimator"]["label"]])
+        return self.identity.title

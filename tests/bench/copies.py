@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bench.run.store import Record
+Record = dict[str, Any]
 
 
 class Size(NamedTuple):

@@ -13,11 +13,11 @@ from matplotlib.markers import CARETLEFT, MarkerStyle
 from matplotlib.path import Path
 from matplotlib.text import Annotation
 
-from bench.report import summarise
 from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
 from bench.report.matplotlib_alone import own_settings
 from bench.report.style import RC
+from bench.report.summary import summarise
 from tests.bench.records import Made, Record, problem, record
 
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#ca9161", "#949494", "#000000")

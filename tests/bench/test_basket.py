@@ -10,11 +10,11 @@ import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
 from bench.measure import basket
-from bench.measure.basket import BasketConfig, MomentsSettings, measure_basket, travel
+from bench.measure.basket import BasketConfig, MomentsSettings, travel
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.points import Reference, measure_point
-from bench.measure.toy import ToyMoments, measure_toy
+from bench.measure.points import Reference
+from bench.measure.toy import ToyMoments
 from bench.measure.warm import warmed
 from bench.problems.per_layer import build
 from bench.problems.toys import ToyConfig
@@ -26,6 +26,7 @@ from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import parameters, sample
 from estimators.exact import expectation, expectation_of_bound
+from tests.bench.plain import measure_basket, measure_point, measure_toy
 from tests.bench.scripted import told_by_bind
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from bench.cli.tables import print_table
+from bench.records.identity import cell_id
 from bench.report.compare.runs import compare
-from bench.run.store import Store
-from bench.suite.identity import cell_id
 from estimators import BadInput
+from tests.bench.plain import Store
 from tests.bench.test_suite import SMALL
 
 Record = dict[str, Any]

@@ -12,13 +12,14 @@ from torch import Tensor
 import bench.datasets
 import estimators
 from bench.measure import elbo
-from bench.measure.elbo import ElboSettings, TrainConfig, measure_training
+from bench.measure.elbo import ElboSettings, TrainConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
 from bench.training.evaluation import evaluate
 from bench.training.trainer import Optimisation, Trainer
 from estimators import Estimate, Estimator
+from tests.bench.plain import measure_training
 from tests.bench.scripted import told_by_bind
 
 CPU = torch.device("cpu")

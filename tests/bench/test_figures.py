@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from bench.report import drawing, write
+from bench.report import drawing
 from bench.report.figures.canvas import Plot, blank, log_axis, log_limits, marker, text_width
 from bench.report.matplotlib_alone import own_settings
-from bench.report.output import write_figures
+from bench.report.output import write, write_figures
 from bench.report.style import RC, Style, assign, tint
 from tests.bench.drawn import (
     COLOURS,

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from bench.cli.report import report
-from bench.report import summarise
-from bench.report.compare.pairs import pair_up
 from bench.report.compare.runs import compare
 from bench.report.findings import FIRST, findings
-from bench.run.store import Store
+from bench.report.summary import summarise
 from bench.statistics import mean_interval, ratio_interval
-from bench.suite import identity
 from bench.suite.load import load_suite
 from bench.suite.plan import plan
 from bench.suite.toml import dumps
+from tests.bench.plain import Store, identity, pair_up
 from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
 
 RLOO, DISARM = BERNOULLI[0], BERNOULLI[3]
@@ -399,7 +397,7 @@ def test_a_difference_in_other_numbers_is_rounding_and_none_at_all_is_nothing() 
     a, b = (trained([-10.0], [-20.0], [-30.0], 1.0) for _ in range(2))
     b["measurements"]["curve"]["step"] = [0, 8]
     assert 0 < identity.disagreement(a, b) < 1e-12
-    b["measurements"]["curve"] = {"step": (0, 9), "seconds": "none"}
+    b["measurements"]["curve"] = {"step": (0, 9), "seconds": (5.0, 6.0)}
     assert identity.disagreement(a, b) == 0
     b["measurements"]["final"]["test_iwae"], a["measurements"]["final"]["test_iwae"] = [-0.1], [-0.4]
     assert identity.disagreement(a, b) == pytest.approx(0.75)  # however small they are

@@ -10,12 +10,12 @@ import estimators
 from bench.config import EstimatorConfig
 from bench.measure import draws as module
 from bench.measure import gradient_moments
-from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.basket import BasketConfig
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.moments import Moments, Moves
-from bench.measure.points import Reference, _test, exact_reference, long_run_reference, measure_point
-from bench.measure.toy import ToyMoments, measure_toy
+from bench.measure.points import Reference, _test, exact_reference, long_run_reference
+from bench.measure.toy import ToyMoments
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
@@ -24,6 +24,7 @@ from bench.training.trainer import Optimisation
 from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, expectation_of_bound, expectation_parts, states
+from tests.bench.plain import measure_basket, measure_point, measure_toy
 from tests.bench.scripted import Scripted
 from tests.bench.squared_bias import squared_bias_interval
 from tests.estimators.cases import build, leaves, objective

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bench.report import drawing, summarise
+from bench.report import drawing
 from bench.report.figures import elbo, plots
+from bench.report.summary import summarise
 from bench.report.tables.view import rows_of
 from bench.run.executors import inline
 from bench.run.runner import run_suite

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.suite.identity import cell_id
+from bench.records.identity import cell_id
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import Plan, Skipped, plan
 from estimators import BadInput, Estimator, register, registry

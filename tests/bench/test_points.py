@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point, spread
+from bench.measure.points import Reference, exact_reference, long_run_reference
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive
 from bench.statistics import variance_interval, variance_log_se
 from estimators.distributions import event_dims, from_parameters, parameters
+from tests.bench.plain import measure_point, noise_of
 from tests.bench.scripted import Scripted
 from tests.bench.squared_bias import squared_bias_interval
 
@@ -166,8 +167,8 @@ def test_a_probability_is_at_most_one() -> None:
 
 
 def test_a_few_large_squares_are_a_heavy_tail_from_a_kurtosis_above_ten() -> None:
-    assert spread(torch.tensor([5.0] + 9 * [0.0], dtype=DOUBLE))["heavy_tailed"] is False
-    found = spread(torch.tensor([5.0] + 10 * [0.0], dtype=DOUBLE))
+    assert noise_of(torch.tensor([5.0] + 9 * [0.0], dtype=DOUBLE))["heavy_tailed"] is False
+    found = noise_of(torch.tensor([5.0] + 10 * [0.0], dtype=DOUBLE))
     assert (found["kurtosis"], found["heavy_tailed"]) == (11.0, True)
     assert found["variance"] == {"estimate": 0.5, "low": 0.0, "high": math.inf, "log_se": math.inf}
 

@@ -20,14 +20,16 @@ import pyarrow.parquet
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
-from bench.report import RELATIVE_TO, naming, summarise, write
 from bench.report.figures import plots
 from bench.report.figures.canvas import marker
 from bench.report.findings import FIRST, findings
 from bench.report.frames import long
+from bench.report.output import write
+from bench.report.summary import RELATIVE_TO, summarise
 from bench.report.tables import bias, elbo, render, time, variance
 from bench.report.verdicts import AGAINST
 from bench.statistics import mean_interval, ratio_interval
+from tests.bench.plain import naming
 from tests.bench.records import BERNOULLI, GAUSSIAN, VAE, Record, find, moments, quick, train
 
 pytestmark = pytest.mark.filterwarnings("error")

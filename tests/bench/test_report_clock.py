@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from bench.report import RELATIVE_TO, summarise
 from bench.report.figures import efficiency, plots
 from bench.report.figures import time as time_figure
 from bench.report.findings import FIRST, findings
+from bench.report.summary import RELATIVE_TO, summarise
 from bench.report.tables import render, time
 from bench.statistics import ratio_interval
 from tests.bench.records import Record, find, quick

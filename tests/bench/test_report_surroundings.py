@@ -12,8 +12,9 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.font_manager import get_font
 
-from bench.report import drawing, fonts, write
+from bench.report import drawing, fonts
 from bench.report.figures import plots
+from bench.report.output import write
 from bench.report.summary import summarise
 from bench.report.tables import render
 from bench.report.tables.render import escape_markdown, escape_tex
@@ -43,7 +44,7 @@ svg.fonttype: none
 DRAW = """
 import sys
 from pathlib import Path
-from bench.report import write
+from bench.report.output import write
 from tests.bench.records import quick
 kept = [r for r in quick() if r["config"]["problem"]["family"] == "bernoulli"]
 records = [r for r in kept if r["config"]["estimator"]["name"] in ("rloo", "disarm", "gumbel-softmax")]

@@ -13,9 +13,12 @@ from bench.measure.basket import BasketConfig
 from bench.measure.elbo import TrainConfig
 from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig
-from bench.report import FORMATS, naming, text, write
+from bench.records.record import smallest_visible
+from bench.report import text
+from bench.report.output import FORMATS, write
 from bench.report.tables.time import Noise, _efficiency
-from bench.report.verdicts import AGAINST, UNSURE, BiasTest, smallest_visible, verdict
+from bench.report.verdicts import AGAINST, UNSURE, BiasTest, verdict
+from tests.bench.plain import naming
 from tests.bench.records import VAE, Made, moments, quick
 
 FAIR = BiasTest(True, 0.5, 0.02, 0.0, 0.04, 0.031, heavy_tailed=False, rare=False)
@@ -88,13 +91,19 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     records = quick()[:1]
     future, odd, nameless = (copy.deepcopy(records[0]) for _ in range(3))
     future |= {"schema": 2, "cell": "c0ffee"}
+    future["provenance"]["gradest"] = "9.1"
     odd["config"]["measurement"]["kind"] = "taste"
     nameless["schema"] = None
     del nameless["cell"]
     for wrong, formats, words in (
         ([], {"md"}, "no records to report: run a suite first, or name the folder that holds its cells/"),
-        ([future], {"md"}, "cell c0ffee has schema 2; this report reads schema 1"),
-        ([*records, nameless], {"md"}, "cell without an id has schema None; this report reads schema 1"),
+        (
+            [future],
+            {"md"},
+            "record c0ffee was written by gradest 9.1, with schema 2, and this release reads 1: install that one "
+            "(pip install -U gradest), or choose another folder",
+        ),
+        ([*records, nameless], {"md"}, "record without an id is not whole: it lacks cell"),
         ([odd], {"md"}, f"cell {odd['cell']} has kind 'taste'; this report reads train, moments, time"),
         (records, {"md", "doc", "xls"}, f"unknown report format doc, xls; choose among {', '.join(FORMATS)}"),
     ):

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from bench.report import summarise
 from bench.report.figures import logit
 from bench.report.figures.lines import Series
+from bench.report.summary import summarise
 from bench.run.executors import inline
 from bench.run.runner import run_suite
 from bench.run.status import status
-from bench.run.store import Store
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Suite
 from estimators import BadInput, Estimator, register, registry
+from tests.bench.plain import Store, values
 from tests.bench.processes import forked, start
 from tests.bench.test_suite import SMALL
 
@@ -105,6 +105,10 @@ def test_an_edited_estimator_is_run_again(tmp_path: Path) -> None:
     # A folder can be asked for its state where the estimator is not at hand.
     (tmp_path / "elsewhere").mkdir()
     done = _gradest("status", str(tmp_path / "run"), cwd=tmp_path / "elsewhere")
+    assert "5 of 5 cells done, 0 to run" in done.stdout
+    # Without the plan that the run noted, as in a folder of an earlier release, what is left cannot be told.
+    (tmp_path / "run" / "plan.json").unlink()
+    done = _gradest("status", str(tmp_path / "run"), cwd=tmp_path / "elsewhere")
     assert "5 cells done" in done.stdout
     assert "what is left to run cannot be told here: cannot import 'halfway'" in done.stdout
 
@@ -129,7 +133,7 @@ def test_gradients_that_are_not_finite_fail_their_cell(tmp_path: Path, forget: N
             return estimate._replace(surrogate=estimate.surrogate * float("nan"))
 
     outcome = _run(_suite("nan"), tmp_path)
-    reasons = {r["config"]["measurement"]["kind"]: (r["status"], r["reason"]) for r in outcome.unwell}
+    reasons = {r["config"]["measurement"]["kind"]: (r["status"], r["reason"]) for r in values(outcome.unwell)}
     assert reasons["moments"] == ("failed", "FloatingPointError: the gradient is not finite in 20 of 20 draws")
 
 
@@ -186,13 +190,13 @@ def test_a_cell_that_fails_becomes_a_record_and_the_rest_go_on(tmp_path: Path, f
 
     outcome = _run(_suite("rloo", "broken", "greedy"), tmp_path)
     assert outcome.done == 15
-    states = {r["config"]["estimator"]["label"]: (r["status"], r["reason"]) for r in outcome.unwell}
+    states = {r["config"]["estimator"]["label"]: (r["status"], r["reason"]) for r in values(outcome.unwell)}
     assert states == {
         "broken": ("failed", "RuntimeError: no such luck"),
         "greedy": ("out-of-memory", "MemoryError: too much"),
     }
     assert len(outcome.unwell) == 10
-    assert all("Traceback" in record["traceback"] for record in outcome.unwell)
+    assert all("Traceback" in record["traceback"] for record in values(outcome.unwell))
     assert status(tmp_path)["failed"] == 10
 
 

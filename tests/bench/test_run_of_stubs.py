@@ -19,12 +19,13 @@ from bench.run import runner
 from bench.run.executors import inline
 from bench.run.executors.local_dask import Dask
 from bench.run.provenance import source_hash
-from bench.run.runner import Outcome, make_record, measure, prepare, run_cell, run_suite
-from bench.run.store import Record, Store
+from bench.run.runner import Outcome, measure, prepare, run_suite
+from bench.run.store import Record
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
 from estimators import BadInput, Estimator, register, registry
+from tests.bench.plain import Store, make_record, run_cell, values
 from tests.bench.test_suite import SMALL
 
 TWO_LAYERS = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2, stochastic_layers = 2}'
@@ -179,7 +180,7 @@ class Watched:
         self.events.append("over")
 
     def progress(self, record: Record, cell: Cell) -> None:
-        assert self.store.read(cell.id)["measurements"] == record["measurements"]
+        assert self.store.read(cell.id)["measurements"] == record.measurements
         self.events.append(("done", cell.title))
 
 
@@ -232,7 +233,7 @@ def test_what_is_done_is_skipped_and_what_is_torn_missing_or_of_another_source_i
     assert [cell.id for cell in instant] == [torn.id, missing.id, changed.id]
     assert watched.events[0][2] == 2
     assert (outcome.done, outcome.fresh) == (5, 3)
-    assert [(record["cell"], record["reason"]) for record in outcome.unwell] == [(failed.id, "luck")]
+    assert [(record.cell, record.reason) for record in outcome.unwell] == [(failed.id, "luck")]
 
     instant.clear()
     watched.events.clear()
@@ -276,7 +277,7 @@ def test_a_cell_whose_worker_died_has_a_record_that_says_so(tmp_path: Path, inst
             yield cell, RuntimeError("its worker died") if number == 2 else run(cell)
 
     outcome = run_suite(suite_of(), tmp_path, executor=dying)
-    (record,) = outcome.unwell
+    record = values(*outcome.unwell)
     assert record["config"]["measurement"]["kind"] == "moments"
     assert record["config"]["problem"]["label"] == "digits/bernoulli-3/8"
     assert record["started"].endswith("+00:00")

@@ -8,17 +8,18 @@ import torch
 import estimators
 from bench.config import EstimatorConfig
 from bench.measure import basket
-from bench.measure.basket import BasketConfig, measure_basket, travel
+from bench.measure.basket import BasketConfig, travel
 from bench.measure.elbo import TrainConfig
-from bench.measure.toy import ToyMoments, measure_toy
+from bench.measure.toy import ToyMoments
 from bench.measure.wallclock import TimeConfig
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
+from bench.records.values import plain
 from bench.run import runner
-from bench.run.runner import run_cell
 from bench.seeds import derive, stream
 from bench.suite.schema import Cell
 from bench.training.trainer import Optimisation
+from tests.bench.plain import measure_basket, measure_toy, run_cell
 
 VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
 (TOY,) = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=2, logits=(1.0,)).points()
@@ -83,7 +84,7 @@ def test_two_cells_have_two_noises_and_one_cell_has_one() -> None:
     assert first == again
     assert first["points"][0]["q"]["variance"] != else_where["points"][0]["q"]["variance"]
     seed = int(one.id, 16) // 2**32
-    assert first == measure_toy(TOY, estimators.get("rloo").create(samples=2), one.measurement, seed=seed)
+    assert first == plain(measure_toy(TOY, estimators.get("rloo").create(samples=2), one.measurement, seed=seed))
 
 
 def test_every_checkpoint_has_a_noise_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

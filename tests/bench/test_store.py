@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench.run.store import SCHEMA, STALE_SECONDS, Store, write_atomic
+from bench.records.record import SCHEMA, Newer
+from bench.run.store import STALE_SECONDS, write_atomic
+from bench.run.store import Store as OfRecords
+from tests.bench.plain import Store
 
 
 def _record(cell: str, **changes: Any) -> dict[str, Any]:
@@ -39,8 +42,10 @@ def test_a_record_comes_back_with_null_for_what_is_not_a_number(tmp_path: Path) 
     store.write(_record("a", measurements={"x": [1.5, float("nan"), float("inf")], "y": (2, {"z": -float("inf")})}))
     assert store.read("a")["measurements"] == {"x": [1.5, None, None], "y": [2, {"z": None}]}
     assert [path.name for path in store.cells.iterdir()] == ["a.json"]
-    store.write({"cell": "b", "x": (2, {"y": float("nan")})})
-    assert store.path("b").read_text() == '{\n "cell": "b",\n "x": [\n  2,\n  {\n   "y": null\n  }\n ]\n}'
+    store.write(_record("b", x=(2, {"y": float("nan")})))
+    assert json.loads(store.path("b").read_text()) == _record("b", x=[2, {"y": None}])
+    assert store.path("b").read_text().startswith('{\n "schema": 1,\n "cell": "b",\n "status": "ok",\n')
+    assert store.path("b").read_text().endswith('\n "x": [\n  2,\n  {\n   "y": null\n  }\n ]\n}')
 
 
 KEYS = ("schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance")
@@ -48,7 +53,7 @@ KEYS = ("schema", "cell", "status", "reason", "started", "seconds", "config", "t
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"schema": 1}', "\xff", json.dumps(_record("b")), json.dumps(_record("a", schema=99))]
+    ["", "{", "[]", '{"schema": 1}', "\xff", json.dumps(_record("b")), json.dumps(_record("a", schema=None))]
     + [json.dumps({key: value for key, value in _record("a").items() if key != missing}) for missing in KEYS],
 )
 def test_a_record_that_is_not_whole_is_none(tmp_path: Path, text: str) -> None:
@@ -79,26 +84,38 @@ def test_records_are_listed_by_cell_whatever_lies_beside_them(tmp_path: Path) ->
     assert store.path("a") == tmp_path / "cells" / "a.json"
 
 
-def test_records_are_read_without_looking_for_cycles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
-    store.write(_record("a"))
-    seen: list[bool] = []
+@pytest.mark.parametrize(("provenance", "release"), [({"gradest": "9.1"}, "gradest 9.1"), ({}, "a later release")])
+def test_a_record_of_a_later_release_is_refused_by_name(tmp_path: Path, provenance: Any, release: str) -> None:
+    store = OfRecords(tmp_path)
+    write_atomic(store.path("a"), json.dumps(_record("a", schema=2, provenance=provenance)).encode())
+    for look in (lambda: store.read("a"), store.whole, store.records):
+        with pytest.raises(Newer) as caught:
+            look()
+        assert str(caught.value) == (
+            f"record a of {tmp_path} was written by {release}, with schema 2, and this release reads 1: install that "
+            "one (pip install -U gradest), or choose another folder"
+        )
 
-    def read(self: Store, cell: str) -> None:
+
+def test_records_are_read_without_looking_for_cycles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(tmp_path).write(_record("a"))
+    store, seen = OfRecords(tmp_path), list[bool]()
+
+    def read(self: OfRecords, cell: str) -> None:
         seen.append(gc.isenabled())
         if cell == "b":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Store, "read", read)
+    monkeypatch.setattr(OfRecords, "read", read)
     store.whole()
     assert (seen, gc.isenabled()) == ([False], True)
-    store.write(_record("b"))
+    Store(tmp_path).write(_record("b"))
     with pytest.raises(KeyboardInterrupt):
         store.whole()
     assert gc.isenabled()
     gc.disable()
     try:
-        Store(tmp_path / "other").whole()
+        OfRecords(tmp_path / "other").whole()
         assert not gc.isenabled()
     finally:
         gc.enable()
@@ -187,9 +204,10 @@ def test_a_temporary_file_that_is_renamed_while_it_is_looked_at_is_no_fault(
 
 def test_many_writers_of_one_cell_leave_one_whole_record(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bench.run.store import Store\n"
-        "for i in range(200): Store(Path(sys.argv[1])).write("
-        "{'cell': 'a', 'payload': sys.argv[2] * 5000})"
+        "import sys; from pathlib import Path\n"
+        "from bench.records.record import read; from bench.run.store import Store\n"
+        "from tests.bench.test_store import _record\n"
+        "for i in range(200): Store(Path(sys.argv[1])).write(read(_record('a', payload=sys.argv[2] * 5000)))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "xy"]
     store, seen = Store(tmp_path), 0

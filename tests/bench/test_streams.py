@@ -12,7 +12,7 @@ import bench.measure.points
 import bench.measure.warm
 import bench.seeds
 from bench.config import EstimatorConfig
-from bench.measure.basket import BasketConfig, measure_basket
+from bench.measure.basket import BasketConfig
 from bench.problems.vae import VAEConfig
 from bench.run.runner import measure
 from bench.seeds import derive
@@ -20,6 +20,7 @@ from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.training.trainer import Optimisation, Trainer
 from estimators import registry
+from tests.bench.plain import measure_basket
 from tests.bench.test_suite import SMALL
 
 

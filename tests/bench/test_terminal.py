@@ -19,8 +19,8 @@ import bench.cli.doctor
 import bench.cli.report
 import bench.cli.run
 import bench.datasets
-import bench.report
 import bench.report.compare.runs
+import bench.report.output
 import bench.run.executors.local_dask
 from bench.cli import main
 from bench.cli.tables import print_table
@@ -28,11 +28,11 @@ from bench.cli.terminal import Display
 from bench.run import runner
 from bench.run.executors import inline
 from bench.run.status import status
-from bench.run.store import Store
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
 from estimators import BadInput
+from tests.bench.plain import Store, typed
 from tests.bench.test_suite import SMALL
 
 Record = dict[str, Any]
@@ -87,7 +87,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]
 
     monkeypatch.setattr(runner, "measure", at_once)
-    monkeypatch.setattr(bench.report, "write", write)
+    monkeypatch.setattr(bench.report.output, "write", write)
     return seen
 
 
@@ -451,6 +451,10 @@ def test_on_a_narrow_terminal_names_stay_whole_and_the_rest_is_folded(
     ]
 
 
+def outcome(**changes: Any) -> Any:
+    return typed({"config": {}, "provenance": {}} | changes)
+
+
 def test_progress_tells_what_is_done_what_runs_and_what_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -464,7 +468,7 @@ def test_progress_tells_what_is_done_what_runs_and_what_is_left(
 
     def after(seconds: float, cell: Cell, **record: Any) -> tuple[Any, ...]:
         clock[0] += seconds
-        display.cell_done({"status": "ok"} | record, cell)
+        display.cell_done(outcome(**record), cell)
         shown.append(capsys.readouterr().err)
         (task,) = display.progress.tasks
         return task.completed, task.description, task.fields["done"]
@@ -505,7 +509,7 @@ def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, caps
         assert not display.progress.disable
         clock[0] = 100.0
         for cell in cells:
-            display.cell_done({"status": "ok"}, cell)
+            display.cell_done(outcome(), cell)
     said = capsys.readouterr().err
     assert "5 cells to run\n" in said
     assert "about" not in said

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bench.run.status import run_suite_of
-from bench.run.store import Store
 from bench.studies.timing import targets
 from bench.suite.load import load_suite
 from bench.suite.plan import plan
+from tests.bench.plain import Store
 from tests.bench.processes import forked
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,10 @@ import estimators
 from bench.config import EstimatorConfig
 from bench.machine_load import Patience
 from bench.measure import elbo, wallclock
-from bench.measure.basket import BasketConfig, measure_basket, travel
-from bench.measure.elbo import TrainConfig, measure_training
+from bench.measure.basket import BasketConfig, travel
+from bench.measure.elbo import TrainConfig
 from bench.measure.floor import Given
-from bench.measure.wallclock import TimeConfig, measure_time
+from bench.measure.wallclock import TimeConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
@@ -32,6 +32,7 @@ from estimators.exact import expectation, states
 from estimators.noise import Noise
 from estimators.parts.network import Network
 from tests.bench.by_hand import by_seed, terms, weights_of
+from tests.bench.plain import measure_basket, measure_time, measure_training
 from tests.bench.test_datasets import needs
 
 CPU = torch.device("cpu")

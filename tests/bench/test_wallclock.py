@@ -20,7 +20,7 @@ from bench.machine_load import Patience, busy, busy_here
 from bench.measure import wallclock
 from bench.measure.clock import Stopwatch, interleaved
 from bench.measure.floor import Given
-from bench.measure.wallclock import TimeConfig, Timing, measure_time
+from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae import VAEConfig
 from bench.seeds import stream
@@ -29,6 +29,7 @@ from bench.training import memory
 from bench.training.batches import Batches
 from bench.training.capture import Steps
 from bench.training.trainer import Optimisation, Trainer
+from tests.bench.plain import measure_time, values
 
 CPU = torch.device("cpu")
 
@@ -219,7 +220,7 @@ def test_on_a_gpu_a_rounds_seconds_are_those_of_twenty_steps(monkeypatch: pytest
     timing.subject.graph, timing.subject.eager_because, timing.peak = object(), None, 2**20
     timing.tries, timing.load_before = 3, 1.75
     rounds = [[20.0, 40.0, 60.0, 100.0, 200.0], [10.0, 20.0, 20.0, 20.0, 20.0], [5.0, 4.0, 5.0, 10.0, 5.0]]
-    found = timing.measurements(*rounds)
+    found = values(timing.measurements(*rounds))
     assert found["step"] == {"median": 3.0, "q25": 2.0, "q75": 5.0, "n": 5}
     assert found["floor"] == {"median": 1.0, "q25": 1.0, "q75": 1.0, "n": 5}
     assert found["plain"] == {"median": 0.25, "q25": 0.25, "q75": 0.25, "n": 5}

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.report.compare.pairs import Pair
-from bench.suite.identity import kind
 
 
 def settings(pairs: Sequence[Pair]) -> list[str]:
     """One note for each setting that shared cells were made with differently: then they measure different things."""
     notes: dict[str, None] = {}  # in order, each once
     for pair in pairs:
-        a, b = (_flat(record["config"]) for record in pair)
+        a, b = (_flat(record.config.model_dump(exclude_unset=True)) for record in pair)
         for name in sorted(a.keys() | b.keys()):
             if a.get(name) != b.get(name):
-                words = f"SETTINGS DIFFER: {kind(pair.a)} {name}: {a.get(name)} in A, {b.get(name)} in B"
+                words = f"SETTINGS DIFFER: {pair.a.kind} {name}: {a.get(name)} in A, {b.get(name)} in B"
                 notes[words] = None
     return list(notes)
 
@@ -31,7 +30,9 @@ def differences(pairs: Sequence[Pair]) -> list[str]:
     keys = ("host", "cpu", "gpu", "threads", "python", "torch", "gradest", "commit", "dirty")
     notes = []
     for key in keys:
-        a, b = (sorted({str(record["provenance"].get(key)) for record in run}) for run in zip(*pairs, strict=True))
+        a, b = (
+            sorted({str(getattr(record.provenance, key, None)) for record in run}) for run in zip(*pairs, strict=True)
+        )
         if a != b:
             notes.append(f"{key}: {', '.join(a)} in A, {', '.join(b)} in B")
     return notes

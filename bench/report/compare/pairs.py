@@ -1,9 +1,10 @@
 """Which record of one run stands beside which of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from bench.suite.identity import Record, comparable, measurement, same_draws, same_source, subject
+from bench.records.record import Record
+from bench.records.shown import same_draws, same_source
 
 
 class Pair(NamedTuple):
@@ -23,14 +24,20 @@ class Pair(NamedTuple):
 
 def place(pair: Pair) -> tuple[tuple[bool, Any], ...]:
     """Where a pair stands in the table: by kind, problem, |logit| or scale, and estimator."""
-    return tuple((part is not None, part) for part in comparable(pair.a))
+    return tuple((part is not None, part) for part in pair.a.config.comparable)
 
 
 def pair_up(first: Sequence[Record], second: Sequence[Record]) -> list[Pair]:
     """Each record with at most one of the other run: of the same measurement, else cell, else subject, else alike."""
     pairs = list[Pair]()
     left, right = list(first), list(second)
-    for key in (measurement, lambda record: record["cell"], subject, comparable):
+    keys: tuple[Callable[[Record], Hashable], ...] = (
+        lambda record: record.measurement,
+        lambda record: record.cell,
+        lambda record: record.subject,
+        lambda record: record.config.comparable,
+    )
+    for key in keys:
         others: dict[Any, list[Record]] = {}
         for record in right:
             others.setdefault(key(record), []).append(record)

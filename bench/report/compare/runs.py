@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from bench.records.shown import newest, sentences
 from bench.report.compare.notes import differences, settings
 from bench.report.compare.pairs import pair_up, place
 from bench.report.compare.quantities import rows_of
 from bench.run.folder import suite_file
 from bench.run.store import Store
-from bench.suite.identity import newest, sentences
 from estimators.errors import BadInput
 
 
@@ -27,8 +27,8 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
     runs, notes, names = [], [], (first, second)
     for directory in names:
         suite_file(directory)
-        found = newest(record | {"folder": str(directory)} for record in Store(directory).whole())
-        runs.append([record for record in found.records if record["status"] == "ok"])
+        found = newest(Store(directory).whole())
+        runs.append([record for record in found.records if record.went_well])
         notes += sentences(found.left_out)
     pairs = pair_up(*runs)
     for run, name in zip(runs, names, strict=True):

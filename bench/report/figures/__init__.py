@@ -1,5 +1,8 @@
 """The figures of a report, one kind a file; each kind gives one plot a problem."""
 
+import bench.report.matplotlib_alone  # noqa: F401  (before anything else imports matplotlib)
+
+# isort: split
 from collections.abc import Iterator
 
 from bench.report.figures import bias, efficiency, elbo, logit, time, trajectory, variance

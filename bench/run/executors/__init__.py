@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from bench.records.record import Record
 from bench.run.executors.inline import inline
-from bench.run.store import Record
 from bench.suite.schema import Cell
 
 __all__ = ["Executor", "inline"]

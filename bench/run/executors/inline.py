@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.run.store import Record
+from bench.records.record import Record
 from bench.suite.schema import Cell
 
 

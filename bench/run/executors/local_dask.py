@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bench.run.store import Record
+from bench.records.record import Record
 from bench.suite.schema import Cell
 from estimators.errors import BadInput
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.cli.terminal import Display
+from bench.records.record import Record
 from bench.run.executors import inline
 from bench.run.runner import make_record, pending, run_suite
-from bench.run.store import Record, Store
+from bench.run.store import Store
 from bench.studies.results import Row
 from bench.suite.plan import plan
 from bench.suite.schema import Suite
@@ -26,7 +27,7 @@ def _seconds(part: Callable[[], object]) -> float:
 def _parts(suite: Suite, out: Path, records: list[Record]) -> dict[str, float]:
     """Seconds of the parts that can be timed by themselves, each over all cells."""
     cells, again = plan(suite).cells, Store(out / "again")
-    measured = {record["cell"]: record["measurements"] for record in records}
+    measured = {record.cell: record.measurements for record in records}
     return {
         "plan": _seconds(lambda: plan(suite)),
         "find what is done": _seconds(lambda: pending(Store(out), cells)),
@@ -46,7 +47,7 @@ def measure(suite: Suite, out: Path, repeats: int) -> list[Row]:
         run_suite(suite, folder, executor=inline, progress=display.cell_done, starting=display.running)
         walls.append(time.perf_counter() - started)
         records = Store(folder).records()
-        shares.append(100 * (1 - sum(record["seconds"] for record in records) / walls[-1]))
+        shares.append(100 * (1 - sum(record.seconds or 0.0 for record in records) / walls[-1]))
         parts.append(_parts(suite, folder, records))
     return [
         Row.repeated(f"share of a run of {suite.name} outside its measurements", shares, unit="%", target=TARGET),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.guard import complain
+from bench.records.record import read
 from bench.run.store import Store
 from bench.studies import results
 from bench.studies.timing import targets
@@ -30,14 +31,14 @@ def _measured(path: Path) -> dict[str, Any]:
 def main(source: Path, out: Path) -> None:
     """Write the folder and print the ratios."""
     from bench.cli.tables import print_table
-    from bench.report import ALL_FORMATS, write
+    from bench.report.output import ALL_FORMATS, write
 
     found = _measured(source)
     suite, store = load_suite("timing"), Store(out)
     for benchmark in found["benchmarks"]:
         benchmark["stats"].pop("data", None)  # every round's seconds
         if record := benchmark["extra_info"].get("record"):
-            store.write(record)
+            store.write(read(record))
     texts = {
         "suite.toml": dumps(suite.model_dump(mode="json", exclude_none=True)),
         "timing.json": json.dumps(found, indent=1),

@@ -13,6 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.datasets import DataError
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
+from bench.records.values import plain
 from bench.run.runner import make_record
 from bench.studies.timing.sides import note, side_by_side, timer
 from bench.suite.load import load_suite, override
@@ -54,7 +55,7 @@ def test_step(benchmark: BenchmarkFixture, cell: Cell) -> None:
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = make_record(cell, timing.measurements(taken, *others), None, started, seconds)
     learns = any(p.requires_grad for p in estimator.parameters())
-    note(benchmark, "step / floor", taken, others[0], learns=learns, record=record)
+    note(benchmark, "step / floor", taken, others[0], learns=learns, record=plain(record))
     assert timing.subject.trainer.steps > 0
 
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from matplotlib.figure import Figure
 
-from bench.report import write
+from bench.report.output import write
 from tests.bench.golden.runs import MIXED, QUICK, TOYS
 
 EXPECTED = Path(__file__).parent / "expected"

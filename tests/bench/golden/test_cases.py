@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.report import write
+from bench.report.output import write
 from bench.report.tables.elbo import _references
 from tests.bench.golden.publish import Outline, outline, printed
 from tests.bench.golden.runs import (

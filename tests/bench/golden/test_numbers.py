@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from bench.report import write
+from bench.report.output import write
 from tests.bench.golden.publish import RUNS, TABLES, printed
 from tests.bench.golden.runs import Record
 

@@ -1,0 +1,1 @@
+"""Records as types, free of torch: a cell's identity, a record, and what each kind of measurement puts into one."""

@@ -1,0 +1,108 @@
+"""What a cell is: its resolved configuration, said once for the suite, the store, the report, compare and status.
+
+- A **cell** is a resolved configuration; its id is the hash of that, and its noise comes from the id. Two records with
+  one id are the same draws again, and the same numbers up to the rounding of two machines or the versions of two
+  sources. But a time is a measurement of a machine: two machines give two.
+- The **subject** of a cell is what it measures, whatever the settings (how many draws, steps, seeds, threads): kind of
+  measurement, problem at its point, estimator, device. Where one run measured a subject twice, the newer record is
+  shown. Other settings mean another id, and so other draws.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bench.records.values import Open
+
+SWEPT = ("logit", "scale")
+"""The swept quantities of a toy: one record a value, all of them points of one problem."""
+STATED = ("kind", "draws", "seeds")
+"""Settings of a measurement that a table states for each row, and in which cells of one comparison may differ."""
+
+
+def cell_id(config: Mapping[str, Any]) -> str:
+    """16 hex digits of the hash of a resolved configuration."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Measured(Open):
+    """What is measured, with the measurement's own settings."""
+
+    kind: str
+    """train, moments or time."""
+
+    @property
+    def trajectory_of(self) -> str | None:
+        """The label of the estimator that trained the reference trajectory, where there is one."""
+        reference = (self.model_extra or {}).get("reference")
+        return reference["label"] if reference else None
+
+
+class Problem(Open):
+    """A problem at its point, with its own factors."""
+
+    kind: str
+    label: str
+    family: str | None = None
+    dataset: str | None = None
+    bound: str | None = None
+    entropy: str | None = None
+    logit: int | float | None = None
+    scale: int | float | None = None
+
+    @property
+    def place(self) -> int | float | None:
+        """Where it stands on its sweep."""
+        return self.scale if self.logit is None else self.logit
+
+
+class Estimator(Open):
+    """An estimator with its options."""
+
+    label: str
+    name: str = ""
+    samples: int | None = None
+
+
+class Identity(Open):
+    """The resolved configuration of a cell."""
+
+    measurement: Measured
+    problem: Problem
+    estimator: Estimator
+    device: str | None = None
+    threads: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """What is measured: train, moments or time."""
+        return self.measurement.kind
+
+    @property
+    def title(self) -> str:
+        """The cell in a few words."""
+        points = {"|logit|": self.problem.logit, "scale": self.problem.scale}
+        at = [f"at {words} {value:g}" for words, value in points.items() if value is not None]
+        return " ".join([self.kind, self.problem.label, *at, self.estimator.label])
+
+    @property
+    def comparable(self) -> tuple[Any, ...]:
+        """Equal for cells of two runs that can be set side by side: the subject, on whatever device and machine."""
+        problem = self.problem
+        return self.kind, problem.kind, problem.label, problem.logit, problem.scale, self.estimator.label
+
+    @property
+    def benchmark(self) -> dict[str, Any]:
+        """What makes a problem another benchmark than one of the same label: all but its place on a sweep."""
+        factors = self.problem.model_dump(exclude=set(SWEPT), exclude_unset=True)
+        if self.problem.bound == "iwae":  # another number of samples is another bound
+            factors["K"] = self.estimator.samples
+        return factors
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the cell is measured, apart from what every row of a table states."""
+        own = self.measurement.model_dump(exclude=set(STATED), exclude_unset=True)
+        return {**own, "device": self.device, "threads": self.threads}

@@ -1,0 +1,169 @@
+"""A record: one cell's identity, its outcome, what was measured, and where.
+
+`read` is the one way from a record's plain values to a `Record`: it completes what earlier releases left out, and
+refuses what a later one wrote.
+"""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.records.identity import Identity
+from bench.records.values import Open, Part
+from estimators.errors import BadInput
+
+SCHEMA = 1
+KEYS = {"schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance"}
+"""What every record holds, of whatever release."""
+
+Result = TypeVar("Result", bound=Part)
+
+
+class Provenance(Open):
+    """Where a number came from."""
+
+    host: str | None = None
+    gpu: str | None = None
+    cores: int | None = None
+    load: tuple[float | None, ...] = ()
+    estimator_source: str | None = None
+    """The hash of the estimator's source."""
+
+
+class Tags(Open):
+    """What the registry said of the estimator."""
+
+    unbiased: bool = False
+
+
+class Record(BaseModel):
+    """One cell's record."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    schema_version: int = Field(alias="schema")
+    cell: str
+    status: str
+    """ok, diverged, failed or out-of-memory."""
+    reason: str | None
+    traceback: str | None = None
+    started: str | None
+    seconds: float | None
+    config: Identity
+    tags: Tags
+    measurements: dict[str, Any]
+    """What the measurement wrote, as JSON holds it; `result` reads it."""
+    provenance: Provenance
+    folder: str = Field(default="", exclude=True)
+    """Where it was read from, for sentences about it; not written."""
+
+    @property
+    def kind(self) -> str:
+        """What was measured: train, moments or time."""
+        return self.config.kind
+
+    @property
+    def went_well(self) -> bool:
+        """Whether its status is ok."""
+        return self.status == "ok"
+
+    @property
+    def machine(self) -> str:
+        """The machine, as far as times depend on it: the host and its accelerator."""
+        return " ".join(filter(None, (self.provenance.host, self.provenance.gpu)))
+
+    @property
+    def timed_on(self) -> str:
+        """The machine where it is a part of what is measured, else nothing."""
+        return self.machine if self.kind == "time" else ""
+
+    @property
+    def measurement(self) -> Hashable:
+        """Equal for records of which a report of several runs shows one: a cell, of each machine where it is a time."""
+        return self.cell, self.timed_on
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """Equal for records of which a run shows one: what is compared, the device, and the machine of a time."""
+        return *self.config.comparable, self.config.device, self.timed_on
+
+    def result(self, model: type[Result]) -> Result:
+        """What was measured, as a measurement's own type; all of it missing where nothing was."""
+        return model.model_validate(self.measurements)
+
+
+class Newer(BadInput):
+    """A record that a later release wrote."""
+
+
+def is_whole(found: object) -> bool:
+    """Whether what a file holds is a record, of whatever release."""
+    return isinstance(found, Mapping) and found.keys() >= KEYS and isinstance(found["schema"], int)
+
+
+def read(found: Record | Mapping[str, Any], folder: str = "") -> Record:
+    """A record from its plain values.
+
+    Args:
+        found: a whole record as JSON holds it; one that was read already stays as it is.
+        folder: where it lies.
+
+    Raises:
+        Newer: a later release wrote it.
+        BadInput: it is none.
+    """
+    if isinstance(found, Record):
+        return found
+    name = f"record {found.get('cell', 'without an id')}{f' of {folder}' if folder else ''}"
+    if not is_whole(found):
+        raise BadInput(f"{name} is not whole: it lacks {', '.join(sorted(KEYS - found.keys())) or 'a schema'}")
+    if found["schema"] > SCHEMA:
+        release = found["provenance"].get("gradest")
+        raise Newer(
+            f"{name} was written by {f'gradest {release}' if release else 'a later release'}, with schema "
+            f"{found['schema']}, and this release reads {SCHEMA}: install that one (pip install -U gradest), or choose "
+            "another folder"
+        )
+    record = Record.model_validate(upgraded(found))
+    record.folder = folder or record.folder
+    return record
+
+
+def upgraded(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record of an earlier release as this one would have written it, as far as its numbers tell.
+
+    All of them have schema 1. What was left out and cannot be told is missing from the typed result: the rows behind an
+    ELBO, the plain step beside a time, the noise of its clock.
+    """
+    measurements = found["measurements"] or {}
+    if points := measurements.get("points"):
+        measurements = {**measurements, "points": [_with_visible_bias(point) for point in points]}
+    return {**found, "tags": found["tags"] or {}, "measurements": measurements}
+
+
+def _with_visible_bias(point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A point with the smallest relative bias that would have shown, from intervals that were symmetrical then."""
+    bias = point.get("bias")
+    if not bias or "smallest_visible" in bias:
+        return point
+    squared = bias.get("squared") or {}
+    numbers = (squared.get("low"), squared.get("high"), (point.get("q") or {}).get("gradient_norm"))
+    visible = smallest_visible(*(math.nan if x is None else float(x) for x in numbers))
+    return {**point, "bias": {**bias, "smallest_visible": visible}}
+
+
+def smallest_visible(low: float, high: float, gradient_norm: float) -> float:
+    """Smallest relative bias whose interval would have excluded 0.
+
+    Args:
+        low, high: ends of the interval for the squared bias, which resolves squares down to half its width.
+        gradient_norm: the norm of the reference gradient.
+
+    Returns:
+        sqrt((high - low) / 2) / gradient_norm; NaN where an end is missing or the gradient is 0.
+    """
+    if not gradient_norm > 0 or math.isnan(high - low):
+        return math.nan
+    return math.sqrt(max(0.0, high - low) / 2) / gradient_norm

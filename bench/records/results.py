@@ -1,0 +1,178 @@
+"""What each kind of measurement puts into a record, and a report reads from it.
+
+A value that was not measured is NaN, None or empty; so is one that an earlier release did not record.
+"""
+
+import math
+
+from pydantic import model_validator
+
+from bench.records.values import Number, Part, Unbounded
+
+NAN = math.nan
+
+
+class Ends(Part):
+    """An estimate with the ends of its interval."""
+
+    estimate: Number = NAN
+    low: Number = NAN
+    high: Number = NAN
+
+
+class Variance(Ends):
+    """A variance with its jackknife interval; one draw that carries all of it leaves no upper end."""
+
+    high: Unbounded = math.inf
+    log_se: Unbounded = math.inf
+    """Standard error of its logarithm."""
+
+    @model_validator(mode="after")
+    def _unmeasured(self) -> "Variance":
+        if math.isnan(self.estimate):
+            self.__dict__.update(high=NAN if math.isinf(self.high) else self.high, log_se=NAN)
+        return self
+
+
+class Noise(Part):
+    """How a gradient varies over the estimator's draws."""
+
+    variance: Variance = Variance()
+    kurtosis: Number = NAN
+    heavy_tailed: bool = False
+    """Whether the interval of the variance is optimistic."""
+
+
+class OfParameters(Noise):
+    """The gradient with respect to q's parameters."""
+
+    coordinates: Number = NAN
+    gradient_norm: Number = NAN
+    snr: Number = NAN
+    cosine: Number = NAN
+    mse: Number = NAN
+
+
+class OfEncoder(Noise):
+    """The gradient with respect to the encoder's weights."""
+
+    minibatch_variance: Ends = Ends()
+    """What the choice of the rows adds, alike for all estimators."""
+
+
+class Bias(Part):
+    """The mean gradient against a reference."""
+
+    squared: Ends = Ends()
+    relative: Number = NAN
+    relative_low: Number = NAN
+    relative_high: Number = NAN
+    smallest_visible: Number = NAN
+    reference: str | None = None
+    max_z: Number = NAN
+    p_value: Number = NAN
+    coordinates: Number = NAN
+    """That were tested."""
+    untestable: int = 0
+    seldom_moved: int = 0
+    """Of the untestable ones those that too few draws move."""
+
+
+class Point(Part):
+    """One estimator at fixed parameters and rows."""
+
+    step: int | None = None
+    """Of the reference trajectory; None at a toy."""
+    elbo: float | None = None
+    """Of the trajectory there."""
+    draws: Number = NAN
+    rows: Number = NAN
+    f_evals: Number = NAN
+    q: OfParameters = OfParameters()
+    bias: Bias = Bias()
+    encoder: OfEncoder | None = None
+
+
+class Moments(Part):
+    """Variance and bias of an estimator's gradient, a point a checkpoint or one at a toy."""
+
+    points: tuple[Point, ...] = ()
+
+
+Elbos = tuple[float | None, ...]
+"""A number a seed; None where it is not finite."""
+
+
+class Curve(Part):
+    """Training, evaluated at some steps."""
+
+    step: tuple[int, ...] = ()
+    f_evals: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
+    train_elbo: tuple[Elbos, ...] = ()
+    test_elbo: tuple[Elbos, ...] = ()
+
+
+class Final(Part):
+    """The end of training."""
+
+    train_elbo: Elbos = ()
+    test_elbo: Elbos = ()
+    test_iwae: Elbos = ()
+    iwae_samples: Number = NAN
+
+
+class Rows(Part):
+    """Rows of each split on which the ELBO is evaluated."""
+
+    train: Number = NAN
+    test: Number = NAN
+
+
+class Training(Part):
+    """ELBO of seeds trained side by side."""
+
+    seeds: tuple[int, ...] = ()
+    diverged: tuple[int | None, ...] = ()
+    """The step at which each seed diverged."""
+    rows_per_step: Number = NAN
+    evaluated_rows: Rows = Rows()
+    captured: bool = False
+    parameters: Number = NAN
+    curve: Curve = Curve()
+    final: Final = Final()
+
+
+class Quartiles(Part):
+    """Median and quartiles of seconds, or of their ratios round by round."""
+
+    median: Number = NAN
+    q25: Number = NAN
+    q75: Number = NAN
+    n: Number = NAN
+
+
+class Ratio(Quartiles):
+    """Of a ratio, with the standard error of the logarithm of its median: infinite for few rounds."""
+
+    log_se: Unbounded = NAN
+
+
+class Time(Part):
+    """A training step beside its floor and beside a plain step of one evaluation of f."""
+
+    step: Quartiles = Quartiles()
+    floor: Quartiles = Quartiles()
+    plain: Quartiles = Quartiles()
+    ratio: Ratio | None = None
+    plain_ratio: Ratio | None = None
+    rows: Number = NAN
+    """Evaluations of f a row."""
+    captured: bool = False
+    eager_because: str | None = None
+    kernels: float | None = None
+    """Seconds of a step's kernels; None on the CPU."""
+    peak_memory_bytes: int | None = None
+    tries: Number = NAN
+    load_before: Number = NAN
+    load: tuple[float, ...] = ()
