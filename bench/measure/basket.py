@@ -1,7 +1,7 @@
 """The basket: every estimator measured at the same checkpoints of one reference trajectory.
 
 The trajectory is one seed's training with a reference estimator. An estimator with running state or parameters of its
-own travels along as a passenger: it sees every minibatch and learns from it, but does not move the model, so that at a
+own is trained beside it: it sees every minibatch and learns from it, but does not move the model, so that at a
 checkpoint it is as warm as it would be in its own training.
 """
 
@@ -109,7 +109,7 @@ class Checkpoint:
 
 
 def travel(
-    problem: VAEConfig, config: BasketConfig, device: torch.device, passenger: Estimator | None = None
+    problem: VAEConfig, config: BasketConfig, device: torch.device, learner: Estimator | None = None
 ) -> Iterator[Checkpoint]:
     """Train the reference trajectory and stop at its checkpoints, in order of steps."""
     dataset = load_once(problem.dataset)
@@ -121,7 +121,7 @@ def travel(
     trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
     data = Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
     generator = stream("passenger", config.trajectory_seed, device=device)
-    own = list(passenger.parameters()) if passenger else []
+    own = list(learner.parameters()) if learner else []
     optimiser = None
     if own:
         rate = config.optimisation.own_learning_rate
@@ -131,11 +131,11 @@ def travel(
         if step in config.checkpoints:
             yield Checkpoint(step, vae, rows, config)
         x = next(data)
-        if passenger is not None:
+        if learner is not None:
             with torch.no_grad():
                 q = vae.encode(x)
             with torch.set_grad_enabled(optimiser is not None):
-                auxiliary = passenger(q, vae.objective(x), generator=generator, context=x).auxiliary
+                auxiliary = learner(q, vae.objective(x), generator=generator, context=x).auxiliary
             if optimiser is not None and auxiliary is not None:
                 optimiser.zero_grad()
                 auxiliary.mean().backward()

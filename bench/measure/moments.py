@@ -41,8 +41,8 @@ class GradientMoments(NamedTuple):
 class Distances:
     """Squared distances of draws from their mean, where the draws come block by block.
 
-    Each is taken from its block's mean. What lies between the blocks is added to all alike, which leaves their sum
-    exact, and their spread the more so the longer the blocks are: within 2 % at 400 draws.
+    Each is taken from the mean of its block, and the variance between the blocks is added to all alike. So their sum is
+    exact, and their own variance the closer the longer the blocks are: within 2 % at 400 draws.
 
     Args:
         draws: how many come in all; room for them is made at once, as small tensors left between large ones would keep

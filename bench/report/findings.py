@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.summary import Summary
 from bench.report.tables import bias as bias_table
 from bench.report.tables.view import Row, ends, rows_of
-from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural, spread
+from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural, span
 from bench.report.verdicts import AGAINST, FALSE_ALARM, ROUNDING, UNSURE
 from bench.statistics import mean_interval, ratio_interval
 
@@ -43,7 +43,7 @@ class _Lowest(NamedTuple):
 
 
 def _lowest(rows: pd.DataFrame) -> _Lowest | None:
-    ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["quiet"]].sort_values("variance"))
+    ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["at_rounding"]].sort_values("variance"))
     if not ranked:
         return None
     best = ranked[0]
@@ -67,8 +67,8 @@ def _run(points: list[_Lowest], relative_to: str) -> str:
         place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
         return f"{place}{first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
     ratios = sorted(one.ratio for one in points if one.shown)
-    spread = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
-    return f"{first.point} to {last.point.split()[-1]}: {first.words}{spread}"
+    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
+    return f"{first.point} to {last.point.split()[-1]}: {first.words}{extremes}"
 
 
 def _variance(summary: Summary) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _variance(summary: Summary) -> Iterator[Finding]:
         if not lowest:
             continue
         measured = rows[rows["measured"]]
-        count = measured[measured["unbiased"] & ~measured["quiet"]]["label"].nunique()
+        count = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
         still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
         apart = f" (apart from {still}, without noise)" if still else ""
         runs = tuple(
@@ -131,8 +131,8 @@ def _paired(summary: Summary, best: Row, other: Row) -> str:
     if len(differences) < 2:
         return "with no pairs of seeds to tell by how much"
     difference = mean_interval(differences)
-    told = "" if difference.low > 0 else ", not told apart"
-    return f"{interval(*difference)} lower{told}, paired over {plural(len(differences), 'seed')}"
+    doubt = "" if difference.low > 0 else ", not told apart"
+    return f"{interval(*difference)} lower{doubt}, paired over {plural(len(differences), 'seed')}"
 
 
 def _elbo(summary: Summary) -> Iterator[Finding]:
@@ -165,7 +165,7 @@ def _efficiency(summary: Summary) -> Iterator[Finding]:
 def _clocks(summary: Summary) -> Iterator[Finding]:
     """Times that are not what they seem: of a busy machine, or of a step below its floor."""
     for heading, rows in summary.time[summary.time["busy"]].groupby("section", sort=False):
-        cores = spread(rows["cores"].min(), rows["cores"].max())
+        cores = span(rows["cores"].min(), rows["cores"].max())
         loads = " to ".join(dict.fromkeys((f"{rows['load'].min():.1f}", f"{rows['load'].max():.1f}")))
         names = ", ".join(_named(row) for row in rows_of(rows))
         text = f"Timed while the machine did something else (load {loads} on {cores} cores), and so not ranked"

@@ -81,7 +81,7 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
     rare = bias.untestable > bias.seldom_moved
     # What is left of the variance is rounding: it ranks nothing, and says that there is no noise only where
     # every outcome had a chance to be drawn.
-    quiet = variance <= (ROUNDING * norm) ** 2 if norm > 0 else variance == 0
+    at_rounding = variance <= (ROUNDING * norm) ** 2 if norm > 0 else variance == 0
     return {
         **_place(record, point.step),
         **{key: float(getattr(point, key)) for key in ("draws", "rows", "f_evals")},
@@ -103,8 +103,8 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "seldom_moved": bool(bias.seldom_moved),
         "reference": bias.reference,
         "driver": record.config.measurement.trajectory_of,
-        "quiet": quiet,
-        "noiseless": quiet and not rare,
+        "at_rounding": at_rounding,
+        "noiseless": at_rounding and not rare,
     }
 
 

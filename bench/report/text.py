@@ -93,6 +93,6 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def spread(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
     """A range that may be one value: `1000` or `400 to 1000`."""
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"

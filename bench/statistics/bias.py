@@ -10,7 +10,7 @@ from bench.statistics.interval import Interval, array, normal_quantile
 
 
 class SquaredBias(NamedTuple):
-    """A squared bias, and what it could have been told from."""
+    """A squared bias with its interval, and the smallest one that would have shown."""
 
     interval: Interval
     """||E g - reference||^2; the estimate is unbiased, and so can be slightly negative."""

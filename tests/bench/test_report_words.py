@@ -118,8 +118,8 @@ def test_an_efficiency_needs_noise_of_both_and_a_time() -> None:
     assert _efficiency(own, 5.0, own, 5.0) == (1.0, 1.0, 1.0)
     assert _efficiency(own._replace(noiseless=True), 5.0, reference, 4.0) == (math.inf,) * 3
     for mine, cost, other in (
-        (own._replace(quiet=True), 5.0, reference),
-        (own, 5.0, reference._replace(quiet=True)),
+        (own._replace(at_rounding=True), 5.0, reference),
+        (own, 5.0, reference._replace(at_rounding=True)),
         (own._replace(variance=0.0), 5.0, reference),
         (own, 5.0, reference._replace(variance=0.0)),
         (own, 0.0, reference),

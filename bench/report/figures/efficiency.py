@@ -25,12 +25,12 @@ from bench.report.figures.canvas import (
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
-from bench.report.text import slug, spread
+from bench.report.text import slug, span
 
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Cells with both a time and a variance above rounding."""
-    return rows[rows["measured"] & (rows["cost_seconds"] > 0) & (rows["variance"] > 0) & ~rows["quiet"]]
+    return rows[rows["measured"] & (rows["cost_seconds"] > 0) & (rows["variance"] > 0) & ~rows["at_rounding"]]
 
 
 def front(rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def front(rows: pd.DataFrame) -> pd.DataFrame:
 def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     """What the figure shows, with its intervals, methods and n."""
     drawn = _drawable(rows)
-    rounds = spread(drawn["step_n"].min(), drawn["step_n"].max())
+    rounds = span(drawn["step_n"].min(), drawn["step_n"].max())
     points = " or ".join(sorted({str(p) for p in drawn["variance_point"]} - {""}))
     place = f" at {points}" if points else ""
     left_out = rows[rows["measured"] & rows["cost_seconds"].notna() & ~rows.index.isin(drawn.index)]["label"]

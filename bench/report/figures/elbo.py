@@ -27,7 +27,7 @@ from bench.report.figures.canvas import (
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
 from bench.report.tables.elbo import rows_evaluated
-from bench.report.text import number, plural, slug, spread
+from bench.report.text import number, plural, slug, span
 
 BAND_SEEDS = 5  # fewer seeds are drawn one by one
 PANELS: tuple[tuple[str, str, Any], ...] = (
@@ -143,10 +143,10 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
     """What the figure shows, with its interval, method and n."""
     counts = {curve.elbo["test_elbo"].shape[1] for curve in curves}
     many, few = ([n for n in counts if (n >= BAND_SEEDS) == banded] for banded in (True, False))
-    bands = f"Bands: 95 % Student-t interval over {spread(min(many), max(many))} seeds." if many else ""
+    bands = f"Bands: 95 % Student-t interval over {span(min(many), max(many))} seeds." if many else ""
     thin = ""
     if few:
-        thin = f"Thin lines: single seeds, no band below {BAND_SEEDS} seeds (n = {spread(min(few), max(few))})."
+        thin = f"Thin lines: single seeds, no band below {BAND_SEEDS} seeds (n = {span(min(few), max(few))})."
     diverged = int(rows["diverged"].sum())
     lost = f"{plural(diverged, 'diverged seed')} left out of mean and band, counted in the key." if diverged else ""
     clock, machines = "", rows["machine"].nunique()

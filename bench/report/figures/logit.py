@@ -16,7 +16,7 @@ from bench.report.text import plural, slug
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Points with noise and with a gradient to compare it to."""
-    return rows[rows["measured"] & ~rows["quiet"] & (rows["gradient_norm"] > 0)]
+    return rows[rows["measured"] & ~rows["at_rounding"] & (rows["gradient_norm"] > 0)]
 
 
 def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.report.style import Style
 from bench.report.tables.view import about
-from bench.report.text import plural, spread
+from bench.report.text import plural, span
 from bench.statistics import HEAVY_TAIL_KURTOSIS
 
 BIASED = "Hollow markers and †: declared biased."
@@ -20,7 +20,7 @@ def problem(heading: str, rows: pd.DataFrame) -> str:
 
 def draws(rows: pd.DataFrame) -> str:
     """`n = 1000 draws`."""
-    return f"n = {spread(rows['draws'].min(), rows['draws'].max())} draws"
+    return f"n = {span(rows['draws'].min(), rows['draws'].max())} draws"
 
 
 def fixed(rows: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
 from bench.report.figures.dots import Rows
 from bench.report.style import Style
 from bench.report.summary import Summary
-from bench.report.text import slug, spread
+from bench.report.text import slug, span
 
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -25,13 +25,13 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     """What the figure shows, with its interval, method and n."""
     drawn = _drawable(rows)
     beaten = ", ".join(summary.styles[str(label)].label for label in drawn[drawn["below_floor"]]["label"])
-    threads = spread(drawn["threads"].min(), drawn["threads"].max())
+    threads = span(drawn["threads"].min(), drawn["threads"].max())
     noun = "thread" if threads == "1" else "threads"
     return phrases.join(
         f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}; each estimator takes as "
         "many evaluations of f as its number of samples asks for.",
         "The time is the ratio to a plain step timed beside it, times the median plain step of all estimators. "
-        f"Bars: interquartile range of {spread(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
+        f"Bars: interquartile range of {span(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
         "Grey bar: the floor, a step that makes the same passes over f with all that is drawn and learned given.",
         f"Without one, since their step was below it, so that it is no floor: {beaten}." if beaten else "",
         phrases.busy(drawn, summary.styles),

@@ -36,7 +36,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
 def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
     series = []
-    for label, group in rows[~rows["quiet"]].groupby("label", sort=False):
+    for label, group in rows[~rows["at_rounding"]].groupby("label", sort=False):
         line = group.sort_values("position")
         x, y, low, high = (
             line[name].to_numpy(dtype=np.float64) for name in ("step", "variance", "variance_low", "variance_high")
@@ -49,7 +49,7 @@ def plots(summary: Summary) -> Iterator[Plot]:
     """One plot a problem with at least two checkpoints."""
     for heading, rows in sections(summary.variance):
         measured = rows[rows["measured"]]
-        if measured["step"].nunique() > 1 and not measured["quiet"].all():
+        if measured["step"].nunique() > 1 and not measured["at_rounding"].all():
             words = caption(heading, rows, summary)
             yield Plot(
                 f"trajectory-{slug(heading)}",

@@ -37,12 +37,14 @@ def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
     """The figure."""
     places = layout(rows, looks)
     plot = Rows(places.styles, places.points, "gradient variance w.r.t. q")
-    noisy = rows[~rows["quiet"]]
+    noisy = rows[~rows["at_rounding"]]
     log_axis(plot.axes, "x", *log_limits(noisy["variance"], [*noisy["variance_low"], *noisy["variance_high"]]))
-    columns = ("label", "position", "variance", "variance_low", "variance_high", "quiet", "noiseless")
-    for label, position, estimate, low, high, quiet, noiseless in zip(*(rows[name] for name in columns), strict=True):
+    columns = ("label", "position", "variance", "variance_low", "variance_high", "at_rounding", "noiseless")
+    for label, position, estimate, low, high, at_rounding, noiseless in zip(
+        *(rows[name] for name in columns), strict=True
+    ):
         row, point = places.row[label], places.point[position]
-        if quiet:
+        if at_rounding:
             plot.below(row, point, places.styles[row], 0, "0" if noiseless else "none drawn")
         else:
             plot.dot(row, point, places.styles[row], estimate, low, high)

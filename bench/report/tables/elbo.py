@@ -23,7 +23,7 @@ from bench.report.tables.view import (
     with_ends,
     with_interval,
 )
-from bench.report.text import count, interval, number, plural, spread
+from bench.report.text import count, interval, number, plural, span
 from bench.statistics import mean_interval
 
 _MEANS = ("train_elbo", "test_elbo", "test_iwae", "difference", "gap")
@@ -90,7 +90,7 @@ def rows_evaluated(frame: pd.DataFrame) -> str:
     """Which rows the ELBOs are of, in a sentence."""
     if frame["train_rows"].isna().all():  # of an earlier release
         return "Train ELBO: of the first evaluation_rows rows; test ELBO: of the whole test set."
-    train, test = (spread(*frame[name].agg(["min", "max"])) for name in ("train_rows", "test_rows"))
+    train, test = (span(*frame[name].agg(["min", "max"])) for name in ("train_rows", "test_rows"))
     return (
         f"ELBO of {train} training and {test} test rows, drawn at random once for all estimators and seeds, with as "
         "many draws of z a row for both."

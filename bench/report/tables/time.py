@@ -20,7 +20,7 @@ from bench.report.tables.view import (
     with_ends,
     with_interval,
 )
-from bench.report.text import count, interval, number, spread
+from bench.report.text import count, interval, number, span
 from bench.report.verdicts import ROUNDING
 from bench.statistics import ratio_interval
 
@@ -46,7 +46,7 @@ class Noise(NamedTuple):
     mse: float = math.nan
     f_evals: float = math.nan
     noiseless: bool = False
-    quiet: bool = False
+    at_rounding: bool = False
     device: str = ""
     draws: float = 0.0
 
@@ -89,7 +89,7 @@ def _efficiency(
     """
     if own.noiseless:
         return (math.inf,) * 3
-    if own.quiet or reference.quiet or not (own.variance > 0 and reference.variance > 0 and cost > 0):
+    if own.at_rounding or reference.at_rounding or not (own.variance > 0 and reference.variance > 0 and cost > 0):
         return (math.nan,) * 3
     if own is reference and cost == reference_cost:
         return (1.0,) * 3  # itself: no uncertainty
@@ -107,7 +107,7 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
     by_mse = other.mse * reference.seconds / charged if charged > 0 else math.nan
     return {
         "variance_point": noise.point,
-        **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "quiet", "draws")},
+        **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "at_rounding", "draws")},
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
         "clock_in_interval": known,
@@ -175,7 +175,7 @@ def _note(row: Row) -> str:
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     rounds = frame["step_n"].dropna()
-    n = spread(rounds.min(), rounds.max()) if len(rounds) else "no"
+    n = span(rounds.min(), rounds.max()) if len(rounds) else "no"
     caption = (
         f"Time of one training step: median [interquartile range] of {n} rounds, in milliseconds, the "
         "device synchronised before and after. Floor: the same model and optimiser, and the same passes over f, and "

@@ -94,7 +94,7 @@ def draws(row: Row) -> str:
 
 def flags(row: Row) -> list[str]:
     """Why an interval of a gradient's moments is not to be trusted as it stands."""
-    rare = "rare outcomes never drawn" if row["quiet"] else "rare outcomes"
+    rare = "rare outcomes never drawn" if row["at_rounding"] else "rare outcomes"
     return ["heavy tails" if row["heavy_tailed"] else "", rare if row["rare"] else ""]
 
 

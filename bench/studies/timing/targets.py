@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.report.text import spread
+from bench.report.text import span
 from bench.studies import results
 from bench.studies.results import Row
 
@@ -47,7 +47,7 @@ def markdown(table: Sequence[Row]) -> str:
     return results.page(
         "Ratios to the floor",
         "Both sides take turns in one process, a round each; the ratio is taken round by round: median [interquartile "
-        f"range], n = {spread(min(rounds), max(rounds))} rounds. Made by `tox -e timing`. The floor of a step "
+        f"range], n = {span(min(rounds), max(rounds))} rounds. Made by `tox -e timing`. The floor of a step "
         "makes the estimator's passes over f, and over networks of its own, with all that is drawn and learned given; "
         "that of moments is the bare forward evaluations of f.",
         results.table(list(plain(table[0])), [[str(value) for value in plain(row).values()] for row in table]),
