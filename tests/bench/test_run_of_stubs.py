@@ -476,3 +476,23 @@ def test_a_record_of_a_failure_needs_no_measurement() -> None:
         4.0,
         "ValueError: x\n",
     )
+
+
+def test_an_estimator_is_constructed_once_to_be_looked_at_and_once_a_cell(tmp_path: Path, forget: None) -> None:
+    made: list[int] = []
+
+    @register("counted", families=("bernoulli",), unbiased=True)
+    class Counted(Estimator):
+        def __init__(self, samples: int = 1) -> None:
+            super().__init__(samples)
+            made.append(samples)
+
+        def forward(self, q: Any, f: Any, *, generator: Any = None, context: Any = None) -> Any:
+            return registry.get("reinforce").create()(q, f, generator=generator)
+
+    suite = suite_of("counted")
+    assert plan(suite) == plan(suite)
+    assert made == [2]
+    for force, total in ((False, 6), (False, 6), (True, 11)):
+        run_suite(suite, tmp_path, executor=inline, force=force)
+        assert len(made) == total
