@@ -28,11 +28,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(pairs: Sequence[Pair]) -> list[str]:
     """What of provenance the shared cells of the two runs do not share, with all values that occur."""
     keys = ("host", "cpu", "gpu", "threads", "python", "torch", "gradest", "commit", "dirty")
-    notes = []
+    notes, runs = [], list(zip(*pairs, strict=True))
     for key in keys:
-        a, b = (
-            sorted({str(getattr(record.provenance, key, None)) for record in run}) for run in zip(*pairs, strict=True)
-        )
+        a, b = (sorted({str(getattr(record.provenance, key, None)) for record in run}) for run in runs)
         if a != b:
             notes.append(f"{key}: {', '.join(a)} in A, {', '.join(b)} in B")
     return notes
