@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from estimators.entry import SIZES, label_of
+from estimators.registry import get
 
 Scalar = bool | int | float | str
 
@@ -44,6 +45,19 @@ class EstimatorConfig(Config):
     def arguments(self) -> dict[str, Any]:
         """What the registry's `create` takes."""
         return self.options | ({} if self.samples is None else {"samples": self.samples})
+
+    def resolved(self, preferred: int | None) -> "EstimatorConfig":
+        """With its number of samples filled in: its own, else the preferred one where legal, else the default.
+
+        Raises:
+            BadInput: no such estimator, or options that it does not take; constructing it once checks them.
+        """
+        entry, samples = get(self.name), self.samples
+        if samples is None:
+            legal = preferred is not None and entry.samples.allow(preferred)
+            samples = preferred if legal else entry.samples.default
+        entry.create(**self.arguments() | {"samples": samples})
+        return self.model_copy(update={"samples": samples})
 
 
 def parse_estimator(text: str) -> dict[str, Any]:

@@ -13,14 +13,7 @@ import torch
 
 import bench.datasets
 from bench.config import EstimatorConfig
-from bench.measure.basket import BasketConfig, measure_basket
 from bench.measure.draws import probe
-from bench.measure.elbo import TrainConfig, measure_training
-from bench.measure.toy import ToyMoments, measure_toy
-from bench.measure.wallclock import TimeConfig, measure_time
-from bench.problems.per_layer import build
-from bench.problems.toys import ToyPoint
-from bench.problems.vae import VAEConfig
 from bench.run.executors import Executor, inline
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import SCHEMA, Record, Store, write_atomic
@@ -35,19 +28,11 @@ from estimators.families import family_named
 
 def measure(cell: Cell) -> dict[str, Any]:
     """The measurements of a cell, all noise from a seed that its id gives."""
-    estimator = build(cell.problem, cell.estimator)
-    seed = int(cell.id[:8], 16)
-    device = torch.device(cell.device)
-    match cell.measurement, cell.problem:
-        case ToyMoments() as config, ToyPoint() as toy:
-            return measure_toy(toy, estimator, config, seed=seed)
-        case BasketConfig() as config, VAEConfig() as vae:
-            return measure_basket(vae, estimator, config, seed=seed, device=device)
-        case TrainConfig() as config, VAEConfig() as vae:
-            return measure_training(vae, estimator, config, seed=seed, device=device)
-        case TimeConfig() as config, VAEConfig() as vae:
-            return measure_time(vae, estimator, config, seed=seed, device=device)
-    raise TypeError(f"no measurement {cell.measurement.kind!r} for a {cell.problem.kind}")
+    measurement, problem = cell.measurement, cell.problem
+    if not isinstance(problem, measurement.asks):
+        raise TypeError(f"no measurement {measurement.kind!r} for a {problem.kind}")
+    estimator = problem.estimator(cell.estimator)
+    return measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
 
 
 def run_cell(cell: Cell) -> Record:
@@ -110,7 +95,7 @@ def prepare(suite: Suite, chosen: Plan) -> None:
     """
     if suite.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not available: torch sees no CUDA GPU here; use --device cpu (gradest doctor)")
-    for name in sorted({cell.problem.dataset for cell in chosen.cells if isinstance(cell.problem, VAEConfig)}):
+    for name in sorted({name for cell in chosen.cells for name in cell.problem.datasets()}):
         bench.datasets.load_once(name)
     for (family, _), config in {(c.problem.family, c.estimator.label): c.estimator for c in chosen.cells}.items():
         _try(config, family)
@@ -173,8 +158,8 @@ def run_suite(
         prepare(suite, chosen)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     store.sweep()
-    timed = [cell for cell in todo if isinstance(cell.measurement, TimeConfig)]
-    others = [cell for cell in todo if not isinstance(cell.measurement, TimeConfig)]
+    timed = [cell for cell in todo if cell.measurement.alone]
+    others = [cell for cell in todo if not cell.measurement.alone]
     with starting(others + timed, len(chosen.cells) - len(todo)):
         for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
             if isinstance(result, Exception):  # its worker died, and took the cell's own handling along

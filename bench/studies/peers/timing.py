@@ -34,7 +34,7 @@ def measure(comparison: Comparison, threads: int, rounds: int, warm_up: int = WA
     stacked = ours.stacked(comparison, x)
     subject, floor = ours.subject(comparison), ours.floor(comparison)
     # All start from the weights of our first seed.
-    steps = [peer_step(comparison, peer, Network(comparison, subject.vae), x) for peer in comparison.peers]
+    steps = [peer_step(comparison, peer, Network(comparison, subject.model), x) for peer in comparison.peers]
     *peers, mine, least = interleaved(
         [*(step.step for step in steps), lambda: subject.step(stacked), lambda: floor.step(stacked)],
         rounds=rounds,

@@ -86,7 +86,7 @@ def test_compiled_step(benchmark: BenchmarkFixture, shape: str) -> None:
     torch.set_num_threads(2 if shape == "mnist" else 1)
     config = TimeConfig(optimisation=Optimisation(batch=100))
     compiled, eager = (timing_of(PROBLEMS[shape], registry.get("rloo").create(), config) for _ in range(2))
-    vae = compiled.subject.trainer.vae
+    vae = compiled.subject.trainer.model
     start = timer()
     object.__setattr__(vae, "log_likelihood", torch.compile(vae.log_likelihood))
     object.__setattr__(vae.encoder, "forward", torch.compile(vae.encoder.forward))
