@@ -77,11 +77,19 @@ class Registry(Generic[T]):
         Raises:
             BadInput: there is none; one line with the nearest names.
         """
+        return self.entries[self.name_of(name)]
+
+    def name_of(self, name: str) -> str:
+        """The registered name of what a person wrote as its name or as `module:Name`.
+
+        Raises:
+            BadInput: see `get`.
+        """
         self.load()
         if ":" not in name:
             if name not in self.entries:
                 raise self.error(unknown(self.what, name, list(self.all()), f"{self.known_from}, or module:Name"))
-            return self.entries[name]
+            return name
         try:
             module, wanted = module_of(name)
         except BadInput as error:
@@ -89,4 +97,4 @@ class Registry(Generic[T]):
         names = {place[1]: known for known, place in self._defined.items() if place[0] == module.__name__}
         if wanted not in names:
             raise self.error(unknown(f"{self.what} in {module.__name__!r}:", wanted, list(names), "those registered"))
-        return self.entries[names[wanted]]
+        return names[wanted]

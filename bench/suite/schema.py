@@ -29,17 +29,19 @@ def _problem(data: Any) -> Any:
     return PROBLEMS.get(str(data["kind"])).model_validate(data)
 
 
-def _measurements(data: Any) -> Any:
-    """Measurements of the classes that their tables name."""
-    if not isinstance(data, dict):
-        return data
-    for name in data:
+def _named(tables: Any) -> Any:
+    """Tables of measurements, each with the name that it stands under as its `kind`."""
+    if not isinstance(tables, dict):
+        return tables
+    for name in tables:
         if name in Suite.model_fields:
             raise ValueError(f"{name} is a table of its own, [{name}]")
-    return {
-        name: table if isinstance(table, Settings) else MEASUREMENTS.get(name).model_validate(table | {"kind": name})
-        for name, table in data.items()
-    }
+    return {name: table | {"kind": name} if isinstance(table, dict) else table for name, table in tables.items()}
+
+
+def _measurement(table: Any) -> Any:
+    """A measurement of the class that its `kind` names."""
+    return MEASUREMENTS.get(table["kind"]).model_validate(table) if isinstance(table, dict) else table
 
 
 class Suite(Config):
@@ -62,7 +64,12 @@ class Suite(Config):
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
-    measurements: Annotated[dict[str, SerializeAsAny[Measurement]], BeforeValidator(_measurements)] | None = None
+    measurements: (
+        Annotated[
+            dict[str, Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]], BeforeValidator(_named)
+        ]
+        | None
+    ) = None
     """Measurements of a person's own, each a table by its registered name or module:Class."""
 
     @validator("estimators", mode="before")

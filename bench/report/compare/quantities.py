@@ -16,7 +16,8 @@ def rows_of(pair: Pair) -> Iterator[dict[str, Any]]:
     """What is compared of a pair, a row a quantity and point."""
     config = pair.a["config"]
     base = {"problem": config["problem"]["label"], "estimator": config["estimator"]["label"]}
-    compared = {"moments": _variances, "train": _elbo, "time": _time}[kind(pair.a)]
+    # What a measurement of a person's own holds is not known here.
+    compared = {"moments": _variances, "train": _elbo, "time": _time}.get(kind(pair.a), lambda pair: iter(()))
     for quantity, point, interval, remark in compared(pair):
         yield base | {"quantity": quantity, "point": point} | interval._asdict() | {"remark": remark}
 
