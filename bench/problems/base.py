@@ -20,9 +20,9 @@ from bench.problems.model import Model
 from bench.registry import Registry
 from estimators import registry
 from estimators.base import Estimator, Objective
+from estimators.entry import MAX_STATES
 from estimators.exact import expectation
 from estimators.families import FAMILIES, Family, family_named
-from estimators.entry import MAX_STATES
 from estimators.registry import load_all
 
 NODES = 16

@@ -70,7 +70,7 @@ def _frame(measurement: "type[Measurement]", records: Sequence[Record]) -> tuple
         point = {key: value for key, value in point.items() if value is not None}
         for row in measured:
             own |= dict.fromkeys([*point, *row])
-            found.append(head | point | row)
+            found.append({**head, **point, **row})
     frame = pd.DataFrame(found)
     return frame.sort_values(["section", "label"], kind="stable").reset_index(drop=True), list(own)
 
@@ -84,7 +84,7 @@ def _write(
     name: str, measurement: "type[Measurement]", records: Sequence[Record], out: Path, formats: Set[str]
 ) -> list[Path]:
     frame, own = _frame(measurement, records)
-    numbers = {column: pd.api.types.is_numeric_dtype(frame.get(column)) for column in own}
+    numbers = {column: pd.api.types.is_numeric_dtype(frame[column]) for column in own}
     columns = [view.Column(column, partial(_text, column), left=not numbers[column]) for column in own]
     caption = f"{(measurement.__doc__ or name).partition(chr(10))[0]} {plural(len(records), 'cell')}."
     title = measurement.title or name.replace("-", " ").capitalize()
