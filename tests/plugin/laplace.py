@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Laplace as LaplaceDistribution
 
 from estimators.families import Reparameterized, register_family
-from estimators.families.base import tuples
+from estimators.families.quadrature import tuples
 from estimators.noise import LEAST
 
 MOST_POINTS = 2**16
