@@ -1,8 +1,8 @@
 """The basket: every estimator measured at the same checkpoints of one reference trajectory.
 
 The trajectory is one seed's training with a reference estimator. An estimator with running state or parameters of its
-own travels along as a passenger: it sees every minibatch and learns from it, but does not move the model, so that at a
-checkpoint it is as warm as it would be in its own training.
+own is warmed up along it: it is called on every minibatch and learns from it, but does not train the model, so that at
+a checkpoint its state is as settled as it would be in its own training.
 """
 
 import copy
@@ -149,18 +149,25 @@ class Checkpoint:
 
 
 def travel(
-    problem: TrainedProblem, config: BasketConfig, device: torch.device, passenger: Estimator | None = None
+    problem: TrainedProblem, config: BasketConfig, device: torch.device, learner: Estimator | None = None
 ) -> Iterator[Checkpoint]:
-    """Train the reference trajectory and stop at its checkpoints, in order of steps."""
+    """Train the reference trajectory and give its checkpoints, in order of steps.
+
+    Args:
+        problem: what is trained.
+        config: how, and where the checkpoints are.
+        device: where.
+        learner: an estimator to warm up along it, bound and in `train()`; None for none.
+    """
     dataset = problem.data()
     model = problem.model(dataset, [config.trajectory_seed]).to(device)
-    driver = problem.estimator(config.reference)
+    reference = problem.estimator(config.reference)
     initial = stream("estimator", config.trajectory_seed)
-    driver.bind(stack=(1,), context_size=model.context_size, event=model.event, generator=initial)
-    trainer = Trainer(model, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
+    reference.bind(stack=(1,), context_size=model.context_size, event=model.event, generator=initial)
+    trainer = Trainer(model, reference.to(device), config.optimisation, noise_seed=config.trajectory_seed)
     data = Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
     generator = stream("passenger", config.trajectory_seed, device=device)
-    own = list(passenger.parameters()) if passenger else []
+    own = list(learner.parameters()) if learner else []
     optimiser = None
     if own:
         rate = config.optimisation.own_learning_rate
@@ -170,12 +177,12 @@ def travel(
         if step in config.checkpoints:
             yield Checkpoint(step, problem, model, rows, config)
         x = next(data)
-        if passenger is not None:
+        if learner is not None:
             with torch.no_grad():
                 q = model.encode(x)
             with torch.set_grad_enabled(optimiser is not None):
                 context = model.context(x)
-                auxiliary = passenger(q, model.objective(x), generator=generator, context=context).auxiliary
+                auxiliary = learner(q, model.objective(x), generator=generator, context=context).auxiliary
             if optimiser is not None and auxiliary is not None:
                 optimiser.zero_grad()
                 auxiliary.mean().backward()
@@ -185,7 +192,7 @@ def travel(
 
 @lru_cache(maxsize=4)
 def _checkpoints(problem: TrainedProblem, config_json: str, device: torch.device) -> tuple[Checkpoint, ...]:
-    """The trajectory without a passenger, trained once in a process and shared by its cells."""
+    """The trajectory with no estimator to warm up, trained once in a process and shared by its cells."""
     return tuple(travel(problem, BasketConfig.model_validate_json(config_json), device))
 
 
@@ -198,11 +205,11 @@ def measure_basket(
     first = stops[0].model
     sizes: dict[str, Any] = {"stack": (1,), "context_size": first.context_size, "event": first.event}
     estimator.bind(**sizes, generator=initial).to(device)
-    paces: Iterable[Checkpoint] = stops
-    if [*estimator.buffers(), *estimator.parameters()]:
-        paces = travel(problem, config, device, estimator.train())
+    warm: Iterable[Checkpoint] = stops
+    if [*estimator.buffers(), *estimator.parameters()]:  # trained along the trajectory up to each checkpoint
+        warm = travel(problem, config, device, estimator.train())
     points = []
-    for stop, _ in zip(stops, paces, strict=True):
+    for stop, _ in zip(stops, warm, strict=True):
         model, x = stop.model, stop.x
         network = model.encoder_network()
         with frozen(*model.networks_of_f()):

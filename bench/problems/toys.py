@@ -12,7 +12,7 @@ from pydantic import Field, computed_field, model_validator
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.problems.base import PointProblem, Problem, register_problem, row
+from bench.problems.base import PointProblem, register_problem, row
 from bench.problems.objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
 from estimators.base import Objective
 from estimators.distributions import parameters
@@ -20,7 +20,7 @@ from estimators.entry import MAX_STATES
 
 
 @register_problem("toy")
-class ToyConfig(Problem):
+class ToyConfig(PointProblem):
     """One toy in a suite, over a sweep of q."""
 
     kind: Literal["toy"]
@@ -59,16 +59,6 @@ class ToyConfig(Problem):
         """Objective and latents, and the target where it is not the usual one."""
         departed = f"/target-{self.target:g}" if self.target != DEFAULT_TARGET else ""
         return f"{self.objective}/{self.size_words()}{departed}"
-
-    @property
-    def bound(self) -> Literal["elbo"]:
-        """A toy's cost is taken as it is."""
-        return "elbo"
-
-    @property
-    def importance_samples(self) -> None:
-        """A toy has no importance-weighted bound."""
-        return None
 
     def points(self) -> list["ToyPoint"]:
         """The toys of the sweep, each at one sharpness."""

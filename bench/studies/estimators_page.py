@@ -65,7 +65,7 @@ def evaluations(entry: Entry) -> str:
     code = entry.f_evals
     assert isinstance(code, types.FunctionType)
     symbolic = types.FunctionType(code.__code__, {**code.__globals__, "min": _least}, closure=code.__closure__)
-    found = {}
+    found: dict[str, None] = {}  # in order, each once
     for family in entry.families:
         event = map(Formula, "LC" if family_named(family).latent_dims else "D")
         arguments: tuple[Any, ...] = (Formula("S"), tuple(event), {})

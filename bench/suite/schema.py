@@ -3,8 +3,15 @@
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, StringConstraints, ValidationInfo, model_validator
-from pydantic import field_validator as validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench.config import Config, EstimatorConfig
 from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
@@ -44,6 +51,10 @@ def _measurement(table: Any) -> Any:
     return MEASUREMENTS.get(table["kind"]).model_validate(table) if isinstance(table, dict) else table
 
 
+AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)]
+AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]
+
+
 class Suite(Config):
     """A suite file. Every estimator meets every problem that its tags allow."""
 
@@ -58,21 +69,16 @@ class Suite(Config):
     f_evals: Annotated[int, Field(ge=1)] | None = None
     """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Where
     there is a bound, its K decides."""
-    problems: Annotated[tuple[Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)], ...], Field(min_length=1)]
+    problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1)]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
     training: Optimisation = Optimisation()
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
-    measurements: (
-        Annotated[
-            dict[str, Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]], BeforeValidator(_named)
-        ]
-        | None
-    ) = None
+    measurements: Annotated[dict[str, AnyMeasurement], BeforeValidator(_named)] | None = None
     """Measurements of a person's own, each a table by its registered name or module:Class."""
 
-    @validator("estimators", mode="before")
+    @field_validator("estimators", mode="before")
     @classmethod
     def _every_estimator(cls, given: Any, so_far: ValidationInfo) -> Any:
         """`"all"` stands for every registered estimator that fits a problem of the suite."""
@@ -90,12 +96,15 @@ class Suite(Config):
             raise ValueError("nothing is measured: add one of [elbo], [moments], [time]")
         if self.samples is not None and self.f_evals is not None:
             raise ValueError("samples and f_evals both decide how many draws are taken: give one of them")
+        fields = type(self).model_fields
         for problem in self.problems:
             points = problem.points()
+            if not points:
+                raise ValueError(f"problem {problem.label!r} has no points")
             if not any(isinstance(point, table.asks) for point in points for table in self.tables()):
-                fit = [name for name in ("moments", "elbo", "time") if isinstance(points[0], _asked_by(name))]
-                tables = " or ".join(f"[{name}]" for name in fit)
-                raise ValueError(f"{problem.plural} are measured by {tables}, which is missing")
+                known = MEASUREMENTS.all().items()
+                fit = [f"[{name}]" for name, table in known if name in fields and isinstance(points[0], table.asks)]
+                raise ValueError(f"{problem.plural} are measured by {' or '.join(fit)}, which is missing")
         if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
             raise ValueError(f"a checkpoint of [moments] lies beyond the {self.training.steps} steps of [training]")
         for name in ("problems", "estimators"):
@@ -113,11 +122,6 @@ class Suite(Config):
     def common(self) -> Common:
         """What all measurements share."""
         return Common(self.training, self.seeds, self.samples)
-
-
-def _asked_by(name: str) -> type[Problem]:
-    """The sort of problem that a measurement is for."""
-    return MEASUREMENTS.get(name).asks
 
 
 class Cell(Config):

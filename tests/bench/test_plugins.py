@@ -163,6 +163,8 @@ BAD = [
     ('{kind = "logistic:LogisticRegression", scalez = [1]}', MOMENTS,
      "unknown key 'scalez'; did you mean 'scale' or 'scales'? Known: kind, family, latents, categories, label, scales, "
      "scale (in problems.0)"),
+    ('{kind = "logistic:LogisticRegression"}', MOMENTS,
+     "the suite: problem 'LogisticRegression/gaussian-2' has no points"),
     (VAE.replace("stripes:stripes", "stripes:strips"), MOMENTS,
      "unknown data set in 'stripes': 'strips'; did you mean 'stripes'? Known: stripes (those registered)"),
     (VAE.replace("stripes:stripes", "digit"), MOMENTS, "unknown data set 'digit'; did you mean 'digits'"),
