@@ -16,8 +16,9 @@ def rows_of(pair: Pair) -> Iterator[dict[str, Any]]:
     """What is compared of a pair, a row a quantity and point."""
     config = pair.a["config"]
     base = {"problem": config["problem"]["label"], "estimator": config["estimator"]["label"]}
-    # What a measurement of a person's own holds is not known here.
-    compared = {"moments": _variances, "train": _elbo, "time": _time}.get(kind(pair.a), lambda pair: iter(()))
+    compared = {"moments": _variances, "train": _elbo, "time": _time}.get(kind(pair.a))
+    if compared is None:  # what a measurement of a person's own holds is not known here
+        return
     for quantity, point, interval, remark in compared(pair):
         yield base | {"quantity": quantity, "point": point} | interval._asdict() | {"remark": remark}
 
