@@ -21,12 +21,9 @@ from bench.registry import Registry
 from estimators import registry
 from estimators.base import Estimator, Objective
 from estimators.entry import MAX_STATES
-from estimators.exact import expectation
+from estimators.exact import NODES, expectation
 from estimators.families import FAMILIES, Family, family_named
 from estimators.registry import load_all
-
-NODES = 16
-"""Quadrature nodes a latent for an exact expectation under a continuous q."""
 
 
 def _known(name: str) -> str:
@@ -171,7 +168,7 @@ class PointProblem(Problem):
 
     def expectation(self, q: Distribution) -> Tensor:
         """E_q[f], [*B], exact and differentiable in q's parameters: by enumeration or quadrature."""
-        return expectation(q, self.f(), NODES)
+        return expectation(q, self.f())
 
 
 class TrainedProblem(Problem):

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +75,22 @@ def test_a_family(folder: Path, problem: str) -> None:
     done = forked("bench", "run", "mine.toml", cwd=folder)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "estimator 'disarm' fits no problem of the suite: it is for bernoulli latents, not laplace" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["rloo", "reparameterization", "vimco"])
+def test_a_family_is_certified(folder: Path, name: str) -> None:
+    """As `gradest check` does where a package has it, with fewer draws: the first look that our own estimators take."""
+    script = f"""
+import json, laplace
+from estimators.checks import CHECKS, run_check, subjects
+(subject,) = [subject for subject in subjects({name!r}, draws=4096) if subject.family == "laplace"]
+results = [run_check(check, subject) for check in CHECKS]
+print(json.dumps([[result.status, result.message] for result in results]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    results = json.loads(done.stdout)
+    assert len(results) == 12
+    assert [message for status, message in results if status == "failed"] == []
 
 
 def test_a_problem_at_a_fixed_q(folder: Path) -> None:
