@@ -24,6 +24,7 @@ from bench.problems.base import Problem
 from bench.registry import Registry
 from bench.training.trainer import Optimisation
 from estimators.base import Estimator
+from estimators.errors import BadInput
 
 
 class Common(NamedTuple):
@@ -99,6 +100,8 @@ class Measurement(Settings):
 MEASUREMENTS: Registry[type[Settings]] = Registry(
     "measurement", "bench.measure", ("basket", "elbo", "wallclock"), "gradest.measurements", "gradest list measurements"
 )
+RESERVED = ("train", "variance", "bias")
+"""Names that records and tables of ours have beside those of measurements."""
 SettingsClass = TypeVar("SettingsClass", bound=type[Settings])
 
 
@@ -106,8 +109,10 @@ def register_measurement(name: str) -> Callable[[SettingsClass], SettingsClass]:
     """Class decorator that puts a measurement among those that a suite can name.
 
     Raises:
-        BadInput: the name is taken by another class.
+        BadInput: the name is taken by another class, or by a table or a record of ours.
     """
+    if name in RESERVED:
+        raise BadInput(f"measurement {name!r}: the report has something of that name; choose another")
 
     def decorate(cls: SettingsClass) -> SettingsClass:
         MEASUREMENTS.add(name, cls, cls)

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from bench.report import drawing, naming, rows
 from bench.report.figures.canvas import COLUMN, Plot, blank, sections
 from bench.report.tables import render, view
-from bench.report.text import number, plural, slug
+from bench.report.text import missing, number, plural, slug
 from bench.run.store import write_atomic
 from bench.suite.identity import Record, kind, merged
+from estimators.errors import BadInput
 
 if TYPE_CHECKING:
     from bench.measure.base import Measurement
@@ -38,7 +39,7 @@ def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list
         The records of the other kinds, and the files written.
 
     Raises:
-        BadInput: the file of a measurement that a record names as module:Class cannot be imported.
+        BadInput: a measurement's file cannot be imported, or its table or figure cannot be made.
     """
     left, written = [record for record in records if kind(record) in OWN], list[Path]()
     for name in sorted({kind(record) for record in records} - set(OWN)):
@@ -50,7 +51,10 @@ def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list
             continue
         measurement = MEASUREMENTS.get(name)
         assert issubclass(measurement, Measurement)
-        written += _write(MEASUREMENTS.name_of(name), measurement, of_kind, out, formats)
+        try:
+            written += _write(MEASUREMENTS.name_of(name), measurement, of_kind, out, formats)
+        except Exception as error:  # foreign code: its reason is wanted, not its traceback
+            raise BadInput(f"measurement {name!r} cannot be reported: {type(error).__name__}: {error}") from error
     return left, written
 
 
@@ -69,6 +73,8 @@ def _frame(measurement: "type[Measurement]", records: Sequence[Record]) -> tuple
         point = {key: record["config"]["problem"].get(key) for key in ("logit", "scale")}
         point = {key: value for key, value in point.items() if value is not None}
         for row in measured:
+            if taken := [column for column in row if column in head]:
+                raise BadInput(f"the report has columns called {', '.join(taken)} already; give them other names")
             own |= dict.fromkeys([*point, *row])
             found.append({**head, **point, **row})
     frame = pd.DataFrame(found)
@@ -77,7 +83,9 @@ def _frame(measurement: "type[Measurement]", records: Sequence[Record]) -> tuple
 
 def _text(name: str, row: view.Row) -> str:
     value = row.get(name)
-    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value or "")
+    if missing(value):
+        return ""
+    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _write(

@@ -218,9 +218,9 @@ class Grid:
         if self.states is not None:
             return bool(self.states**self.samples <= MAX_STATES // 8)
         if isinstance(self.kind, Projected):
-            return len(self._along(0)[2]) ** self.samples <= MOST_TUPLES
+            return bool(len(self._along(0)[2]) ** self.samples <= MOST_TUPLES)
         points, _ = self.kind.quadrature(self.kind.build(*(v[:1] for v in self.values)), NODES)
-        return len(points) ** self.samples <= MAX_STATES
+        return bool(len(points) ** self.samples <= MAX_STATES)
 
     def _expectation(self, values: Sequence[Tensor], theta: Tensor) -> Tensor:
         """The exact objective [B], differentiable."""

@@ -146,6 +146,27 @@ def test_a_measurement_beside_ours(folder: Path) -> None:
     assert compared.returncode == 0 and "variance B/A" in compared.stdout
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"right"', '"samples"', "BadInput: the report has columns called samples already; give them other names"),
+        ("axes.barh", "axes.bars", "AttributeError: 'Axes' object has no attribute 'bars'"),
+        ('@register_measurement("signs")', '@register_measurement("bias")', None),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(folder: Path, old: str, new: str, reason: str | None) -> None:
+    path = folder / "signs.py"
+    path.write_text(path.read_text().replace(old, new))
+    measured = '[measurements."signs:Signs"]'
+    (folder / "mine.toml").write_text(SUITE.format(problem=BITS, estimators='["rloo"]', measured=measured))
+    done = forked("bench", "run", "mine.toml", cwd=folder)
+    assert done.returncode == 2
+    said = f"error: measurement 'signs:Signs' cannot be reported: {reason}"
+    if reason is None:
+        said = "measurement 'bias': the report has something of that name; choose another"
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_every_estimator_that_fits(folder: Path) -> None:
     """An enumeration of too many states does not, nor another family's or bound's."""
     (folder / "mine.toml").write_text(SUITE.format(
