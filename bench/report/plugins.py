@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report import drawing, naming, rows
-from bench.report.figures.canvas import COLUMN, Plot, blank, sections
+from bench.report.figures.canvas import COLUMN, PAGE, Plot, sections
 from bench.report.tables import render, view
 from bench.report.text import missing, number, plural, slug
 from bench.run.store import write_atomic
@@ -117,7 +117,7 @@ def _write(
 
 
 def _draw(measurement: "type[Measurement]", frame: pd.DataFrame) -> Figure:
-    figure, (axes,) = blank(COLUMN, 0.75 * COLUMN, left=0.55, right=0.1, bottom=0.45)
-    figure_of: Any = measurement.figure
-    figure_of(frame.reset_index(drop=True), axes)
+    figure = Figure(figsize=(PAGE, COLUMN), layout="constrained")  # room is made for whatever is drawn
+    draw: Any = measurement.figure
+    draw(frame.reset_index(drop=True), figure.add_subplot())
     return figure
