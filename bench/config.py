@@ -1,11 +1,14 @@
 """What the parts of a suite file share."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from estimators.base import Estimator
 from estimators.entry import SIZES, label_of
+from estimators.registry import get
 
 Scalar = bool | int | float | str
 
@@ -47,6 +50,38 @@ class EstimatorConfig(Config):
     def arguments(self) -> dict[str, Any]:
         """What the registry's `create` takes."""
         return self.options | ({} if self.samples is None else {"samples": self.samples})
+
+    def resolved(self, preferred: int | None) -> "EstimatorConfig":
+        """With its number of samples filled in: its own, else the preferred one where legal, else the default.
+
+        Raises:
+            BadInput: no such estimator, or options that it does not take; constructing it once checks them.
+        """
+        entry, samples = get(self.name), self.samples
+        if samples is None:
+            legal = preferred is not None and entry.samples.allow(preferred)
+            samples = preferred if legal else entry.samples.default
+        resolved = self.model_copy(update={"samples": samples})
+        example(resolved)
+        return resolved
+
+
+def example(config: EstimatorConfig) -> Estimator:
+    """One estimator of a configuration, which no cell runs and nothing may change; constructed once in a process.
+
+    It shows whether the options are taken, what a call returns, and which source is behind a record.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    registered: Any = get(config.name).cls
+    return _constructed(config, registered)
+
+
+@lru_cache(maxsize=4096)
+def _constructed(config: EstimatorConfig, registered: type) -> Estimator:
+    """Kept for as long as the same class is registered under the name."""
+    return get(config.name).create(**config.arguments())
 
 
 def parse_estimator(text: str) -> dict[str, Any]:

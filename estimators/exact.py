@@ -20,6 +20,9 @@ from estimators.families.quadrature import tuples
 from estimators.noise import Noise
 from estimators.registry import register
 
+NODES = 16
+"""Quadrature nodes a latent of a continuous q; a family's rule may take more."""
+
 
 def states(q: Distribution) -> Tensor:
     """Every joint state of a discrete q, one for all rows: [N, 1, ..., 1, *event].
@@ -42,7 +45,7 @@ def mean_over(log_probs: Tensor, cost: Tensor) -> Tensor:
     return (log_probs.exp() * cost.masked_fill(log_probs < -CERTAIN / 2, 0.0)).sum(0)
 
 
-def expectation(q: Distribution, f: Objective, nodes: int = 16) -> Tensor:
+def expectation(q: Distribution, f: Objective, nodes: int = NODES) -> Tensor:
     """E_q[f], [*B], differentiable with respect to everything: its gradient is the exact gradient.
 
     The direct dependence of f on q is kept, so that the result is right for any f.
@@ -75,15 +78,27 @@ def expectation_parts(q: Distribution, f: Objective, at_once: int) -> Iterator[T
         yield mean_over(log_prob(q, z), f(z, q))
 
 
-def expectation_of_bound(q: Distribution, f: Objective, samples: int) -> Tensor:
-    """E[-log mean_k exp(-f(z_k, q))] over K = `samples` independent draws of a discrete q, [*B], differentiable.
+def expectation_of_bound(q: Distribution, f: Objective, samples: int, nodes: int = NODES) -> Tensor:
+    """E[-log mean_k exp(-f(z_k, q))] over K = `samples` independent draws, [*B], differentiable.
+
+    Args:
+        q: discrete, or continuous with a quadrature.
+        f: the objective.
+        samples: K.
+        nodes: see `expectation`.
 
     Raises:
-        ValueError: too many K-tuples of states.
+        ValueError: too many K-tuples of states or of points.
     """
-    q = certain(q)
-    z = states(q).expand(-1, *parameters(q)[0].shape)
-    log_weights, log_probs = -f(z, q), log_prob(q, z)  # N x *B
+    if isinstance(family_of(q), Enumerated):
+        q = certain(q)
+        z = states(q).expand(-1, *parameters(q)[0].shape)
+        log_weights, log_probs = -f(z, q), log_prob(q, z)  # N x *B
+    else:
+        q = live(q)
+        z, weights = family_of(q).quadrature(q, nodes)
+        log_weights = -f(z, q)
+        log_probs = weights.log().expand_as(log_weights)
     chosen = tuples(torch.arange(len(z), device=z.device), samples, MAX_STATES)  # N^K x K
     bound = log_weights[chosen].logsumexp(1) - math.log(samples)  # N^K x *B
     return -(log_probs[chosen].sum(1).exp() * bound).sum(0)

@@ -5,9 +5,7 @@ A third party's does so when its file is imported, through the entry-point group
 """
 
 import importlib
-import importlib.metadata
 import pkgutil
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -15,6 +13,7 @@ import estimators
 from estimators.base import Estimator
 from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput, unknown
+from estimators.plugins import load_entry_points, module_of
 
 ENTRY_POINTS, FAMILY_POINTS = "gradest.estimators", "gradest.families"
 
@@ -61,15 +60,7 @@ def load_all() -> None:
     for module in pkgutil.iter_modules(estimators.__path__):
         if not module.ispkg:
             importlib.import_module(f"estimators.{module.name}")
-    points = [
-        *importlib.metadata.entry_points(group=FAMILY_POINTS),
-        *importlib.metadata.entry_points(group=ENTRY_POINTS),
-    ]
-    for point in points:
-        try:
-            point.load()
-        except (Exception, SystemExit) as error:  # foreign code: whatever it raises, ours must still work
-            warnings.warn(f"plug-in {point.name} ({point.value}) was not loaded: {error!r}", stacklevel=3)
+    load_entry_points(FAMILY_POINTS, ENTRY_POINTS)
 
 
 def get(name: str) -> Entry:
@@ -87,19 +78,13 @@ def get(name: str) -> Entry:
 
 
 def _import(path: str) -> Entry:
-    module_name, _, class_name = path.partition(":")
-    if module_name.endswith(".py"):
-        raise BadInput(f"{path!r} names a file; name its module: {module_name.removesuffix('.py')}:{class_name}")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # of foreign code, whose reason is wanted, not its traceback
-        raise BadInput(f"cannot import {module_name!r} of {path!r}: {type(error).__name__}: {error}") from error
+    module, class_name = module_of(path)
     for entry in _entries.values():
         if (entry.cls.__module__, entry.cls.__qualname__) == (module.__name__, class_name):
             return entry
     classes = [entry.cls.__qualname__ for entry in _entries.values() if entry.cls.__module__ == module.__name__]
     where = "those decorated with @register(...)"
-    raise BadInput(unknown(f"estimator class in {module_name!r}:", class_name, classes, where))
+    raise BadInput(unknown(f"estimator class in {module.__name__!r}:", class_name, classes, where))
 
 
 def available(family: str | None = None, bound: str | None = None) -> list[Entry]:

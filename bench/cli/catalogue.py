@@ -4,7 +4,8 @@ from typing import Any
 
 import bench.datasets
 import estimators
-from bench.problems.toys import OBJECTIVES
+from bench.measure.base import MEASUREMENTS
+from bench.problems.base import PROBLEMS, PointProblem, Problem, TrainedProblem
 from bench.suite.load import load_suite, suite_names
 
 Row = dict[str, Any]
@@ -13,11 +14,10 @@ SHORT = {
     "estimators": ("name", "families", "bound", "unbiased", "needs", "summary"),
     "problems": ("name", "families", "summary"),
     "datasets": ("name", "pixels", "rows", "dynamic", "summary"),
+    "measurements": ("name", "problems", "summary"),
     "suites": ("name", "problems", "estimators", "seeds", "title"),
 }
 """What fits a terminal; JSON has everything."""
-
-VAE_FACTORS = "latents, architecture, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
 
 
 def short(what: str) -> list[Row]:
@@ -26,8 +26,14 @@ def short(what: str) -> list[Row]:
 
 
 def rows(what: str) -> list[Row]:
-    """Rows for one of estimators, problems, datasets, suites."""
-    return {"estimators": _estimators, "problems": _problems, "datasets": _datasets, "suites": _suites}[what]()
+    """Rows for one of the keys of `SHORT`."""
+    return {
+        "estimators": _estimators,
+        "problems": _problems,
+        "datasets": _datasets,
+        "measurements": _measurements,
+        "suites": _suites,
+    }[what]()
 
 
 def _estimators() -> list[Row]:
@@ -35,17 +41,15 @@ def _estimators() -> list[Row]:
 
 
 def _problems() -> list[Row]:
-    toys = [
-        {
-            "name": name,
-            "kind": "toy",
-            "families": list(toy.families),
-            "summary": toy.summary,
-        }
-        for name, toy in OBJECTIVES.items()
+    return [row for kind, cls in PROBLEMS.all().items() for row in cls.listed(kind)]
+
+
+def _measurements() -> list[Row]:
+    sorts = {Problem: "all", PointProblem: "of a fixed q", TrainedProblem: "trained"}
+    return [
+        {"name": name, "problems": sorts[cls.asks], "summary": (cls.__doc__ or "").partition("\n")[0]}
+        for name, cls in MEASUREMENTS.all().items()
     ]
-    summary = f"the shared VAE, Bernoulli likelihood; factors: {VAE_FACTORS}"
-    return [*toys, {"name": "vae", "kind": "vae", "families": toys[0]["families"], "summary": summary}]
 
 
 def _datasets() -> list[Row]:

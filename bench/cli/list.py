@@ -15,12 +15,13 @@ class Listed(StrEnum):
     estimators = "estimators"
     problems = "problems"
     datasets = "datasets"
+    measurements = "measurements"
     suites = "suites"
 
 
 @guarded
 def list_verb(what: Annotated[Listed, typer.Argument(help="What to list.")], as_json: JSON = False) -> int:
-    """List what there is: estimators, problems, data sets, suites; --json has all that is known of them."""
+    """List what there is: estimators, problems, data sets, measurements, suites; --json has all that is known."""
     from bench.cli.catalogue import rows, short
     from bench.cli.tables import print_table
 

@@ -1,7 +1,7 @@
 """What a person sees while cells run: progress with time left."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,12 +13,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bench.problems.toys import ToyPoint
 from bench.records.record import Record
 from bench.suite.schema import Cell
 
-VAE_WEIGHT = 20
-"""How many times the work of a toy cell a VAE's cell is, for the time left."""
+
+def _work(cells: Iterable[Cell]) -> int:
+    """Rough work of cells, for the time left."""
+    return sum(cell.problem.cost for cell in cells)
 
 
 class Display:
@@ -35,7 +36,7 @@ class Display:
             return
         self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""))
         self.waiting = {cell.id: cell for cell in todo}
-        self.cells, self.total = len(todo), sum(map(_weight, todo))
+        self.cells, self.total = len(todo), _work(todo)
         self.shown = self.started = time.monotonic()
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -54,15 +55,11 @@ class Display:
         del self.waiting[cell.id]
         done = f"{self.cells - len(self.waiting)} of {self.cells} cells"
         running = next(iter(self.waiting.values()), cell).title[:60]
-        self.progress.update(self.task, advance=_weight(cell), description=running, done=done)
+        self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done)
         if not record.went_well:
             self.console.print(f"{record.status}: {cell.title}: {record.reason}")
         if not self.console.is_terminal and time.monotonic() - self.shown > 15:
             self.shown = time.monotonic()
-            elapsed, left = self.shown - self.started, sum(map(_weight, self.waiting.values()))
+            elapsed, left = self.shown - self.started, _work(self.waiting.values())
             seconds = elapsed * left / (self.total - left)
             self.console.print(f"{done}, {elapsed:.0f} s, about {seconds:.0f} s left")
-
-
-def _weight(cell: Cell) -> int:
-    return 1 if isinstance(cell.problem, ToyPoint) else VAE_WEIGHT

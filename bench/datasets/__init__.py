@@ -1,28 +1,44 @@
 """The data sets: binary images, each a benchmark of its own.
 
 Two of them never share a row of a table, not even two made from the same MNIST digits: the split and the way
-in which intensities become bits change the likelihood. Importing this package opens no file.
+in which intensities become bits change the likelihood. Each registers in the file that reads it; importing opens no
+data file.
 """
 
 import os
 from functools import lru_cache
 
-from bench.datasets import amat, caltech, digits, idx, omniglot
-from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo
+from bench.datasets.base import SOURCES, DataError, DataFile, Dataset, DatasetInfo, assemble, register_dataset
 from bench.datasets.files import VARIABLE, fetch
-from estimators.errors import unknown
 
-__all__ = ["DataError", "DataFile", "Dataset", "DatasetInfo", "available", "load", "load_once"]
+__all__ = [
+    "DataError",
+    "DataFile",
+    "Dataset",
+    "DatasetInfo",
+    "assemble",
+    "available",
+    "info",
+    "load",
+    "load_once",
+    "register_dataset",
+]
 
-_SOURCES = {
-    source.info.name: source
-    for source in (*digits.SOURCES, *amat.SOURCES, *idx.SOURCES, *omniglot.SOURCES, *caltech.SOURCES)
-}
+_SOURCES = SOURCES.entries
 
 
 def available() -> tuple[DatasetInfo, ...]:
     """Every data set that `load` knows, the embedded one first, in the same order at every call."""
-    return tuple(source.info for source in _SOURCES.values())
+    return tuple(source.info for source in SOURCES.all().values())
+
+
+def info(name: str) -> DatasetInfo:
+    """The description of the data set called `name`, or of that which is defined at `module:Name`.
+
+    Raises:
+        DataError: there is none.
+    """
+    return SOURCES.get(name).info
 
 
 def load(name: str, *, download: bool = True) -> Dataset:
@@ -31,11 +47,9 @@ def load(name: str, *, download: bool = True) -> Dataset:
     Raises:
         DataError: the name is unknown; or a file is missing, corrupt or unreadable; or a package is missing.
     """
-    if name not in _SOURCES:
-        raise DataError(unknown("data set", name, list(_SOURCES), "gradest list datasets"))
-    info, parse = _SOURCES[name]
+    described, parse = SOURCES.get(name)
     try:
-        return parse(info, *(fetch(file, download=download) for file in info.files))
+        return parse(described, *(fetch(file, download=download) for file in described.files))
     except DataError as fault:
         raise DataError(f"data set {name!r}: {fault}") from fault.__cause__
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, Source, assemble
+from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, assemble, register_dataset
 
 LINE = 2 * 784
 """Bytes in a line: 784 digits, each followed by one separator, a space or, the last, a line feed."""
@@ -52,9 +52,7 @@ def read_amat(content: bytes) -> Tensor:
     return torch.from_numpy((digits - ord("0")).astype(np.float32))
 
 
+@register_dataset(INFO)
 def parse(info: DatasetInfo, train: bytes, valid: bytes, test: bytes) -> Dataset:
     """The rows of the three files, as they are."""
     return assemble(info, read_amat(train), read_amat(valid), read_amat(test))
-
-
-SOURCES = (Source(INFO, parse),)

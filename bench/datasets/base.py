@@ -4,11 +4,12 @@ import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from bench.registry import Registry
 from estimators.errors import BadInput
 
 BINARISATION_SEED = 20221001
@@ -78,12 +79,37 @@ class Dataset(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set that can be loaded."""
+    """A data set that can be loaded: what `register_dataset` makes."""
 
     info: DatasetInfo
     """Its description."""
     parse: Callable[..., Dataset]
     """A pure function from `info` and the verified bytes of each of `info.files` to the rows."""
+
+
+SOURCES: Registry[Source] = Registry(
+    "data set",
+    "bench.datasets",
+    ("digits", "amat", "idx", "omniglot", "caltech"),
+    "gradest.datasets",
+    "gradest list datasets",
+    DataError,
+)
+Parser = TypeVar("Parser", bound=Callable[..., Dataset])
+
+
+def register_dataset(info: DatasetInfo) -> Callable[[Parser], Parser]:
+    """Decorator of the function that reads a data set, from `info` and the verified bytes of its files.
+
+    Raises:
+        BadInput: a name is taken by another function.
+    """
+
+    def decorate(parse: Parser) -> Parser:
+        SOURCES.add(info.name, Source(info, parse), parse)
+        return parse
+
+    return decorate
 
 
 def assemble(info: DatasetInfo, train: Tensor, valid: Tensor, test: Tensor) -> Dataset:

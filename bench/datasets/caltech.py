@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from bench.datasets.base import DataFile, Dataset, DatasetInfo, Source, assemble
+from bench.datasets.base import DataFile, Dataset, DatasetInfo, assemble, register_dataset
 from bench.datasets.matlab import read_matlab, upright
 
 INFO = DatasetInfo(
@@ -25,6 +25,7 @@ INFO = DatasetInfo(
 )
 
 
+@register_dataset(INFO)
 def parse(info: DatasetInfo, content: bytes) -> Dataset:
     """The rows of `X` [8671, 784] uint8, one image a row, stored column by column and turned upright here.
 
@@ -44,6 +45,3 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     remainder = np.arange(len(rows)) % 5
     train, valid, test = (torch.from_numpy(rows[part]) for part in (remainder < 3, remainder == 3, remainder == 4))
     return assemble(info, train, valid, test)
-
-
-SOURCES = (Source(INFO, parse),)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import torch
 
-from bench.datasets.base import DataFile, Dataset, DatasetInfo, Source, assemble
+from bench.datasets.base import DataFile, Dataset, DatasetInfo, assemble, register_dataset
 
 HALF = 8
 """Half of the greatest intensity, 16: the threshold above which, or at which, a pixel is 1."""
@@ -29,6 +29,7 @@ INFO = DatasetInfo(
 )
 
 
+@register_dataset(INFO)
 def parse(info: DatasetInfo, content: bytes) -> Dataset:
     """The rows of a text of 1797 lines of 64 comma-separated intensities, 0 to 16, in scikit-learn's order.
 
@@ -41,6 +42,3 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     remainder = np.arange(len(bits)) % 7
     train, valid, test = (torch.from_numpy(bits[part]) for part in (remainder < 5, remainder == 5, remainder == 6))
     return assemble(info, train, valid, test)
-
-
-SOURCES = (Source(INFO, parse),)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, Source, assemble
+from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, assemble, register_dataset
 
 MAGIC = 0x00000803
 """An idx file of unsigned bytes in three dimensions."""
@@ -94,12 +94,14 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(raw, dtype=np.uint8, offset=16).reshape(count, height * width)
 
 
+@register_dataset(MNIST)
 def parse_intensities(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
     """Training rows x / 255 in [0, 1]; validation and test rows drawn once."""
     rows, test_rows = (torch.from_numpy(read_idx(content).astype(np.float32)).div_(255) for content in (train, test))
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
 
 
+@register_dataset(MNIST_THRESHOLD)
 def parse_threshold(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
     """Rows of 1 where x >= 128, else 0."""
     rows, test_rows = (
@@ -108,8 +110,4 @@ def parse_threshold(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
 
 
-SOURCES = (
-    Source(MNIST, parse_intensities),
-    Source(MNIST_THRESHOLD, parse_threshold),
-    Source(FASHION, parse_intensities),
-)
+register_dataset(FASHION)(parse_intensities)

@@ -7,7 +7,7 @@ not comparable with those measured here.
 import numpy as np
 import torch
 
-from bench.datasets.base import DataFile, Dataset, DatasetInfo, Source, assemble
+from bench.datasets.base import DataFile, Dataset, DatasetInfo, assemble, register_dataset
 from bench.datasets.matlab import read_matlab, upright
 
 SHUFFLE_SEED = 123
@@ -37,6 +37,7 @@ INFO = DatasetInfo(
 )
 
 
+@register_dataset(INFO)
 def parse(info: DatasetInfo, content: bytes) -> Dataset:
     """The rows of `data` [784, 24345] and `testdata` [784, 8070], intensities in [0, 1], one image a column.
 
@@ -49,6 +50,3 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     rows, test = (torch.from_numpy(upright(columns.T, *info.shape)) for columns in (data, testdata))
     rows = rows[torch.from_numpy(np.random.RandomState(SHUFFLE_SEED).permutation(len(rows)))]
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test)
-
-
-SOURCES = (Source(INFO, parse),)

@@ -1,34 +1,37 @@
 """The basket: every estimator measured at the same checkpoints of one reference trajectory.
 
 The trajectory is one seed's training with a reference estimator. An estimator with running state or parameters of its
-own is trained beside it: it sees every minibatch and learns from it, but does not move the model, so that at a
-checkpoint it is as warm as it would be in its own training.
+own is warmed up along it: it is called on every minibatch and learns from it, but does not train the model, so that at
+a checkpoint its state is as settled as it would be in its own training.
 """
 
 import copy
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.config import Config, EstimatorConfig
-from bench.datasets import load_once
+from bench.config import EstimatorConfig
+from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.draws import frozen, gradients
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
-from bench.problems.per_layer import build
-from bench.problems.vae import VAE, VAEConfig
+from bench.measure.toy import LongRunMoments, ToyMoments
+from bench.problems.base import PointProblem, Problem, TrainedProblem
+from bench.problems.model import Model
 from bench.records.results import Moments
 from bench.seeds import derive, stream
-from bench.training.batches import Batches, binarised, subset
+from bench.training.batches import Batches, shared_rows
 from bench.training.evaluation import evaluate
 from bench.training.trainer import Optimisation, Trainer, make_optimiser
+from estimators import registry
 from estimators.base import Estimator
 from estimators.entry import MAX_STATES
+from estimators.errors import BadInput
 from estimators.exact import expectation_of_bound, expectation_parts
 
 ELBO_SAMPLES = 100
@@ -36,7 +39,8 @@ STATE_ROWS = 2**14
 """Rows of joint states that the exact reference evaluates at once."""
 
 
-class MomentsSettings(Config):
+@register_measurement("moments")
+class MomentsSettings(Settings):
     """The [moments] table of a suite: where and how gradients are measured."""
 
     draws: Annotated[int, Field(ge=3)] = 1000
@@ -56,9 +60,40 @@ class MomentsSettings(Config):
     warm_up: Annotated[int, Field(ge=0)] = 50
     """Steps in which running state settles and own parameters learn at a toy, which has no trajectory."""
 
+    def of(self, problem: Problem, common: Common) -> Measurement:
+        """At checkpoints of a trajectory, or at a problem whose q stays where it is."""
+        if isinstance(problem, TrainedProblem):
+            return BasketConfig(
+                **self.model_dump(exclude={"references", "warm_up"}),
+                reference=self._reference(problem, common),
+                optimisation=common.optimisation,
+            )
+        rate = common.optimisation.own_learning_rate
+        shared: dict[str, Any] = {"draws": self.draws, "warm_up": self.warm_up, "own_learning_rate": rate}
+        if isinstance(problem, PointProblem) and problem.exact_method is None:
+            reference = self._reference(problem, common)
+            return LongRunMoments(**shared, reference=reference, reference_draws=self.reference_draws)
+        return ToyMoments(**shared)
 
-class BasketConfig(Config):
+    def _reference(self, problem: Problem, common: Common) -> EstimatorConfig:
+        """The first of the references that is unbiased and legal for the problem."""
+        for config in self.references:
+            entry = registry.get(config.name)
+            fits = entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states()) is None
+            count = problem.importance_samples or entry.samples.default
+            if fits and entry.claims_unbiased(config.options) and entry.samples.allow(count):
+                return config.resolved(problem.importance_samples or common.samples)
+        raise BadInput(
+            f"moments.references holds no unbiased estimator for {problem.label} ({problem.family}, "
+            f"{problem.bound}); add one (gradest list estimators)"
+        )
+
+
+class BasketConfig(Measurement):
     """One cell of the basket."""
+
+    asks: ClassVar[type[Problem]] = TrainedProblem
+    order: ClassVar[int] = 0
 
     kind: Literal["moments"] = "moments"
     draws: int
@@ -69,24 +104,28 @@ class BasketConfig(Config):
     trajectory_seed: int
     optimisation: Optimisation
 
+    def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
+        """A point a checkpoint."""
+        return measure_basket(problem, estimator, self, seed=seed, device=device)
+
 
 class Checkpoint:
     """A model on the trajectory, and the fixed minibatch there."""
 
-    def __init__(self, step: int, vae: VAE, rows: Tensor, config: BasketConfig) -> None:
-        self.step, self.vae, self.config = step, copy.deepcopy(vae), config
+    def __init__(self, step: int, problem: TrainedProblem, model: Model, rows: Tensor, config: BasketConfig) -> None:
+        self.step, self.problem, self.model, self.config = step, problem, copy.deepcopy(model), config
         self.x = rows[None]  # a stack of one seed
 
     @cached_property
     def elbo(self) -> float:
         """ELBO of the minibatch in nats a row."""
-        return float(evaluate(self.vae, self.x[0], samples=ELBO_SAMPLES, seed=0)[0])
+        return float(evaluate(self.model, self.x[0], samples=ELBO_SAMPLES, seed=0)[0])
 
     @cached_property
     def reference(self) -> Reference:
         """The gradient of the whole loss: exact, or the long-run mean of the trajectory's estimator."""
-        problem, config, vae = self.vae.config, self.config, self.vae
-        q, f = vae.encode(self.x), vae.objective(self.x)
+        problem, config, model = self.problem, self.config, self.model
+        q, f = model.encode(self.x), model.objective(self.x)
         states, samples = problem.states(), problem.importance_samples or 1
         if states is not None and states**samples <= MAX_STATES:
 
@@ -94,31 +133,39 @@ class Checkpoint:
                 if problem.bound == "iwae":
                     yield expectation_of_bound(q, f, samples)
                 else:
-                    yield from expectation_parts(q, f, max(1, STATE_ROWS // (config.rows * problem.upper_states())))
-                if (closed := vae.closed_form(q)) is not None:
+                    rows = config.rows * problem.states_within_f()
+                    yield from expectation_parts(q, f, max(1, STATE_ROWS // rows))
+                if (closed := model.closed_form(q)) is not None:
                     yield closed
 
             return exact_reference(parts, q, "enumeration")
-        estimator = build(problem, config.reference)
-        estimator.bind(stack=(1,), event=vae.event).to(self.x.device)
+        estimator = problem.estimator(config.reference)
+        estimator.bind(stack=(1,), event=model.event).to(self.x.device)
+        context, closed_form = model.context(self.x), model.closed_form
 
         def draw(draws: int, seed: int) -> Iterator[Tensor]:
-            return gradients(estimator, q, f, draws=draws, seed=seed, context=self.x, closed_form=vae.closed_form)
+            return gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form)
 
         return long_run_reference(draw, draws=config.reference_draws, seed=self.step, label=config.reference.label)
 
 
 def travel(
-    problem: VAEConfig, config: BasketConfig, device: torch.device, learner: Estimator | None = None
+    problem: TrainedProblem, config: BasketConfig, device: torch.device, learner: Estimator | None = None
 ) -> Iterator[Checkpoint]:
-    """Train the reference trajectory and stop at its checkpoints, in order of steps."""
-    dataset = load_once(problem.dataset)
-    vae = VAE(problem, dataset.train.mean(0), [config.trajectory_seed]).to(device)
-    context_size = dataset.train.shape[1]
-    driver = build(problem, config.reference)
+    """Train the reference trajectory and give its checkpoints, in order of steps.
+
+    Args:
+        problem: what is trained.
+        config: how, and where the checkpoints are.
+        device: where.
+        learner: an estimator to warm up along it, bound and in `train()`; None for none.
+    """
+    dataset = problem.data()
+    model = problem.model(dataset, [config.trajectory_seed]).to(device)
+    reference = problem.estimator(config.reference)
     initial = stream("estimator", config.trajectory_seed)
-    driver.bind(stack=(1,), context_size=context_size, event=vae.event, generator=initial)
-    trainer = Trainer(vae, driver.to(device), config.optimisation, noise_seed=config.trajectory_seed)
+    reference.bind(stack=(1,), context_size=model.context_size, event=model.event, generator=initial)
+    trainer = Trainer(model, reference.to(device), config.optimisation, noise_seed=config.trajectory_seed)
     data = Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
     generator = stream("passenger", config.trajectory_seed, device=device)
     own = list(learner.parameters()) if learner else []
@@ -126,16 +173,17 @@ def travel(
     if own:
         rate = config.optimisation.own_learning_rate
         optimiser = make_optimiser(config.optimisation, [{"params": own, "lr": rate}])
-    rows = binarised(subset(dataset.train, config.rows)).to(device)
+    rows = shared_rows(dataset.train, config.rows, dataset.dynamic).to(device)
     for step in range(max(config.checkpoints) + 1):
         if step in config.checkpoints:
-            yield Checkpoint(step, vae, rows, config)
+            yield Checkpoint(step, problem, model, rows, config)
         x = next(data)
         if learner is not None:
             with torch.no_grad():
-                q = vae.encode(x)
+                q = model.encode(x)
             with torch.set_grad_enabled(optimiser is not None):
-                auxiliary = learner(q, vae.objective(x), generator=generator, context=x).auxiliary
+                context = model.context(x)
+                auxiliary = learner(q, model.objective(x), generator=generator, context=context).auxiliary
             if optimiser is not None and auxiliary is not None:
                 optimiser.zero_grad()
                 auxiliary.mean().backward()
@@ -144,38 +192,40 @@ def travel(
 
 
 @lru_cache(maxsize=4)
-def _checkpoints(problem: VAEConfig, config: BasketConfig, device: torch.device) -> tuple[Checkpoint, ...]:
-    """The trajectory by itself, trained once in a process and shared by its cells."""
+def _checkpoints(problem: TrainedProblem, config: BasketConfig, device: torch.device) -> tuple[Checkpoint, ...]:
+    """The trajectory with no estimator to warm up, trained once in a process and shared by its cells."""
     return tuple(travel(problem, config, device))
 
 
 def measure_basket(
-    problem: VAEConfig, estimator: Estimator, config: BasketConfig, *, seed: int, device: torch.device
+    problem: TrainedProblem, estimator: Estimator, config: BasketConfig, *, seed: int, device: torch.device
 ) -> Moments:
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
     stops = _checkpoints(problem, config, device)
     initial = stream("estimator", config.trajectory_seed)
-    context_size, event = stops[0].x.shape[-1], stops[0].vae.event
-    estimator.bind(stack=(1,), context_size=context_size, event=event, generator=initial).to(device)
-    paces: Iterable[Checkpoint] = stops
-    if [*estimator.buffers(), *estimator.parameters()]:
-        paces = travel(problem, config, device, estimator.train())
+    first = stops[0].model
+    sizes: dict[str, Any] = {"stack": (1,), "context_size": first.context_size, "event": first.event}
+    estimator.bind(**sizes, generator=initial).to(device)
+    warm: Iterable[Checkpoint] = stops
+    if [*estimator.buffers(), *estimator.parameters()]:  # trained along the trajectory up to each checkpoint
+        warm = travel(problem, config, device, estimator.train())
     points = []
-    for stop, _ in zip(stops, paces, strict=True):
-        vae, x = stop.vae, stop.x
-        with frozen(vae.decoder):
-            with recorded(vae.encoder) as layers:
-                q = vae.encode(x)
+    for stop, _ in zip(stops, warm, strict=True):
+        model, x = stop.model, stop.x
+        network = model.encoder_network()
+        with frozen(*model.networks_of_f()):
+            with recorded(network) as layers:
+                q = model.encode(x)
             point = measure_point(
                 estimator,
                 q,
-                vae.objective(x),
+                model.objective(x),
                 stop.reference,
                 draws=config.draws,
                 seed=derive("checkpoint", seed, stop.step),
-                context=x,
-                closed_form=vae.closed_form,
-                encoder=Encoder(q, layers),
+                context=model.context(x),
+                closed_form=model.closed_form,
+                encoder=None if network is None else Encoder(q, layers),
             )
         points.append(point.model_copy(update={"step": stop.step, "elbo": stop.elbo}))
     return Moments(points=tuple(points))

@@ -1,28 +1,30 @@
 """ELBO of E stacked seeds along training, against steps, evaluations of f and seconds."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.config import Config
-from bench.datasets import load_once
+from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
-from bench.problems.vae import VAE, VAEConfig
+from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Curve, Elbos, Final, Rows, Training
 from bench.seeds import stream
-from bench.training.batches import Batches, binarised, subset
+from bench.training.batches import Batches, shared_rows
 from bench.training.capture import Steps
 from bench.training.evaluation import evaluate
 from bench.training.trainer import Optimisation, Trainer
 from estimators.base import Estimator
 
 
-class ElboSettings(Config):
+@register_measurement("elbo")
+class ElboSettings(Settings):
     """The [elbo] table of a suite: how training is evaluated."""
+
+    asks: ClassVar[type[Problem]] = TrainedProblem
 
     evaluations: Annotated[int, Field(ge=1)] = 10
     """Points of the curve after the first, evenly spaced."""
@@ -33,40 +35,49 @@ class ElboSettings(Config):
     iwae_samples: Annotated[int, Field(ge=1)] = 100
     """K of the bound at the end, on the whole test split."""
 
+    def of(self, problem: Problem, common: Common) -> Measurement:
+        """All seeds in one cell."""
+        return TrainConfig(**self.model_dump(), optimisation=common.optimisation, seeds=common.seeds)
 
-class TrainConfig(ElboSettings):
+
+class TrainConfig(ElboSettings, Measurement):
     """One training cell."""
 
     kind: Literal["train"] = "train"
     optimisation: Optimisation
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
 
+    def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Training:
+        """Curves and final bounds."""
+        return measure_training(problem, estimator, self, seed=seed, device=device)
+
 
 def measure_training(
-    problem: VAEConfig, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
+    problem: TrainedProblem, estimator: Estimator, config: TrainConfig, *, seed: int, device: torch.device
 ) -> Training:
     """Train all seeds in one go; time counts training steps alone, not evaluation.
 
     Train and test ELBO are of the same kind, and the final ones are the curve's last: each on its subset of rows, with
     as many draws from the same generator, so that their gap is the model's and not the rows'.
     """
-    dataset = load_once(problem.dataset)
+    dataset = problem.data()
     seeds = list(range(config.seeds))
-    vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
+    model = problem.model(dataset, seeds).to(device)
     estimator.bind(
         stack=(len(seeds),),
-        context_size=dataset.train.shape[1],
-        event=vae.event,
+        context_size=model.context_size,
+        event=model.event,
         generator=stream("estimator", seed),
     ).to(device)
-    trainer = Trainer(vae, estimator, config.optimisation, noise_seed=seed)
+    trainer = Trainer(model, estimator, config.optimisation, noise_seed=seed)
     steps = Steps(trainer, Batches(dataset, config.optimisation.batch, seeds, device))
     train, test = (
-        binarised(subset(split, config.evaluation_rows)).to(device) for split in (dataset.train, dataset.test)
+        shared_rows(split, config.evaluation_rows, dataset.dynamic).to(device)
+        for split in (dataset.train, dataset.test)
     )
     with torch.no_grad():
         x = train[:1].expand(len(seeds), 1, -1)
-        per_row = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
+        per_row = probe(estimator, model.encode(x), model.objective(x), model.context(x)).evaluations
 
     last = config.optimisation.steps
     stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})
@@ -76,14 +87,14 @@ def measure_training(
         with clock:
             while trainer.steps < stop:
                 steps.step()
-        bounds = [evaluate(vae, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
+        bounds = [evaluate(model, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
         trainer.mark_diverged(sum(bounds[1:], bounds[0]))
         values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
         for key, value in zip(curve, values, strict=True):
             curve[key].append(value)
 
     samples = config.iwae_samples
-    test_iwae = evaluate(vae, dataset.test.to(device), samples=samples, seed=0)[1]
+    test_iwae = evaluate(model, dataset.test.to(device), samples=samples, seed=0)[1]
     diverged = tuple(None if at < 0 else at for at in trainer.diverged_at.tolist())
     return Training(
         seeds=tuple(seeds),
@@ -91,7 +102,7 @@ def measure_training(
         rows_per_step=config.optimisation.batch,
         evaluated_rows=Rows(train=len(train), test=len(test)),
         captured=steps.graph is not None,
-        parameters=sum(p.numel() for p in vae.parameters() if p.requires_grad) // len(seeds),
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad) // len(seeds),
         curve=Curve.model_validate(curve),
         final=Final(
             train_elbo=curve["train_elbo"][-1],

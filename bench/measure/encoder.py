@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from bench.problems.vae import StackedLinear
+from bench.problems.networks import StackedLinear
 from estimators.distributions import event_shape, parameters
 
 
@@ -27,14 +27,14 @@ class Layer(NamedTuple):
 
 
 @contextmanager
-def recorded(network: nn.Module) -> Iterator[list[Layer]]:
+def recorded(network: nn.Module | None) -> Iterator[list[Layer]]:
     """The affine maps of a network that are evaluated in the meantime, in order."""
     layers: list[Layer] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         layers.append(Layer(inputs[0].detach(), output))
 
-    maps = [module for module in network.modules() if isinstance(module, StackedLinear)]
+    maps = [module for module in (network.modules() if network else ()) if isinstance(module, StackedLinear)]
     handles = [module.register_forward_hook(note) for module in maps]
     try:
         yield layers

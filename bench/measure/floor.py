@@ -15,8 +15,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution
 
+from bench.problems.model import Model
 from bench.problems.per_layer import PerLayer
-from bench.problems.vae import VAE
 from estimators.base import Estimate, Estimator, Objective
 from estimators.call import trusted
 from estimators.distributions import event_dims, parameters, sample, stopped
@@ -184,12 +184,12 @@ def plain(estimator: Estimator) -> Estimator:
     return PerLayer(Given(1), Given(1)) if isinstance(estimator, PerLayer) else Given(1)
 
 
-def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimator:
+def floor_of(estimator: Estimator, model: Model, x: Tensor, samples: int) -> Estimator:
     """The floor of an estimator at a model; it is bound, and left as it was.
 
     Args:
         estimator: bound to the model.
-        vae: E stacked models.
+        model: E stacked models.
         x: rows [E, B, X].
         samples: evaluations of f a row.
 
@@ -199,16 +199,16 @@ def floor_of(estimator: Estimator, vae: VAE, x: Tensor, samples: int) -> Estimat
     if isinstance(estimator, PerLayer):
         return PerLayer(Given(samples), Given(estimator.upper.samples))
     subject = copy.deepcopy(estimator).train()
-    q = vae.encode(x)
-    watch = Watch(vae.objective(x), subject)
+    q = model.encode(x)
+    watch = Watch(model.objective(x), subject)
     generator = torch.Generator(x.device).manual_seed(0)
     with trusted():
-        estimate = subject(q, watch, generator=generator, context=x)
+        estimate = subject(q, watch, generator=generator, context=model.context(x))
     total = estimate.surrogate.mean(-1).sum()
     if estimate.auxiliary is not None:
         total = total + estimate.auxiliary.mean(-1).sum()
     watch.last = True
-    weights = [p for module in (vae, subject) for p in module.parameters() if p.requires_grad]
+    weights = [p for module in (model, subject) for p in module.parameters() if p.requires_grad]
     torch.autograd.grad(total, weights, allow_unused=True)
     for hook in watch.hooks:
         hook.remove()

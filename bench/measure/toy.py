@@ -1,37 +1,87 @@
-"""Gradient moments of an estimator on one toy, against its exact gradient."""
+"""Gradient moments of an estimator at a problem whose q stays where it is, such as a toy."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor
+from torch.distributions import Distribution
 
-from bench.config import Config
-from bench.measure.points import exact_reference, measure_point
+from bench.config import EstimatorConfig
+from bench.measure.base import Measurement
+from bench.measure.draws import gradients
+from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.measure.warm import warmed
-from bench.problems.toys import ToyPoint
+from bench.problems.base import PointProblem, Problem
 from bench.records.results import Moments
 from bench.seeds import stream
 from estimators.base import Estimator
 from estimators.distributions import event_shape
 
 
-class ToyMoments(Config):
-    """How a toy is measured."""
+class ToyMoments(Measurement):
+    """How a problem with an exact gradient is measured."""
+
+    asks: ClassVar[type[Problem]] = PointProblem
+    order: ClassVar[int] = 0
 
     kind: Literal["moments"] = "moments"
     draws: Annotated[int, Field(ge=3)] = 1000
     warm_up: Annotated[int, Field(ge=0)] = 50
-    """Steps in which running state settles and own parameters learn at the toy before it is measured."""
+    """Steps in which running state settles and own parameters learn at the problem before it is measured."""
     own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Rate of Adam, for own parameters."""
 
+    def run(self, problem: PointProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
+        """One point; always on the CPU."""
+        return measure_toy(problem, estimator, self, seed=seed)
 
-def measure_toy(problem: ToyPoint, estimator: Estimator, config: ToyMoments, *, seed: int) -> Moments:
-    """One point: variance and bias at the toy's sharpness, in double precision on the CPU."""
-    q, f = problem.q(), problem.f()
-    reference = exact_reference(lambda q: [problem.expectation(q)], q, problem.exact_method)
-    estimator.bind(event=event_shape(q), generator=stream("estimator", seed))
+
+class LongRunMoments(ToyMoments):
+    """How a problem without an exact gradient is measured: against a long run of an unbiased estimator."""
+
+    reference: EstimatorConfig
+    reference_draws: int
+
+
+def measure_toy(problem: PointProblem, estimator: Estimator, config: ToyMoments, *, seed: int) -> Moments:
+    """One point: variance and bias where the problem has its q, on the CPU."""
+    q, f, context = problem.q(), problem.f(), problem.context()
+    size = 0 if context is None else context.shape[-1]
+    estimator.bind(context_size=size, event=event_shape(q), generator=stream("estimator", seed))
     if [*estimator.buffers(), *estimator.parameters()]:
-        rate = config.own_learning_rate
-        estimator = warmed(estimator.double(), q, f, seed=seed, steps=config.warm_up, learning_rate=rate)
-    point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed)
+        rate, steps = config.own_learning_rate, config.warm_up
+        own = estimator.double()
+        estimator = warmed(own, q, f, seed=seed, steps=steps, learning_rate=rate, context=context)
+    reference = _reference(problem, q, config)
+    point = measure_point(
+        estimator,
+        q,
+        f,
+        reference,
+        draws=config.draws,
+        seed=seed,
+        context=context,
+        closed_form=problem.closed_form,
+    )
     return Moments(points=(point.model_copy(update={"step": None, "elbo": None}),))
+
+
+def _reference(problem: PointProblem, q: Distribution, config: ToyMoments) -> Reference:
+    """The exact gradient of the whole loss, or its mean over a long run."""
+    if not isinstance(config, LongRunMoments):
+
+        def parts(q: Distribution) -> Iterator[Tensor]:
+            yield problem.expectation(q)
+            if (closed := problem.closed_form(q)) is not None:
+                yield closed
+
+        return exact_reference(parts, q, problem.exact_method or "exact")
+    unbiased, context = problem.estimator(config.reference), problem.context()
+
+    def draw(draws: int, seed: int) -> Iterator[Tensor]:
+        f, closed = problem.f(), problem.closed_form
+        return gradients(unbiased, q, f, draws=draws, seed=seed, context=context, closed_form=closed)
+
+    return long_run_reference(draw, draws=config.reference_draws, seed=0, label=config.reference.label)

@@ -6,19 +6,18 @@ What remains above the floor (`bench.measure.floor`) is the estimator's own work
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from bench.config import Config
-from bench.datasets import load_once
 from bench.machine_load import Patience, busy_here, here
+from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
-from bench.problems.vae import VAE, VAEConfig
+from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Quartiles, Ratio, Time
 from bench.seeds import stream
 from bench.statistics import median_log_se, quartiles
@@ -36,22 +35,36 @@ PATIENCE = Patience(30.0)
 """Of a process, for all its cells: in that time the load of a job that has ended falls by two fifths."""
 
 
-class TimeSettings(Config):
+@register_measurement("time")
+class TimeSettings(Settings):
     """The [time] table of a suite: how a step is timed."""
+
+    asks: ClassVar[type[Problem]] = TrainedProblem
 
     stacked: Annotated[int, Field(ge=1)] = 1
     """Seeds stacked in the timed step."""
     rounds: Annotated[int, Field(ge=5)] = 30
     warm_up: Annotated[int, Field(ge=1)] = 5
 
+    def of(self, problem: Problem, common: Common) -> Measurement:
+        """With the batch and optimiser of the suite."""
+        return TimeConfig(**self.model_dump(), optimisation=common.optimisation)
 
-class TimeConfig(TimeSettings):
+
+class TimeConfig(TimeSettings, Measurement):
     """One timing cell."""
+
+    alone: ClassVar[bool] = True
+    order: ClassVar[int] = 2
 
     kind: Literal["time"] = "time"
     floor: Literal["in kind"] = "in kind"
     """What steps are timed beside: see `bench.measure.floor`."""
     optimisation: Optimisation
+
+    def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Time:
+        """A step beside its floor."""
+        return measure_time(problem, estimator, self, seed=seed, device=device)
 
 
 class Timing:
@@ -66,26 +79,25 @@ class Timing:
     """
 
     def __init__(
-        self, problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
+        self, problem: TrainedProblem, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
     ) -> None:
-        dataset = load_once(problem.dataset)
+        dataset = problem.data()
         seeds = list(range(config.stacked))
 
         def steps(timed: Estimator) -> Steps:
-            vae = VAE(problem, dataset.train.mean(0), seeds).to(device)
-            initial = stream("estimator", seed)
-            pixels = dataset.train.shape[1]
-            timed.bind(stack=(len(seeds),), context_size=pixels, event=vae.event, generator=initial).to(device)
+            model = problem.model(dataset, seeds).to(device)
+            sizes: dict[str, Any] = {"context_size": model.context_size, "event": model.event}
+            timed.bind(stack=(len(seeds),), **sizes, generator=stream("estimator", seed)).to(device)
             batches = Batches(dataset, config.optimisation.batch, seeds, device)
-            return Steps(Trainer(vae, timed, config.optimisation, noise_seed=seed), batches)
+            return Steps(Trainer(model, timed, config.optimisation, noise_seed=seed), batches)
 
         self.device, self.each = device, STEPS_A_ROUND[device.type]
         self.subject = steps(estimator)
-        vae, x = self.subject.trainer.vae, next(self.subject.batches)
+        model, x = self.subject.trainer.model, next(self.subject.batches)
         with torch.no_grad():
-            self.f_evals = probe(estimator, vae.encode(x), vae.objective(x), x).evaluations
+            self.f_evals = probe(estimator, model.encode(x), model.objective(x), model.context(x)).evaluations
         self.peak = _peak_memory(self.subject, device)
-        self.floor = steps(floor_of(estimator, vae, x, self.f_evals))
+        self.floor = steps(floor_of(estimator, model, x, self.f_evals))
         # The same for all estimators of a problem, so that their times compare though they were taken at other moments.
         self.plain = steps(plain(estimator))
         self.tries, self.load_before = 1, here()
@@ -131,7 +143,7 @@ class Timing:
 
 
 def measure_time(
-    problem: VAEConfig, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
+    problem: TrainedProblem, estimator: Estimator, config: TimeConfig, *, seed: int, device: torch.device
 ) -> Time:
     """Median and quartiles of a step, of its floor, and of their ratio round by round.
 

@@ -1,29 +1,28 @@
-"""An estimator for a problem: as it is, or for two stochastic layers one of its kind for each."""
+"""An estimator for a model of two stochastic layers, made of one for each."""
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.config import EstimatorConfig
-from bench.problems.toys import ToyPoint
-from bench.problems.vae import LayeredObjective, VAEConfig
-from estimators import registry
 from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import event_shape
 from estimators.noise import Noise
 from estimators.parts.sizes import Sizes
 
+Expectation = Callable[[Distribution, Objective, Tensor], Tensor]
+"""E_q[f], [*B], from q, f and what q was computed from."""
 
-def build(problem: VAEConfig | ToyPoint, config: EstimatorConfig) -> Estimator:
-    """The estimator that a suite names, ready to be bound to the problem's model."""
-    entry = registry.get(config.name)
-    lower = entry.create(**config.arguments())
-    if isinstance(problem, VAEConfig) and problem.stochastic_layers == 2:
-        return PerLayer(lower, entry.create(**config.arguments()))
-    return lower
+
+class LayeredObjective(Protocol):
+    """An objective whose second layer's expectation is taken by what it is given."""
+
+    def __call__(self, z: Tensor, q: Distribution, inner: Expectation | None = None, /) -> Tensor:
+        """Evaluate f at z [S, *B, *event], for a model of two layers with this expectation over z2, or exactly."""
+        ...
 
 
 class PerLayer(Estimator):

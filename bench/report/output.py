@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.records.record import Record, read
-from bench.report import drawing, page
+from bench.report import drawing, page, plugins
 from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
 from bench.report.frames import long
@@ -106,14 +106,16 @@ def write(
     unknown = sorted(set(formats) - ALL_FORMATS)
     if unknown:
         raise ValueError(f"unknown report format {', '.join(unknown)}; choose among {', '.join(FORMATS)}")
-    found = list(map(read, records))
+    chosen = set(formats)
+    found, added = plugins.apart(list(map(read, records)), out, chosen)
+    if added and not found:
+        return added
     summary = summarise(found, relative_to)
     finished("frames")
-    chosen = set(formats)
     drawable = list(plots(summary)) if chosen & {"html", *FIGURE_FORMATS} else []
     drawn = drawing.files(drawable, _endings_of(chosen)[1])  # begins, where in other processes
     tables = _tables(summary) if chosen & {"md", "tex", "csv", "html"} else []
-    written = _write_tables(tables, summary, out, chosen)
+    written = added + _write_tables(tables, summary, out, chosen)
     finished("tables")
     if chosen & {"html", *FIGURE_FORMATS}:
         files, pictures = write_figures(drawable, drawn, out, chosen)

@@ -13,22 +13,14 @@ from typing import Any, NamedTuple
 import torch
 
 import bench.datasets
-from bench.config import EstimatorConfig
-from bench.measure.basket import BasketConfig, measure_basket
+from bench.config import EstimatorConfig, example
 from bench.measure.draws import probe
-from bench.measure.elbo import TrainConfig, measure_training
-from bench.measure.toy import ToyMoments, measure_toy
-from bench.measure.wallclock import TimeConfig, measure_time
-from bench.problems.per_layer import build
-from bench.problems.toys import ToyPoint
-from bench.problems.vae import VAEConfig
 from bench.records.record import SCHEMA, Provenance, Record, Tags
 from bench.records.values import Part, plain
 from bench.run.executors import Executor, inline
 from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
-from bench.suite.example import example
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
@@ -38,21 +30,13 @@ from estimators.errors import BadInput
 from estimators.families import family_named
 
 
-def measure(cell: Cell) -> Part:
-    """What is measured of a cell, all noise from a seed that its id gives."""
-    estimator = build(cell.problem, cell.estimator)
-    seed = int(cell.id[:8], 16)
-    device = torch.device(cell.device)
-    match cell.measurement, cell.problem:
-        case ToyMoments() as config, ToyPoint() as toy:
-            return measure_toy(toy, estimator, config, seed=seed)
-        case BasketConfig() as config, VAEConfig() as vae:
-            return measure_basket(vae, estimator, config, seed=seed, device=device)
-        case TrainConfig() as config, VAEConfig() as vae:
-            return measure_training(vae, estimator, config, seed=seed, device=device)
-        case TimeConfig() as config, VAEConfig() as vae:
-            return measure_time(vae, estimator, config, seed=seed, device=device)
-    raise TypeError(f"no measurement {cell.measurement.kind!r} for a {cell.problem.kind}")
+def measure(cell: Cell) -> Part | Mapping[str, Any]:
+    """The measurements of a cell, all noise from a seed that its id gives."""
+    measurement, problem = cell.measurement, cell.problem
+    if not isinstance(problem, measurement.asks):
+        raise TypeError(f"no measurement {measurement.kind!r} for a {problem.kind}")
+    estimator = problem.estimator(cell.estimator)
+    return measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
 
 
 def run_cell(cell: Cell) -> Record:
@@ -114,7 +98,7 @@ def prepare(suite: Suite, chosen: Plan) -> None:
     """
     if suite.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not available: torch sees no CUDA GPU here; use --device cpu (gradest doctor)")
-    for name in sorted({cell.problem.dataset for cell in chosen.cells if isinstance(cell.problem, VAEConfig)}):
+    for name in sorted({name for cell in chosen.cells for name in cell.problem.datasets()}):
         bench.datasets.load_once(name)
     for (family, _), config in {(c.problem.family, c.estimator.label): c.estimator for c in chosen.cells}.items():
         _try(config, family)
@@ -175,8 +159,8 @@ def run_suite(
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
-    timed = [cell for cell in todo if isinstance(cell.measurement, TimeConfig)]
-    others = [cell for cell in todo if not isinstance(cell.measurement, TimeConfig)]
+    timed = [cell for cell in todo if cell.measurement.alone]
+    others = [cell for cell in todo if not cell.measurement.alone]
     with starting(others + timed, len(chosen.cells) - len(todo)):
         for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
             if isinstance(result, Exception):  # its worker died, and took the cell's own handling along

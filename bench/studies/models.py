@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import torch
 
-from bench.problems.vae import VAE, VAEConfig
+from bench.problems.vae import VAEConfig
+from bench.problems.vae_model import VAE
 from bench.seeds import stream
 from estimators import Estimator, registry
 

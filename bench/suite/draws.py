@@ -1,7 +1,8 @@
 """How many draws of z an estimator takes in a suite: as many as it says, or as the suite's budget asks for."""
 
 from bench.config import EstimatorConfig
-from bench.suite.example import example
+from bench.problems.base import Problem
+from estimators import registry
 from estimators.entry import Entry
 
 
@@ -28,13 +29,30 @@ def why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tupl
     return f"{reason}; the nearest {'are' if near[1:] else 'is'} {' and '.join(map(str, near))}"
 
 
-def resolve(config: EstimatorConfig, entry: Entry, preferred: int | None) -> EstimatorConfig:
-    """The estimator with its number of samples filled in, its options checked."""
-    samples = config.samples
-    if samples is None and preferred is not None:
-        samples = preferred if entry.samples.allow(preferred) else None
-    if samples is None:
-        samples = entry.samples.default
-    resolved = config.model_copy(update={"samples": samples})
-    example(resolved)
-    return resolved
+def fitted(
+    config: EstimatorConfig, problem: Problem, *, samples: int | None, f_evals: int | None
+) -> EstimatorConfig | str:
+    """The estimator with its number of draws on a problem; or why the two do not go together, in half a sentence.
+
+    Args:
+        config: the estimator as the suite has it.
+        problem: decides the draws where its bound has K of them.
+        samples: the suite's preferred number of draws.
+        f_evals: the suite's number of evaluations of f, which decides the draws instead.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    entry, count = registry.get(config.name), problem.importance_samples
+    if reason := entry.reason_against(family=problem.family, bound=problem.bound, states=problem.states()):
+        return reason
+    if count:
+        if config.samples not in (None, count):
+            return f"draws {config.samples} samples, where the bound has {count}"
+        if not entry.samples.allow(count):
+            return f"cannot draw the {count} samples of the bound: it takes {entry.samples.words()}"
+        return config.resolved(count)
+    if f_evals is None:
+        return config.resolved(samples)
+    draws = draws_for(f_evals, config, entry, problem.event)
+    return why_not(f_evals, config, entry, problem.event) if draws is None else config.resolved(draws)

@@ -1,20 +1,21 @@
 """What a person reads whose suite file does not fit the schema."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import ValidationError
 
 from bench.config import Config, EstimatorConfig
+from bench.measure.base import MEASUREMENTS
 from bench.measure.basket import MomentsSettings
 from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
-from bench.problems.toys import ToyConfig
-from bench.problems.vae import VAEConfig
+from bench.problems.base import PROBLEMS
 from bench.suite.schema import Suite
 from bench.training.trainer import Optimisation
 from estimators.errors import unknown
 
 _TABLES: dict[str, type[Config]] = {
-    "vae": VAEConfig,
-    "toy": ToyConfig,
     "training": Optimisation,
     "elbo": ElboSettings,
     "moments": MomentsSettings,
@@ -24,18 +25,30 @@ _TABLES: dict[str, type[Config]] = {
 }
 
 
-def explain(error: ValidationError) -> str:
-    """The first fault of a suite in one line: where, what was typed, what is expected."""
+def _table_of(location: list[str], data: Mapping[str, Any]) -> type[Config]:
+    """The table of a suite's data in which the key at a location stands; the location begins with a key of the suite.
+
+    The last part of a location is the key itself.
+    """
+    match location:
+        case ["problems", index, _, *_]:
+            return PROBLEMS.get(data["problems"][int(index)]["kind"])
+        case ["measurements", name, _, *_]:
+            return MEASUREMENTS.get(name)
+    tables = [part for part in location[:-1] if part in _TABLES]
+    return _TABLES[tables[-1]] if tables else Suite
+
+
+def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
+    """The first fault of a suite's data in one line: where, what was typed, what is expected."""
     # A mistyped key often leaves another one missing: the typed one is the cause.
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"] if part not in ("vae", "toy")]
+    location = [str(part) for part in first["loc"]]
     where = ".".join(location) or "the suite"
-    tables = [str(part) for part in first["loc"][:-1] if part in _TABLES]  # the last part is the key itself
-    table = _TABLES[tables[-1]] if tables else Suite
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         place = f"in {'.'.join(location[:-1])}" if location[1:] else "at the top"
-        return unknown("key", location[-1], list(table.model_fields), place) + more
+        return unknown("key", location[-1], list(_table_of(location, data).model_fields), place) + more
     if first["type"] == "missing":
         return f"{where} is missing{more}"
     if first["type"] == "too_short":

@@ -39,11 +39,13 @@ def parse_suite(text: bytes, source: str) -> Suite:
         BadInput: see `load_suite`.
     """
     try:
-        return Suite.model_validate(tomllib.loads(text.decode()))
+        data = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{source} is not valid TOML: {error}") from error
+    try:
+        return Suite.model_validate(data)
     except ValidationError as error:
-        raise BadInput(f"{source}: {explain(error)}") from error
+        raise BadInput(f"{source}: {explain(error, data)}") from error
 
 
 def override(
@@ -60,7 +62,8 @@ def override(
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
         return suite
+    data = suite.model_dump() | given
     try:
-        return Suite.model_validate(suite.model_dump() | given)
+        return Suite.model_validate(data)
     except ValidationError as error:
-        raise BadInput(explain(error)) from error
+        raise BadInput(explain(error, data)) from error

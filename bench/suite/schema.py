@@ -3,20 +3,56 @@
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench.config import Config, EstimatorConfig
-from bench.measure.basket import BasketConfig, MomentsSettings
-from bench.measure.elbo import ElboSettings, TrainConfig
-from bench.measure.toy import ToyMoments
-from bench.measure.wallclock import TimeConfig, TimeSettings
-from bench.problems.toys import ToyConfig, ToyPoint
-from bench.problems.vae import VAEConfig
+from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
+from bench.measure.basket import MomentsSettings
+from bench.measure.elbo import ElboSettings
+from bench.measure.wallclock import TimeSettings
+from bench.problems.base import PROBLEMS, Problem
 from bench.records.identity import Identity, cell_id
+from bench.suite.draws import fitted
 from bench.training.trainer import Optimisation
+from estimators import registry
 
-Problem = Annotated[VAEConfig | ToyConfig, Field(discriminator="kind")]
 Device = Literal["cpu", "cuda"]
+
+
+def _problem(data: Any) -> Any:
+    """A problem of the class that its `kind` names."""
+    if not isinstance(data, dict):
+        return data
+    if "kind" not in data:
+        raise ValueError(f"kind is missing: one of {', '.join(PROBLEMS.all())}, or module:Class")
+    return PROBLEMS.get(str(data["kind"])).model_validate(data)
+
+
+def _named(tables: Any) -> Any:
+    """Tables of measurements, each with the name that it stands under as its `kind`."""
+    if not isinstance(tables, dict):
+        return tables
+    for name in tables:
+        if name in Suite.model_fields:
+            raise ValueError(f"{name} is a table of its own, [{name}]")
+    return {name: table | {"kind": name} if isinstance(table, dict) else table for name, table in tables.items()}
+
+
+def _measurement(table: Any) -> Any:
+    """A measurement of the class that its `kind` names."""
+    return MEASUREMENTS.get(table["kind"]).model_validate(table) if isinstance(table, dict) else table
+
+
+AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)]
+AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]
 
 
 class Suite(Config):
@@ -33,21 +69,42 @@ class Suite(Config):
     f_evals: Annotated[int, Field(ge=1)] | None = None
     """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Where
     there is a bound, its K decides."""
-    problems: Annotated[tuple[Problem, ...], Field(min_length=1)]
+    problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1)]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
     training: Optimisation = Optimisation()
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
+    measurements: Annotated[dict[str, AnyMeasurement], BeforeValidator(_named)] | None = None
+    """Measurements of a person's own, each a table by its registered name or module:Class."""
+
+    @field_validator("estimators", mode="before")
+    @classmethod
+    def _every_estimator(cls, given: Any, so_far: ValidationInfo) -> Any:
+        """`"all"` stands for every registered estimator that fits a problem of the suite."""
+        if given not in ("all", ["all"], ("all",)):
+            return given
+        draws = {key: so_far.data.get(key) for key in ("samples", "f_evals")}
+        every = [EstimatorConfig(name=entry.name) for entry in registry.available()]
+        problems = so_far.data.get("problems", ())  # none where they are at fault, which is said
+        fit = [c for c in every if any(not isinstance(fitted(c, problem, **draws), str) for problem in problems)]
+        return fit if problems else every
 
     @model_validator(mode="after")
     def _sensible(self) -> "Suite":
-        if not (self.elbo or self.moments or self.time):
+        if not self.tables():
             raise ValueError("nothing is measured: add one of [elbo], [moments], [time]")
         if self.samples is not None and self.f_evals is not None:
             raise ValueError("samples and f_evals both decide how many draws are taken: give one of them")
-        if self.moments is None and any(problem.kind == "toy" for problem in self.problems):
-            raise ValueError("toys are measured by [moments], which is missing")
+        fields = type(self).model_fields
+        for problem in self.problems:
+            points = problem.points()
+            if not points:
+                raise ValueError(f"problem {problem.label!r} has no points")
+            if not any(isinstance(point, table.asks) for point in points for table in self.tables()):
+                known = MEASUREMENTS.all().items()
+                fit = [f"[{name}]" for name, table in known if name in fields and isinstance(points[0], table.asks)]
+                raise ValueError(f"{problem.plural} are measured by {' or '.join(fit)}, which is missing")
         if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
             raise ValueError(f"a checkpoint of [moments] lies beyond the {self.training.steps} steps of [training]")
         for name in ("problems", "estimators"):
@@ -57,12 +114,21 @@ class Suite(Config):
                     raise ValueError(f"two {name} are called {label!r}: give one a label of its own")
         return self
 
+    def tables(self) -> list[Settings]:
+        """What is measured."""
+        own = (self.moments, self.elbo, self.time)
+        return [*(table for table in own if table is not None), *(self.measurements or {}).values()]
+
+    def common(self) -> Common:
+        """What all measurements share."""
+        return Common(self.training, self.seeds, self.samples)
+
 
 class Cell(Config):
     """One measurement of one estimator on one problem: the unit of work, and of resuming."""
 
-    measurement: Annotated[TrainConfig | BasketConfig | ToyMoments | TimeConfig, Field()]
-    problem: VAEConfig | ToyPoint
+    measurement: SerializeAsAny[Measurement]
+    problem: SerializeAsAny[Problem]
     estimator: EstimatorConfig
     device: Device
     threads: int

@@ -74,3 +74,9 @@ def subset(rows: Tensor, count: int) -> Tensor:
 def binarised(rows: Tensor) -> Tensor:
     """Rows drawn once from intensities, with a fixed seed; binary rows stay as they are."""
     return below(torch.rand(rows.shape, generator=stream("binarise")), rows).to(rows.dtype)
+
+
+def shared_rows(rows: Tensor, count: int, dynamic: bool) -> Tensor:
+    """The `subset` that all are evaluated on; intensities of a dynamic data set are drawn to bits once."""
+    chosen = subset(rows, count)
+    return binarised(chosen) if dynamic else chosen

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.config import Config
-from bench.problems.vae import VAE
+from bench.problems.model import Model
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator
@@ -38,16 +38,16 @@ class Trainer:
     """A model, its estimator and an optimiser, one step at a time.
 
     Args:
-        vae: E stacked models.
+        model: E stacked models.
         estimator: bound to the same stack.
         optimisation: the optimiser's settings.
         noise_seed: of the estimator's noise, shared by the stack.
     """
 
-    def __init__(self, vae: VAE, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
+    def __init__(self, model: Model, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
         keep_freed_memory()
-        self.vae, self.estimator = vae.train(), estimator.train()
-        weights = [p for p in vae.parameters() if p.requires_grad]
+        self.model, self.estimator = model.train(), estimator.train()
+        weights = [p for p in model.parameters() if p.requires_grad]
         groups = [{"params": weights, "lr": optimisation.learning_rate}]
         if own := [p for p in estimator.parameters() if p.requires_grad]:
             groups.append({"params": own, "lr": optimisation.own_learning_rate})
@@ -57,23 +57,24 @@ class Trainer:
         self.generator = stream("noise", noise_seed, device=self.device)
         self.steps = 0
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
-        self.diverged_at = torch.full((vae.stack,), -1, device=self.device)
+        self.diverged_at = torch.full((model.stack,), -1, device=self.device)
 
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
-        q = self.vae.encode(x)
+        q = self.model.encode(x)
         with trusted():  # f is ours, and stays the same from step to step
-            estimate = self.estimator(q, self.vae.objective(x), generator=self.generator, context=x)
+            f, context = self.model.objective(x), self.model.context(x)
+            estimate = self.estimator(q, f, generator=self.generator, context=context)
         loss: Tensor = estimate.value
         surrogate: Tensor = estimate.surrogate
-        if (closed := self.vae.closed_form(q)) is not None:
+        if (closed := self.model.closed_form(q)) is not None:
             loss, surrogate = loss + closed.detach(), surrogate + closed
         # Mean over rows, sum over seeds: the seeds share no parameter, and so train as if alone.
         total = surrogate.mean(-1).sum()
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
         self.optimiser.zero_grad()
-        # Towards what is optimised alone, and not to a draw at which f was differentiated before.
+        # Only the optimised parameters need gradients; draws at which f was differentiated are leaves as well.
         total.backward(inputs=self.parameters)
         return loss.mean(-1)
 

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 from estimators.base import Objective
 from estimators.distributions import log_prob
 from estimators.entry import MAX_STATES
-from estimators.exact import expectation, expectation_of_bound
+from estimators.exact import NODES, expectation, expectation_of_bound
 from estimators.families import Enumerated, Family, Projected, family_named
 from estimators.noise import Noise
 
@@ -217,7 +217,10 @@ class Grid:
             return True
         if self.states is not None:
             return bool(self.states**self.samples <= MAX_STATES // 8)
-        return isinstance(self.kind, Projected) and len(self._along(0)[2]) ** self.samples <= MOST_TUPLES
+        if isinstance(self.kind, Projected):
+            return bool(len(self._along(0)[2]) ** self.samples <= MOST_TUPLES)
+        points, _ = self.kind.quadrature(self.kind.build(*(v[:1] for v in self.values)), NODES)
+        return bool(len(points) ** self.samples <= MAX_STATES)
 
     def _expectation(self, values: Sequence[Tensor], theta: Tensor) -> Tensor:
         """The exact objective [B], differentiable."""

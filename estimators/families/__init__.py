@@ -4,7 +4,6 @@ A family is found from torch's type of q, or by name. A third party's registers 
 through the entry-point group `gradest.families` or as `module:Class`.
 """
 
-import importlib
 from typing import TypeVar
 
 from torch.distributions import Distribution
@@ -14,6 +13,7 @@ from estimators.families.base import CAPABILITIES, Enumerated, Family, Projected
 from estimators.families.bernoulli import Bernoulli
 from estimators.families.categorical import Categorical
 from estimators.families.gaussian import Gaussian
+from estimators.plugins import module_of
 
 __all__ = [
     "CAPABILITIES",
@@ -78,17 +78,15 @@ def family_named(name: str) -> Family:
     """
     if name in FAMILIES:
         return FAMILIES[name]
-    module_name, colon, class_name = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise BadInput(unknown("family", name, list(FAMILIES), "or module:Class"))
-    try:
-        importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # foreign code: its reason is wanted, not its traceback
-        raise BadInput(f"cannot import {module_name!r} of {name!r}: {type(error).__name__}: {error}") from error
-    found = {type(family).__name__: family for family in FAMILIES.values() if type(family).__module__ == module_name}
+    module, class_name = module_of(name)
+    found = {
+        type(family).__name__: family for family in FAMILIES.values() if type(family).__module__ == module.__name__
+    }
     if class_name not in found:
         where = "those decorated with @register_family"
-        raise BadInput(unknown(f"family in {module_name!r}:", class_name, list(found), where))
+        raise BadInput(unknown(f"family in {module.__name__!r}:", class_name, list(found), where))
     return found[class_name]
 
 

@@ -16,7 +16,6 @@ from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference
 from bench.measure.toy import ToyMoments
 from bench.measure.warm import warmed
-from bench.problems.per_layer import build
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
@@ -56,7 +55,7 @@ class Road:
     def __init__(self, settings: VAEConfig, basket: BasketConfig, learner: Estimator | None = None) -> None:
         self.data, seed = bench.datasets.load("digits"), basket.trajectory_seed
         self.vae = VAE(settings, self.data.train.mean(0), [seed])
-        driver = build(settings, basket.reference)
+        driver = settings.estimator(basket.reference)
         driver.bind(stack=(1,), context_size=64, event=self.vae.event, generator=stream("estimator", seed))
         self.trainer = Trainer(self.vae, driver, basket.optimisation, noise_seed=seed)
         self.batches = Batches(self.data, basket.optimisation.batch, [seed], CPU)
@@ -81,9 +80,9 @@ class Road:
 
 
 def test_the_reference_is_told_of_one_seed_the_context_and_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = build(problem(), config().reference)
+    driver = problem().estimator(config().reference)
     told = told_by_bind(driver)
-    monkeypatch.setattr(basket, "build", lambda *arguments: driver)
+    monkeypatch.setattr(VAEConfig, "estimator", lambda *arguments: driver)
     next(travel(problem(), config(), CPU))
     assert told.pop("generator").initial_seed() == stream("estimator", 4).initial_seed()
     assert told == {"stack": (1,), "context_size": 64, "event": (2,)}
@@ -150,7 +149,7 @@ def test_stops_share_one_road_and_its_rows(baseline: str | None) -> None:
     road = Road(problem(), settings)
     assert [stop.step for stop in stops] == [0, 2, 5]
     for stop in stops:
-        for a, b in zip(stop.vae.parameters(), road.to(stop.step).parameters(), strict=True):
+        for a, b in zip(stop.model.parameters(), road.to(stop.step).parameters(), strict=True):
             assert torch.equal(a, b)
         assert torch.equal(stop.x, road.x)
     assert stops[0].x.shape == (1, 6, 64)
@@ -191,7 +190,7 @@ def test_a_passenger_sees_each_batch_and_does_not_move_the_model(learns: bool) -
         assert torch.equal(context, next(batches))
         q = road.to(step).encode(context)
         assert drawn == float(sample(q, 1, noise).sum())
-    for a, b in zip(five.vae.parameters(), Road(problem(), config()).to(5).parameters(), strict=True):
+    for a, b in zip(five.model.parameters(), Road(problem(), config()).to(5).parameters(), strict=True):
         assert torch.equal(a, b)
     if passenger.own is not None:
         assert passenger.own.tolist() == [1.0 - 6 * 0.0625 * 2.0, 3.0 + 6 * 0.0625 * 4.0]
@@ -205,10 +204,10 @@ def test_what_is_exact_is_enumerated_and_what_is_not_is_a_long_run() -> None:
         problem(bound="iwae", importance_samples=3), config("vimco", checkpoints=(1,)), CPU
     )  # fmt: skip
     for stop, value in (
-        (bits, lambda q, f: expectation(q, f) + bits.vae.kl(q)),
+        (bits, lambda q, f: expectation(q, f) + bits.model.kl(q)),
         (bound, lambda q, f: expectation_of_bound(q, f, 3)),
     ):
-        q, f = stop.vae.encode(stop.x), stop.vae.objective(stop.x)
+        q, f = stop.model.encode(stop.x), stop.model.objective(stop.x)
         expected = torch.autograd.grad(value(q, f).sum(), q.logits)[0].double()
         torch.testing.assert_close(stop.reference.gradient, expected, rtol=1e-4, atol=1e-5)
         assert (stop.reference.method, stop.reference.parts) == ("enumeration", None)
@@ -220,12 +219,12 @@ def test_a_long_run_is_the_references_own_with_a_seed_of_the_step() -> None:
     settings = problem(family="gaussian", entropy="analytic")
     two, three = travel(settings, config("reparameterization", 1, checkpoints=(2, 3)), CPU)
     for stop in (two, three):
-        q, f = stop.vae.encode(stop.x), stop.vae.objective(stop.x)
+        q, f = stop.model.encode(stop.x), stop.model.objective(stop.x)
         draws = torch.cat(
             list(
                 gradients(
                     estimators.get("reparameterization").create(), q, f, draws=1000,
-                    seed=derive("long run", stop.step), context=stop.x, closed_form=stop.vae.kl,
+                    seed=derive("long run", stop.step), context=stop.x, closed_form=stop.model.kl,
                 )
             )
         )  # fmt: skip

@@ -99,7 +99,7 @@ def test_on_the_cpu_steps_are_eager_and_say_so() -> None:
         steps.step()
         trainers[1].step(next(batches))
     assert trainers[0].steps == 5
-    for a, b in zip(trainers[0].vae.parameters(), trainers[1].vae.parameters(), strict=True):
+    for a, b in zip(trainers[0].model.parameters(), trainers[1].model.parameters(), strict=True):
         assert torch.equal(a, b)
 
 

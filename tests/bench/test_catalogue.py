@@ -77,6 +77,7 @@ def test_a_short_list_holds_the_columns_that_fit_and_a_long_one_can_be_written_a
         "estimators": ["name", "families", "bound", "unbiased", "needs", "summary"],
         "problems": ["name", "families", "summary"],
         "datasets": ["name", "pixels", "rows", "dynamic", "summary"],
+        "measurements": ["name", "problems", "summary"],
         "suites": ["name", "problems", "estimators", "seeds", "title"],
     }
     assert set(SHORT) == set(columns)

@@ -326,7 +326,7 @@ def test_unknown_name_answers_with_the_nearest() -> None:
     """Or, where none is near, with all of them."""
     assert failure(lambda: datasets.load("mnist-statik")) == (
         "unknown data set 'mnist-statik'; did you mean 'mnist-static' or 'mnist-dynamic'? "
-        f"Known: {', '.join(INFOS)} (gradest list datasets)"
+        f"Known: {', '.join(INFOS)} (gradest list datasets, or module:Name)"
     )
     assert failure(lambda: datasets.load("imagenet")).startswith("unknown data set 'imagenet'. Known: digits, ")
 

@@ -13,6 +13,7 @@ import bench.datasets
 import estimators
 from bench.measure import elbo
 from bench.measure.elbo import ElboSettings, TrainConfig
+from bench.problems import base as problems
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
@@ -93,7 +94,7 @@ def test_a_training_cell_beside_a_plain_loop(monkeypatch: pytest.MonkeyPatch) ->
     iwae = evaluate(vae, data.test, samples=3, seed=0)[1].tolist()
 
     Clock(monkeypatch)
-    monkeypatch.setattr(elbo, "load_once", digits)
+    monkeypatch.setattr(problems, "load_once", digits)
     found = measure_training(PROBLEM, estimator(), SETTINGS, seed=seed, device=CPU)
     assert found == {
         "seeds": [0, 1, 2],

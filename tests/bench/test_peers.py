@@ -62,7 +62,7 @@ def _gradients(step: PeerStep) -> Gradients:
 def test_storchastic_rloo_has_the_exact_gradient_in_mean(peer: Peer) -> None:
     exact, step, x = _pair(_find("RLOO", STORCHASTIC), peer, "exact")
     loss = exact.backward(x).item()
-    expected = gradients_of(exact.vae)
+    expected = gradients_of(exact.model)
     torch.manual_seed(0)
     draws, losses, gradients = 400, [], []
     for _ in range(draws):
@@ -96,7 +96,7 @@ def test_the_same_noise_gives_the_same_loss_and_gradient(method: str, peer: Peer
     loss = trainer.backward(x)
     torch.manual_seed(7)
     torch.testing.assert_close(step.backward().reshape(()), loss[0], rtol=1e-4, atol=1e-4)
-    expected = gradients_of(trainer.vae)
+    expected = gradients_of(trainer.model)
     for name, value in _gradients(step).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
 
@@ -121,7 +121,7 @@ def test_ours_and_the_floor_evaluate_f_once_a_sample(comparison: Comparison) -> 
     small = comparison._replace(shape=SMALL)
     for trainer in (ours.subject(small), ours.floor(small)):
         x = ours.stacked(small, ours.rows(small))
-        q, f = trainer.vae.encode(x), trainer.vae.objective(x)
+        q, f = trainer.model.encode(x), trainer.model.objective(x)
         assert probe(trainer.estimator, q, f, x).evaluations == comparison.samples
 
 

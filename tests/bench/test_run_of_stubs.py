@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import bench.datasets
+from bench.measure import basket, elbo, toy, wallclock
 from bench.run import runner
 from bench.run.executors import inline
 from bench.run.executors.local_dask import Dask
@@ -29,6 +30,8 @@ from tests.bench.plain import Store, make_record, run_cell, values
 from tests.bench.test_suite import SMALL
 
 TWO_LAYERS = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2, stochastic_layers = 2}'
+
+MEASURED_BY = {"measure_toy": toy, "measure_basket": basket, "measure_training": elbo, "measure_time": wallclock}
 
 
 def suite_of(*estimators: str, text: str = SMALL) -> Suite:
@@ -51,13 +54,13 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
 def test_a_cell_is_measured_with_its_own_settings_and_the_seed_of_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, ...]] = []
-    for name in ("measure_toy", "measure_basket", "measure_training", "measure_time"):
+    for name, home in MEASURED_BY.items():
 
         def called(*arguments: Any, name: str = name, **more: Any) -> Record:
             calls.append((name, *arguments, more))
             return {"of": name}
 
-        monkeypatch.setattr(runner, name, called)
+        monkeypatch.setattr(home, name, called)
     text = SMALL.replace("problems = [", f"problems = [\n    {TWO_LAYERS},")
     cells = plan(suite_of("reinforce[samples=3,baseline=moving-average]", text=text)).cells
     assert len(cells) == 8

@@ -7,7 +7,7 @@ import torch
 
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import basket
+from bench.measure import basket, elbo, toy, wallclock
 from bench.measure.basket import BasketConfig, travel
 from bench.measure.elbo import TrainConfig
 from bench.measure.toy import ToyMoments
@@ -15,7 +15,6 @@ from bench.measure.wallclock import TimeConfig
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
 from bench.records.values import plain
-from bench.run import runner
 from bench.seeds import derive, stream
 from bench.suite.schema import Cell
 from bench.training.trainer import Optimisation
@@ -63,8 +62,9 @@ def _cell(measurement: Any, problem: Any, label: str = "") -> Cell:
 def test_a_cell_draws_from_the_first_half_of_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it measures; any change of its configuration is another id, and so other noise."""
     seen: list[tuple[str, int]] = []
-    for name in ("measure_toy", "measure_basket", "measure_training", "measure_time"):
-        monkeypatch.setattr(runner, name, lambda *rest, seed, name=name, **more: seen.append((name, seed)) or {})
+    homes = {"measure_toy": toy, "measure_basket": basket, "measure_training": elbo, "measure_time": wallclock}
+    for name, home in homes.items():
+        monkeypatch.setattr(home, name, lambda *rest, seed, name=name, **more: seen.append((name, seed)) or {})
     cells = {
         "measure_toy": _cell(ToyMoments(), TOY),
         "measure_basket": _cell(STILL, VAE_OF_TWO),

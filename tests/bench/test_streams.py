@@ -59,8 +59,7 @@ def test_the_streams_of_a_cell_are_of_its_id_and_those_that_estimators_share_are
     assert streams == {("estimator", cell), ("warm-up", cell), ("gradients", cell), ("probe",), ("determined",)}
     cell, streams = found["train", "vae"]
     of_seeds = {(purpose, seed) for purpose in ("weights", "data") for seed in range(2)}
-    assert streams == of_seeds | {("estimator", cell), ("noise", cell), ("evaluate", 0), ("rows",), ("binarise",),
-                                  ("probe",)}  # fmt: skip
+    assert streams == of_seeds | {("estimator", cell), ("noise", cell), ("evaluate", 0), ("rows",), ("probe",)}
     cell, streams = found["time", "vae"]
     of_seeds = {(purpose, seed) for purpose in ("weights", "data") for seed in range(3)}
     assert streams == of_seeds | {("estimator", cell), ("noise", cell), ("probe",)}
@@ -68,8 +67,7 @@ def test_the_streams_of_a_cell_are_of_its_id_and_those_that_estimators_share_are
     trajectory = {(purpose, 7) for purpose in ("weights", "data", "noise", "estimator", "passenger")}
     checkpoints = {("checkpoint", cell, 0), ("checkpoint", cell, 2)}
     draws = {("gradients", derive(*checkpoint)) for checkpoint in checkpoints}
-    assert streams == trajectory | checkpoints | draws | {("evaluate", 0), ("rows",), ("binarise",), ("probe",),
-                                                          ("determined",)}  # fmt: skip
+    assert streams == trajectory | checkpoints | draws | {("evaluate", 0), ("rows",), ("probe",), ("determined",)}
 
 
 VAE = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)

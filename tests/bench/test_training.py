@@ -21,6 +21,7 @@ from bench.measure.basket import BasketConfig, travel
 from bench.measure.elbo import TrainConfig
 from bench.measure.floor import Given
 from bench.measure.wallclock import TimeConfig
+from bench.problems import base as problems
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
@@ -60,9 +61,9 @@ def _train(seeds: list[int], estimator: Estimator, steps: int = 12, config: VAEC
 @pytest.mark.parametrize("family", ["bernoulli", "categorical"])
 def test_stacked_seeds_give_what_single_training_gives(family: str) -> None:
     config = _config(family, prior="learned")
-    together = _train([0, 1, 2], estimators.get("exact").create(), config=config).vae
+    together = _train([0, 1, 2], estimators.get("exact").create(), config=config).model
     for index, seed in enumerate([0, 1, 2]):
-        alone = _train([seed], estimators.get("exact").create(), config=config).vae
+        alone = _train([seed], estimators.get("exact").create(), config=config).model
         for (name, a), b in zip(alone.named_parameters(), together.parameters(), strict=True):
             own = b[:, index] if name == "prior_parameters" else b[index]
             torch.testing.assert_close(a.reshape(own.shape), own, rtol=1e-9, atol=1e-12)
@@ -84,7 +85,7 @@ def test_stacked_noise_gives_what_single_noise_gives() -> None:
         alone = trainer([seed])
         alone.generator = generator
         alone.backward(x[index : index + 1])
-        for a, b in zip(alone.vae.encoder.parameters(), together.vae.encoder.parameters(), strict=True):
+        for a, b in zip(alone.model.encoder.parameters(), together.model.encoder.parameters(), strict=True):
             torch.testing.assert_close(a.grad[0], b.grad[index], rtol=1e-4, atol=1e-6)
 
 
@@ -325,7 +326,7 @@ def test_own_parameters_train_by_the_auxiliary_loss_at_their_own_rate_and_by_see
         assert bool((move.flatten(1).abs().amax(1) > 0).all())
         torch.testing.assert_close(move, -rate * slope, rtol=1e-6, atol=1e-14)
         torch.testing.assert_close(faster, -10 * rate * slope, rtol=1e-6, atol=1e-14)
-    for a, b in zip(slow.trainer.vae.parameters(), fast.trainer.vae.parameters(), strict=True):
+    for a, b in zip(slow.trainer.model.parameters(), fast.trainer.model.parameters(), strict=True):
         assert torch.equal(a, b)
     # The second seed's rows are others: the first one's parameters do not notice.
     spoilt = _learner(family, name, options, rate, spoil=True)
@@ -388,7 +389,7 @@ def test_a_nan_marks_its_seed_and_the_others_go_on_unchanged() -> None:
     clean, poisoned = _train([0, 1, 2], healthy), _train([0, 1, 2], Poisoned())
     assert clean.diverged_at.tolist() == [-1, -1, -1]
     assert poisoned.diverged_at.tolist() == [-1, 4, -1]
-    for a, b in zip(clean.vae.encoder.parameters(), poisoned.vae.encoder.parameters(), strict=True):
+    for a, b in zip(clean.model.encoder.parameters(), poisoned.model.encoder.parameters(), strict=True):
         assert torch.equal(a[0], b[0])
         assert torch.equal(a[2], b[2])
         assert b[1].isnan().all()
@@ -676,7 +677,7 @@ def test_the_gap_compares_like_with_like(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where the splits hold the same rows, in an order that puts the dark ones first, there is no gap at all."""
     digits = bench.datasets.load("digits")
     rows = digits.train[digits.train.sum(1).argsort()]
-    monkeypatch.setattr(elbo, "load_once", lambda name: digits._replace(train=rows, test=rows))
+    monkeypatch.setattr(problems, "load_once", lambda name: digits._replace(train=rows, test=rows))
     config = TrainConfig(optimisation=Optimisation(steps=20), seeds=2, evaluations=2, evaluation_rows=200)
     found = measure_training(_config(), estimators.get("rloo").create(), config, seed=1, device=CPU)
     final, curve = found["final"], found["curve"]
@@ -715,7 +716,7 @@ def test_a_trajectory_is_the_training_of_its_seed_and_stops_where_it_says() -> N
     stops = list(travel(_config(), _basket(checkpoints=(5, 0, 2)), CPU))
     assert [stop.step for stop in stops] == [0, 2, 5]
     for stop in stops:
-        for a, b in zip(stop.vae.parameters(), expected[stop.step], strict=True):
+        for a, b in zip(stop.model.parameters(), expected[stop.step], strict=True):
             assert torch.equal(a, b)
 
 
@@ -738,7 +739,7 @@ def test_a_passenger_learns_on_the_way_at_its_own_rate_from_every_batch_and_move
     passenger, own = Passenger(), 2.0
     for stop, other in zip(travel(_config(), settings, CPU, passenger), alone, strict=True):
         assert float(passenger.own.detach()) == pytest.approx(own, rel=1e-6)
-        for a, b in zip(stop.vae.parameters(), other.vae.parameters(), strict=True):
+        for a, b in zip(stop.model.parameters(), other.model.parameters(), strict=True):
             assert torch.equal(a, b)
         for _ in range(2):
             own -= 0.1 * 2 * (own - float(next(batches).mean()))

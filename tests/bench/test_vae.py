@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from bench.problems.vae import VAE, StackedLinear, VAEConfig
+from bench.problems.networks import StackedLinear
+from bench.problems.vae import VAE, VAEConfig
 from estimators.distributions import from_parameters, kl, log_prob, parameters, sample
 from estimators.exact import expectation, states
 from tests.bench.by_hand import by_seed, weights_of
@@ -282,7 +283,7 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     ],
 )
 def test_joint_states_are_counted_over_layers(factors: dict[str, object], states: int | None, upper: int) -> None:
-    assert (_config(**factors).states(), _config(**factors).upper_states()) == (states, upper)
+    assert (_config(**factors).states(), _config(**factors).states_within_f()) == (states, upper)
 
 
 @pytest.mark.parametrize(

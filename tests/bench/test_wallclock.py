@@ -161,9 +161,9 @@ def test_the_three_train_models_of_the_same_seeds_on_batches_of_their_own(monkey
     timing = Timing(problem(), subject, settings, seed=7, device=CPU)
     made = [timing.subject, timing.floor, timing.plain]
     assert made[0].trainer.estimator is subject
-    assert [steps.trainer.vae.stack for steps in made] == [3, 3, 3]
-    assert len({id(steps.trainer.vae) for steps in made}) == len({id(steps.batches) for steps in made}) == 3
-    for weights in zip(*(steps.trainer.vae.parameters() for steps in made), strict=True):
+    assert [steps.trainer.model.stack for steps in made] == [3, 3, 3]
+    assert len({id(steps.trainer.model) for steps in made}) == len({id(steps.batches) for steps in made}) == 3
+    for weights in zip(*(steps.trainer.model.parameters() for steps in made), strict=True):
         assert torch.equal(weights[0], weights[1]) and torch.equal(weights[0], weights[2])
     assert {steps.trainer.optimiser.param_groups[0]["lr"] for steps in made} == {0.5}
     for steps in made:

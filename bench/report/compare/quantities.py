@@ -18,7 +18,9 @@ def rows_of(pair: Pair) -> Iterator[dict[str, Any]]:
     """What is compared of a pair, a row a quantity and point."""
     cell = pair.a.config
     base = {"problem": cell.problem.label, "estimator": cell.estimator.label}
-    compared = {"moments": _variances, "train": _elbo, "time": _time}[cell.kind]
+    compared = {"moments": _variances, "train": _elbo, "time": _time}.get(cell.kind)
+    if compared is None:  # what a measurement of a person's own holds is not known here
+        return
     for quantity, point, interval, remark in compared(pair):
         yield base | {"quantity": quantity, "point": point} | interval._asdict() | {"remark": remark}
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from bench.problems.vae import NEGATIVE_SLOPE, VAE
+from bench.problems.networks import NEGATIVE_SLOPE
+from bench.problems.vae_model import VAE
 from bench.studies.peers.cases import LEARNING_RATE, Comparison
 
 

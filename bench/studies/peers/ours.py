@@ -7,7 +7,7 @@ from torch import Tensor
 
 import estimators
 from bench.measure.floor import floor_of
-from bench.problems.vae import VAE
+from bench.problems.vae_model import VAE
 from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison
 from bench.training.trainer import Optimisation, Trainer
 from estimators.base import Estimator
@@ -50,4 +50,4 @@ def floor(comparison: Comparison) -> Trainer:
     """The same model, optimiser and passes over the decoder, with samples and learning signal given."""
     made = subject(comparison)
     x = stacked(comparison, rows(comparison))
-    return trainer(comparison, floor_of(made.estimator, made.vae, x, comparison.samples), model(comparison))
+    return trainer(comparison, floor_of(made.estimator, made.model, x, comparison.samples), model(comparison))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.clock import interleaved
+from bench.problems.vae_model import VAE
 from bench.run.provenance import machine
 from bench.studies.peers import ours, pyro_steps, storchastic_steps
 from bench.studies.peers.cases import BATCH, THREADS, Comparison, Peer
@@ -34,7 +35,8 @@ def measure(comparison: Comparison, threads: int, rounds: int, warm_up: int = WA
     stacked = ours.stacked(comparison, x)
     subject, floor = ours.subject(comparison), ours.floor(comparison)
     # All start from the weights of our first seed.
-    steps = [peer_step(comparison, peer, Network(comparison, subject.vae), x) for peer in comparison.peers]
+    assert isinstance(subject.model, VAE)
+    steps = [peer_step(comparison, peer, Network(comparison, subject.model), x) for peer in comparison.peers]
     *peers, mine, least = interleaved(
         [*(step.step for step in steps), lambda: subject.step(stacked), lambda: floor.step(stacked)],
         rounds=rounds,

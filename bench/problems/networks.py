@@ -1,0 +1,39 @@
+"""Networks of E seeds side by side: the affine maps of a model, whose parameters start with the dim E."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from estimators.parts.network import affine
+
+NEGATIVE_SLOPE = 0.3
+"""Of LeakyReLU between the maps."""
+
+
+class StackedLinear(nn.Module):
+    """E affine maps side by side: weight [E, in, out], bias [E, 1, out]; starts as torch.nn.Linear does."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.stack([(2 * torch.rand(shape, generator=g) - 1) * bound for g in generators])
+
+        self.weight = nn.Parameter(uniform(inputs, outputs))
+        self.bias = nn.Parameter(uniform(1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., E, B, in] to [..., E, B, out]."""
+        return affine(x, self.weight, self.bias)
+
+
+def network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:
+    """Affine maps of these sizes with LeakyReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [StackedLinear(inputs, outputs, generators), nn.LeakyReLU(NEGATIVE_SLOPE)]
+    return nn.Sequential(*layers[:-1])

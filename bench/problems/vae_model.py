@@ -1,0 +1,159 @@
+"""The shared VAE's model: encoder, decoder and prior for every latent family.
+
+f(z, q) = log q(z) - log p(z) - log p(x|z) with the entropy sampled; with the entropy analytic f = -log p(x|z), and
+KL(q || p) is added in closed form.
+
+With two stochastic layers q = q(z1|x) q(z2|z1) and p = p(z2) p(z1|z2) p(x|z1), as in the tables of REBAR and RELAX. The
+second layer is then a VAE of z1: -log p(z1) in f gives way to an estimate of E_{q(z2|z1)}[log q(z2|z1) - log p(z2) -
+log p(z1|z2)], whose gradient is an estimator's again. So each layer has an estimator of its own, and neither knows.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from bench.problems.model import Model
+from bench.problems.networks import StackedLinear, network
+from bench.problems.per_layer import Expectation, LayeredObjective
+from bench.seeds import stream
+from estimators.base import Objective
+from estimators.distributions import kl, log_prob, sample
+from estimators.exact import expectation
+
+if TYPE_CHECKING:
+    from bench.problems.vae import VAEConfig
+
+
+def _exactly(q: Distribution, f: Objective, z: Tensor) -> Tensor:
+    return expectation(q, f)
+
+
+class VAE(Model):
+    """E variational autoencoders with a Bernoulli likelihood.
+
+    Args:
+        config: its factors.
+        pixel_mean: [X], mean of the train rows.
+        seeds: one a stacked model, each the source of its own initial values.
+    """
+
+    pixel_mean: Tensor
+
+    def __init__(self, config: "VAEConfig", pixel_mean: Tensor, seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        generators = [stream("weights", seed) for seed in seeds]
+        self.stack = len(seeds)
+        self.family, self.event = config.kind_of_latents, config.event
+        pixels, latents = len(pixel_mean), math.prod(self.event)
+        self.context_size = pixels
+        count = len(self.family.parameter_names)
+        outputs = count * latents
+        self.encoder = network((pixels, *config.hidden, outputs), generators)
+        self.decoder = network((latents, *config.hidden[::-1], pixels), generators)
+        self.register_buffer("pixel_mean", pixel_mean)
+        last = self.decoder[-1]
+        assert isinstance(last, StackedLinear)
+        if config.bias_from_data:
+            last.bias.data.copy_(torch.logit(pixel_mean.clamp(0.001, 0.999)))
+        else:
+            last.bias.data.zero_()
+        if config.stochastic_layers == 2:
+            self.upper_encoder = network((latents, *config.hidden, outputs), generators)
+            self.upper_decoder = network((latents, *config.hidden[::-1], outputs), generators)
+        # Raw numbers [E, 1, *event] for each parameter: zeros are a standard normal, or uniform classes.
+        self.prior_parameters = nn.Parameter(
+            torch.zeros(count, self.stack, 1, *self.event), requires_grad=config.prior == "learned"
+        )
+
+    def _latents(self, raw: Tensor) -> Distribution:
+        """Latents of rows [..., E, B, *event] from what a network gives."""
+        parts = raw.chunk(len(self.family.parameter_names), -1)
+        return self.family.from_raw(*(part.unflatten(-1, self.event) if self.event[1:] else part for part in parts))
+
+    def _input(self, z: Tensor) -> Tensor:
+        """Latents as a network sees them, [..., E, B, latents or L C]."""
+        if self.config.signed_decoder_input:
+            z = 2 * z - 1
+        return z.flatten(-len(self.event)) if self.event[1:] else z
+
+    def encode(self, x: Tensor) -> Distribution:
+        """q(z|x) of rows [E, B, *event] for x [E, B, X]; with two layers, q(z1|x)."""
+        return self._latents(self.encoder(x - self.pixel_mean if self.config.centre_input else x))
+
+    def encode_upper(self, z: Tensor) -> Distribution:
+        """q(z2|z1) of rows [..., E, B, *event] for z1 of that shape."""
+        return self._latents(self.upper_encoder(self._input(z)))
+
+    def prior(self) -> Distribution:
+        """p(z), or p(z2), of rows [E, 1, *event]."""
+        return self.family.from_raw(*self.prior_parameters)
+
+    def upper_objective(self, z: Tensor) -> Objective:
+        """What E_{q(z2|z1)} is taken of, for z1 [..., E, B, *event]: minus the second layer's ELBO integrand."""
+
+        def f(upper: Tensor, q: Distribution, /) -> Tensor:
+            below = log_prob(self._latents(self.upper_decoder(self._input(upper))), z)
+            return log_prob(q, upper) - log_prob(self.prior(), upper) - below
+
+        return f
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats: x [E, B, X], z [S, ..., E, B, *event] to [S, ..., E, B]."""
+        logits: Tensor = self.decoder(self._input(z))
+        return (x * logits - F.softplus(logits)).sum(-1)
+
+    def objective(self, x: Tensor) -> LayeredObjective:
+        """f for the rows x [E, B, X]."""
+
+        def f(z: Tensor, q: Distribution, inner: Expectation | None = None, /) -> Tensor:
+            if self.config.entropy == "analytic":
+                return -self.log_likelihood(x, z)
+            return log_prob(q, z) + self._cost_of_prior(z, inner or _exactly) - self.log_likelihood(x, z)
+
+        return f
+
+    def _cost_of_prior(self, z: Tensor, inner: Expectation) -> Tensor:
+        """-log p(z), [S, ..., E, B]; with two layers, an upper bound on it, estimated over z2."""
+        if self.config.stochastic_layers == 1:
+            return -log_prob(self.prior(), z)
+        return inner(self.encode_upper(z), self.upper_objective(z), z)
+
+    def bounds(self, x: Tensor, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """With one layer the ELBO is that of the closed-form KL and the mean of log p(x|z).
+
+        With two layers it is the mean log weight, log p(x, z) - log q(z|x), of draws of both.
+        """
+        q = self.encode(x)
+        z = sample(q, samples, generator)
+        if self.config.stochastic_layers == 1:
+            log_likelihood = self.log_likelihood(x, z)  # K x E x B
+            log_weights = log_likelihood + log_prob(self.prior(), z) - log_prob(q, z)
+            return log_likelihood.mean(0) - self.kl(q), log_weights
+
+        def one_draw(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
+            return f(sample(upper, 1, generator), upper)[0]
+
+        log_weights = -self.objective(x)(z, q, one_draw)
+        return log_weights.mean(0), log_weights
+
+    def closed_form(self, q: Distribution) -> Tensor | None:
+        """What is added to the surrogate, [E, B]: KL(q || p) where the entropy is analytic, else None."""
+        return self.kl(q) if self.config.entropy == "analytic" else None
+
+    def kl(self, q: Distribution) -> Tensor:
+        """KL(q || p) in nats, [E, B]."""
+        return kl(q, self.prior())
+
+    def encoder_network(self) -> nn.Module:
+        """The encoder."""
+        return self.encoder
+
+    def networks_of_f(self) -> Sequence[nn.Module]:
+        """The decoder."""
+        return (self.decoder,)
