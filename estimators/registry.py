@@ -7,9 +7,9 @@ A third party's does so when its file is imported, through the entry-point group
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-import estimators
 from estimators.base import Estimator
 from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput, unknown
@@ -57,7 +57,7 @@ def load_all() -> None:
     if _loaded:
         return
     _loaded = True
-    for module in pkgutil.iter_modules(estimators.__path__):
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not module.ispkg:
             importlib.import_module(f"estimators.{module.name}")
     load_entry_points(FAMILY_POINTS, ENTRY_POINTS)
