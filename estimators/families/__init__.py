@@ -1,19 +1,18 @@
 """The families of q, one a file: everything that depends on which distribution the latents have.
 
-A family is found from torch's type of q, or by name. A third party's registers where its class is defined, and is found
-through the entry-point group `gradest.families` or as `module:Class`.
+A family registers where its class is defined. Every file here is imported; a third party's is found through the
+entry-point group `gradest.families` or as `module:Class`.
 """
 
-from typing import TypeVar
+import importlib
+import pkgutil
 
-from torch.distributions import Distribution
-
-from estimators.errors import BadInput, unknown
 from estimators.families.base import CAPABILITIES, Enumerated, Family, Projected, Relaxed, Reparameterized
-from estimators.families.bernoulli import Bernoulli
-from estimators.families.categorical import Categorical
-from estimators.families.gaussian import Gaussian
-from estimators.plugins import module_of
+from estimators.families.registry import FAMILIES, capable, family_named, family_of, register_family
+
+_FIRST = ("gaussian", "bernoulli", "categorical")  # as lists name them; other files follow
+for _name in (*_FIRST, *(module.name for module in pkgutil.iter_modules(__path__))):
+    importlib.import_module(f"{__name__}.{_name}")
 
 __all__ = [
     "CAPABILITIES",
@@ -28,79 +27,3 @@ __all__ = [
     "family_of",
     "register_family",
 ]
-
-FAMILIES: dict[str, Family] = {}
-"""The families by name."""
-_by_type: dict[type, Family] = {}
-
-FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-Capable = TypeVar("Capable", bound=Family)
-
-
-def register_family(cls: FamilyClass) -> FamilyClass:
-    """Class decorator that puts a family among those known.
-
-    Raises:
-        BadInput: the class lacks something that a family must say, or its name is taken by another.
-    """
-    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
-        raise BadInput(f"family {cls.__name__}: it must define {', '.join(missing)} (estimators/families/base.py)")
-    taken = FAMILIES.get(cls.name)
-    if taken is not None and (type(taken).__module__, type(taken).__qualname__) != (cls.__module__, cls.__qualname__):
-        raise BadInput(f"family {cls.name!r} is already registered by {type(taken).__module__}; choose another name")
-    other = _by_type.get(cls.distribution)
-    if other is not None and other.name != cls.name:
-        raise BadInput(f"family {cls.name!r}: {cls.distribution.__name__} is of family {other.name!r} already")
-    FAMILIES[cls.name] = _by_type[cls.distribution] = cls()
-    return cls
-
-
-def family_of(q: Distribution) -> Family:
-    """The family of q.
-
-    Raises:
-        TypeError: q is of none that is known.
-    """
-    for kind in type(q).__mro__:  # the class itself, or the nearest one that it derives from
-        if kind in _by_type:
-            return _by_type[kind]
-    *others, last = (family.distribution.__name__ for family in FAMILIES.values())
-    hints = (hint for family in FAMILIES.values() for mistaken, hint in family.mistaken.items() if type(q) is mistaken)
-    more = "".join(f"; {hint}" for hint in hints)
-    raise TypeError(f"q is a {type(q).__name__}; expected {', '.join(others)} or {last}{more}")
-
-
-def family_named(name: str) -> Family:
-    """The family called `name`, or that of the class at `module:Class`, which is imported.
-
-    Raises:
-        BadInput: there is none, or the class is no registered family.
-    """
-    if name in FAMILIES:
-        return FAMILIES[name]
-    if ":" not in name:
-        raise BadInput(unknown("family", name, list(FAMILIES), "or module:Class"))
-    module, class_name = module_of(name)
-    found = {
-        type(family).__name__: family for family in FAMILIES.values() if type(family).__module__ == module.__name__
-    }
-    if class_name not in found:
-        where = "those decorated with @register_family"
-        raise BadInput(unknown(f"family in {module.__name__!r}:", class_name, list(found), where))
-    return found[class_name]
-
-
-def capable(q: Distribution, capability: type[Capable]) -> Capable:
-    """The family of q, which must have a capability, such as `Relaxed`.
-
-    Raises:
-        TypeError: it has not.
-    """
-    family = family_of(q)
-    if not isinstance(family, capability):
-        raise TypeError(f"q is a {type(q).__name__}, whose family {family.name} is not {capability.__name__.lower()}")
-    return family
-
-
-for _cls in (Gaussian, Bernoulli, Categorical):
-    register_family(_cls)

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 
 from estimators.families.base import Relaxed
 from estimators.families.logits import CERTAIN, above, bounded
+from estimators.families.registry import register_family
 from estimators.noise import Noise, exponential_of
 
 
+@register_family
 class Bernoulli(Relaxed):
     """Binary latents, with logits."""
 

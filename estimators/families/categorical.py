@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from estimators.families.base import Relaxed
 from estimators.families.bernoulli import moderate_logits, shift_of
 from estimators.families.logits import CERTAIN, bounded, log_softmax, one_hot_argmax, softmax
+from estimators.families.registry import register_family
 from estimators.noise import Noise, exponential_of, gumbel_of
 
 
@@ -44,6 +45,7 @@ def _one_hot(logits: Tensor) -> OneHot:
     return q
 
 
+@register_family
 class Categorical(Relaxed):
     """One-hot latents, with logits."""
 

@@ -9,6 +9,7 @@ from torch.distributions import Distribution, Normal
 
 from estimators.families.base import Projected, Reparameterized
 from estimators.families.quadrature import hermite, laguerre, trapezoid, tuples
+from estimators.families.registry import register_family
 from estimators.noise import Noise
 
 MOST_POINTS = 65536
@@ -16,6 +17,7 @@ MOST_POINTS = 65536
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
+@register_family
 class Gaussian(Reparameterized, Projected):
     """Normal latents, with loc and scale."""
 
