@@ -25,9 +25,9 @@ def check_determined(f: Objective, q: Distribution) -> None:
     fixed = stopped(q)
     first, again = f(z, fixed), f(z, fixed)
     if first.shape != (2, 2, *row_shape(q)):
-        return  # the estimator's call tells of it
+        return  # the estimator's own call refuses it, with a better message
     eps = torch.finfo(first.dtype).eps
-    # One call's rounding may differ from the next's on a GPU alone; that of other numbers of draws is another sum's.
+    # Equal calls may differ by rounding on a GPU only; with another number of draws sums are rounded in another order.
     if seen := _differing(first, again, 64 * eps):
         raise BadInput(
             f"f has noise of its own: at one z it is {seen[0]:g}, and then {seen[1]:g}; the draws of a call would "

@@ -30,7 +30,7 @@ follows finds it in the cache, on a GPU so that its cores have work."""
 BLOCK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Coordinates of gradients that are held at once."""
 SHORTEST_BLOCK = 256
-"""Draws of a block at least, whatever they take: intervals are made within blocks."""
+"""Least number of draws in a block, however much memory they take: intervals are computed within blocks."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
 

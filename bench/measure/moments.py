@@ -183,7 +183,7 @@ def gradient_moments(
     at = objective.given.q
     if parameters(at)[0].numel() == 0:
         raise BadInput(f"q has no rows to measure a gradient of: its parameters are {list(parameters(at)[0].shape)}")
-    with trusted(), torch.enable_grad():  # `at` is finite
+    with trusted(), torch.enable_grad():  # `at` has finite logits, so that they need not be looked at
         as_it_is = warm_up == 0 and not any(is_unsized(p) for p in estimator.parameters())
         looked = estimator if as_it_is else warmed(estimator, at, objective, seed=seed, steps=0, context=context)
         look_at(looked, objective, context)

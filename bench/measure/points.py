@@ -28,7 +28,7 @@ from estimators.distributions import parameters, row_shape
 from estimators.families import Enumerated, family_of
 
 PARTS = 64
-"""Equal parts of a long run; what they leave over is in its mean alone."""
+"""Equal parts of a long run, whose means show how its coordinates vary together; draws left over count in the mean."""
 LARGEST_SHARE = 0.25
 """Share that one draw may have of all squares about a coordinate's mean, for the coordinate to be tested."""
 RARE_EVENTS = 50
@@ -157,7 +157,7 @@ def measure_point(
     moments, d = found.moments, found.moments.distances.all() / rows**2
     norm = float(reference.gradient.norm()) / rows
     noiseless = float(d.mean()) <= moments.mean.numel() * (rounding / rows) ** 2
-    if noiseless:  # what is left is rounding
+    if noiseless:  # differences between draws are rounding
         sums = (d, moments.squares, moments.cubes, moments.largest)
         d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, sums)
     bias = found.squared_bias(reference)
@@ -176,7 +176,7 @@ def measure_point(
         squared=Ends(**squared._asdict()),
         relative=_ratio(_root(squared.estimate), norm),
         relative_low=_ratio(_root(squared.low), norm),
-        # Never below what could have been seen: an interval below 0 is luck, not knowledge.
+        # Not below what could have been detected: an interval that ends below 0 by chance says nothing more.
         relative_high=_ratio(_root(max(squared.high, visible)), norm),
         smallest_visible=_ratio(_root(visible), norm),
         reference=reference.method,
@@ -234,7 +234,7 @@ def _test(
     difference = mean - reference.gradient
     variance = moments.squares.cpu() / (draws - 1)
     error = (variance / draws + reference.noise + rounding**2).sqrt().clamp_min(tiny)
-    # Of the mean, whose error is the reference's too.
+    # Skewness of the mean; its standard error includes the reference's.
     skewness = moments.cubes.cpu() / draws**3 / error.pow(3).clamp_min(tiny)
     z = difference / error
     z = (z + skewness * (1 / 6 + z.square() / 3)).abs()
@@ -245,9 +245,9 @@ def _test(
         rarer = torch.minimum(probability, 1 - probability)
         common = rarer * draws * samples >= RARE_EVENTS
     moved = torch.ones_like(common) if moves is None else (moves.counts.cpu() >= RARE_EVENTS).expand_as(common)
-    # Where every draw stirs a coordinate and one or two carry its mean, one of them has most of all squares.
+    # Every draw may move a coordinate while one or two make up its mean: then one draw has most of the sum of squares.
     moved = moved & (moments.largest.cpu() <= LARGEST_SHARE * moments.squares.cpu())
-    # A draw that is right to rounding needs no luck.
+    # A mean that agrees to rounding needs no test.
     right = difference.abs() <= 4 * rounding
     testable = common & moved | right
     tested = int(testable.sum())

@@ -30,9 +30,10 @@ STEPS_A_ROUND = {"cpu": 1, "cuda": 20}
 """Steps between two readings of the clock: on a GPU waiting for the device would take as long as a step."""
 
 TRIES = 3
-"""How often a step is timed at most, while the machine does something else."""
+"""Most tries at timing a step while the machine is busy with something else."""
 PATIENCE = Patience(30.0)
-"""Of a process, for all its cells: in that time the load of a job that has ended falls by two fifths."""
+"""Most seconds that a process waits, over all its cells, for the load to fall: that of an ended job falls by two fifths
+in this time."""
 
 
 @register_measurement("time")

@@ -18,7 +18,7 @@ from estimators.families import family_of
 ROWS = 64
 """Rows of a step at least, copies of q's, whose gradients of own parameters are averaged."""
 SETTLING = 100
-"""Calls in which running state settles: of a running mean with a decay of .9, a ten-thousandth of a per cent is old."""
+"""Calls in which running state settles: of its start, a running mean with a decay of .9 then keeps less than 1e-4."""
 LEARNING = 500
 """Steps in which own parameters learn: as many as the suites give them at a toy, and at their rate."""
 LEARNING_RATE = 1e-2
@@ -51,7 +51,7 @@ def warmed(
     """
     try:
         warm = copy.deepcopy(estimator)
-    except (RuntimeError, TypeError) as error:  # a tensor in a graph, a handle
+    except (RuntimeError, TypeError) as error:  # it holds a tensor in a graph, or a handle
         name = type(estimator).__name__
         raise BadInput(
             f"{name} cannot be copied for its warm-up ({error}): measure it as it is, warm_up = 0"

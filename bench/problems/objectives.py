@@ -75,8 +75,8 @@ def _coupled_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
 
 
 def _exp_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
-    spread = 1 + 2 * target * scale.square()
-    return (torch.exp(-target * loc.square() / spread) / spread.sqrt()).sum(-1)
+    width = 1 + 2 * target * scale.square()
+    return (torch.exp(-target * loc.square() / width) / width.sqrt()).sum(-1)
 
 
 def _cos_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:

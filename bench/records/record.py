@@ -134,8 +134,8 @@ def read(found: Record | Mapping[str, Any], folder: str = "") -> Record:
 def upgraded(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """A record of an earlier release as this one would have written it, as far as its numbers tell.
 
-    All of them have schema 1. What was left out and cannot be told is missing from the typed result: the rows behind an
-    ELBO, the plain step beside a time, the noise of its clock.
+    All of them have schema 1. What an earlier release did not record is missing from the typed result: the rows behind
+    an ELBO, the plain step beside a time, the noise of its clock.
     """
     measurements = found["measurements"] or {}
     if points := measurements.get("points"):

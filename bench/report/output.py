@@ -52,7 +52,7 @@ def _write_tables(tables: Sequence[Table], summary: Summary, out: Path, formats:
 
 
 def _endings_of(formats: Set[str]) -> tuple[list[str], list[str]]:
-    """Of some formats those that are a figure's: what to write, and what to draw, since a page holds each png."""
+    """The formats in which figures are written, and those in which they are drawn: a page needs a png of each."""
     written = [ending for ending in FIGURE_FORMATS if ending in formats]
     return written, [*written, *(["png"] if "html" in formats and "png" not in written else [])]
 

@@ -26,7 +26,7 @@ def pack(contents: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for cell_id, content in sorted(contents.items()):
             member = zipfile.ZipInfo(f"cells/{cell_id}.json")  # dated 1980, the earliest that a zip can say
-            member.external_attr = 0o644 << 16  # or else unzip makes files that nobody may read
+            member.external_attr = 0o644 << 16  # without permissions unzip would make files that nobody may read
             archive.writestr(member, content, zipfile.ZIP_DEFLATED, compresslevel=9)
     return buffer.getvalue()
 
@@ -44,7 +44,7 @@ def unpack(path: Path) -> Mapping[str, bytes]:
     return _unpack(path, (state.st_ino, state.st_mtime_ns, state.st_size))
 
 
-@lru_cache(maxsize=2)  # a comparison reads two
+@lru_cache(maxsize=2)  # two, as a comparison reads two archives
 def _unpack(path: Path, state: tuple[int, ...]) -> Mapping[str, bytes]:
     """Read once as long as the file's state is the same: a store asks for one record at a time."""
     file, contents, where = io.BytesIO(path.read_bytes()), {}, ""

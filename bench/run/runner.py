@@ -112,7 +112,7 @@ def _try(config: EstimatorConfig, family: str) -> None:
         probe(copy.deepcopy(example(config)), q, lambda z, q: log_prob(q, z))  # a call may size it
     except ValueError as error:
         raise BadInput(f"estimator {config.label!r}: {error} (estimators/base.py has the contract)") from error
-    except Exception:  # what else may go wrong belongs to a cell, whose record says so
+    except Exception:  # any other failure is found when its cell runs, and goes into the record
         return
 
 
@@ -163,7 +163,9 @@ def run_suite(
     others = [cell for cell in todo if not cell.measurement.alone]
     with starting(others + timed, len(chosen.cells) - len(todo)):
         for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
-            if isinstance(result, Exception):  # its worker died, and took the cell's own handling along
+            if isinstance(
+                result, Exception
+            ):  # its worker died, so that `run_cell` could not make a record of the failure
                 result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
             store.write(result)
             progress(result, cell)

@@ -26,7 +26,7 @@ def run_suite_of(directory: Path) -> "Suite":
 
 
 def _planned(directory: Path) -> tuple[set[str], str | None]:
-    """The ids of the cells of a folder's suite; or none, and why they cannot be told."""
+    """The ids of the cells of a folder's suite; or none, and the reason why they are not known."""
     if (noted := read_plan(directory)) is not None:
         return noted, None
     from bench.suite.plan import plan
@@ -34,7 +34,7 @@ def _planned(directory: Path) -> tuple[set[str], str | None]:
     suite = run_suite_of(directory)
     try:
         return {cell.id for cell in plan(suite).cells}, None
-    except BadInput as error:  # an estimator that is not at hand here: its records are
+    except BadInput as error:  # an estimator cannot be imported here; its records can still be counted
         return set(), f"what is left to run cannot be told here: {error}"
 
 

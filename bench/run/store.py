@@ -115,14 +115,14 @@ class Store:
         write_atomic(self.archive, archive.pack(contents))
         packed = archive.unpack(self.archive)
         for path, content in loose.items():
-            if path.read_bytes() == content == packed[path.stem]:  # and was not written again meanwhile
+            if path.read_bytes() == content == packed[path.stem]:  # unless another runner wrote it again meanwhile
                 path.unlink()
-        with suppress(OSError):  # what is no whole record stays, and its folder with it
+        with suppress(OSError):  # the folder stays where it holds a record that is not whole
             self.cells.rmdir()
 
     def sweep(self) -> None:
         """Remove temporary files that a killed process left behind more than an hour ago."""
         for path in self.root.rglob(".*.tmp"):
-            with suppress(FileNotFoundError):  # its writer may rename it meanwhile
+            with suppress(FileNotFoundError):  # its writer may have renamed it meanwhile
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()

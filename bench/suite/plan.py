@@ -31,7 +31,7 @@ def plan(suite: Suite) -> Plan:
         BadInput: an unknown estimator, option or data set, or an estimator that no problem allows.
     """
     for given in suite.estimators:
-        given.resolved(suite.samples)  # what it does not take is said before data are looked at
+        given.resolved(suite.samples)  # wrong options are refused before data sets are looked for
     for problem in suite.problems:
         _check_data(suite, problem)
     cells: list[Cell] = []

@@ -86,7 +86,9 @@ class Suite(Config):
             return given
         draws = {key: so_far.data.get(key) for key in ("samples", "f_evals")}
         every = [EstimatorConfig(name=entry.name) for entry in registry.available()]
-        problems = so_far.data.get("problems", ())  # none where they are at fault, which is said
+        problems = so_far.data.get(
+            "problems", ()
+        )  # none where the problems are at fault, which is reported in their place
         fit = [c for c in every if any(not isinstance(fitted(c, problem, **draws), str) for problem in problems)]
         return fit if problems else every
 

@@ -14,7 +14,7 @@ from bench.training.batches import Batches
 from bench.training.trainer import Trainer
 
 WARM_UP = 3
-"""Eager steps before the capture, in which libraries and the optimiser make what they keep; they train like others."""
+"""Eager steps before the capture, in which libraries and the optimiser allocate memory; they train the model."""
 
 aten = torch.ops.aten
 _READS = {
@@ -78,7 +78,7 @@ class Steps:
             if self.trainer.steps < WARM_UP:
                 self._warm_up()
                 return
-            self.graph = self._capture()  # which does not run it
+            self.graph = self._capture()  # capturing records the step and does not run it
         if self.graph is None:
             self.trainer.step(self.batches.gather())
         else:
@@ -92,7 +92,9 @@ class Steps:
         with torch.cuda.stream(self._side), HostReads() as reads:
             self.trainer.step(self.batches.gather())
         torch.cuda.current_stream().wait_stream(self._side)
-        if reads.found and self.trainer.steps == WARM_UP:  # before, constants may be put on the device that stay there
+        if (
+            reads.found and self.trainer.steps == WARM_UP
+        ):  # earlier steps may copy constants to the device, which stay there
             self.eager_because = reads.found[0]
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
@@ -108,8 +110,8 @@ class Steps:
                 self.trainer.device_step(self.batches.gather())
         except RuntimeError as error:
             self.eager_because = "the capture failed: " + str(error).partition("\n")[0]
-            torch.cuda.set_stream(stream)  # an end that fails leaves the capture's own
-            # Those that were registered may think that they are still captured.
+            torch.cuda.set_stream(stream)  # where ending it fails too, the reason is that of the capture
+            # Generators that were registered would still refuse to be used outside a capture.
             fresh = [torch.Generator(self.trainer.device) for _ in generators]
             for generator, state in zip(fresh, states, strict=True):
                 generator.set_state(state)

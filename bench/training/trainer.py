@@ -62,7 +62,7 @@ class Trainer:
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
         q = self.model.encode(x)
-        with trusted():  # f is ours, and stays the same from step to step
+        with trusted():  # f is the model's own, and needs no look in every step
             f, context = self.model.objective(x), self.model.context(x)
             estimate = self.estimator(q, f, generator=self.generator, context=context)
         loss: Tensor = estimate.value
@@ -74,7 +74,7 @@ class Trainer:
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
         self.optimiser.zero_grad()
-        # Only the optimised parameters need gradients; draws at which f was differentiated are leaves as well.
+        # For the optimised parameters only: draws at which f was differentiated are leaves of the graph too.
         total.backward(inputs=self.parameters)
         return loss.mean(-1)
 
@@ -92,5 +92,5 @@ class Trainer:
 
     def mark_diverged(self, values: Tensor) -> None:
         """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
-        fresh = (values - values != 0) & (self.diverged_at < 0)  # neither infinity nor NaN is 0 less itself
+        fresh = (values - values != 0) & (self.diverged_at < 0)  # infinity and NaN minus themselves are NaN
         self.diverged_at.copy_(torch.where(fresh, self.step_on_device, self.diverged_at))
