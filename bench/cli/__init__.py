@@ -43,9 +43,9 @@ def main() -> None:
     """Entry point of `gradest` and `python -m bench`."""
     try:
         code = app(standalone_mode=False)
-    except typer.TyperException as error:  # what the parser itself rejects
+    except typer.TyperException as error:  # a fault that the parser found
         typed = shlex.join(["gradest", *sys.argv[1:]])
-        message = error.format_message()  # empty where the help was shown, for want of any argument
+        message = error.format_message()  # empty where no argument was given and the help was shown
         stop = "" if message.endswith((".", "?")) else "."
         message = message.replace("Value error, ", "")
         code = complain(f"{message}{stop} You typed: {typed} (gradest --help)") if message else BAD_INPUT

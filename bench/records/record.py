@@ -81,12 +81,12 @@ class Record(BaseModel):
 
     @property
     def measurement(self) -> Hashable:
-        """Equal for records of which a report of several runs shows one: a cell, of each machine where it is a time."""
+        """A key: of records of several runs that share it a report shows one. The cell, and for a time the machine."""
         return self.cell, self.timed_on
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """Equal for records of which a run shows one: what is compared, the device, and the machine of a time."""
+        """A key: of records of one run that share it the newest is shown. What is compared, the device, a time's machine."""
         return *self.config.comparable, self.config.device, self.timed_on
 
     def result(self, model: type[Result]) -> Result:

@@ -21,7 +21,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"pil_kwargs": {"compress_level": 3}},
 }
 PLOTS_A_PROCESS = 24
-"""Fewer are drawn sooner than another process has imported what it needs."""
+"""Fewer figures are drawn here: another process would still be importing what it needs."""
 
 
 def _files(plot: Plot, endings: Sequence[str]) -> dict[str, bytes]:
@@ -59,5 +59,5 @@ def files(plots: Sequence[Plot], endings: Sequence[str], processes: int | None =
     # Spawned, not forked: the threads of torch and of the progress bar would not survive a fork.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_settle)
     drawn = pool.map(draw, plots)
-    pool.shutdown(wait=False)  # it takes nothing more, and ends when all is drawn
+    pool.shutdown(wait=False)  # no more work is accepted; the processes end when all is drawn
     return drawn

@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
     topic: str
     text: str
-    points: tuple[str, ...] = ()  # what it says point by point
+    points: tuple[str, ...] = ()  # a line for each point
 
 
 def _named(row: Row) -> str:
@@ -47,7 +47,7 @@ def _lowest(rows: pd.DataFrame) -> _Lowest | None:
     if not ranked:
         return None
     best = ranked[0]
-    # Below 1 the two are told apart: an infinite or wide interval of either leaves them together.
+    # An upper end below 1 tells the two apart; an infinite or wide interval of either does not.
     close = [
         _named(other)
         for other in ranked[1:]

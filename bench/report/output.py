@@ -113,7 +113,7 @@ def write(
     summary = summarise(found, relative_to)
     finished("frames")
     drawable = list(plots(summary)) if chosen & {"html", *FIGURE_FORMATS} else []
-    drawn = drawing.files(drawable, _endings_of(chosen)[1])  # begins, where in other processes
+    drawn = drawing.files(drawable, _endings_of(chosen)[1])  # other processes begin to draw now
     tables = _tables(summary) if chosen & {"md", "tex", "csv", "html"} else []
     written = added + _write_tables(tables, summary, out, chosen)
     finished("tables")

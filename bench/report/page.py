@@ -17,7 +17,7 @@ from bench.report.summary import Summary
 from bench.report.tables.view import Column, Section, Table
 from bench.report.text import plural, slug
 
-# Provenance that differs from record to record and says nothing of where it was made.
+# Provenance that differs from record to record, and so says nothing of the machine or the version.
 _UNLISTED = ("load", "estimator_source")
 _MANY_ROWS = 40  # a longer section opens on demand
 

@@ -49,7 +49,7 @@ def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list
         from bench.measure.base import MEASUREMENTS, Measurement
 
         if ":" not in name and name not in MEASUREMENTS.all():
-            left += of_kind  # which the report refuses
+            left += of_kind  # the report refuses them by name
             continue
         measurement = MEASUREMENTS.get(name)
         assert issubclass(measurement, Measurement)
@@ -119,7 +119,7 @@ def _write(
 
 
 def _draw(measurement: "type[Measurement]", frame: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(PAGE, COLUMN), layout="constrained")  # room is made for whatever is drawn
+    figure = Figure(figsize=(PAGE, COLUMN), layout="constrained")  # the layout makes room for any labels that are drawn
     draw: Any = measurement.figure
     draw(frame.reset_index(drop=True), figure.add_subplot())
     return figure

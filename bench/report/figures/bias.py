@@ -17,7 +17,7 @@ from bench.report.verdicts import ROUNDING
 
 
 def _testable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Points where the draws can say something: elsewhere an outcome never drawn looks like a large bias."""
+    """Points with enough draws of rare outcomes: elsewhere an outcome that was never drawn looks like a large bias."""
     return rows[rows["p_value"].notna() | ~rows["rare"]]
 
 
@@ -25,7 +25,9 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Points with a relative bias; of a long sweep the first, middle and last that most estimators have."""
     known = _testable(rows[rows["measured"] & rows["relative_bias"].notna()])
     labels = known.groupby("position")["label"].nunique()
-    positions = sorted(labels[2 * labels >= labels.max()].index)  # not where the draws tell of a few only
+    positions = sorted(
+        labels[2 * labels >= labels.max()].index
+    )  # not points at which only a few coordinates can be tested
     if len(positions) > 3:
         positions = [positions[0], positions[len(positions) // 2], positions[-1]]
     return known[known["position"].isin(positions)]

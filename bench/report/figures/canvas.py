@@ -59,9 +59,9 @@ def crowded(estimators: Sized) -> bool:
 def _line_width(line: str) -> float:
     if not line:
         return 0.0
-    # What is kept must hold whatever a matplotlibrc says: the font is said in full, and no formula is read.
+    # The width is cached, so it must not depend on a matplotlibrc: the font is given in full, and math is not parsed.
     vertices, codes = text_to_path.get_text_path(fonts.upright(fonts.families(), FONT), line, ismath=False)
-    # A glyph has a node at each of its extremes, so that they need no solving for those of its curves.
+    # Outlines have a node at each extreme, so that the nodes give the width without solving for extremes of the curves.
     across = np.ptp(np.asarray(vertices)[np.asarray(codes) != Path.CLOSEPOLY, 0])
     return float(across) * FONT / text_to_path.FONT_SCALE / 72
 

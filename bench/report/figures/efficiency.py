@@ -36,7 +36,7 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
 def front(rows: pd.DataFrame) -> pd.DataFrame:
     """The unbiased estimators that no other unbiased one beats in both time and variance, fastest first.
 
-    What was timed on a busy machine has no place: its time is that of the others there too.
+    What was timed on a busy machine is left out: its time holds that of other programs.
     """
     ordered = rows[rows["unbiased"] & ~rows["busy"]].sort_values(["cost_seconds", "variance"])
     best = ordered["variance"].cummin()

@@ -60,7 +60,7 @@ def _curves(rows: pd.DataFrame, summary: Summary) -> list[Curve]:
     for cell, label, seeds, lost in zip(rows["cell"], rows["label"], rows["seeds"], rows["diverged"], strict=True):
         if cell not in by_cell or seeds == lost:
             continue
-        # As the frame was built: all seeds of a point, then the next point.
+        # In the order of the frame: all seeds of a point, then those of the next.
         grid = {
             name: by_cell[cell][name].to_numpy(dtype=np.float64).reshape(-1, seeds)
             for name in ("step", "seconds", "train_elbo", "test_elbo")
