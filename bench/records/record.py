@@ -86,7 +86,7 @@ class Record(BaseModel):
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """A key: of records of one run that share it the newest is shown. What is compared, the device, a time's machine."""
+        """A key: of records of one run that share it the newest is shown; a time's machine is a part of it."""
         return *self.config.comparable, self.config.device, self.timed_on
 
     def result(self, model: type[Result]) -> Result:
