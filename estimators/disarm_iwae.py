@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 
 from estimators.arms import antithetic_bits
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import live, parameters, sample, stopped
 from estimators.errors import BadInput, unknown
 from estimators.iwae_score import log_sum_of_others
@@ -86,5 +87,5 @@ class LocalARMS(Estimator):
             replaced = torch.logaddexp(log_sum_of_others(log_weights).unsqueeze(1), replacing)  # L(k, b'_i), k x i x *B
             signal = (replaced - replaced.mean(1, keepdim=True)).sum(0) / (count - 1)  # K x *B
             weight = (signal.unsqueeze(-1) * antithetic).sum(0) * factor
-        bound = log_weights.logsumexp(0) - math.log(count)
+        bound = log_mean_exp(log_weights)
         return Estimate(-(weight * logits).sum(-1) - bound, -bound.detach())

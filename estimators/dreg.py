@@ -7,11 +7,10 @@ sum_k w_k^2 df/dz dz_k/dphi with q's parameters stopped inside f, and theta's is
 where f depends on q through + log q(z) and nothing else, as -log(p(x, z) / q(z)) does; other f are estimated wrongly.
 """
 
-import math
-
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import over_event, rsample, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
@@ -38,5 +37,5 @@ class DReG(Estimator):
         weight = (-cost.detach()).softmax(0)
         if z.requires_grad:  # the bound has weighted this gradient once; here, between z and q's parameters, again
             z.register_hook(lambda gradient: gradient * over_event(weight, q))
-        bound = math.log(self.samples) - (-cost).logsumexp(0)
+        bound = -log_mean_exp(-cost)
         return Estimate(bound, bound.detach())

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from torch.distributions import Distribution
 
 from estimators.base import Estimator
+from estimators.bounds import Bound
 from estimators.call import canonical
 from estimators.distributions import event_shape, parameters, row_shape
 from estimators.errors import BadInput, unknown
@@ -25,7 +26,6 @@ MAX_STATES_AT_ONCE = 4096
 SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
 
-Bound = Literal["elbo", "iwae"]
 Needs = Literal["relaxed f", "gradient of f", "neither"]
 
 

@@ -4,7 +4,6 @@ E_q[f] is a finite sum over the joint states of a small discrete q, and for a sm
 quadrature, exact for polynomials of degree below twice the number of nodes and converging geometrically for smooth f.
 """
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import again, event_shape, live, log_prob, parameters, row_shape, stopped
 from estimators.entry import MAX_STATES
 from estimators.families import Enumerated, capable, family_of
@@ -100,7 +100,7 @@ def expectation_of_bound(q: Distribution, f: Objective, samples: int, nodes: int
         log_weights = -f(z, q)
         log_probs = weights.log().expand_as(log_weights)
     chosen = tuples(torch.arange(len(z), device=z.device), samples, MAX_STATES)  # N^K x K
-    bound = log_weights[chosen].logsumexp(1) - math.log(samples)  # N^K x *B
+    bound = log_mean_exp(log_weights[chosen], 1)  # N^K x *B
     return -(log_probs[chosen].sum(1).exp() * bound).sum(0)
 
 

@@ -3,11 +3,10 @@
 Y. Burda, R. Grosse, R. Salakhutdinov, Importance weighted autoencoders, 2015, arXiv:1509.00519.
 """
 
-import math
-
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import live, rsample
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
@@ -30,5 +29,5 @@ class IWAEReparameterization(Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         z = rsample(q, self.samples, noise)
-        surrogate = math.log(self.samples) - (-f(z, live(q))).logsumexp(0)
+        surrogate = -log_mean_exp(-f(z, live(q)))
         return Estimate(surrogate, surrogate.detach())

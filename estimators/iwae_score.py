@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import live, sample, scored
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
@@ -50,7 +51,7 @@ class IWAEScore(Estimator):
         """q keeps its graph inside f: under this bound the direct gradient of f has a mean."""
         z = sample(q, self.samples, noise)
         log_weights = -f(z, live(q))  # K x *B
-        bound = log_weights.logsumexp(0) - math.log(self.samples)
+        bound = log_mean_exp(log_weights)
         signal = self.signal(log_weights.detach(), bound.detach())
         surrogate = -scored(q, z, signal) - bound
         return Estimate(surrogate, -bound.detach())

@@ -5,11 +5,10 @@ of log q that is dropped is multiplied by a normalised weight that depends on th
 the weights mends it: see `dreg`. Theta's gradient is that of `iwae-reparameterization`.
 """
 
-import math
-
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import rsample, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
@@ -32,5 +31,5 @@ class IWAEStickingTheLanding(Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         z = rsample(q, self.samples, noise)
-        surrogate = math.log(self.samples) - (-f(z, stopped(q))).logsumexp(0)
+        surrogate = -log_mean_exp(-f(z, stopped(q)))
         return Estimate(surrogate, surrogate.detach())

@@ -9,11 +9,10 @@ Hence the declared bias: in phi this is the gradient of another objective than t
 of the inclusive divergence. Both vanish together where q is the posterior. The score carries no signal larger than 1.
 """
 
-import math
-
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
+from estimators.bounds import log_mean_exp
 from estimators.distributions import sample, scored, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
@@ -37,7 +36,7 @@ class ReweightedWakeSleep(Estimator):
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         z = sample(q, self.samples, noise)
         log_weights = -f(z, stopped(q))  # K x *B
-        bound = log_weights.logsumexp(0) - math.log(self.samples)
+        bound = log_mean_exp(log_weights)
         share = log_weights.detach().softmax(0)
         surrogate = -scored(q, z, share) - bound
         return Estimate(surrogate, -bound.detach())

@@ -13,7 +13,6 @@ from bench.cli.doctor import REPORT
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, guarded
 
 if TYPE_CHECKING:
-    from bench.run.executors import Executor
     from bench.suite.schema import Suite
 
 
@@ -66,6 +65,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
     """
     from bench.cli.report import write_report
     from bench.cli.terminal import Display
+    from bench.run.executors import executor_for
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
     from bench.run.store import Store
@@ -81,7 +81,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
         outcome = run_suite(
             suite,
             out,
-            executor=_executor(workers),
+            executor=executor_for(workers),
             force=force,
             progress=display.cell_done,
             starting=display.running,
@@ -111,13 +111,3 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
             file=sys.stderr,
         )
     return FAILED if outcome.unwell else DONE
-
-
-def _executor(workers: int) -> "Executor":
-    if workers == 1:
-        from bench.run.executors import inline
-
-        return inline
-    from bench.run.executors.local_dask import Dask
-
-    return Dask(workers)

@@ -23,7 +23,7 @@ from bench.config import Config
 from bench.problems.base import Problem
 from bench.records.values import Part
 from bench.registry import Registry
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from estimators.base import Estimator
 from estimators.errors import BadInput
 

@@ -27,7 +27,8 @@ from bench.records.results import Moments
 from bench.seeds import derive, stream
 from bench.training.batches import Batches, shared_rows
 from bench.training.evaluation import evaluate
-from bench.training.trainer import Optimisation, Trainer, make_optimiser
+from bench.training.settings import Optimisation, make_optimiser
+from bench.training.trainer import Trainer
 from estimators import registry
 from estimators.base import Estimator
 from estimators.entry import MAX_STATES

@@ -16,7 +16,8 @@ from bench.seeds import stream
 from bench.training.batches import Batches, shared_rows
 from bench.training.capture import Steps
 from bench.training.evaluation import evaluate
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
 

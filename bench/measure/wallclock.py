@@ -23,7 +23,8 @@ from bench.seeds import stream
 from bench.statistics import median_log_se, quartiles
 from bench.training.batches import Batches
 from bench.training.capture import Steps
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
 STEPS_A_ROUND = {"cpu": 1, "cuda": 20}

@@ -20,6 +20,7 @@ from bench.problems.model import Model
 from bench.registry import Registry
 from estimators import registry
 from estimators.base import Estimator, Objective
+from estimators.bounds import Bound
 from estimators.entry import MAX_STATES
 from estimators.exact import NODES, expectation
 from estimators.families import FAMILIES, Family, family_named
@@ -62,7 +63,7 @@ class Problem(Config):
     if TYPE_CHECKING:  # a field of some classes and a property of others
 
         @property
-        def bound(self) -> Literal["elbo", "iwae"]:
+        def bound(self) -> Bound:
             """The loss that gradients are estimated of: E_q[f], or the importance-weighted bound made of the same f."""
             raise NotImplementedError
 
@@ -177,7 +178,7 @@ class TrainedProblem(Problem):
     cost: ClassVar[int] = 20
 
     dataset: str
-    bound: Literal["elbo", "iwae"] = "elbo"
+    bound: Bound = "elbo"
     importance_samples: Annotated[int, Field(ge=1, le=1000)] | None = None
     """K of the importance-weighted bound, which every estimator of it then draws."""
 

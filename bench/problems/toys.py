@@ -8,15 +8,27 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, computed_field, model_validator
+from pydantic import AfterValidator, Field, computed_field, model_validator
 from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.problems.base import PointProblem, register_problem, row
-from bench.problems.objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
+from bench.problems.toy_objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
 from estimators.base import Objective
 from estimators.distributions import parameters
 from estimators.entry import MAX_STATES
+from estimators.errors import unknown
+
+
+def _known(objective: str) -> str:
+    """The name of an objective.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(unknown("toy objective", objective, list(OBJECTIVES)))
+    return objective
 
 
 @register_problem("toy")
@@ -24,7 +36,7 @@ class ToyConfig(PointProblem):
     """One toy in a suite, over a sweep of q."""
 
     kind: Literal["toy"]
-    objective: Literal["quadratic", "cubic", "coupled", "exp", "cos", "network", "random"]
+    objective: Annotated[str, AfterValidator(_known)]
     latents: Annotated[int, Field(ge=1, le=16)] = 4
     categories: Annotated[int, Field(ge=2, le=64)] | None = None
     target: float = DEFAULT_TARGET

@@ -7,7 +7,7 @@ the variance of a score-function gradient covers 42 % at n = 20 where it claims 
 """
 
 from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_from_parts
-from bench.statistics.interval import Interval, mean_interval, share_interval
+from bench.statistics.interval import Interval, mean_interval, mean_intervals, share_interval
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
 from bench.statistics.variance import (
     HEAVY_TAIL_KURTOSIS,
@@ -26,6 +26,7 @@ __all__ = [
     "differences",
     "kurtosis",
     "mean_interval",
+    "mean_intervals",
     "median_log_se",
     "quartiles",
     "ratio_interval",

@@ -2,7 +2,7 @@
 
 import math
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,6 +56,19 @@ def mean_interval(x: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, math.nan, math.nan)
     half = float(t.ppf(0.5 + level / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
     return Interval(mean, mean - half, mean + half)
+
+
+def mean_intervals(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends [points] of `mean_interval` at 95 % for each row of x [points, seeds]; NaN where a seed is not finite.
+
+    The quantile, which takes the most time, is computed once for all rows.
+    """
+    from scipy.stats import t
+
+    seeds = x.shape[1]
+    half = t.ppf(0.975, seeds - 1) * x.std(axis=1, ddof=1) / math.sqrt(seeds)
+    mean = np.where(np.isfinite(x).all(axis=1), x.mean(axis=1), np.nan)
+    return mean - half, mean + half
 
 
 def share_interval(hits: ArrayLike, level: float = 0.95) -> Interval:

@@ -12,7 +12,7 @@ from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS
 from bench.suite.schema import Suite
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from estimators.errors import unknown
 
 _TABLES: dict[str, type[Config]] = {

@@ -21,7 +21,7 @@ from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS, Problem
 from bench.records.identity import Identity, cell_id
 from bench.suite.draws import fitted
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from estimators import registry
 
 Device = Literal["cpu", "cuda"]

@@ -1,37 +1,14 @@
 """Training of E stacked seeds, one optimiser step at a time."""
 
-from typing import Annotated, Any, Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from bench.config import Config
 from bench.problems.model import Model
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
+from bench.training.settings import Optimisation, make_optimiser
 from estimators.base import Estimator
 from estimators.call import trusted
-
-
-class Optimisation(Config):
-    """How a model is trained."""
-
-    steps: Annotated[int, Field(ge=1)] = 1000
-    batch: Annotated[int, Field(ge=1)] = 50
-    optimiser: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Rate of the estimator's own parameters."""
-
-
-def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The optimiser over parameter groups that carry their own rates."""
-    if optimisation.optimiser == "sgd":
-        return torch.optim.SGD(groups, fused=True)
-    # Without `capturable` it refuses to take part in a captured step.
-    on_gpu = any(p.is_cuda for group in groups for p in group["params"])
-    return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
 
 
 class Trainer:

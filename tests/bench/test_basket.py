@@ -21,7 +21,8 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
 from bench.training.batches import Batches, binarised, subset
 from bench.training.evaluation import evaluate
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import parameters, sample
 from estimators.exact import expectation, expectation_of_bound

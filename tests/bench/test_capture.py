@@ -12,7 +12,8 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches
 from bench.training.capture import WARM_UP, HostReads, Steps
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators.distributions import from_parameters
 from estimators.entry import Entry
 from tests.bench.test_floor import CASES, bound_to

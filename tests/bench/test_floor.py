@@ -9,7 +9,8 @@ import estimators
 from bench.measure.clock import interleaved
 from bench.measure.floor import Given, Pass, floor_of
 from bench.problems.vae import VAE, VAEConfig
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import live, parameters, sample, stopped
 from estimators.entry import Entry

@@ -20,7 +20,7 @@ from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
 from bench.statistics import squared_bias_from_parts, variance_interval
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from estimators import Estimate, Estimator, Objective
 from estimators.distributions import from_parameters, log_prob, parameters, sample
 from estimators.exact import expectation, expectation_of_bound, expectation_parts, states

@@ -4,17 +4,15 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from bench.report import drawing
-from bench.report.figures import elbo, plots
+from bench.report.figures import plots
 from bench.report.summary import summarise
 from bench.report.tables.view import rows_of
 from bench.run.executors import inline
 from bench.run.runner import run_suite
-from bench.statistics import mean_interval
 from bench.studies import results
 from bench.studies.overhead import __main__ as overhead
 from bench.studies.results import Row
@@ -108,15 +106,6 @@ def test_marks_are_few_artists_however_many_the_estimators() -> None:
         shapes = sum(len(axes.collections) for axes in figure.axes)
         assert lines < 10, plot.name
         assert shapes < 100, plot.name
-
-
-def test_a_band_has_the_ends_of_the_interval_of_its_mean() -> None:
-    elbos = np.random.default_rng(0).normal(size=(7, 5))
-    elbos[3, 2] = np.nan
-    low, high = elbo.band(elbos)
-    for i, seeds in enumerate(elbos):
-        expected = mean_interval(seeds)[1:] if i != 3 else (np.nan, np.nan)
-        np.testing.assert_allclose((low[i], high[i]), expected, rtol=1e-12)
 
 
 def test_rows_are_those_of_pandas() -> None:

@@ -17,7 +17,7 @@ from bench.problems.vae import VAEConfig
 from bench.records.values import plain
 from bench.seeds import derive, stream
 from bench.suite.schema import Cell
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from tests.bench.plain import measure_basket, measure_toy, run_cell
 
 VAE_OF_TWO = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)

@@ -10,6 +10,7 @@ from bench.statistics import (
     Interval,
     kurtosis,
     mean_interval,
+    mean_intervals,
     median_log_se,
     ratio_interval,
     variance_interval,
@@ -299,3 +300,12 @@ def test_the_noise_of_a_median_at_its_edges() -> None:
     rounds = np.exp([0.0, 0.1, 0.2, 0.3, 0.4])  # the wider is that of three stretches: medians .05, .25, .4
     expected = stats.t.ppf(0.975, 2) * np.std([0.05, 0.25, 0.4], ddof=1) / math.sqrt(3) / stats.norm.ppf(0.975)
     assert median_log_se(rounds) == pytest.approx(expected)
+
+
+def test_intervals_of_many_means_are_those_of_each() -> None:
+    elbos = np.random.default_rng(0).normal(size=(7, 5))
+    elbos[3, 2] = np.nan
+    low, high = mean_intervals(elbos)
+    for i, seeds in enumerate(elbos):
+        expected = mean_interval(seeds)[1:] if i != 3 else (np.nan, np.nan)
+        np.testing.assert_allclose((low[i], high[i]), expected, rtol=1e-12)

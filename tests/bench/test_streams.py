@@ -18,7 +18,8 @@ from bench.run.runner import measure
 from bench.seeds import derive
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators import registry
 from tests.bench.plain import measure_basket
 from tests.bench.test_suite import SMALL

@@ -28,7 +28,8 @@ from bench.statistics import median_log_se
 from bench.training import memory
 from bench.training.batches import Batches
 from bench.training.capture import Steps
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from tests.bench.plain import measure_time, values
 
 CPU = torch.device("cpu")

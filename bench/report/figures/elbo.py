@@ -1,6 +1,5 @@
 """ELBO along training against steps and against seconds: train dashed, test solid, a band over seeds."""
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
 from bench.report.tables.elbo import rows_evaluated
 from bench.report.text import number, plural, slug, span
+from bench.statistics import mean_intervals
 
 BAND_SEEDS = 5  # fewer seeds are drawn one by one
 PANELS: tuple[tuple[str, str, Any], ...] = (
@@ -82,20 +82,10 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     return bottom - pad, top + pad
 
 
-def band(elbo: Values) -> tuple[Values, Values]:
-    """Ends [points] of `mean_interval` at each point, of [points, seeds]; NaN where a seed is not finite."""
-    from scipy.stats import t
-
-    seeds = elbo.shape[1]
-    half = t.ppf(0.975, seeds - 1) * elbo.std(axis=1, ddof=1) / math.sqrt(seeds)  # one quantile for all points
-    mean = np.where(np.isfinite(elbo).all(axis=1), elbo.mean(axis=1), np.nan)
-    return mean - half, mean + half
-
-
 def _draw_panel(axes: Axes, drawn: Sequence[tuple[Values, Values, Style]], dash: Any) -> None:
     """Mean over seeds of each (x [points], elbo [points, seeds], style), with a band or with the seeds one by one."""
     banded = [(x, elbo, style.colour) for x, elbo, style in drawn if elbo.shape[1] >= BAND_SEEDS]
-    marks.bands(axes, [(x, *band(elbo)) for x, elbo, _ in banded], [colour for _, _, colour in banded])
+    marks.bands(axes, [(x, *mean_intervals(elbo)) for x, elbo, _ in banded], [colour for _, _, colour in banded])
     few = [(x, elbo, to_rgba(style.colour, 0.35)) for x, elbo, style in drawn if 1 < elbo.shape[1] < BAND_SEEDS]
     seeds = [(np.column_stack([x, seed]), colour) for x, elbo, colour in few for seed in elbo.T]
     marks.strokes(axes, [seed for seed, _ in seeds], [colour for _, colour in seeds], 0.4, linestyles=[dash])

@@ -7,7 +7,7 @@ from bench.records.record import Record
 from bench.run.executors.inline import inline
 from bench.suite.schema import Cell
 
-__all__ = ["Executor", "inline"]
+__all__ = ["Executor", "executor_for", "inline"]
 
 
 class Executor(Protocol):
@@ -18,3 +18,12 @@ class Executor(Protocol):
     ) -> Iterator[tuple[Cell, Record | Exception]]:
         """Run the cells."""
         ...
+
+
+def executor_for(workers: int) -> Executor:
+    """The executor for so many processes: one runs the cells here."""
+    if workers == 1:
+        return inline
+    from bench.run.executors.local_dask import Dask  # an optional dependency
+
+    return Dask(workers)

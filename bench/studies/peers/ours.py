@@ -9,7 +9,8 @@ import estimators
 from bench.measure.floor import floor_of
 from bench.problems.vae_model import VAE
 from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
 PIXEL_MEAN = 0.3

@@ -18,7 +18,8 @@ from bench.run.runner import run_suite
 from bench.studies.models import Setting, build
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
-from bench.training.trainer import Optimisation, Trainer
+from bench.training.settings import Optimisation
+from bench.training.trainer import Trainer
 
 Call = Callable[[], object]
 ESTIMATORS = ("reinforce", "rloo", "disarm", "straight-through")

@@ -20,7 +20,7 @@ from bench.studies.timing.sides import note, side_by_side, timer
 from bench.suite.load import load_suite, override
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
-from bench.training.trainer import Optimisation
+from bench.training.settings import Optimisation
 from estimators import Estimator, registry
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
