@@ -347,13 +347,3 @@ def test_local_bounds_keep_the_rest_where_one_weight_dominates() -> None:
         )
         (gradient,) = torch.autograd.grad(estimate.surrogate.sum(), leaf)
         assert bool(gradient.isfinite().all())
-
-
-def test_unknown_options_are_named() -> None:
-    for name, options in (
-        ("arms", {"copula": "gausian"}),
-        ("carms", {"copula": ""}),
-        ("bitflip", {"proposal": "even"}),
-    ):
-        with pytest.raises(ValueError, match=r"unknown (copula|proposal)"):
-            estimators.get(name).create(**options)

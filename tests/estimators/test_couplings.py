@@ -316,19 +316,6 @@ def test_a_latent_of_one_class_has_no_gradient(name: str) -> None:
     assert estimate.value.tolist() == [2.0] * 4
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        ("vimco", {"mean": "harmonic"}, "unknown mean"),
-        ("ovis", {"gamma": 1.5}, r"\[0, 1\]"),
-        ("disarm-stick-breaking", {"order": "abs"}, "unknown order"),
-    ],
-)
-def test_options_are_checked(name: str, options: dict[str, object], words: str) -> None:
-    with pytest.raises(estimators.BadInput, match=words):
-        estimators.get(name).create(**options)
-
-
 def _proposed(monkeypatch: pytest.MonkeyPatch, name: str, logits: Tensor, **options: str) -> Tensor:
     """The chances with which an estimator proposes to flip each bit of rows [B, D]."""
     seen: list[Tensor] = []

@@ -230,11 +230,6 @@ def test_expansions_help_where_q_is_narrow(entropy: bool) -> None:
     assert total["reduced"] < 0.1 * total["path"]
 
 
-def test_there_is_no_third_order() -> None:
-    with pytest.raises(estimators.BadInput, match="order must be 1 or 2, got 3"):
-        estimators.get("delta-method").create(order=3)
-
-
 # LAX
 
 
