@@ -3,7 +3,6 @@
 Identities hold draw by draw, or as sums over all outcomes of the noise; nothing here is sampled but where it says so.
 """
 
-import importlib
 import inspect
 import itertools
 import math
@@ -16,25 +15,24 @@ from torch.distributions import Distribution
 
 import estimators
 from bench.measure import gradient_moments
-from estimators import dreg, iwae, iwae_score, iwae_sticking_the_landing, reweighted_wake_sleep
 from estimators.base import Objective
 from estimators.distributions import from_parameters, live, log_prob, sample, stopped
 from estimators.exact import states
 from estimators.iwae_score import log_sum_of_others, log_sum_with_geometric_mean
+from estimators.noise import Noise
 from estimators.objective import CountedObjective
 from estimators.parts.baselines import BASELINES
 from tests.estimators.cases import build, leaves, objective
 from tests.estimators.drawing import (
     conditional_gumbel_scores,
     conditional_logistic_scores,
-    gumbel,
     gumbel_scores,
     hard,
     logistic_scores,
     normal,
-    odds,
     uniform,
 )
+from tests.estimators.tables import Table, deciding, estimate_with
 
 DOUBLE = torch.float64
 THETA = torch.tensor(0.7, dtype=DOUBLE)
@@ -48,6 +46,11 @@ def seeded(seed: int = 3) -> torch.Generator:
 
 def gradient(name: str, family: str, values: list[Tensor], f: Objective, seed: int = 3, **options) -> list[Tensor]:
     estimate = estimators.get(name).create(**options)(build(family, values), f, generator=seeded(seed))
+    return list(torch.autograd.grad(estimate.surrogate.sum(), values))
+
+
+def gradient_with(noise: Noise, name: str, family: str, values: list[Tensor], f: Objective, **options) -> list[Tensor]:
+    estimate = estimate_with(noise, estimators.get(name).create(**options), build(family, values), f)
     return list(torch.autograd.grad(estimate.surrogate.sum(), values))
 
 
@@ -209,45 +212,55 @@ def test_ar_and_arm_are_their_printed_formulas() -> None:
 
 
 @pytest.mark.parametrize("proposal", ["uniform", "variance"])
-def test_bitflip_is_its_printed_formula(proposal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bitflip_is_its_printed_formula(proposal: str) -> None:
     """theta_i (1 - theta_i) / pi_i (f(b_i = 1) - f(b_i = 0)) at the bit that is chosen, 0 at the others."""
     values, f = leaves("bernoulli", 2.0, rows=6), objective("bernoulli", THETA)
     q = stopped(build("bernoulli", values))
     chosen = torch.eye(3, dtype=DOUBLE)[torch.arange(6) % 3]
-    monkeypatch.setattr("estimators.bitflip.choose", lambda chances, count, generator: chosen[None])
-    (found,) = gradient("bitflip", "bernoulli", values, f, proposal=proposal)
-    (b,) = uniform(q, 1, seeded()) < q.logits.sigmoid()
-    spread = q.probs * (1 - q.probs)
+    u = uniform(q, 1, seeded())
+    noise = Table(deciding("categorical", chosen[None]), u)
+    (found,) = gradient_with(noise, "bitflip", "bernoulli", values, f, proposal=proposal)
+    (b,) = u < q.logits.sigmoid()
+    variance = q.probs * (1 - q.probs)
     for row in range(6):
         i = row % 3
         one, zero = (b.double().index_fill(1, torch.tensor([i]), value) for value in (1.0, 0.0))
-        chance = 1 / 3 if proposal == "uniform" else float(spread[row, i] / spread[row].sum())
+        chance = 1 / 3 if proposal == "uniform" else float(variance[row, i] / variance[row].sum())
         wanted = torch.zeros(3, dtype=DOUBLE)
-        wanted[i] = spread[row, i] / chance * (f(one[None], q)[0, row] - f(zero[None], q)[0, row])
+        wanted[i] = variance[row, i] / chance * (f(one[None], q)[0, row] - f(zero[None], q)[0, row])
         torch.testing.assert_close(found[row], wanted, **EXACT)
 
 
-def test_local_expectation_is_the_difference_of_both_values_of_each_bit() -> None:
-    values, f = leaves("bernoulli", 2.0, rows=20), objective("bernoulli", THETA)
-    q = stopped(build("bernoulli", values))
-    b = sample(q, 1, seeded())
-    wanted = torch.zeros_like(values[0])
-    for i in range(3):
-        one, zero = (b.index_fill(2, torch.tensor([i]), value) for value in (1.0, 0.0))
-        wanted[:, i] = (q.probs * (1 - q.probs))[:, i] * (f(one, q) - f(zero, q))[0]
-    torch.testing.assert_close(gradient("local-expectation", "bernoulli", values, f)[0], wanted, **EXACT)
-
-
-def test_local_expectation_of_a_category_is_the_gradient_of_its_mean() -> None:
-    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
-    q = stopped(build("categorical", values))
+@pytest.mark.parametrize(
+    ("name", "family", "options"),
+    [
+        ("local-expectation", "bernoulli", {}),
+        ("local-expectation", "categorical", {}),
+        # Of all classes, top-k is the local expectation too.
+        *(
+            ("rao-blackwell-top-k", "categorical", {"samples": samples, "baseline": baseline})
+            for samples, baseline in itertools.product((3, 5), ("none", "top"))
+        ),
+    ],
+)
+def test_local_expectations_are_the_gradient_of_the_mean_over_each_latent(
+    name: str, family: str, options: dict[str, object]
+) -> None:
+    values, f = [v.detach().requires_grad_() for v in leaves(family, 2.0, rows=20)], objective(family, THETA)
+    q = stopped(build(family, values))
     z, total = sample(q, 1, seeded()), torch.zeros((), dtype=DOUBLE)
-    for latent, c in itertools.product(range(2), range(3)):
-        there = z.clone()
-        there[..., latent, :] = torch.eye(3, dtype=DOUBLE)[c]
-        total = total + (values[0].softmax(-1)[:, latent, c] * f(there, q)[0]).sum()
+    p = mean_of(family, values)
+    for i in range(values[0].shape[1]):
+        if family == "bernoulli":
+            choices = [(p[:, i], torch.tensor(1.0)), (1 - p[:, i], torch.tensor(0.0))]
+        else:
+            choices = list(zip(p[:, i].T, torch.eye(3), strict=True))
+        for chance, value in choices:
+            there = z.clone()
+            there[:, :, i] = value.double()
+            total = total + (chance * f(there, q)[0]).sum()
     (wanted,) = torch.autograd.grad(total, values)
-    torch.testing.assert_close(gradient("local-expectation", "categorical", values, f)[0], wanted, **EXACT)
+    torch.testing.assert_close(gradient(name, family, values, f, **options)[0], wanted, **EXACT)
 
 
 def mean_of(family: str, values: list[Tensor]) -> Tensor:
@@ -355,11 +368,10 @@ def test_bits_of_second_order_are_half_the_distance_times_the_slope() -> None:
         q = stopped(build("bernoulli", values))
         b = sample(q, 1, seeded()).requires_grad_()
         (slope,) = torch.autograd.grad(f(b, q).sum(), b)
-        spread = q.probs * (1 - q.probs)
         expected = {
             "reinmax": (b - q.probs).abs() / 2,
             "zgr": (b - q.probs).abs() / 2,
-            "straight-through": spread[None],
+            "straight-through": (q.probs * (1 - q.probs))[None],
         }
         for name, weight in expected.items():
             (found,) = gradient(name, "bernoulli", values, f)
@@ -367,16 +379,26 @@ def test_bits_of_second_order_are_half_the_distance_times_the_slope() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
-def test_straight_through_gumbel_softmax_is_its_printed_formula(temperature: float) -> None:
-    values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
-    q = stopped(build("categorical", values))
-    scores = q.logits + gumbel(q, 1, seeded())
-    z = hard(scores, categorical=True).requires_grad_()
+@pytest.mark.parametrize("family", DISCRETE)
+def test_straight_through_of_relaxed_draws_is_its_printed_formula(family: str, temperature: float) -> None:
+    """The gradient of f at the hard draws, through the relaxation of the scores that decided for them."""
+    values, f = [v.detach().requires_grad_() for v in leaves(family, 1.0)], objective(family, THETA)
+    q, seen = stopped(build(family, values)), []
+
+    def watched(z: Tensor, q: Distribution, /) -> Tensor:
+        seen.append(z)
+        return f(z, q)
+
+    u = uniform(q, N, seeded())
+    scores = (gumbel_scores if family == "categorical" else logistic_scores)(q.logits, u / (1 - u))
+    z = hard(scores, categorical=family == "categorical").requires_grad_()
     (slope,) = torch.autograd.grad(f(z, q).sum(), z)
-    soft = (scores / temperature).softmax(-1)
-    wanted = soft * (slope - (soft * slope).sum(-1, keepdim=True)) / temperature
-    (found,) = gradient("straight-through-gumbel-softmax", "categorical", values, f, temperature=temperature)
-    torch.testing.assert_close(found, wanted[0], **EXACT)
+    soft = mean_of(family, [scores / temperature])
+    other = (soft * slope).sum(-1, keepdim=True) if family == "categorical" else soft * slope
+    name = "straight-through-gumbel-softmax" if family == "categorical" else "straight-through-gumbel-sigmoid"
+    (found,) = gradient_with(Table(u), name, family, values, watched, samples=N, temperature=temperature)
+    torch.testing.assert_close(found, (soft * (slope - other) / temperature).mean(0), **EXACT)
+    assert torch.equal(seen[0], z)
 
 
 @pytest.mark.parametrize("family", ["gaussian", *DISCRETE])
@@ -397,11 +419,7 @@ def over_states(name: str, family: str, value: Tensor, f: Objective) -> tuple[Te
     q = from_parameters(family, value)
     z = states(q).reshape(-1, *value.shape[1:])
     rows = value.detach().expand(z.shape).clone().requires_grad_()
-    module = importlib.import_module(estimators.get(name).cls.__module__)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "sample", lambda q, samples, generator: z[None])
-        estimate = estimators.get(name).create()(build(family, [rows]), f)
-    (found,) = torch.autograd.grad(estimate.surrogate.sum(), rows)
+    (found,) = gradient_with(Table(deciding(family, z[None])), name, family, [rows], f)
     return found, log_prob(q, z[:, None]).exp()[:, 0].detach()
 
 
@@ -438,17 +456,18 @@ def test_top_k_has_less_variance_the_more_classes_are_summed() -> None:
         top = logits.topk(samples - 1).indices
         rest = [c for c in range(classes) if c not in top]
         rows = logits.expand(len(rest), 1, classes).clone().requires_grad_()
-        noise = torch.zeros(1, len(rest), 1, classes, dtype=DOUBLE)
-        noise[0, range(len(rest)), 0, rest] = 100.0
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("estimators.rao_blackwell_top_k.gumbel", lambda q, samples, generator, noise=noise: noise)
-            estimate = estimators.get("rao-blackwell-top-k").create(samples=samples)(build("categorical", [rows]), f)
-        found = torch.autograd.grad(estimate.surrogate.sum(), rows)[0][:, 0]
+        each = torch.eye(classes, dtype=DOUBLE)[rest][None, :, None]  # 1 x R x 1 x C, each class of the rest
         left = p[rest].sum()
-        wanted = (p[top, None] * w[top, None] * score[top]).sum(0) + left * w[rest, None] * score[rest]
-        torch.testing.assert_close(found, wanted, **EXACT)
         chances = p[rest] / left
-        torch.testing.assert_close(chances @ found, exact, **EXACT)
+        of_top = (p[top] @ w[top]) / p[top].sum()
+        for baseline, b in (("top", of_top), ("none", 0.0)):
+            noise = Table(torch.full(each.shape, 0.5), deciding("categorical", each))
+            found = gradient_with(
+                noise, "rao-blackwell-top-k", "categorical", [rows], f, samples=samples, baseline=baseline
+            )[0][:, 0]
+            wanted = (p[top, None] * (w - b)[top, None] * score[top]).sum(0)
+            torch.testing.assert_close(found, wanted + left * (w - b)[rest, None] * score[rest], **EXACT)
+            torch.testing.assert_close(chances @ found, exact, **EXACT)
         second.append(float(chances @ found.square().sum(1)))
     assert second[0] > 1.2 * second[1] > 1.2**2 * second[2] > 1.2**3 * second[3]
     assert second[3] == pytest.approx(float(exact.square().sum()), abs=1e-12)
@@ -457,11 +476,11 @@ def test_top_k_has_less_variance_the_more_classes_are_summed() -> None:
 def test_gumbel_rao_of_one_is_straight_through_gumbel_softmax_at_the_same_scores() -> None:
     values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
     q = stopped(build("categorical", values))
-    scores = gumbel_scores(q.logits, odds(q, N, seeded()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("estimators.gumbel_rao.conditional_gumbel_scores", lambda log_probs, z, v: scores[None])
-        (found,) = gradient("gumbel-rao", "categorical", values, f, samples=N, inner=1, temperature=0.6)
-    (wanted,) = gradient("straight-through-gumbel-softmax", "categorical", values, f, samples=N, temperature=0.6)
+    u = uniform(q, N, seeded())
+    same = Table(u, conditional_noise("categorical", q.logits, u))
+    (found,) = gradient_with(same, "gumbel-rao", "categorical", values, f, samples=N, inner=1, temperature=0.6)
+    name = "straight-through-gumbel-softmax"
+    (wanted,) = gradient_with(Table(u), name, "categorical", values, f, samples=N, temperature=0.6)
     torch.testing.assert_close(found, wanted, **EXACT)
 
 
@@ -470,12 +489,10 @@ def test_gumbel_rao_averages_jacobians_and_nothing_else(cold: float) -> None:
     """K sets of scores give the mean of what each of them gives alone: all K have the bias of one."""
     values, f = [v.detach().requires_grad_() for v in leaves("categorical", 1.0)], objective("categorical", THETA)
     q = build("categorical", values)
-    several = gumbel_scores(q.logits.detach(), odds(q, 5, seeded(1)))[:, None]
+    u, several = uniform(q, 1, seeded()), uniform(q, 5, seeded(1))
     found = []
-    for scores in (several, *several.split(1)):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("estimators.gumbel_rao.conditional_gumbel_scores", lambda log_probs, z, v, s=scores: s)
-            found += gradient("gumbel-rao", "categorical", values, f, inner=len(scores), temperature=cold)
+    for v in (several, *several.split(1)):
+        found += gradient_with(Table(u, v), "gumbel-rao", "categorical", values, f, inner=len(v), temperature=cold)
     torch.testing.assert_close(found[0], torch.stack(found[1:]).mean(0), **EXACT)
 
 
@@ -490,13 +507,8 @@ def over_pairs(name: str, f: Objective, nodes: int = 60) -> list[float]:
     noise = torch.cartesian_prod(points, points).T[..., None]  # 2 x R x 1
     chances = (weights[:, None] * weights).flatten()
     loc, scale = (torch.full((len(chances), 1), x, dtype=DOUBLE, requires_grad=True) for x in (0.4, 0.8))
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (iwae, iwae_sticking_the_landing, dreg):
-            patch.setattr(module, "normal", lambda q, samples, generator: noise)
-        for module in (iwae_score, reweighted_wake_sleep):
-            patch.setattr(module, "sample", lambda q, samples, generator: (loc + scale * noise).detach())
-        estimate = estimators.get(name).create(samples=2)(build("gaussian", [loc, scale]), f)
-    return [float(chances @ g[:, 0]) for g in torch.autograd.grad(estimate.surrogate.sum(), (loc, scale))]
+    found = gradient_with(Table(noise), name, "gaussian", [loc, scale], f, samples=2)
+    return [float(chances @ g[:, 0]) for g in found]
 
 
 def test_bounds_agree_in_mean_but_for_sticking_the_landing_whose_bias_is_the_weighted_score() -> None:
@@ -529,29 +541,3 @@ def test_what_is_left_of_the_weights_keeps_its_digits_where_one_dominates() -> N
     for mean, without in (("arithmetic", others[0] - math.log(3)), ("geometric", geometric[0] - math.log(4))):
         signal = estimators.get("vimco").create(samples=4, mean=mean).signal(log_weights[:, None], bound - math.log(4))
         assert float(signal[0, 0]) == pytest.approx(-math.log(4) - without, abs=1e-12)
-
-
-# Traps
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("end", ["lower", "upper"])
-@pytest.mark.parametrize("name", [entry.name for entry in estimators.available() if entry.families != ("gaussian",)])
-def test_uniform_noise_at_either_end_leaves_gradients_finite(
-    name: str, end: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """torch.rand returns 0, and all but 1: their Gumbel and logistic numbers would be infinite."""
-
-    def rand(shape: tuple[int, ...], **kwargs: object) -> Tensor:
-        return torch.full(shape, 0.0 if end == "lower" else 1 - torch.finfo(dtype).eps / 2, dtype=dtype)
-
-    entry = estimators.get(name)
-    for family in set(entry.families) - {"gaussian"}:
-        estimator = entry.create().bind(event=(2, 3) if family == "categorical" else (3,)).to(dtype)
-        monkeypatch.setattr(torch, "rand", rand)
-        for level in (0.0, 6.0, 50.0):
-            values = [v.detach().to(dtype).requires_grad_() for v in leaves(family, level, rows=4)]
-            values[0].data[::2] *= -1
-            estimate = estimator(build(family, values), lambda z, q: z.flatten(2).square().sum(-1) + log_prob(q, z))
-            (found,) = torch.autograd.grad(estimate.surrogate.sum(), values)
-            assert bool(found.isfinite().all()), (family, level)

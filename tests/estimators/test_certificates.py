@@ -12,13 +12,15 @@ from torch.distributions import Bernoulli, Distribution, OneHotCategorical
 
 import estimators
 from estimators.checks import CHECKS, Certificate, certify, checks_for, parametrize_with_checks, run_check, subjects
-from estimators.checks.grid import EVENTS, Grid
+from estimators.checks.grid import Grid
 from estimators.checks.noise import Forced, Watch
 from estimators.checks.sampling import LOOKS
 from estimators.checks.sequence import sampled
 from estimators.distributions import from_parameters, sample
 from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput
+from estimators.families import family_named
+from tests.estimators.cases import FAMILIES
 from tests.estimators.drawing import uniform
 from tests.estimators.faults import FAULTS, Fault
 from tests.estimators.outside import CORRECT, OWN_NOISE
@@ -28,6 +30,7 @@ FEW = LOOKS[1]
 
 
 OUTSIDE = {entry.name: entry for entry in CORRECT}
+EVENTS = {name: family_named(name).certified_events for name in FAMILIES}
 
 
 @cache

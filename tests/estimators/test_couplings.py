@@ -1,11 +1,9 @@
 """Couplings of categorical draws, and the score functions of the bound: exact means and variances by enumeration.
 
-The noise is replaced by a table of all its outcomes, one a row of q, so that means and variances have no error but
-rounding.
+All outcomes of the noise are in a table, one a row of q, so that means and variances have no error but rounding.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +11,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 import estimators
-from estimators import bitflip, iwae_score, reinforce, reweighted_wake_sleep
+from estimators import bitflip
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
 from estimators.exact import expectation, expectation_of_bound, states
 from estimators.noise import Noise
 from tests.estimators.cases import build, gradients, leaves, objective
 from tests.estimators.drawing import gumbel
+from tests.estimators.tables import Exact, Table, all_draws, deciding, estimate_with, moments
 
 DOUBLE = torch.float64
 
@@ -28,49 +27,15 @@ def _theta() -> Tensor:
     return torch.tensor(0.7, dtype=DOUBLE, requires_grad=True)
 
 
-class Exact(NamedTuple):
-    """Moments over all outcomes of the noise."""
-
-    mean: Tensor
-    variance: Tensor
-    """Sum over the coordinates."""
-    theta: Tensor
-
-
-def _moments(
-    name: str, family: str, logits: Tensor, f: Objective, theta: Tensor, weights: Callable[[], Tensor], **options
-) -> Exact:
-    """Moments of an estimator on logits [N, *event], a row for each outcome, `weights()` being their chances [N]."""
-    rows = logits.detach().clone().requires_grad_()
-    estimate = estimators.get(name).create(**options)(from_parameters(family, rows), f)
-    grads, *_ = torch.autograd.grad(estimate.surrogate.sum(), rows, retain_graph=True)
-    chances = weights()
-    assert abs(chances.sum().item() - 1) < 1e-9
-    mean = torch.tensordot(chances, grads, 1)
-    variance = (chances @ grads.flatten(1).square()).sum() - mean.square().sum()
-    (theta_grad,) = torch.autograd.grad((chances * estimate.surrogate).sum(), theta)
-    return Exact(mean, variance, theta_grad)
-
-
 def _over_draws(
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    family: str,
-    value: Tensor,
-    f: Objective,
-    theta: Tensor,
-    samples: int,
-    **options,
+    name: str, family: str, value: Tensor, f: Objective, theta: Tensor, samples: int, **options: Any
 ) -> Exact:
     """Moments over all tuples of independent draws."""
-    q = from_parameters(family, value)
-    one = states(q)
-    index = torch.cartesian_prod(*[torch.arange(len(one))] * samples).reshape(-1, samples)
-    chances = log_prob(q, one)[:, 0][index].sum(1).exp().detach()
-    for module in (iwae_score, reweighted_wake_sleep, reinforce):
-        monkeypatch.setattr(module, "sample", lambda q, samples, generator: one[:, 0][index.T])
-    rows = value.expand(len(index), *value.shape[1:])
-    return _moments(name, family, rows, f, theta, lambda: chances, samples=samples, **options)
+    z, chances = all_draws(family, value, samples)
+    rows = value.detach().expand(z.shape[1:]).clone().requires_grad_()
+    estimator = estimators.get(name).create(samples=samples, **options)
+    estimate = estimate_with(Table(deciding(family, z)), estimator, from_parameters(family, rows), f)
+    return moments(estimate, rows, chances, theta)
 
 
 BOUNDS = [("iwae-score", {}), ("vimco", {}), ("vimco", {"mean": "arithmetic"}), ("ovis", {})]
@@ -79,31 +44,28 @@ BOUNDS = [("iwae-score", {}), ("vimco", {}), ("vimco", {"mean": "arithmetic"}), 
 @pytest.mark.parametrize("family", ["bernoulli", "categorical"])
 @pytest.mark.parametrize("level", [0.0, 2.0, 6.0])
 @pytest.mark.parametrize("samples", [2, 3])
-def test_scores_of_the_bound_are_exact_in_mean(
-    family: str, level: float, samples: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_of_the_bound_are_exact_in_mean(family: str, level: float, samples: int) -> None:
     theta, (value,) = _theta(), leaves(family, level, rows=1)
     f = objective(family, theta)
     exact = gradients(lambda v: expectation_of_bound(build(family, v), f, samples), [value], (theta,))
     found = {
-        (name, *options): _over_draws(monkeypatch, name, family, value, f, theta, samples, **options)
-        for name, options in BOUNDS
+        (name, *options): _over_draws(name, family, value, f, theta, samples, **options) for name, options in BOUNDS
     }
-    for moments in found.values():
-        torch.testing.assert_close(moments.mean, exact[0][0], rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(moments.theta, exact[1], rtol=1e-9, atol=1e-12)
+    for exactly in found.values():
+        torch.testing.assert_close(exactly.mean, exact[0][0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(exactly.theta, exact[1], rtol=1e-9, atol=1e-12)
     # At large logits the mode costs next to nothing here: no baseline is then hard to beat, and the others are noise.
     for name in (("vimco",), ("vimco", "mean")) if level < 3 else ():
         assert found[name].variance < found["iwae-score",].variance
 
 
-def test_ovis_is_biased_by_gamma_times_the_gradient_of_reweighted_wake_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ovis_is_biased_by_gamma_times_the_gradient_of_reweighted_wake_sleep() -> None:
     theta, (value,) = _theta(), leaves("bernoulli", 1.0, rows=1)
     f = objective("bernoulli", theta)
     (exact,) = gradients(lambda v: expectation_of_bound(build("bernoulli", v), f, 3), [value])
-    wake = _over_draws(monkeypatch, "reweighted-wake-sleep", "bernoulli", value, f, theta, 3)
+    wake = _over_draws("reweighted-wake-sleep", "bernoulli", value, f, theta, 3)
     for gamma in (0.5, 1.0):
-        found = _over_draws(monkeypatch, "ovis", "bernoulli", value, f, theta, 3, gamma=gamma)
+        found = _over_draws("ovis", "bernoulli", value, f, theta, 3, gamma=gamma)
         torch.testing.assert_close(found.mean, exact[0] + gamma * wake.mean, rtol=1e-9, atol=1e-12)
     assert (found.mean - exact[0]).norm() > 0.5 * exact.norm()
     entry = estimators.get("ovis")
@@ -124,7 +86,7 @@ def test_ovis_is_vimco_with_the_arithmetic_mean_but_for_a_constant_or_the_own_we
     torch.testing.assert_close(signal("ovis", gamma=1.0), arithmetic + log_weights.softmax(0))
 
 
-def test_reweighted_wake_sleep_follows_an_objective_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reweighted_wake_sleep_follows_an_objective_of_its_own() -> None:
     """The mean of -sum_k v_k log q(z_k), draws and weights held fixed; with more draws, the inclusive divergence's."""
     theta, (value,) = _theta(), leaves("bernoulli", 1.0, rows=1)
     f = objective("bernoulli", theta)
@@ -138,7 +100,7 @@ def test_reweighted_wake_sleep_follows_an_objective_of_its_own(monkeypatch: pyte
     (divergence,) = gradients(inclusive, [value])
     errors = []
     for samples in (2, 3, 4):
-        found = _over_draws(monkeypatch, "reweighted-wake-sleep", "bernoulli", value, f, theta, samples)
+        found = _over_draws("reweighted-wake-sleep", "bernoulli", value, f, theta, samples)
         index = torch.cartesian_prod(*[torch.arange(len(one))] * samples)
         chances, share = drawn[index].sum(1).exp(), (-cost)[index].softmax(1)
 
@@ -156,24 +118,33 @@ def test_reweighted_wake_sleep_follows_an_objective_of_its_own(monkeypatch: pyte
 # Couplings of categorical draws.
 
 
-def _over_decisions(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: Tensor, f: Objective, theta: Tensor, **options
-) -> Exact:
-    """Moments over one antithetic pair: each decision's noise lies below, between or above its two thresholds."""
-    latents, decisions = value.shape[-2], value.shape[-1] - 1
-    cell = torch.cartesian_prod(*[torch.arange(3)] * (latents * decisions)).reshape(-1, latents, decisions)
-    chances: list[Tensor] = []
+class Cells(Noise):
+    """One antithetic pair: the noise of each decision lies below, between or above its two thresholds.
 
-    def odds(noise: Noise, samples: int, logits: Tensor) -> Tensor:
-        least = (-logits.detach().abs()).sigmoid()  # N x L x C - 1
-        chances.append(torch.where(cell == 1, 1 - 2 * least, least).flatten(1).prod(1))
-        between = torch.full_like(least, 0.5)
-        u = torch.where(cell == 0, least / 2, torch.where(cell == 1, between, 1 - least / 2))
+    Args:
+        cell: [N, L, C - 1], which of the three it is in each outcome.
+    """
+
+    def __init__(self, cell: Tensor) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def odds(self, count: int, like: Tensor) -> Tensor:
+        assert count == 1
+        least = (-like.detach().abs()).sigmoid()  # N x L x C - 1, the smaller threshold; the larger is 1 - least
+        self.chances = torch.where(self.cell == 1, 1 - 2 * least, least).flatten(1).prod(1)
+        u = torch.where(self.cell == 0, least / 2, torch.where(self.cell == 1, 0.5, 1 - least / 2))
         return (u / (1 - u)).unsqueeze(0)
 
-    monkeypatch.setattr(Noise, "odds", odds)
-    rows = value.expand(len(cell), *value.shape[1:])
-    return _moments(name, "categorical", rows, f, theta, lambda: chances[0], samples=2, **options)
+
+def _over_decisions(name: str, value: Tensor, f: Objective, theta: Tensor, **options: Any) -> Exact:
+    """Moments over one antithetic pair."""
+    latents, decisions = value.shape[-2], value.shape[-1] - 1
+    cell = torch.cartesian_prod(*[torch.arange(3)] * (latents * decisions)).reshape(-1, latents, decisions)
+    rows, noise = value.detach().expand(len(cell), *value.shape[1:]).clone().requires_grad_(), Cells(cell)
+    estimator = estimators.get(name).create(samples=2, **options)
+    estimate = estimate_with(noise, estimator, from_parameters("categorical", rows), f)
+    return moments(estimate, rows, noise.chances, theta)
 
 
 def _logits(level: float, latents: int, classes: int) -> Tensor:
@@ -202,27 +173,23 @@ DECISIONS = [
 
 @pytest.mark.parametrize(("name", "options"), DECISIONS)
 @pytest.mark.parametrize(("latents", "classes"), [(2, 3), (2, 4), (1, 5), (3, 2)])
-@pytest.mark.parametrize("level", [0.0, 3.0, 15.0])
-def test_sticks_and_trees_are_exact_in_mean(
-    name: str, options: dict[str, str], latents: int, classes: int, level: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theta, value = _theta(), _logits(level, latents, classes).requires_grad_()
-    f = _smooth(latents, classes, theta, entropy=True)
-    exact = gradients(lambda v: expectation(build("categorical", v), f), [value], (theta,))
-    found = _over_decisions(monkeypatch, name, value, f, theta, **options)
-    torch.testing.assert_close(found.mean, exact[0][0], rtol=1e-8, atol=1e-11)
-    torch.testing.assert_close(found.theta, exact[1], rtol=1e-8, atol=1e-11)
+def test_sticks_and_trees_are_exact_in_mean(name: str, options: dict[str, str], latents: int, classes: int) -> None:
+    for level in (0.0, 3.0, 6.0, 15.0):
+        theta, value = _theta(), _logits(level, latents, classes).requires_grad_()
+        f = _smooth(latents, classes, theta, entropy=True)
+        exact = gradients(lambda v, f=f: expectation(build("categorical", v), f), [value], (theta,))
+        found = _over_decisions(name, value, f, theta, **options)
+        torch.testing.assert_close(found.mean, exact[0][0], rtol=1e-8, atol=1e-11)
+        torch.testing.assert_close(found.theta, exact[1], rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize(("name", "options"), DECISIONS)
 @pytest.mark.parametrize(("latents", "classes"), [(2, 3), (2, 4), (3, 3)])
-def test_sticks_and_trees_have_at_most_the_variance_of_two_independent_draws(
-    name: str, options: dict[str, str], latents: int, classes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sticks_and_trees_have_at_most_the_variance_of_two_independent_draws(latents: int, classes: int) -> None:
     theta, value = _theta(), _logits(0.0, latents, classes)
     f = _smooth(latents, classes, theta, entropy=False)
-    independent = _over_draws(monkeypatch, "rloo", "categorical", value, f, theta, 2)
-    assert _over_decisions(monkeypatch, name, value, f, theta, **options).variance < independent.variance
+    independent = _over_draws("rloo", "categorical", value, f, theta, 2)
+    for name, options in DECISIONS:
+        assert _over_decisions(name, value, f, theta, **options).variance < independent.variance
 
 
 def _as_bits(f: Objective) -> Objective:
@@ -286,47 +253,24 @@ def test_of_two_classes_swaps_are_arm(name: str) -> None:
     assert wanted.abs().max() > 0.1
 
 
-def test_arsm_is_the_mean_of_ars_over_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arsm_is_the_mean_of_ars_over_the_references() -> None:
     logits = _logits(2.0, 2, 4).expand(50, 2, 4).clone().requires_grad_()
     theta = _theta()
     f = _smooth(2, 4, theta, entropy=True)
 
-    def found(name: str) -> list[Tensor]:
-        estimator, generator = estimators.get(name).create(samples=3), torch.Generator().manual_seed(1)
-        estimate = estimator(build("categorical", [logits]), f, generator=generator)
+    u = torch.rand(3, 50, 2, 4, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+
+    def found(name: str, *more: Tensor) -> list[Tensor]:
+        estimator = estimators.get(name).create(samples=3)
+        estimate = estimate_with(Table(u, *more), estimator, build("categorical", [logits]), f)
         return [*torch.autograd.grad(estimate.surrogate.sum(), (logits, theta)), estimate.value]
 
     merged = found("arsm")
-    references = []
-    for j in range(4):
-        monkeypatch.setattr(Noise, "choice", lambda noise, options, shape, device, j=j: torch.full(shape, j))
-        references.append(found("ars"))
+    references = [found("ars", torch.full((3, 50), j)) for j in range(4)]
     for got, *parts in zip(merged, *references, strict=True):
         torch.testing.assert_close(got, torch.stack(parts).mean(0), rtol=1e-12, atol=1e-12)
     # The value and theta's gradient come from the draw that was not swapped, whatever the reference.
     torch.testing.assert_close(references[0][1:], references[3][1:], rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["arsm", "ars", "disarm-stick-breaking", "disarm-tree"])
-def test_a_latent_of_one_class_has_no_gradient(name: str) -> None:
-    logits = torch.ones(4, 2, 1, dtype=DOUBLE, requires_grad=True)
-    estimate = estimators.get(name).create()(build("categorical", [logits]), lambda z, q: z.sum((-2, -1)))
-    (grad,) = torch.autograd.grad(estimate.surrogate.sum(), logits)
-    assert grad.abs().max() == 0
-    assert estimate.value.tolist() == [2.0] * 4
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        ("vimco", {"mean": "harmonic"}, "unknown mean"),
-        ("ovis", {"gamma": 1.5}, r"\[0, 1\]"),
-        ("disarm-stick-breaking", {"order": "abs"}, "unknown order"),
-    ],
-)
-def test_options_are_checked(name: str, options: dict[str, object], words: str) -> None:
-    with pytest.raises(estimators.BadInput, match=words):
-        estimators.get(name).create(**options)
 
 
 def _proposed(monkeypatch: pytest.MonkeyPatch, name: str, logits: Tensor, **options: str) -> Tensor:
@@ -349,8 +293,8 @@ def test_bits_are_proposed_all_alike_or_in_proportion_to_their_variance(monkeypa
     uniform = _proposed(monkeypatch, "bitflip", theta.logit())
     torch.testing.assert_close(uniform, torch.full((1, 3), 1 / 3, dtype=DOUBLE))
     monkeypatch.undo()
-    spread = torch.tensor([[0.25, 0.16, 0.09]], dtype=DOUBLE)
-    torch.testing.assert_close(_proposed(monkeypatch, "bitflip", theta.logit(), proposal="variance"), spread / 0.5)
+    variance = torch.tensor([[0.25, 0.16, 0.09]], dtype=DOUBLE)
+    torch.testing.assert_close(_proposed(monkeypatch, "bitflip", theta.logit(), proposal="variance"), variance / 0.5)
 
 
 def test_ugc_flips_the_bits_whose_rarer_value_has_a_chance_below_half_of_one_in_d(

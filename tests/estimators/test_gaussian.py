@@ -10,7 +10,6 @@ from torch.distributions import Distribution
 import estimators
 from bench.measure import gradient_moments
 from estimators import Estimator, Objective
-from estimators.checks.grid import Grid
 from estimators.distributions import from_parameters, live, log_prob, parameters, stopped
 from estimators.parts.taylor import taylor
 from estimators.quasi_monte_carlo import rotated, sobol
@@ -18,7 +17,6 @@ from tests.estimators.cases import build, leaves, objective
 from tests.estimators.drawing import normal, uniform
 
 THETA = torch.tensor(0.7, dtype=torch.float64)
-NAMES = [entry.name for bound in ("elbo", "iwae") for entry in estimators.available("gaussian", bound)]
 
 
 def _seeded(seed: int = 3) -> torch.Generator:
@@ -230,23 +228,11 @@ def test_expansions_help_where_q_is_narrow(entropy: bool) -> None:
     assert total["reduced"] < 0.1 * total["path"]
 
 
-def test_there_is_no_third_order() -> None:
-    with pytest.raises(estimators.BadInput, match="order must be 1 or 2, got 3"):
-        estimators.get("delta-method").create(order=3)
-
-
 # LAX
 
 
 def _lax(samples: int = 1) -> Estimator:
     return estimators.get("lax").create(samples=samples, hidden=16).bind(event=(3,), generator=_seeded()).double()
-
-
-def test_lax_without_a_control_variate_is_the_score_function() -> None:
-    values, f = leaves("gaussian", 1.0), objective("gaussian", THETA)
-    silent = _lax()
-    torch.nn.init.zeros_(silent.network.second)
-    torch.testing.assert_close(_gradient(silent, values, f), _gradient("reinforce", values, f))
 
 
 def test_the_loss_of_lax_is_the_square_of_its_estimate() -> None:
@@ -311,45 +297,23 @@ def test_dreg_is_the_sum_written_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "samples", "exact"),
+    ("noisy", "quiet", "least"),
     [
-        ("iwae-reparameterization", 2, True),
-        ("dreg", 2, True),
-        ("iwae-sticking-the-landing", 2, False),
-        ("iwae-sticking-the-landing", 1, True),
+        ("reparameterization", "sticking-the-landing", 1.0),
+        ("iwae-reparameterization", "iwae-sticking-the-landing", 0.1),
+        ("iwae-reparameterization", "dreg", 0.1),
     ],
 )
-def test_dreg_and_iwae_have_the_exact_mean_and_stl_only_for_one_sample(name: str, samples: int, exact: bool) -> None:
-    grid = Grid("gaussian", (1,), samples, "iwae", levels=(0.0, 1.0, 3.0))
-    q, draws = from_parameters("gaussian", *grid.values), 20_000
-    found = gradient_moments(estimators.get(name).create(samples=samples), q, grid.f(grid.theta), draws=draws)
-    error = (found.variance / draws).sqrt() + 1e-12
-    z = ((found.mean - grid.exact[:, :2]) / error).abs()[3:]  # the first three rows are the constant's
-    assert (float(z.max()) < 5) == exact
-    if not exact:
-        assert float((z.amax(1) > 10).double().mean()) > 0.8
-
-
-@pytest.mark.parametrize("name", ["dreg", "iwae-sticking-the-landing"])
-def test_paths_alone_have_no_noise_at_the_posterior(name: str) -> None:
+def test_paths_alone_have_no_noise_at_the_posterior(noisy: str, quiet: str, least: float) -> None:
+    """Where q is the normalised exp(-cost), f is constant: Roeder et al. 2017."""
     posterior = stopped(build("gaussian", leaves("gaussian", 1.0)))
 
     def f(z: Tensor, q: Distribution, /) -> Tensor:
         return log_prob(q, z) - log_prob(posterior, z)
 
-    noisy, quiet = (
-        gradient_moments(estimators.get(each).create(), posterior, f, draws=500).total.estimate
-        for each in ("iwae-reparameterization", name)
+    total, path = (
+        gradient_moments(estimators.get(name).create(), posterior, f, draws=1000).total.estimate
+        for name in (noisy, quiet)
     )
-    assert quiet < 1e-20
-    assert noisy > 0.1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_estimators_can_be_called_without_a_graph(name: str) -> None:
-    """As a probe of their cost does."""
-    q, f = stopped(build("gaussian", leaves("gaussian", 1.0))), objective("gaussian", THETA)
-    estimator = estimators.get(name).create()
-    with torch.no_grad():
-        quiet = estimator(q, f, generator=_seeded()).value
-    torch.testing.assert_close(quiet, estimators.get(name).create()(q, f, generator=_seeded()).value)
+    assert path < 1e-20
+    assert total > least

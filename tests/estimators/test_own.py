@@ -16,8 +16,9 @@ from torch.nn.parameter import is_lazy
 
 import estimators
 from bench.config import EstimatorConfig
-from estimators import BadInput, Entry, Estimator, register, registry
+from estimators import BadInput, Entry, Estimator, register
 from estimators.distributions import event_shape, log_prob
+from estimators.entry import label_of
 from estimators.parts.network import Network
 from tests.estimators.cases import build
 from tests.estimators.outside import CORRECT
@@ -29,7 +30,7 @@ EVENTS = {"gaussian": (3,), "bernoulli": (3,), "categorical": (2, 3)}
 def _cases(entries: list[Entry]) -> list[Any]:
     """Every entry with its options, its variants, and its families."""
     chosen = [(e, o, f) for e in entries for o in ({}, *e.variants) for f in e.families]
-    return [pytest.param(*case, id=f"{registry.label_of(case[0].name, case[1])}-{case[2]}") for case in chosen]
+    return [pytest.param(*case, id=f"{label_of(case[0].name, case[1])}-{case[2]}") for case in chosen]
 
 
 LEARNERS = _cases([entry for entry in estimators.available() if entry.own_parameters])

@@ -10,6 +10,7 @@ import estimators
 from bench.config import parse_estimator
 from estimators import BadInput, registry
 from estimators.checks import subjects
+from estimators.entry import label_of
 
 PLUGIN = Path(__file__).parent.parent / "plugin"
 
@@ -143,9 +144,9 @@ def test_reasons_say_why_an_estimator_is_illegal() -> None:
 
 
 def test_labels_are_as_a_person_types_them() -> None:
-    assert registry.label_of("rloo", {}) == "rloo"
+    assert label_of("rloo", {}) == "rloo"
     options = {"variance_normalisation": True, "baseline": "input-dependent"}
-    label = registry.label_of("reinforce", options | {"samples": 2})
+    label = label_of("reinforce", options | {"samples": 2})
     assert label == "reinforce[baseline=input-dependent,samples=2,variance_normalisation=true]"
     assert parse_estimator(label) == {"name": "reinforce", "samples": 2, "options": options}
     (subject,) = subjects("disarm", {"samples": 4})

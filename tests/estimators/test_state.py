@@ -150,6 +150,18 @@ def test_temperature_anneals_in_training_and_stands_still_in_eval() -> None:
         ("gumbel-softmax", {"temperature": "abc"}, "option temperature takes a number, got 'abc'"),
         ("disarm", {"samples": 3}, "even number of samples, got samples=3; try 4"),
         ("rloo", {"samples": 2.5}, "option samples takes a whole number, got 2.5"),
+        ("delta-method", {"order": 3}, "order must be 1 or 2, got 3"),
+        ("vimco", {"mean": "harmonic"}, "unknown mean"),
+        ("ovis", {"gamma": 1.5}, "[0, 1]"),
+        ("disarm-stick-breaking", {"order": "abs"}, "unknown order"),
+        ("reinmax", {"temperature": 0.5}, "at least 1"),
+        ("gumbel-rao", {"inner": 0}, "at least 1"),
+        ("gapped-straight-through", {"gap": -1.0}, "at least 0"),
+        ("rao-blackwell-top-k", {"baseline": "mean"}, "none, top"),
+        ("unordered-set", {"samples": 40}, "between 2 and 10"),
+        ("arms", {"copula": "gausian"}, "unknown copula"),
+        ("carms", {"copula": ""}, "unknown copula"),
+        ("bitflip", {"proposal": "even"}, "unknown proposal"),
     ],
 )
 def test_bad_options_are_one_line_that_says_what_to_do(name: str, options: dict[str, object], message: str) -> None:

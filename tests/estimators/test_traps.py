@@ -4,16 +4,17 @@ Certificates cover the rest: a baseline that has seen its own cost (checks state
 (evaluations), reductions over the batch (rows), and every estimator's bias (unbiased).
 """
 
+import itertools
 import math
 
 import pytest
 import torch
 
 import estimators
-from bench.measure import gradient_moments
-from estimators.checks import run_check, subjects
-from estimators.checks.sampling import LOOKS
-from estimators.distributions import from_parameters
+from estimators.distributions import log_prob
+from estimators.entry import Entry
+from estimators.noise import Noise
+from tests.estimators.cases import build, leaves
 from tests.estimators.drawing import (
     conditional_gumbel_scores,
     conditional_logistic_scores,
@@ -21,10 +22,7 @@ from tests.estimators.drawing import (
     hard,
     logistic_scores,
 )
-from tests.estimators.faults import FAULTS
-from tests.estimators.outside import CORRECT
-
-OUTSIDE = {entry.name: entry for entry in CORRECT}
+from tests.estimators.tables import ALMOST_ONE, Constant
 
 
 @pytest.mark.parametrize("logit", [0.0, 6.0, 13.0, 15.0, 50.0, -15.0, -50.0])
@@ -61,28 +59,21 @@ def test_the_conditional_relaxation_of_categories_has_the_argmax_of_its_draw_and
     assert float(torch.corrcoef(noise.T).fill_diagonal_(0).abs().max()) < 0.02
 
 
-def test_sticking_the_landing_is_unbiased_for_one_sample_of_a_bound_only() -> None:
-    """DReG mends it, and is certified with every registered estimator."""
-    faults = {fault.entry.name: fault.entry for fault in FAULTS}
-    result = run_check("unbiased", subjects(faults["STLBound"], draws=LOOKS[0])[0])
-    assert result.status == "failed"
-    assert min(case["samples"] for case in result.numbers["cases"]) == 2
-    assert "Only with more than 1 sample the mean" in result.message
-
-
-def test_reinmax_is_the_trapezoid_rule() -> None:
-    """Its mean is theta (1 - theta) (f'(0) + f'(1)) / 2: exact for any quadratic f, not for a cubic one."""
-    theta = 0.2
-    q = from_parameters("bernoulli", torch.tensor([[math.log(theta / (1 - theta))]], dtype=torch.float64))
-    for power, exact in ((2, True), (3, False)):
-        moments = gradient_moments(
-            estimators.get("reinmax").create(),
-            q,
-            lambda z, q, power=power: (z[..., 0] - 0.45).pow(power),
-            draws=100_000,
-        )
-        slopes = [power * (b - 0.45) ** (power - 1) for b in (0.0, 1.0)]
-        error = 5 * math.sqrt(moments.total.estimate / 100_000)
-        assert float(moments.mean) == pytest.approx(theta * (1 - theta) * sum(slopes) / 2, abs=error)
-        truth = theta * (1 - theta) * ((1 - 0.45) ** power - (0 - 0.45) ** power)
-        assert (abs(float(moments.mean) - truth) < error) == exact
+@pytest.mark.parametrize(
+    "entry", [e for e in estimators.available() if e.families != ("gaussian",)], ids=lambda e: e.name
+)
+def test_large_logits_and_the_ends_of_uniform_noise_leave_gradients_finite(entry: Entry) -> None:
+    """torch.rand returns 0, and all but 1, whose Gumbel and logistic numbers would be infinite."""
+    many = {entry.samples.default} if entry.samples.default == 1 or entry.samples.even else {2, 3, 5}
+    for dtype, family in itertools.product((torch.float32, torch.float64), set(entry.families) - {"gaussian"}):
+        event = (2, 3) if family == "categorical" else (3,)
+        for level, samples in itertools.product((0.0, 6.0, 50.0, 300.0), many):
+            values = [v.detach().to(dtype).requires_grad_() for v in leaves(family, level, rows=4)]
+            values[0].data[::2] *= -1
+            estimator = entry.create(samples=samples).bind(event=event).to(dtype)
+            for noise in (Constant(0.0), Constant(ALMOST_ONE), Noise(torch.Generator().manual_seed(0))):
+                q = build(family, values)
+                estimate = estimator.estimate(q, lambda z, q: z.flatten(2).square().sum(-1) + log_prob(q, z), noise)
+                (found,) = torch.autograd.grad(estimate.surrogate.sum(), values)
+                assert bool(estimate.surrogate.isfinite().all()), (family, level, samples, dtype)
+                assert bool(found.isfinite().all()), (family, level, samples, dtype)

@@ -17,7 +17,7 @@ DRAWS = 50_000  # at |logit| 6 the rarer value of a bit is drawn some 120 times
 FEW = 10_000  # of a declared bias, which is 17 to 390 standard errors of so many
 LIMIT = 5.0  # standard errors; of 600 coordinates one is beyond by chance in one of some 3000 runs
 
-# The bound of a continuous q has no exact oracle here; its two estimators are held against each other below.
+# The bound of a continuous q has no exact oracle here; its estimators are held against each other in test_catalogue.
 PAIRS = [
     (entry, family)
     for entry in estimators.available()
@@ -66,17 +66,6 @@ def test_means_are_the_exact_gradients_and_value_where_declared(entry: Entry, fa
         assert _z(value, exact) < LIMIT
     else:
         assert largest > 2 * LIMIT, "declared biased, and no bias to be seen"
-
-
-def test_the_unbiased_estimators_of_the_gaussian_bound_agree() -> None:
-    values, theta = leaves("gaussian", 1.0), torch.tensor(0.7, dtype=torch.float64)
-    entries = [entry for entry in estimators.available(family="gaussian", bound="iwae") if entry.unbiased]
-    first, *others = [_sampled(entry, "gaussian", values, theta, 3)[0] for entry in entries]
-    assert len(others) >= 2
-    for other in others:
-        for a, b in zip(first, other, strict=True):
-            error = ((a.var(0) + b.var(0)) / DRAWS).sqrt()
-            assert ((a.mean(0) - b.mean(0)) / error).abs().max() < LIMIT
 
 
 def test_the_oracle_is_right_by_finite_differences() -> None:

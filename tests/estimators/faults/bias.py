@@ -191,7 +191,7 @@ class SecondOrderDeclaredUnbiased(Estimator):
 # Bounds
 
 
-@fault("unbiased", "the mean is wrong", families=("gaussian",), bound="iwae", samples=(1, 5))
+@fault("unbiased", "Only with more than 1 sample the mean", families=("gaussian",), bound="iwae", samples=(1, 5))
 class STLBound(Estimator):
     """Sticking the landing inside a bound of several samples: Roeder et al. 2017 is unbiased for one sample only."""
 
