@@ -37,6 +37,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """A public name, from the module that it is defined in."""
     for home, names in _HOMES.items():

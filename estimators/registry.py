@@ -4,6 +4,7 @@ A third party's does so when its file is imported, through the entry-point group
 `module:Class`.
 """
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ def register(
     """
 
     def decorate(cls: EstimatorClass) -> EstimatorClass:
+        if cls.__module__.partition(".")[0] != "estimators":
+            _load_ours()  # so that a name of ours is taken, whoever is imported first
         entry = entry_of(cls, name, unbiased=unbiased, families=families, capability=capability, **tags)
         taken = _entries.get(name)
         if taken and (taken.cls.__module__, taken.cls.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -57,10 +60,16 @@ def load_all() -> None:
     if _loaded:
         return
     _loaded = True
+    _load_ours()
+    load_entry_points(FAMILY_POINTS, ENTRY_POINTS)
+
+
+@functools.cache
+def _load_ours() -> None:
+    """Import every method that lies beside this file."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if not module.ispkg:
             importlib.import_module(f"estimators.{module.name}")
-    load_entry_points(FAMILY_POINTS, ENTRY_POINTS)
 
 
 def get(name: str) -> Entry:

@@ -26,6 +26,7 @@ def generator() -> torch.Generator:
 @pytest.fixture
 def forget() -> Iterator[None]:
     """Forget what a test registers."""
+    registry.load_all()
     before = dict(registry._entries)
     yield
     registry._entries.clear()

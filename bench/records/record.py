@@ -100,7 +100,13 @@ class Newer(BadInput):
 
 def is_whole(found: object) -> bool:
     """Whether what a file holds is a record, of whatever release."""
-    return isinstance(found, Mapping) and found.keys() >= KEYS and isinstance(found["schema"], int)
+    return (
+        isinstance(found, Mapping)
+        and found.keys() >= KEYS
+        and isinstance(found["schema"], int)
+        and isinstance(found["config"], Mapping)
+        and isinstance(found["provenance"], Mapping)
+    )
 
 
 def read(found: Record | Mapping[str, Any], folder: str = "") -> Record:

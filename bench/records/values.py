@@ -38,7 +38,11 @@ class Open(BaseModel):
 
 
 def plain(value: Any) -> Any:
-    """Models, tuples and numbers as JSON holds them: what is not finite becomes null."""
+    """Models, tuples and numbers, of numpy and torch too, as JSON holds them: what is not finite becomes null.
+
+    Raises:
+        TypeError: there is something else, such as a tensor of several numbers.
+    """
     match value:
         case BaseModel():
             return plain(value.model_dump(by_alias=True, exclude_unset=True))
@@ -48,4 +52,8 @@ def plain(value: Any) -> Any:
             return {key: plain(item) for key, item in value.items()}
         case list() | tuple():
             return [plain(item) for item in value]
-    return value
+        case None | bool() | int() | float() | str():
+            return value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # one number of numpy's or torch's
+        return plain(value.item())
+    raise TypeError(f"a record holds numbers, words, lists and tables of them, not a {type(value).__name__}")

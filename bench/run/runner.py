@@ -36,7 +36,12 @@ def measure(cell: Cell) -> Part | Mapping[str, Any]:
     if not isinstance(problem, measurement.asks):
         raise TypeError(f"no measurement {measurement.kind!r} for a {problem.kind}")
     estimator = problem.estimator(cell.estimator)
-    return measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
+    result = measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
+    if isinstance(result, Part):
+        return result
+    if not isinstance(result, Mapping):  # of a person's own
+        raise TypeError(f"run returned a {type(result).__name__}, expected a dict of what is measured")
+    return dict(plain(result))
 
 
 def run_cell(cell: Cell) -> Record:

@@ -22,6 +22,8 @@ def register_family(cls: FamilyClass) -> FamilyClass:
     Raises:
         BadInput: the class lacks something that a family must say, or its name is taken by another.
     """
+    if not (isinstance(cls, type) and issubclass(cls, Family)):
+        raise BadInput(f"register_family is put over a class that derives from Family, without a name; got {cls!r}")
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise BadInput(f"family {cls.__name__}: it must define {', '.join(missing)} (estimators/families/base.py)")
     taken = FAMILIES.get(cls.name)

@@ -3,15 +3,17 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bench.records.record import Newer, Record, read
 from bench.records.results import Moments, Time, Training
 from bench.records.values import plain
-from bench.run import archive
+from bench.run import archive, runner
 from bench.run.executors import inline
 from bench.run.planned import read_plan
 from bench.run.runner import run_suite
@@ -100,3 +102,19 @@ def test_a_plan_is_of_the_suite_that_lies_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "suite.toml"
     file.write_text(file.read_text() + "# edited\n")
     assert read_plan(tmp_path) is None
+
+
+def test_numbers_of_numpy_and_torch_are_numbers_and_other_things_are_refused() -> None:
+    given = {"a": np.float32(1.5), "b": torch.tensor(2), "c": [np.int64(3), math.inf], "d": None, "e": "word"}
+    assert plain(given) == {"a": 1.5, "b": 2, "c": [3, None], "d": None, "e": "word"}
+    with pytest.raises(TypeError, match="numbers, words, lists and tables of them, not a Tensor"):
+        plain({"t": torch.ones(2)})
+
+
+@pytest.mark.parametrize(("result", "words"), [(None, "run returned a NoneType"), ({"t": torch.ones(2)}, "a Tensor")])
+def test_what_an_own_measurement_returns_is_checked_where_its_cell_can_fail(result: Any, words: str) -> None:
+    measurement = SimpleNamespace(asks=object, kind="own", run=lambda *_, **__: result)
+    problem = SimpleNamespace(kind="toy", estimator=lambda config: None)
+    cell: Any = SimpleNamespace(measurement=measurement, problem=problem, estimator=None, id="0" * 16, device="cpu")
+    with pytest.raises(TypeError, match=words):
+        runner.measure(cell)

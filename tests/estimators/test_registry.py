@@ -11,6 +11,7 @@ from bench.config import parse_estimator
 from estimators import BadInput, registry
 from estimators.checks import subjects
 from estimators.entry import label_of
+from estimators.families import register_family
 
 PLUGIN = Path(__file__).parent.parent / "plugin"
 
@@ -151,3 +152,13 @@ def test_labels_are_as_a_person_types_them() -> None:
     assert parse_estimator(label) == {"name": "reinforce", "samples": 2, "options": options}
     (subject,) = subjects("disarm", {"samples": 4})
     assert subject.label == "disarm[samples=4]-bernoulli"
+
+
+@pytest.mark.parametrize("cls", ["laplace", int, 3])
+def test_what_is_no_family_is_refused_with_one_line(cls: object) -> None:
+    with pytest.raises(BadInput, match="register_family is put over a class that derives from Family"):
+        register_family(cls)  # type: ignore[type-var]
+
+
+def test_completion_offers_the_public_names() -> None:
+    assert set(estimators.__all__) <= set(dir(estimators))
