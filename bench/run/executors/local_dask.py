@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from bench.records.record import Record
@@ -36,8 +37,18 @@ class Dask:
             n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         )
         with cluster, self._distributed.Client(cluster) as client:
-            by_future = {client.submit(run, cell, pure=False, retries=2): cell for cell in cells}
-            for future in self._distributed.as_completed(by_future):
+
+            def submitted(cell: Cell) -> Any:
+                return client.submit(run, cell, pure=False, retries=2)
+
+            # One cell a worker at a time: the death of a worker counts against every cell that waits there.
+            waiting = iter(cells)
+            by_future = {submitted(cell): cell for cell in islice(waiting, self.workers)}
+            completed = self._distributed.as_completed(by_future)
+            for future in completed:
+                for cell in islice(waiting, 1):
+                    by_future[following := submitted(cell)] = cell
+                    completed.add(following)
                 try:
                     yield by_future[future], future.result()
                 except self._distributed.KilledWorker:
