@@ -147,7 +147,7 @@ class Estimator(nn.Module):
                 return self(call.copied(q), f, generator=generator, context=own)
         checked = objective.checked(f, q, self)
         given = checked.given.q
-        if self.entry is not None and family_of(given).name not in self.entry.families:
+        if self.entry is not None and not self.entry.takes(family_of(given)):
             call.refuse_family(self.label, self.entry.families, q)
         if context is not None:
             call.check_context(self.label, context, given)

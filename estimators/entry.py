@@ -15,14 +15,11 @@ from estimators.bounds import Bound
 from estimators.call import canonical
 from estimators.distributions import event_shape, parameters, row_shape
 from estimators.errors import BadInput, unknown
-from estimators.families import CAPABILITIES, FAMILIES, family_named, family_of
+from estimators.families import CAPABILITIES, FAMILIES, Family, family_named, family_of
 from estimators.parts.sizes import Unsized
 
-MAX_STATES = 65536
-"""Joint states that the oracle enumerates, block by block."""
 MAX_STATES_AT_ONCE = 4096
 """Joint states that an estimator may visit in one step, with a graph for each."""
-
 SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
 
@@ -89,9 +86,13 @@ class Entry:
     @property
     def families(self) -> tuple[str, ...]:
         """The families of q that it works for."""
+        return self.declared or tuple(name for name, family in FAMILIES.items() if self.takes(family))
+
+    def takes(self, family: Family) -> bool:
+        """Whether it works for a family."""
         if self.capability is None:
-            return self.declared
-        return tuple(name for name, family in FAMILIES.items() if isinstance(family, CAPABILITIES[self.capability]))
+            return family.name in self.declared
+        return isinstance(family, CAPABILITIES[self.capability])
 
     def create(
         self,
@@ -215,9 +216,8 @@ class Entry:
             bound: the bound that the problem optimises.
             states: number of joint states of q, None for a continuous q.
         """
-        family = family_named(family).name
-        if family not in self.families:
-            return f"is for {' and '.join(self.families)} latents, not {family}"
+        if not self.takes(found := family_named(family)):
+            return f"is for {' and '.join(self.families)} latents, not {found.name}"
         if bound != self.bound:
             return f"estimates the {self.bound} bound, not {bound}"
         if self.enumerates and (states is None or states > MAX_STATES_AT_ONCE):

@@ -13,10 +13,9 @@ from torch.distributions import Distribution
 from estimators.base import Estimate, Estimator, Objective
 from estimators.bounds import log_mean_exp
 from estimators.distributions import again, event_shape, live, log_prob, parameters, row_shape, stopped
-from estimators.entry import MAX_STATES
 from estimators.families import Enumerated, capable, family_of
 from estimators.families.logits import CERTAIN
-from estimators.families.quadrature import tuples
+from estimators.families.quadrature import MAX_STATES, tuples
 from estimators.noise import Noise
 from estimators.registry import register
 
@@ -31,7 +30,7 @@ def states(q: Distribution) -> Tensor:
         ValueError: more states than can be enumerated.
     """
     event = event_shape(q)
-    z = tuples(capable(q, Enumerated).values_of_a_latent(parameters(q)[0], event), event[0], MAX_STATES)
+    z = tuples(capable(q, Enumerated).values_of_a_latent(parameters(q)[0], event), event[0])
     return z.reshape(len(z), *[1] * len(row_shape(q)), *event)
 
 
@@ -99,7 +98,7 @@ def expectation_of_bound(q: Distribution, f: Objective, samples: int, nodes: int
         z, weights = family_of(q).quadrature(q, nodes)
         log_weights = -f(z, q)
         log_probs = weights.log().expand_as(log_weights)
-    chosen = tuples(torch.arange(len(z), device=z.device), samples, MAX_STATES)  # N^K x K
+    chosen = tuples(torch.arange(len(z), device=z.device), samples)  # N^K x K
     bound = log_mean_exp(log_weights[chosen], 1)  # N^K x *B
     return -(log_probs[chosen].sum(1).exp() * bound).sum(0)
 

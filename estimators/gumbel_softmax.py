@@ -8,6 +8,8 @@ of E_q[f]: biased, less so when cold, and noisier. The straight-through form eva
 one is nearest to, and keeps the relaxed draw's gradient.
 """
 
+from typing import Any
+
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -22,6 +24,13 @@ from estimators.straight_through import passed_through
 
 PAPER = "Maddison et al. 2016, arXiv:1611.00712; Jang et al. 2016, arXiv:1611.01144"
 JANG = "Jang et al. 2016, arXiv:1611.01144"
+TAGS: dict[str, Any] = {"unbiased": False, "f_evals": one_a_sample, "variants": ({"temperature": 0.1},)}
+RELAXED: dict[str, Any] = TAGS | {
+    "needs": "relaxed f",
+    "summary": "Concrete relaxation; temperature fixed or annealed",
+    "paper": PAPER,
+}
+STRAIGHT_THROUGH: dict[str, Any] = TAGS | {"needs": "gradient of f", "paper": JANG}
 
 
 class Concrete(Relaxation):
@@ -49,57 +58,31 @@ class StraightThroughConcrete(Concrete):
         return passed_through(q, f, capable(q, Relaxed).hard(scores), soft)
 
 
-@register(
-    "gumbel-sigmoid",
-    families=("bernoulli",),
-    unbiased=False,
-    f_evals=one_a_sample,
-    needs="relaxed f",
-    variants=({"temperature": 0.1},),
-    summary="Concrete relaxation; temperature fixed or annealed",
-    paper=PAPER,
-)
+@register("gumbel-sigmoid", families=("bernoulli",), **RELAXED)
 class GumbelSigmoid(Concrete):
     """The binary Concrete relaxation."""
+
+
+@register("gumbel-softmax", families=("categorical",), **RELAXED)
+class GumbelSoftmax(Concrete):
+    """The categorical Concrete relaxation."""
 
 
 @register(
     "straight-through-gumbel-sigmoid",
     families=("bernoulli",),
-    unbiased=False,
-    f_evals=one_a_sample,
-    needs="gradient of f",
-    variants=({"temperature": 0.1},),
     summary="f at the bits, gradient of the Concrete relaxation",
-    paper=JANG,
+    **STRAIGHT_THROUGH,
 )
 class StraightThroughGumbelSigmoid(StraightThroughConcrete):
     """The binary straight-through form."""
 
 
 @register(
-    "gumbel-softmax",
-    families=("categorical",),
-    unbiased=False,
-    f_evals=one_a_sample,
-    needs="relaxed f",
-    variants=({"temperature": 0.1},),
-    summary="Concrete relaxation; temperature fixed or annealed",
-    paper=PAPER,
-)
-class GumbelSoftmax(Concrete):
-    """The categorical Concrete relaxation."""
-
-
-@register(
     "straight-through-gumbel-softmax",
     families=("categorical",),
-    unbiased=False,
-    f_evals=one_a_sample,
-    needs="gradient of f",
-    variants=({"temperature": 0.1},),
     summary="f at the vertex, gradient of the Concrete relaxation",
-    paper=JANG,
+    **STRAIGHT_THROUGH,
 )
 class StraightThroughGumbelSoftmax(StraightThroughConcrete):
     """The categorical straight-through form."""

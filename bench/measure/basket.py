@@ -31,9 +31,9 @@ from bench.training.settings import Optimisation, make_optimiser
 from bench.training.trainer import Trainer
 from estimators import registry
 from estimators.base import Estimator
-from estimators.entry import MAX_STATES
 from estimators.errors import BadInput
 from estimators.exact import expectation_of_bound, expectation_parts
+from estimators.families.quadrature import MAX_STATES
 
 ELBO_SAMPLES = 100
 STATE_ROWS = 2**14

@@ -21,9 +21,9 @@ from bench.registry import Registry
 from estimators import registry
 from estimators.base import Estimator, Objective
 from estimators.bounds import Bound
-from estimators.entry import MAX_STATES
 from estimators.exact import NODES, expectation
 from estimators.families import FAMILIES, Family, family_named
+from estimators.families.quadrature import MAX_STATES
 from estimators.registry import load_all
 
 

@@ -16,8 +16,8 @@ from bench.problems.base import PointProblem, register_problem, row
 from bench.problems.toy_objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
 from estimators.base import Objective
 from estimators.distributions import parameters
-from estimators.entry import MAX_STATES
 from estimators.errors import unknown
+from estimators.families.quadrature import MAX_STATES
 
 
 def _known(objective: str) -> str:
@@ -93,7 +93,7 @@ class ToyPoint(PointProblem):
     logit: float | None
     scale: float | None
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # mypy allows no decorator on a property
     @property
     def bound(self) -> Literal["elbo"]:
         """Recorded with the point."""

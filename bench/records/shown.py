@@ -45,8 +45,7 @@ def newest(records: Iterable[Record]) -> Kept:
 
 def merged(records: Iterable[Record]) -> Kept:
     """Of several runs' records one of each measurement: one that went well before one that did not, then the later."""
-    rank = lambda record: (record.went_well, str(record.started))  # noqa: E731
-    return _one_each(records, lambda record: record.measurement, rank)
+    return _one_each(records, lambda record: record.measurement, lambda record: (record.went_well, str(record.started)))
 
 
 def same_source(a: Record, b: Record) -> bool:

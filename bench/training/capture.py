@@ -32,7 +32,7 @@ class HostReads(TorchDispatchMode):
     """Notes what a step does that no graph can hold: reading a value back from the device, or copying to or from it."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.found: list[str] = []
 
     def __torch_dispatch__(

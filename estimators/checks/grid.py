@@ -18,9 +18,9 @@ from torch.distributions import Distribution
 
 from estimators.base import Objective
 from estimators.distributions import log_prob
-from estimators.entry import MAX_STATES
 from estimators.exact import NODES, expectation, expectation_of_bound
 from estimators.families import Enumerated, Family, Projected, family_named
+from estimators.families.quadrature import MAX_STATES
 from estimators.noise import Noise
 
 LEVELS = (0.0, 1.0, 3.0, 6.0, 15.0)

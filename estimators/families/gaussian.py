@@ -12,8 +12,6 @@ from estimators.families.quadrature import hermite, laguerre, trapezoid, tuples
 from estimators.families.registry import register_family
 from estimators.noise import Noise
 
-MOST_POINTS = 65536
-"""Points of a product quadrature."""
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -71,9 +69,9 @@ class Gaussian(Reparameterized, Projected):
         loc, scale = self.parameters(q)
         points, weights = (x.to(loc) for x in hermite(nodes))
         size, rows = loc.shape[-1], [1] * (loc.dim() - 1)
-        standard = tuples(points, size, MOST_POINTS)  # N x D
+        standard = tuples(points, size)  # N x D
         z = loc + scale * standard.reshape(-1, *rows, size)
-        return z, tuples(weights, size, MOST_POINTS).prod(-1).reshape(-1, *rows)
+        return z, tuples(weights, size).prod(-1).reshape(-1, *rows)
 
     def entropy(self, q: Distribution) -> Tensor:
         return (self.parameters(q)[1].log() + HALF_LOG_2_PI + 0.5).sum(-1)

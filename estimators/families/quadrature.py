@@ -6,15 +6,18 @@ import math
 import torch
 from torch import Tensor
 
+MAX_STATES = 65536
+"""Joint states, or points of a product rule, that are enumerated, block by block where they are many."""
 
-def tuples(values: Tensor, size: int, most: int) -> Tensor:
+
+def tuples(values: Tensor, size: int) -> Tensor:
     """All `size`-tuples of the values [V, ...]: [V^size, size, ...].
 
     Raises:
-        ValueError: there are more than `most`.
+        ValueError: there are more than `MAX_STATES`.
     """
-    if len(values) ** size > most:
-        raise ValueError(f"{len(values)}^{size} joint states are too many to enumerate (at most {most})")
+    if len(values) ** size > MAX_STATES:
+        raise ValueError(f"{len(values)}^{size} joint states are too many to enumerate (at most {MAX_STATES})")
     return values[_tuples(len(values), size, values.device)]
 
 

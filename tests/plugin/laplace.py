@@ -4,11 +4,8 @@ import torch
 from torch.distributions import Laplace as LaplaceDistribution
 
 from estimators.families import Reparameterized, register_family
-from estimators.families.quadrature import tuples
+from estimators.families.quadrature import MAX_STATES, tuples
 from estimators.noise import LEAST
-
-MOST_POINTS = 2**16
-"""Points of a product quadrature."""
 
 
 @register_family
@@ -63,13 +60,13 @@ class Laplace(Reparameterized):
         """Double-exponential on each side of loc, where log q has a kink; more nodes where latents are few."""
         loc, scale = self.parameters(q)
         size, rows = loc.shape[-1], [1] * (loc.dim() - 1)
-        half = max(nodes, min(100, int(MOST_POINTS ** (1 / size)))) // 2
+        half = max(nodes, min(100, int(MAX_STATES ** (1 / size)))) // 2
         t = torch.linspace(-3.6, 3.5, half, dtype=torch.float64)
         x = (t - (-t).exp()).exp()
         weight = (-x).exp() * x * (1 + (-t).exp())
         points, weights = torch.cat([x, -x]).to(loc), torch.cat([weight, weight]).to(loc)
-        z = loc + scale * tuples(points, size, MOST_POINTS).reshape(-1, *rows, size)
-        return z, tuples(weights / weights.sum(), size, MOST_POINTS).prod(-1).reshape(-1, *rows)
+        z = loc + scale * tuples(points, size).reshape(-1, *rows, size)
+        return z, tuples(weights / weights.sum(), size).prod(-1).reshape(-1, *rows)
 
     def moderate(self, q, noise):
         loc, scale = (p.detach() for p in self.parameters(q))
