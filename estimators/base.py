@@ -121,7 +121,7 @@ class Estimator(nn.Module):
         q: Distribution,
         f: Objective,
         *,
-        generator: Generator | None = None,
+        generator: Generator | Noise | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
         """Check the call, and estimate the gradient of E_q[f].
@@ -132,7 +132,8 @@ class Estimator(nn.Module):
         Args:
             q: the distribution of the latents, in any of the forms that docs/calls.md lists.
             f: the objective.
-            generator: the only source of randomness, on q's device; None for torch's global one.
+            generator: the only source of randomness, on q's device; None for torch's global one. Who integrates over
+                the noise hands in a `Noise` of its own, which then carries the context.
             context: what q was computed from, [*B, X], or without those leading dims of q that share it, as repeated
                 draws do; input-dependent baselines read it.
 
@@ -182,14 +183,14 @@ class Estimator(nn.Module):
         q: Distribution,
         f: Objective,
         *,
-        generator: Generator | None = None,
+        generator: Generator | Noise | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
         """Called with a q and an f that are checked: `estimate`, with noise from the generator.
 
         A third party's estimator may override this in the place of `estimate`; the arguments are those of a call.
         """
-        return self.estimate(q, f, Noise(generator, context))
+        return self.estimate(q, f, generator if isinstance(generator, Noise) else Noise(generator, context))
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         """Estimate the gradient of E_q[f], for q in one of the three forms above and an f that is checked.

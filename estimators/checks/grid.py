@@ -61,11 +61,14 @@ def _cube(x: Tensor) -> Tensor:
     return x.pow(3)
 
 
-def ridges(typical: Tensor, *, one_direction: bool = False, weights_of_a_bound: bool = False) -> tuple[Ridge, ...]:
+def ridges(
+    typical: Tensor, *, steep: float = 2.0, one_direction: bool = False, weights_of_a_bound: bool = False
+) -> tuple[Ridge, ...]:
     """The objectives: constant, quadratic, cubic, coupled, mlp and entropy.
 
     Args:
         typical: [n, N], points over which each is to have mean 0 and standard deviation 1.
+        steep: length of the weights of the networks.
         one_direction: make every ridge sum a function of one fixed combination of the latents.
         weights_of_a_bound: all but the constant hold log q, so that exp(-f) is a ratio to q's density, as the weights
             of a bound are; estimators of bounds may rely on it.
@@ -88,8 +91,8 @@ def ridges(typical: Tensor, *, one_direction: bool = False, weights_of_a_bound: 
         Ridge("quadratic", separable, draw(size).clamp(-1, 1) - 0.45, uneven, torch.square),
         Ridge("cubic", weights(3), draw(3) / 2, signs, _cube),
         Ridge("coupled", 1.5 * weights(3), draw(3) / 2, signs, torch.square),
-        Ridge("mlp", 2 * weights(6), draw(6), draw(6), torch.tanh),
-        Ridge("entropy", 2 * weights(6), draw(6), draw(6), torch.tanh, entropy=True),
+        Ridge("mlp", steep * weights(6), draw(6), draw(6), torch.tanh),
+        Ridge("entropy", steep * weights(6), draw(6), draw(6), torch.tanh, entropy=True),
     ]
     if weights_of_a_bound:
         chosen = [ridge._replace(entropy=True) for ridge in chosen]
@@ -128,7 +131,9 @@ class Grid:
         noise = Noise(torch.Generator().manual_seed(0))
         typical = self.kind.sample(self.kind.from_raw(*zeros), 1000, noise).flatten(1)
         tied = bounded and isinstance(self.kind, Projected) and self.samples > 1
-        return ridges(typical, one_direction=tied, weights_of_a_bound=bounded)
+        # A tanh that is steep beside q's scale needs hundreds of points a latent to be integrated over.
+        steep = 2.0 if self.kind.discrete else 0.5
+        return ridges(typical, steep=steep, one_direction=tied, weights_of_a_bound=bounded)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -1,0 +1,59 @@
+"""A grid of problems as what is integrated over the noise of an estimator."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from estimators.base import Estimator
+from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.sampling import Prepared, call, gradients
+from estimators.contract import Broken
+from estimators.families import Enumerated
+from estimators.integration import NotIntegrable, Source
+from estimators.integration.signature import Signature
+
+
+class GridIntegrand:
+    """The columns of a `Tally` but the last: what an estimator returns on a grid, minus what it should in mean."""
+
+    def __init__(self, prepared: Prepared, grid: Grid, rows: Tensor) -> None:
+        self.prepared, self.grid, self.chosen = prepared, grid, rows
+        self.problems = len(rows)
+        self.relaxed: set[int] = set()
+        self.logits = grid.values[0][rows] if isinstance(grid.kind, Enumerated) else None
+
+    def __call__(self, source: Source, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """See `estimators.integration.design.Integrand`."""
+        grid, nodes = self.grid, source.rows[0]
+        index = self.chosen[rows]
+        values = [v[index].expand(nodes, *v[index].shape).clone().requires_grad_() for v in grid.values]
+        theta = grid.theta[index].expand(nodes, len(rows)).clone().requires_grad_()
+        signature = Signature(len(grid.event), self.relaxed)
+        f = grid.f(theta, index.tolist())
+
+        def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+            signature.note(z)
+            return f(z, q, *more)
+
+        context, generator = self.prepared.context[index], Generator().manual_seed(0)
+        own = type(self.prepared.estimator).forward is Estimator.forward
+        try:
+            with source:
+                estimate = call(
+                    self.prepared.estimator,
+                    grid.family,
+                    values,
+                    watched,
+                    source.noise(generator, context) if own else generator,
+                    context,
+                )
+        except Broken as error:
+            raise NotIntegrable(source.failure or str(error)) from error
+        found = [
+            (torch.zeros_like(leaf) if g is None else g).reshape(nodes, len(rows), -1)
+            for g, leaf in zip(gradients(estimate.surrogate, (*values, theta)), (*values, theta), strict=True)
+        ]
+        columns = torch.cat([*found, estimate.value.detach()[..., None].to(DOUBLE)], -1)
+        return columns - grid.exact[index], signature.total(nodes, len(rows))

@@ -1,0 +1,266 @@
+"""Groups of noise numbers that are independent of all others, cut into cells inside which an estimator may be smooth.
+
+A block has coordinates of its own, one for each of its numbers: where the estimator compares numbers with each other or
+with a chance, the coordinates are such that its decision is one of the block's cells, and the rest of the numbers is
+independent of it. A cell is a box in these coordinates; its bounds may differ from row to row.
+
+    Single      one uniform number, cut where it is compared with a chance: below p, between p and 1 - p, above
+    Normals     one normal number, or several, turned so that the first coordinate is their mean
+    Race        C exponential clocks with rates p_c. The winner is c with chance p_c; the first arrival T is
+                exponential, whoever wins, and the others arrive T + Exp(p_j): they have no memory. Where the whole
+                order matters, each next arrival is a race of those that are left. All arrivals have a common scale,
+                the sum of the exponential numbers, on which no comparison depends: it is the first coordinate.
+    Choice      one of n options
+
+Bounds and coordinates on (0, 1) come in pairs (x, 1 - x), as numbers next to 1 have their digits in the second alone.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+DOUBLE = torch.float64
+
+
+class At(NamedTuple):
+    """Points of a block."""
+
+    cell: Tensor
+    """[N], which of its cells."""
+    x: Tensor
+    """[N, B, m], coordinates relative to the cell's bounds, or [N, 1, m] if they are the same in all rows."""
+    rest: Tensor
+    """1 - x."""
+
+    def of(self, nodes: slice | Tensor, rows: Tensor) -> "At":
+        """Some of the points, for some of the rows."""
+        x, rest = (part[nodes] for part in self[1:])
+        if x.shape[1] > 1:
+            x, rest = x[:, rows], rest[:, rows]
+        return At(self.cell[nodes], x, rest)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's cells; K of them for every one of B rows."""
+
+    site: int
+    numbers: tuple[int, ...]
+    """Which numbers of the site."""
+    kind: Tensor
+    """[K, B], which decision the cell is, of those that the block can take."""
+    weight: Tensor
+    """[K, B], chances of the cells."""
+    low: Tensor
+    """[K, B, m, 2], lower bounds and 1 minus them."""
+    high: Tensor
+    """[K, B, m, 2]."""
+
+    @property
+    def cells(self) -> int:
+        """K."""
+        return len(self.weight)
+
+    @property
+    def axes(self) -> int:
+        """m."""
+        return self.low.shape[2]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Of each coordinate: unit, normal or gamma."""
+        return ("unit",) * self.axes
+
+    @property
+    def shape(self) -> float:
+        """Of the gamma law."""
+        return float(len(self.numbers))
+
+    def place(self, at: At, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The block's numbers at points of these rows, and 1 minus them, each [N, len(rows), numbers]."""
+        kind = self.kind[:, rows][at.cell]
+        low, high = self.low[:, rows][at.cell], self.high[:, rows][at.cell]  # N x B x m x 2
+        (a, a_), (b, b_) = low.unbind(-1), high.unbind(-1)
+        width = torch.where(a > 0.5, a_ - b_, b - a)
+        x, rest = at.x, at.rest
+        cut = torch.tensor([domain == "unit" for domain in self.domains], dtype=torch.bool)
+        inside = torch.where(cut, a + width * x, x)
+        return self.numbers_at(kind, inside, torch.where(cut, b_ + width * rest, rest), rows)
+
+    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers at whole coordinates [N, B, m] of a decision [N, B]."""
+        raise NotImplementedError
+
+    def split(self, cell: int, axis: int, at: Tensor) -> Self:
+        """Cut a cell in two; `at` [B, 2] is where, in whole coordinates, with 1 minus it."""
+        low, high = self.low[cell], self.high[cell]
+        a, b = low[:, axis], high[:, axis]
+        clipped = torch.stack((at[:, 0].clamp(a[:, 0], b[:, 0]), at[:, 1].clamp(b[:, 1], a[:, 1])), -1)
+        share = width_of(a, clipped) / width_of(a, b).clamp_min(1e-300)
+        first_high, second_low = high.clone(), low.clone()
+        first_high[:, axis], second_low[:, axis] = clipped, clipped
+        rest = width_of(clipped, b) / width_of(a, b).clamp_min(1e-300)
+
+        def put(old: Tensor, first: Tensor, second: Tensor) -> Tensor:
+            return torch.cat((old[:cell], first[None], second[None], old[cell + 1 :]))
+
+        return replace(
+            self,
+            kind=put(self.kind, self.kind[cell], self.kind[cell]),
+            weight=put(self.weight, self.weight[cell] * share, self.weight[cell] * rest),
+            low=put(self.low, low, second_low),
+            high=put(self.high, first_high, high),
+        )
+
+    def merged(self, group: Tensor) -> Self:
+        """One cell for each group of cells [K] in which nothing differs: the likeliest stands for all of them."""
+        parts: list[list[Tensor]] = [[], [], [], []]
+        for index in range(int(group.max()) + 1):
+            members = (group == index).nonzero()[:, 0]
+            chosen = members[self.weight[members].argmax(0)]  # B
+            row = torch.arange(self.weight.shape[1])
+            own = self.kind[chosen, row], self.weight[members].sum(0), self.low[chosen, row], self.high[chosen, row]
+            for part, tensor in zip(parts, own, strict=True):
+                part.append(tensor)
+        kind, weight, low, high = (torch.stack(part) for part in parts)
+        return replace(self, kind=kind, weight=weight, low=low, high=high)
+
+
+def width_of(a: Tensor, b: Tensor) -> Tensor:
+    """b - a of pairs [..., 2], with the digits of whichever of the two differences has more."""
+    return torch.where(a[..., 0] > 0.5, a[..., 1] - b[..., 1], b[..., 0] - a[..., 0]).clamp_min(0)
+
+
+def whole(decisions: Tensor, axes: int) -> dict[str, Tensor]:
+    """Cells that are not cut: one for each decision, of these chances [K, B]."""
+    count, rows = decisions.shape
+    low = torch.tensor([0.0, 1.0], dtype=DOUBLE).expand(count, rows, axes, 2)
+    kind = torch.arange(count).unsqueeze(1).expand(count, rows)
+    return {"kind": kind, "weight": decisions.to(DOUBLE), "low": low.clone(), "high": low.flip(-1).clone()}
+
+
+@dataclass(frozen=True)
+class Single(Block):
+    """One uniform number."""
+
+    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return x, rest
+
+    @classmethod
+    def cut_at(cls, site: int, number: int, rows: int, *logits: Tensor) -> "Single":
+        """Cut at the sigmoid of these logits, [B] each."""
+        block = cls(site, (number,), **whole(torch.ones(1, rows), 1))
+        if logits:
+            for cell, x in enumerate(torch.stack(logits).sort(0).values):
+                block = block.split(cell, 0, torch.stack((x.sigmoid(), (-x).sigmoid()), -1))
+        return block
+
+
+@dataclass(frozen=True)
+class Normals(Block):
+    """Normal numbers; `cut` where a coordinate is the number's place in its law, so that it can be cut."""
+
+    cut: bool = False
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return ("unit" if self.cut else "normal",) * self.axes
+
+    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        if self.cut:
+            x = torch.where(x < 0.5, torch.special.ndtri(x), -torch.special.ndtri(rest))
+        if len(self.numbers) > 1:
+            x = x @ _turn(len(self.numbers))
+        return x, x
+
+    @classmethod
+    def of(cls, site: int, numbers: tuple[int, ...], rows: int, cut: bool) -> "Normals":
+        """The whole of their law."""
+        return cls(site, numbers, **whole(torch.ones(1, rows), len(numbers)), cut=cut)
+
+
+def _turn(count: int) -> Tensor:
+    """An orthonormal matrix whose first row takes the mean: Helmert's."""
+    matrix = torch.zeros(count, count, dtype=DOUBLE)
+    matrix[0] = count**-0.5
+    for row in range(1, count):
+        matrix[row, :row], matrix[row, row] = 1.0, -row
+        matrix[row] /= (row * (row + 1)) ** 0.5
+    return matrix
+
+
+@dataclass(frozen=True)
+class Race(Block):
+    """Exponential clocks."""
+
+    rates: Tensor = torch.empty(0)
+    """[B, C], with sum 1."""
+    orders: Tensor = torch.empty(0)
+    """[kinds, C], the classes in the order of their arrival; only the first place counts where `ordered` is not set."""
+    ordered: bool = False
+    flipped: bool = False
+    """Whether the clocks are -log(1 - u) rather than -log(u)."""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return ("gamma", *["unit"] * (self.axes - 1))
+
+    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(self.numbers)
+        order = self.orders[kind]  # N x B x C
+        rates = self.rates[rows].expand(order.shape).gather(-1, order)
+        # Stick-breaking of the scale into exponential numbers.
+        shares, left = [], torch.ones_like(x[..., :1])
+        for axis in range(1, count):
+            log_kept = _log(rest[..., axis : axis + 1], x[..., axis : axis + 1]) / (count - axis)
+            shares.append(left * -log_kept.expm1())
+            left = left * log_kept.exp()
+        spacings = x[..., :1] * torch.cat([*shares, left], -1)  # N x B x C
+        if self.ordered:
+            total = rates.flip(-1).cumsum(-1).flip(-1)  # of those that are left
+            arrivals = (spacings / total).cumsum(-1)
+            clocks = arrivals * rates
+        else:
+            first = spacings[..., :1]  # the rates' sum is 1
+            clocks = torch.cat((first * rates[..., :1], first * rates[..., 1:] + spacings[..., 1:]), -1)
+        clocks = torch.zeros_like(clocks).scatter(-1, order, clocks)
+        low, high = (-clocks).exp(), -(-clocks).expm1()
+        return (high, low) if self.flipped else (low, high)
+
+    @classmethod
+    def of(
+        cls, site: int, numbers: tuple[int, ...], logits: Tensor, ordered: bool = False, flipped: bool = False
+    ) -> "Race":
+        """The race of classes with these logits [B, C]."""
+        rates, classes = logits.softmax(-1), logits.shape[-1]
+        if ordered:
+            orders = torch.tensor(list(itertools.permutations(range(classes))))
+            placed = rates[:, orders]  # B x kinds x C
+            total = placed.flip(-1).cumsum(-1).flip(-1)
+            chances = (placed / total).prod(-1).T
+        else:
+            orders = torch.stack([torch.arange(classes).roll(-c) for c in range(classes)])
+            chances = rates.T
+        cells = whole(chances, classes)
+        return cls(site, numbers, **cells, rates=rates, orders=orders, ordered=ordered, flipped=flipped)
+
+
+def _log(u: Tensor, rest: Tensor) -> Tensor:
+    return torch.where(u < 0.5, u.log(), (-rest).log1p())
+
+
+@dataclass(frozen=True)
+class Choice(Block):
+    """One of some options, all equally likely."""
+
+    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        number = kind.unsqueeze(-1).double()
+        return number, number
+
+    @classmethod
+    def of(cls, site: int, number: int, options: int, rows: int) -> "Choice":
+        """All options."""
+        return cls(site, (number,), **whole(torch.full((options, rows), 1 / options), 0))

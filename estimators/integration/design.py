@@ -1,0 +1,169 @@
+"""An estimator as a function of its noise's blocks: which blocks there are, and its value at any of their points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from estimators.integration.blocks import At, Block, Choice, Normals, Race, Single
+from estimators.integration.rules import INSIDE
+from estimators.integration.source import NotIntegrable, Site, Source, Values
+
+NUMBERS_AT_ONCE = 2**20
+"""Numbers of noise and of gradients in flight, which bounds memory."""
+MOST_ORDERED = 4
+"""Classes of a race whose whole order is told apart, n! cells."""
+
+
+class Integrand(Protocol):
+    """What is integrated over the noise, for B problems at once."""
+
+    problems: int
+    """B."""
+    logits: Tensor | None
+    """[B, *event], of a q whose draws are compared with them; None for others."""
+
+    def __call__(self, source: Source, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers [N, len(rows), K] at the source's N nodes, and a signature [N, len(rows)].
+
+        A signature changes where a hard draw does that f was asked about, and nowhere else.
+
+        Raises:
+            NotIntegrable: the source says so, or the estimator raises.
+        """
+
+
+@dataclass
+class Design:
+    """An integrand with the blocks of its noise."""
+
+    integrand: Integrand
+    sites: Sequence[Site]
+    blocks: list[Block]
+
+    @property
+    def rows(self) -> Tensor:
+        """All B."""
+        return torch.arange(self.integrand.problems)
+
+    @property
+    def size(self) -> int:
+        """Numbers that one node takes in all rows."""
+        return self.integrand.problems * (4 + sum(site.numbers for site in self.sites))
+
+    def __call__(self, points: Sequence[At], rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The integrand at points, [N, len(rows), K], and its signature; chunk by chunk."""
+        rows = self.rows if rows is None else rows
+        count = len(points[0].cell) if points else 1
+        numbers = 64 + sum(site.numbers for site in self.sites)
+        at_once = max(64, NUMBERS_AT_ONCE // (len(rows) * numbers))
+        pieces = -(-count // at_once)
+        size = _prime(-(-count // pieces))
+        found = []
+        for start in range(0, count, size):
+            index = torch.arange(start, start + size).clamp_max(count - 1)
+            source = Source(size, len(rows), self._values([at.of(index, rows) for at in points], rows, size))
+            source.expected = self.sites
+            values, signature = self.integrand(source, rows)
+            if len(source.sites) != len(self.sites):
+                raise NotIntegrable("it draws less noise in one call than in the next")
+            kept = min(size, count - start)
+            found.append((values[:kept], signature[:kept]))
+        return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+
+    def _values(self, points: Sequence[At], rows: Tensor, count: int) -> list[Values]:
+        parts = [torch.empty(2, count, len(rows), site.numbers, dtype=torch.float64) for site in self.sites]
+        for block, at in zip(self.blocks, points, strict=True):
+            numbers = list(block.numbers)
+            for part, values in zip(parts[block.site], block.place(at, rows), strict=True):
+                part[..., numbers] = values
+        return [Values(*part) for part in parts]
+
+    def random(self, count: int, generator: torch.Generator) -> list[At]:
+        """Points in cells that are equally likely, whatever their chances."""
+        points = []
+        for block in self.blocks:
+            cell = torch.randint(block.cells, (count,), generator=generator)
+            x = torch.rand(count, 1, block.axes, generator=generator, dtype=torch.float64)
+            for axis, domain in enumerate(block.domains):
+                if domain == "normal":
+                    x[..., axis] = torch.special.ndtri(x[..., axis])
+                elif domain == "gamma":
+                    x[..., axis] = block.shape * (0.3 + 2 * x[..., axis])
+            points.append(At(cell, x, 1 - x))
+        return points
+
+    def middle(self, block: Block) -> Tensor:
+        """[m], the node of each coordinate that stands for all others where nothing depends on it."""
+        return torch.tensor([block.shape if d == "gamma" else INSIDE for d in block.domains], dtype=torch.float64)
+
+
+def _prime(least: int) -> int:
+    """The least prime that no other dim has for a size, so that the rows of noise are recognised."""
+    candidate = max(least, 53) | 1
+    while any(candidate % d == 0 for d in range(3, int(candidate**0.5) + 1, 2)):
+        candidate += 2
+    return candidate
+
+
+def recorded(integrand: Integrand) -> list[Site]:
+    """The calls that draw its noise.
+
+    Raises:
+        NotIntegrable: rows cannot be told, or no rule is known for a source of noise.
+    """
+    source = Source(53, integrand.problems)
+    integrand(source, torch.arange(integrand.problems))
+    return source.sites
+
+
+def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]]:
+    """Ways to see the numbers of a site as blocks, the likeliest first."""
+    rows, last = integrand.problems, site.rest[-1] if site.rest else 0
+    guide = site.guide
+    if guide is None and integrand.logits is not None and site.rest == integrand.logits.shape[1:]:
+        guide = integrand.logits
+    numbers = range(site.numbers)
+    if site.kind == "choice":
+        return [[Choice.of(index, number, site.options, rows) for number in numbers]]
+    if site.kind == "normal":
+        apart: list[list[Block]] = [
+            [Normals.of(index, (number,), rows, cut) for number in numbers] for cut in (False, True)
+        ]
+        count = site.lead[0] if site.lead else 1
+        each = site.numbers // count
+        turned: list[Block] = [
+            Normals.of(index, tuple(number + each * i for i in range(count)), rows, True) for number in range(each)
+        ]
+        return [apart[0], turned, apart[1]] if count > 1 else apart
+    period = 1
+    for size in site.rest:
+        period *= size
+    if guide is None:
+        return [[Single.cut_at(index, number, rows) for number in numbers]]
+    own = guide.reshape(rows, -1)
+    singles: list[list[Block]] = [
+        [Single.cut_at(index, number, rows, *(sign * own[:, number % period] for sign in signs)) for number in numbers]
+        for signs in ((1.0,), (-1.0,), (1.0, -1.0))
+    ]
+    vectors = integrand.logits is not None and integrand.logits.dim() == 3 and last == integrand.logits.shape[-1]
+    if not last or not (site.kind == "race" or vectors):
+        return singles
+    ways: list[list[Block]] = []
+    for ordered, flipped in ((False, False), (True, False), (False, True)):
+        if not ordered or last <= MOST_ORDERED:
+            ways.append(
+                [
+                    Race.of(
+                        index,
+                        tuple(range(n, n + last)),
+                        own[:, n % period : n % period + last],
+                        ordered,
+                        flipped,
+                    )
+                    for n in range(0, site.numbers, last)
+                ]
+            )
+    return [*ways, *singles]

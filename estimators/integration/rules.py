@@ -1,0 +1,85 @@
+"""Quadrature rules in one dimension, in ladders of growing order: an integral is known where two steps agree.
+
+A rule on (0, 1) gives each node with its distance from 1 too, since a node next to 1 has its digits there alone.
+Legendre's rules are exact for polynomials; tanh-sinh ones (H. Takahasi and M. Mori 1974) pile their nodes up at both
+ends, where a relaxation of a nearly certain bit has its boundary layers. Hermite's are exact for polynomials of a
+normal number; the trapezoidal rule converges geometrically for all that is smooth.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from estimators.families.quadrature import hermite, laguerre, trapezoid
+
+INSIDE = 0.4372
+"""The one node where nothing depends on it: no round number, at which a method might compare."""
+REACH = 3.25
+"""End of the tanh-sinh variable: its last node lies 1e-17 from the end."""
+
+
+class Rule(NamedTuple):
+    """Nodes and weights of a law; the weights' sum is 1."""
+
+    at: Tensor
+    """[n], doubles."""
+    rest: Tensor
+    """[n], 1 - at with all its digits; of no meaning but on (0, 1)."""
+    weight: Tensor
+    """[n]."""
+
+
+def _legendre(nodes: int) -> Rule:
+    k = torch.arange(1, nodes, dtype=torch.float64)
+    off = k / (4 * k.square() - 1).sqrt()
+    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
+    return Rule((1 + values) / 2, (1 - values) / 2, vectors[0].square())
+
+
+def _tanh_sinh(nodes: int) -> Rule:
+    x = torch.linspace(-REACH, REACH, nodes, dtype=torch.float64)
+    y = math.pi / 2 * x.sinh()
+    weight = x.cosh() / y.cosh().square()
+    return Rule((2 * y).sigmoid(), (-2 * y).sigmoid(), weight / weight.sum())
+
+
+def _of(points: Tensor, weights: Tensor) -> Rule:
+    return Rule(points, 1 - points, weights / weights.sum())
+
+
+LADDERS = {
+    "unit": ("middle", *((_legendre, n) for n in (2, 4, 8, 16, 24, 36)), *((_tanh_sinh, n) for n in (55, 81, 121))),
+    "normal": (
+        "middle",
+        *((lambda n: _of(*hermite(n)), n) for n in (3, 5, 8, 12)),
+        *((lambda n: _of(*trapezoid(8.5, 8.5 / n)), n) for n in (12, 18, 27, 40, 60, 90)),
+    ),
+    "gamma": ("middle", *((laguerre, n) for n in (2, 4, 8, 16, 24))),
+}
+"""Rules by domain, coarse to fine; the first has one node, for what does not depend on the number."""
+STEPS = {domain: len(ladder) for domain, ladder in LADDERS.items()}
+
+
+def is_polynomial(step: int) -> bool:
+    """Whether a step of the ladder on (0, 1) is a rule for polynomials, which has no nodes next to the ends."""
+    return 0 < step < len(LADDERS["unit"]) and LADDERS["unit"][step][0] is _legendre
+
+
+@functools.cache
+def rule(domain: str, step: int, shape: float = 1.0) -> Rule:
+    """A rule of a ladder.
+
+    Args:
+        domain: unit for (0, 1), normal for a standard normal, gamma for a Gamma(shape) number.
+        step: 0 is the single node, higher ones have more.
+        shape: of the gamma law.
+    """
+    if step == 0:
+        middle = {"unit": INSIDE, "normal": INSIDE, "gamma": shape}[domain]
+        at = torch.tensor([middle], dtype=torch.float64)
+        return Rule(at, 1 - at, torch.ones(1, dtype=torch.float64))
+    make, nodes = LADDERS[domain][step]
+    return _of(*laguerre(nodes, shape - 1)) if domain == "gamma" else make(nodes)

@@ -1,0 +1,41 @@
+"""A number that tells which hard draws a cost was asked about, and so changes where a draw does."""
+
+import torch
+from torch import Tensor
+
+
+class Signature:
+    """A sum over evaluations of f at hard draws of the ones in z, each with a weight of its own.
+
+    Args:
+        dims: of an event.
+        relaxed: numbers of the evaluations that are at relaxed draws, which do not count; one is added where it is seen
+            at moderate noise first, since far out a relaxed draw is rounded to a hard one.
+    """
+
+    def __init__(self, dims: int, relaxed: set[int]) -> None:
+        self.dims, self.relaxed, self.calls = dims, relaxed, 0
+        self.sum: Tensor | None = None
+
+    def note(self, z: Tensor) -> None:
+        """Take in draws [S, *rows, *event]."""
+        self.calls += 1
+        ones = (z.detach() == 1).double()
+        if self.calls in self.relaxed:
+            return
+        if not bool((ones + (z.detach() == 0)).all()):
+            self.relaxed.add(self.calls)
+            return
+        shape = (len(z), *z.shape[z.dim() - self.dims :])
+        index = torch.arange(1, 1 + torch.Size(shape).numel(), dtype=torch.float64) + 1000 * self.calls
+        weight = (
+            (index * 12.9898).sin().mul(43758.5453).frac().reshape(len(z), *[1] * (z.dim() - 1 - self.dims), *shape[1:])
+        )
+        found = (ones * weight).sum((0, *range(-self.dims, 0)))
+        self.sum = found if self.sum is None else self.sum + found
+
+    def total(self, nodes: int, problems: int) -> Tensor:
+        """[nodes, problems]; sums in another order differ by rounding, which is taken away."""
+        if self.sum is None:
+            return torch.zeros(nodes, problems, dtype=torch.float64)
+        return self.sum.expand(nodes, problems).mul(1e6).round()
