@@ -8,6 +8,8 @@ from estimators.checks.diagnosis import cause
 from estimators.checks.evidence import (
     case_of,
     counts,
+    decided_words,
+    decisions,
     moved_words,
     p_words,
     pooled_by_level,
@@ -41,19 +43,14 @@ def _unbiased(subject: Subject) -> Result:
     if worst.log_p >= found.log_alpha and all(p["log_p"] >= found.log_alpha for p in pooled):
         seen = power(found)
         numbers |= {"detectable": seen, "smallest_log_p": worst.log_p, "undecided": untold}
-        by_level = ", ".join(f"{value:.1%} at {level:g}" for level, value in seen["by_level"].items())
-        scale = ", ".join(f"{p['detectable']:.1%} at {p['level']:g}" for p in pooled)
+        known = decisions(found)
+        whole = all(not (d.bounded or d.sampled) for d in known.values())
         message = (
-            f"no bias was seen in the {numbers['means']} coordinates of {numbers['problems']} problems with samples="
-            f"{', '.join(map(str, subject.sample_counts))}"
+            f"{'there is no bias' if whole else 'no bias was seen'} in the {numbers['means']} coordinates of "
+            f"{numbers['problems']} problems with samples={', '.join(map(str, subject.tested_counts))}: "
+            f"{decided_words(known, sharpness(subject))}"
         )
-        if max(seen["by_level"].values()) < 1e-3:
-            message += ": the exact gradient, to rounding; there is no noise"
-        else:
-            message += (
-                f" ({numbers['draws']:.2g} draws); by {sharpness(subject)}, 99 % chance to see on any one problem a "
-                f"bias of {by_level} of the gradient's length, and a factor on all of them off by {scale}"
-            )
+        numbers["decided"] = {f"{level:g}": d._asdict() for level, d in known.items()}
         message += moved_words(found)
         return Result("unbiased", subject.family, "passed", message, numbers, warnings_of(untold))
     numbers["cases"] = refuted_cases(found)
@@ -67,8 +64,8 @@ def _unbiased(subject: Subject) -> Result:
             message += ". Usually an epsilon in a logarithm, or clipped probabilities"
     else:
         message = (
-            f"the mean is wrong: off by {worst.relative:.0%} of the exact gradient's length ({worst.interval}) "
-            f"{worst.words(subject)}, p < {p_words(worst.log_p)}; {numbers['refuted']} of {numbers['means']} "
+            f"the mean is wrong: off by {worst.size} of the exact gradient's length ({worst.interval}) "
+            f"{worst.words(subject)}, {worst.chance}; {numbers['refuted']} of {numbers['means']} "
             "coordinates are wrong"
         )
     message += f"{moved_words(found)}. {cause(subject, found.tallies, found.log_alpha)}"
@@ -191,7 +188,7 @@ def constant(subject: Subject) -> Result:
         return Result("constant", subject.family, "passed", message, numbers)
     message = (
         f"a constant objective gives a mean gradient of {worst.difference:.2g} ({worst.interval_absolute}) instead of "
-        f"zero, {worst.words(subject)}, p < {p_words(worst.log_p)}. Usually a score is used whose mean is not zero "
+        f"zero, {worst.words(subject)}, {worst.chance}. Usually a score is used whose mean is not zero "
         "(clipped probabilities, a score of other parameters than those that were sampled from), or a baseline that "
         "has seen its own draw"
     )
@@ -203,16 +200,23 @@ def _column(subject: Subject, check: str, column: int, what: str, usual: str) ->
     worst = worst_of(found, lambda tally: slice(column, column + 1), constant=None)
     numbers: dict[str, Any] = {"smallest_log_p": worst.log_p}
     if worst.log_p >= found.log_alpha:
-        seen = max(
-            float(tally.detectable(found.log_alpha)[~tally.rare, column].max())
+        sizes = [
+            (tally.detectable(found.log_alpha)[keep, column] / abs(tally.grid.size), tally.proved.rows[keep])
             for tally in found.tallies
-            if not bool(tally.rare.all())
-        )
-        numbers["detectable"] = {"largest": seen, "chance": 0.99}
-        message = f"no bias was seen in {what}; {seen:.2g} would have been, with 99 % chance, where costs spread by 1"
+            if bool((keep := ~tally.rare).any())
+        ]
+        proved = [float(size[rows].max()) for size, rows in sizes if bool(rows.any())]
+        others = [float(size[~rows].max()) for size, rows in sizes if bool((~rows).any())]
+        numbers["detectable"] = {"largest": max([*proved, *others]), "chance": 0.99}
+        message = f"no bias {'was seen ' if others else ''}in {what}"
+        if proved:
+            message += f", proved to {max(proved):.0e}"
+        if others:
+            message += f"; {'elsewhere ' if proved else ''}{max(others):.2g} would have been seen, with 99 % chance,"
+        message += " where costs spread by 1"
         return Result(check, subject.family, "passed", message, numbers)
     message = (
         f"{what} is off by {worst.difference:.3g} ({worst.interval_absolute}) from the exact {worst.exact:.3g} "
-        f"{worst.words(subject)}, p < {p_words(worst.log_p)}. {usual}"
+        f"{worst.words(subject)}, {worst.chance}. {usual}"
     )
     return failed(check, subject.family, message, **numbers)

@@ -28,7 +28,12 @@ class RelativeBias(NamedTuple):
 
 
 def relative_bias(tally: Tally, row: int) -> RelativeBias:
-    """Relative bias from an unbiased estimate (a U-statistic) of its square, with a normal interval."""
+    """Relative bias; if it is sampled, from a U-statistic of its square, with a normal interval."""
+    if bool(tally.unsampled[row]):
+        mean, half = tally.mean[row, : tally.width], tally.error[row, : tally.width]
+        norm, length, error = float(tally.norm[row]), float(mean.norm()), float(half.norm())
+        significant = bool((mean.abs() > tally.detectable(0.0)[row, : tally.width]).any())
+        return RelativeBias(length / norm, (length - error) / norm, (length + error) / norm, significant)
     n, width = float(tally.count[row]), tally.width
     total, products = tally.total[row, :width], tally.products[row]
     mean = total / n
@@ -80,15 +85,40 @@ class Worst(NamedTuple):
 
     @property
     def interval(self) -> str:
-        """95 % interval of `relative`."""
+        """95 % interval of `relative`, or how exactly it is known."""
+        if self.proved:
+            return self._exactly(
+                float(self.tally.error[self.row, : self.tally.width].norm() / self.tally.norm[self.row])
+            )
         found = relative_bias(self.tally, self.row)
         return f"95 % interval {max(found.low, 0):.1%} to {found.high:.1%}, n = {int(self.tally.count[self.row])}"
 
     @property
     def interval_absolute(self) -> str:
-        """95 % interval of `difference`."""
+        """95 % interval of `difference`, or how exactly it is known."""
+        if self.proved:
+            return self._exactly(float(self.tally.error[self.row, self.column]))
         half = QUANTILE * float(self.tally.error[self.row, self.column])
         return f"95 % interval +- {half:.2g}, n = {int(self.tally.count[self.row])}"
+
+    @property
+    def proved(self) -> bool:
+        """Whether the mean is known by integration."""
+        return bool(self.tally.proved.rows[self.row])
+
+    @staticmethod
+    def _exactly(error: float) -> str:
+        return f"to {error:.0e}, by integration over the noise"
+
+    @property
+    def size(self) -> str:
+        """`relative` in words: three digits where it is known by integration."""
+        return f"{100 * self.relative:.3g} %" if self.proved else f"{self.relative:.0%}"
+
+    @property
+    def chance(self) -> str:
+        """The p-value in words; nothing is left to chance where the mean is known by integration."""
+        return "proved" if self.proved else f"p < {p_words(self.log_p)}"
 
     def words(self, subject: Subject) -> str:
         """Where, in words."""
@@ -117,13 +147,17 @@ def worst_of(found: Sampled, columns: Callable[[Tally], slice], constant: bool |
 
 
 def pooled_by_level(found: Sampled) -> list[dict[str, Any]]:
-    """Projections of the error on the exact gradient, averaged over a level's problems: a common factor shows."""
+    """Projections of the error on the exact gradient, averaged over a level's problems: a common factor shows.
+
+    Only over problems that were sampled: a proof sees a factor in each.
+    """
     pooled = []
     for level in found.tallies[0].grid.levels:
         means, variances, steps = [], [], []
         for tally in found.tallies:
+            skipped = tally.rare | tally.unsampled
             for index, row in enumerate(tally.grid.rows):
-                if row.level == level and row.objective != "constant" and not bool(tally.rare[index]):
+                if row.level == level and row.objective != "constant" and not bool(skipped[index]):
                     means.append(float(tally.mean[index, -1]))
                     variances.append(float(tally.error[index, -1]) ** 2)
                     steps.append(float(tally.largest[index, -1] / tally.count[index]))
@@ -149,6 +183,69 @@ def power(found: Sampled) -> dict[str, Any]:
             if row.objective != "constant" and not bool(tally.rare[index]):
                 by_level[row.level] = max(by_level.get(row.level, 0.0), float(seen[index]))
     return {"by_level": by_level, "chance": 0.99}
+
+
+class Decided(NamedTuple):
+    """How the means of the problems of a level, or of all levels, are known."""
+
+    proved: int
+    """Problems whose mean is known by integration."""
+    exact: float
+    """The largest share of the gradient's length that is not excluded there."""
+    bounded: int
+    """Problems whose mean is bounded by Sobol points."""
+    bound: float
+    """The largest bound, 99 % each."""
+    sampled: int
+    detectable: float
+    """The largest bias that sampling would have missed with more than 1 % chance."""
+
+    def __add__(self, other: Any) -> "Decided":
+        """Of both."""
+        pairs = zip(self, other, strict=True)
+        return Decided(*(a + b if isinstance(a, int) else max(a, b) for a, b in pairs))  # type: ignore[arg-type]
+
+
+def decisions(found: Sampled) -> dict[float, Decided]:
+    """How the means of each level's problems are known, constant objectives left out."""
+    by_level: dict[float, Decided] = {}
+    for tally in found.tallies:
+        known = (tally.mean.abs() + tally.error)[:, : tally.width].norm(dim=1) / tally.norm
+        seen = tally.detectable(found.log_alpha)[:, : tally.width].amax(1) / tally.norm
+        for index, row in enumerate(tally.grid.rows):
+            if row.objective == "constant" or bool(tally.rare[index]):
+                continue
+            one = Decided(0, 0.0, 0, 0.0, 1, float(seen[index]))
+            if bool(tally.proved.rows[index]):
+                one = Decided(1, float(known[index]), 0, 0.0, 0, 0.0)
+            elif bool(tally.bounded.rows[index]):
+                one = Decided(0, 0.0, 1, float(known[index]), 0, 0.0)
+            by_level[row.level] = by_level[row.level] + one if row.level in by_level else one
+    return dict(sorted(by_level.items()))
+
+
+def decided_words(by_level: dict[float, Decided], sharpness: str) -> str:
+    """The same in words."""
+    whole = sum(by_level.values(), Decided(0, 0.0, 0, 0.0, 0, 0.0))
+    parts = []
+    if whole.proved:
+        parts.append(
+            f"proved to {whole.exact:.0e} of the gradient's length in {whole.proved} problems, by integration over the "
+            "noise"
+        )
+    if whole.bounded:
+        levels = ", ".join(f"{d.bound:.1%} at {level:g}" for level, d in by_level.items() if d.bounded)
+        parts.append(
+            f"bounded in {whole.bounded}, by Sobol points over the noise: by {sharpness}, no bias above {levels}, with "
+            "99 % confidence each"
+        )
+    if whole.sampled:
+        levels = ", ".join(f"{d.detectable:.1%} at {level:g}" for level, d in by_level.items() if d.sampled)
+        parts.append(
+            f"sampled in {whole.sampled}: by {sharpness}, 99 % chance to see on any one problem a bias of {levels} of "
+            "the gradient's length"
+        )
+    return "; ".join(parts)
 
 
 def counts(found: Sampled) -> dict[str, Any]:

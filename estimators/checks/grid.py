@@ -117,6 +117,8 @@ class Grid:
     samples: int
     bound: str = "elbo"
     levels: tuple[float, ...] = LEVELS
+    size: float = 1.0
+    """Of the costs, with a sign."""
 
     @property
     def kind(self) -> Family:
@@ -150,8 +152,8 @@ class Grid:
 
     @cached_property
     def theta(self) -> Tensor:
-        """The objectives' own parameter, [B]."""
-        return torch.linspace(0.8, 1.2, len(self.rows), dtype=DOUBLE)
+        """The objectives' own parameter, [B], a factor of the costs."""
+        return self.size * torch.linspace(0.8, 1.2, len(self.rows), dtype=DOUBLE)
 
     @cached_property
     def shift(self) -> Tensor:

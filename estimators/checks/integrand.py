@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, Grid
-from estimators.checks.sampling import Prepared, call, gradients
+from estimators.checks.sampling import Prepared, call, gradients, with_projection
 from estimators.contract import Broken
 from estimators.families import Enumerated
 from estimators.integration import NotIntegrable, Source
@@ -16,7 +16,7 @@ from estimators.integration.signature import Signature
 
 
 class GridIntegrand:
-    """The columns of a `Tally` but the last: what an estimator returns on a grid, minus what it should in mean."""
+    """The columns of a `Tally`: what an estimator returns on a grid, minus what it should in mean."""
 
     def __init__(self, prepared: Prepared, grid: Grid, rows: Tensor) -> None:
         self.prepared, self.grid, self.chosen = prepared, grid, rows
@@ -56,4 +56,4 @@ class GridIntegrand:
             for g, leaf in zip(gradients(estimate.surrogate, (*values, theta)), (*values, theta), strict=True)
         ]
         columns = torch.cat([*found, estimate.value.detach()[..., None].to(DOUBLE)], -1)
-        return columns - grid.exact[index], signature.total(nodes, len(rows))
+        return with_projection(columns - grid.exact[index], grid.exact[index]), signature.total(nodes, len(rows))

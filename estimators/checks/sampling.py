@@ -140,10 +140,7 @@ def deviations(
         share = float((~found.isfinite()).any(-1).double().mean())
         raise Broken(f"{share:.2%} of the draws are not finite, first on {bad[0].objective} at level {bad[0].level:g}")
     exact = grid.exact[index]
-    error = found - exact
-    gradient = exact[:, :-2]
-    along = (error[..., :-2] * gradient).sum(-1, keepdim=True) / gradient.square().sum(-1).clamp_min(1e-24)[:, None]
-    error = torch.cat((error, along * (gradient.norm(dim=1) > 1e-9)[:, None]), -1)
+    error = with_projection(found - exact, exact)
     untouched: list[str] = []
     if isinstance(watch, Forced):
         weight = watch.log_weight.exp()[..., None]
@@ -152,6 +149,18 @@ def deviations(
     if not watch.draws:
         untouched = ["a source that torch does not show"]
     return Deviations(error, met, slots, untouched, float(estimate.value.detach().abs().max()))
+
+
+def with_projection(error: Tensor, exact: Tensor) -> Tensor:
+    """Errors [..., rows, K - 1] with one more column, the projection of the gradient's on the exact gradient.
+
+    Args:
+        error: of the gradient, of theta's gradient and of the value.
+        exact: what they are to be in mean, [rows, K - 1].
+    """
+    gradient = exact[:, :-2]
+    along = (error[..., :-2] * gradient).sum(-1, keepdim=True) / gradient.square().sum(-1).clamp_min(1e-24)[:, None]
+    return torch.cat((error, along * (gradient.norm(dim=1) > 1e-9)[:, None]), -1)
 
 
 def noise_of(prepared: Prepared, grid: Grid, generator: Generator) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from torch import Generator
 
+from estimators.checks.proof import decided
 from estimators.checks.sampling import AT_ONCE, LOOKS, PRIMES, TARGETS, Prepared, deviations, noise_of
 from estimators.checks.subject import Subject
-from estimators.checks.tally import Tally
+from estimators.checks.tally import CERTAIN, Tally
 from estimators.contract import Broken
 
 PRECISE = 0.005
@@ -43,6 +44,11 @@ class _Work:
         self.latents = max(evaluations, self.grid.samples) * math.prod(self.grid.event)
         self.active = list(range(len(self.grid.rows)))
 
+    def decide(self) -> None:
+        """Prove what can be proved, bound what cannot, and leave the rest to be sampled."""
+        self.tally.proved, self.tally.bounded = decided(self.prepared, self.grid, self.log_alpha, self.subject.seed)
+        self.active = (~self.tally.unsampled).nonzero()[:, 0].tolist()
+
     def advance(self, look: int, target: float) -> None:
         """Draw until every active row has `look` draws; those that could show a bias of `target` are done."""
         while self.active and self.tally.count[self.active[0]] < look:
@@ -50,7 +56,9 @@ class _Work:
             count = next((prime for prime in PRIMES if prime <= fits), PRIMES[-1])
             found = deviations(self.prepared, self.grid, self.active, count, self.generator, self.choices, self.noise)
             self.tally.add(self.active, found)
-            if not self.tally.count.gt(count).any() and bool((found.error.abs() <= self.tally.rounding).all()):
+            if not self.tally.count.gt(count).any() and bool(
+                (found.error.abs() <= self.tally.rounding[self.active]).all()
+            ):
                 self.active = []  # no noise at all
         if self.active:
             width = self.tally.width
@@ -81,8 +89,10 @@ def sampled(subject: Subject) -> Sampled:
     columns = sum(tally.total.numel() for tally in tallies) + len(tallies[0].grid.levels)
     log_alpha = math.log(subject.alpha / (columns * len(looks)))
     works = [_Work(subject, index, tally, log_alpha) for index, tally in enumerate(tallies)]
-    refuted, taken = False, 0
+    taken = 0
     with ThreadPoolExecutor(subject.workers) as pool:
+        list(pool.map(_Work.decide, works))
+        refuted = subject.unbiased and any(bool((tally.log_p() <= CERTAIN).any()) for tally in tallies)
         for look, target in zip(looks, TARGETS, strict=False):
             list(pool.map(lambda work, look=look, target=target: work.advance(look, target), works))
             taken += 1

@@ -19,6 +19,11 @@ from estimators.families import Family, family_named
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
+MOST_SAMPLES = 8
+"""A fault may show from so many samples on alone."""
+FEW_LEVELS = (1.0, 6.0)
+SIZES = (-1e6, 1e-6)
+"""Sizes of costs, beside those of about 1."""
 WARM_UP = 120
 """Training steps before an estimator with state is sampled, so that whatever starts late has started."""
 PERTURBED, LEARNED = "perturbed", "learned"
@@ -72,6 +77,19 @@ class Subject:
         wanted = tuple(samples for samples in (*wanted, self.entry.samples.default) if samples >= least)
         return tuple(sorted({samples + samples % 2 if self.entry.samples.even else samples for samples in wanted}))
 
+    @cached_property
+    def more_counts(self) -> tuple[int, ...]:
+        """Larger numbers of samples, up to `MOST_SAMPLES`, which are tried on the smallest problem alone."""
+        if "samples" in self.options or self.entry.enumerates:
+            return ()
+        legal = (s for s in range(self.sample_counts[0], MOST_SAMPLES + 1) if self.entry.samples.allow(s))
+        return tuple(s for s in legal if s not in self.sample_counts)
+
+    @property
+    def tested_counts(self) -> tuple[int, ...]:
+        """All numbers of samples that there is a problem with."""
+        return tuple(sorted({grid.samples for grid in self.grids}))
+
     def _least(self) -> int:
         """The least number of samples that the options allow: a baseline may need more than the tag says."""
         tag = self.entry.samples
@@ -86,16 +104,25 @@ class Subject:
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
-        """The problems: with more samples, fewer of the large event shapes."""
-        grids = []
-        for index, samples in enumerate(self.sample_counts):
-            events = self.kind.certified_events[: (3, 2, 1)[min(index, 2)]]
-            for event in events:
-                grid = Grid(self.family, event, samples, self.entry.bound)
-                reason = self.entry.reason_against(family=self.family, bound=self.entry.bound, states=grid.states)
-                if grid.has_oracle and reason is None:
-                    grids.append(grid)
-        return tuple(grids)
+        """The problems: with more samples, fewer of the large event shapes; at the end, large and small costs."""
+        events = self.kind.certified_events
+        grids = [
+            Grid(self.family, event, samples, self.entry.bound)
+            for index, samples in enumerate(self.sample_counts)
+            for event in events[: (4, 2, 1)[min(index, 2)]]
+        ]
+        grids += [
+            Grid(self.family, events[0], samples, self.entry.bound, levels=FEW_LEVELS) for samples in self.more_counts
+        ]
+        if self.entry.bound == "elbo":
+            least = self.sample_counts[0]
+            grids += [Grid(self.family, events[1], least, levels=FEW_LEVELS, size=size) for size in SIZES]
+        return tuple(grid for grid in grids if self._legal(grid))
+
+    def _legal(self, grid: Grid) -> bool:
+        """Whether the estimator takes a grid, and its exact gradient is known."""
+        against = self.entry.reason_against(family=self.family, bound=self.entry.bound, states=grid.states)
+        return grid.has_oracle and against is None
 
     def generator(self, purpose: int) -> Generator:
         """A generator seeded for this purpose, independent of the others."""

@@ -1,4 +1,4 @@
-"""Sums over the draws of a grid's problems, and what they say of the mean."""
+"""What is known of a grid's problems: their means by integration, by Sobol points, or by sums over draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,9 @@ from estimators.checks.grid import DOUBLE, Grid
 
 RARE_EVENTS = 25
 """Effective number of a latent's rare outcomes at which f must have been evaluated, for the mean to be tested."""
+
+CERTAIN = -1e6
+"""Stands for the logarithm of a chance of 0, where a proof refutes."""
 
 CAPTURED = 0.7
 """Weighted share of a latent's rare outcomes that must come from forced noise, for the mean to be tested."""
@@ -32,9 +35,31 @@ class Deviations(NamedTuple):
     """Largest |value|."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """Means of some rows that were not sampled."""
+
+    rows: Tensor
+    """[B], which."""
+    mean: Tensor
+    """[B, K]."""
+    variance: Tensor
+    """[B, K], of the estimate."""
+    error: Tensor
+    """[B, K], half of the mean's interval: of the integral what it may be off by, else a 99 % one of Student's t."""
+    limit: Tensor
+    """[B, K], the deviation that refutes: infinite where the mean is but bounded."""
+
+    @classmethod
+    def nothing(cls, like: Tensor) -> "Known":
+        """Of no row; `like` is [B, K]."""
+        empty = torch.zeros_like(like)
+        return cls(torch.zeros(len(like), dtype=torch.bool), empty, empty, empty, torch.full_like(like, torch.inf))
+
+
 @dataclass
 class Tally:
-    """Running sums of weighted deviations from the exact answer, a row of the grid each.
+    """Running sums of weighted deviations from the exact answer, a row of the grid each, and what needs no sums.
 
     The K = P + 3 columns are the P coordinates of the gradient of q's parameters, theta's gradient, the value, and the
     projection of the gradient's error on the exact gradient, relative to its squared length.
@@ -63,6 +88,10 @@ class Tally:
     """Largest |value|, which bounds rounding errors."""
     moved: str | None = None
     """How the estimator's own parameters were moved, None if it has none."""
+    proved: Known = field(init=False)
+    """Means by integration over the noise."""
+    bounded: Known = field(init=False)
+    """Means by scrambled Sobol points, which refute nothing."""
 
     def __post_init__(self) -> None:
         rows, width = self.grid.exact.shape
@@ -71,6 +100,18 @@ class Tally:
         self.products = torch.zeros(rows, width - 2, width - 2, dtype=DOUBLE)
         self.mass, self.mass_squares = (torch.zeros(self.grid.shift.shape, dtype=DOUBLE) for _ in range(2))
         self.slots = torch.zeros(rows, dtype=DOUBLE)
+        self.proved = self.bounded = Known.nothing(self.total)
+
+    def _known(self, sampled: Tensor, name: str) -> Tensor:
+        """What was sampled [B, K], but in rows whose mean is known otherwise."""
+        for known in (self.bounded, self.proved):
+            sampled = torch.where(known.rows[:, None], getattr(known, name), sampled)
+        return sampled
+
+    @property
+    def unsampled(self) -> Tensor:
+        """[B], whether the row's mean is known without draws."""
+        return self.proved.rows | self.bounded.rows
 
     def add(self, rows: Sequence[int], found: Deviations) -> None:
         """Take in the draws of some rows."""
@@ -95,18 +136,18 @@ class Tally:
     @property
     def mean(self) -> Tensor:
         """[B, K]."""
-        return self.total / self.count[:, None]
+        return self._known(self.total / self.count.clamp_min(1)[:, None], "mean")
 
     @property
     def variance(self) -> Tensor:
         """[B, K], of one draw."""
-        n = self.count[:, None]
-        return ((self.squares - self.total.square() / n) / (n - 1)).clamp_min(0)
+        n = self.count[:, None].clamp_min(2)
+        return self._known(((self.squares - self.total.square() / n) / (n - 1)).clamp_min(0), "variance")
 
     @property
     def error(self) -> Tensor:
-        """[B, K], standard error of the mean."""
-        return (self.variance / self.count[:, None]).sqrt()
+        """[B, K], standard error of the mean; of one that is known without draws, half its interval."""
+        return self._known((self.variance / self.count[:, None].clamp_min(1)).sqrt(), "error")
 
     @property
     def norm(self) -> Tensor:
@@ -131,7 +172,7 @@ class Tally:
         effective = self.mass.square() / self.mass_squares.clamp_min(1e-300)
         unseen = ((self.grid.shift > 0) & ((effective < RARE_EVENTS) | missed)).any(1)
         noisy = (self.largest > self.rounding)[:, :-1].any(1)
-        return unseen & noisy
+        return unseen & noisy & ~self.unsampled
 
     @property
     def rounding(self) -> Tensor:
@@ -142,10 +183,20 @@ class Tally:
         return tolerance
 
     def log_p(self) -> Tensor:
-        """[B, K], logarithm of a bound on the p-value of each column's mean being 0."""
+        """[B, K], logarithm of a bound on the p-value of each column's mean being 0.
+
+        By a proof it is 0, or `CERTAIN` times what grows with the mean's distance from the limit that it was to keep.
+        """
         excess = (self.mean.abs() - self.rounding).clamp_min(0)
-        return bernstein.log_p(excess, self.count[:, None], self.variance, self.largest)
+        sampled = bernstein.log_p(excess, self.count[:, None], self.variance, self.largest)
+        beyond = self.mean.abs() / self._known(torch.ones_like(sampled), "limit")
+        certain = torch.where(beyond > 1, CERTAIN * (1 + beyond.log()), 0.0)
+        return torch.where(self.unsampled[:, None], certain, sampled)
 
     def detectable(self, log_alpha: float) -> Tensor:
-        """[B, K], the deviation that would have been refuted with 99 % chance at this level."""
-        return self.rounding + bernstein.detectable(log_alpha, self.count[:, None], self.variance, self.largest)
+        """[B, K], the deviation that would have been refuted with 99 % chance; where it is bounded, the bound."""
+        seen = bernstein.detectable(log_alpha, self.count[:, None].clamp_min(1), self.variance, self.largest)
+        seen = torch.where(
+            self.bounded.rows[:, None], self.bounded.mean.abs() + self.bounded.error, seen + self.rounding
+        )
+        return torch.where(self.proved.rows[:, None], self.proved.limit, seen)

@@ -41,8 +41,8 @@ class Family(ABC):
     """What a certificate's level of sharpness is for this family, in words."""
     sweep: ClassVar[str]
     """What a toy of this family is swept over: logits or scales."""
-    certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (3,), (6,))
-    """Three events at which certificates are made, the small one first."""
+    certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (2,), (3,), (6,))
+    """Four events at which certificates are made, the smallest first, the second with several latents."""
 
     # q and its parameters
 

@@ -55,7 +55,7 @@ class Categorical(Relaxed):
     latent_dims = 1
     sharpness = "|logit|"
     sweep = "logits"
-    certified_events = ((1, 3), (2, 4), (3, 2))
+    certified_events = ((1, 2), (2, 2), (1, 4), (3, 3))
 
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
         """(log probabilities,)."""

@@ -16,7 +16,7 @@ Bounds and coordinates on (0, 1) come in pairs (x, 1 - x), as numbers next to 1 
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import torch
@@ -29,7 +29,7 @@ class At(NamedTuple):
     """Points of a block."""
 
     cell: Tensor
-    """[N], which of its cells."""
+    """[N], which of its cells, or [N, B] if they differ between rows."""
     x: Tensor
     """[N, B, m], coordinates relative to the cell's bounds, or [N, 1, m] if they are the same in all rows."""
     rest: Tensor
@@ -40,7 +40,8 @@ class At(NamedTuple):
         x, rest = (part[nodes] for part in self[1:])
         if x.shape[1] > 1:
             x, rest = x[:, rows], rest[:, rows]
-        return At(self.cell[nodes], x, rest)
+        cell = self.cell[nodes]
+        return At(cell if cell.dim() == 1 else cell[:, rows], x, rest)
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Block:
 
     def place(self, at: At, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The block's numbers at points of these rows, and 1 minus them, each [N, len(rows), numbers]."""
-        kind = self.kind[:, rows][at.cell]
-        low, high = self.low[:, rows][at.cell], self.high[:, rows][at.cell]  # N x B x m x 2
+        cell = at.cell if at.cell.dim() == 2 else at.cell.unsqueeze(1)
+        kind, low, high = (part[cell, rows] for part in (self.kind, self.low, self.high))  # N x B (x m x 2)
         (a, a_), (b, b_) = low.unbind(-1), high.unbind(-1)
         width = torch.where(a > 0.5, a_ - b_, b - a)
         x, rest = at.x, at.rest
@@ -196,9 +197,9 @@ def _turn(count: int) -> Tensor:
 class Race(Block):
     """Exponential clocks."""
 
-    rates: Tensor = torch.empty(0)
+    rates: Tensor = field(default_factory=torch.Tensor)
     """[B, C], with sum 1."""
-    orders: Tensor = torch.empty(0)
+    orders: Tensor = field(default_factory=torch.Tensor)
     """[kinds, C], the classes in the order of their arrival; only the first place counts where `ordered` is not set."""
     ordered: bool = False
     flipped: bool = False

@@ -81,11 +81,10 @@ def _moments(shape: Shape, generator: torch.Generator, most: float) -> Moments:
     design = shape.design
     rows = design.integrand.problems
     width = design(design.random(1, generator))[0].shape[-1]
+    if (unsteady := _unsteady(shape, generator)) is not None:
+        raise NotIntegrable(unsteady)
     if shape.broken:
         return _nothing(rows, width, "hard draws jump inside a cell of its noise, where other noise says")
-    unsteady = _unsteady(shape, generator)
-    if unsteady is not None:
-        return _nothing(rows, width, unsteady)
     steps = orders(shape, generator, most)  # blocks x axes of steps [B], -1 where none agrees
     found = _nothing(rows, width, "")
     found = Moments(*(part.clone() for part in found[:-1]), found.reasons)
@@ -144,6 +143,8 @@ def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
             active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
             x[..., axis] = torch.where(active[at.cell][:, None], x[..., axis], middle)
         held.append(At(at.cell, x, torch.where(x == at.x, at.rest, 1 - x)))
+    if shape.broken:
+        return None
     fixed, _ = design(held)
     there = torch.ones(CHECKED, design.integrand.problems, dtype=torch.bool)
     for block, at in zip(design.blocks, points, strict=True):

@@ -1,0 +1,102 @@
+"""Which problems of a grid are proved, by integrating over the noise, and which bounded, by Sobol points over it."""
+
+import torch
+from torch import Tensor
+
+from estimators.checks.grid import Grid
+from estimators.checks.integrand import GridIntegrand
+from estimators.checks.sampling import Prepared
+from estimators.checks.tally import Known, Tally
+from estimators.integration import NotIntegrable, integrate
+from estimators.integration.scrambled import REPLICATES, replicated, student
+from estimators.integration.structure import Shape
+
+PROVED = 1e-8
+"""A mean within this share of the exact gradient's length of it is proved to be the exact gradient."""
+TOLERATED = 1e-6
+"""An integral that is known less exactly than to this share of that length proves nothing."""
+MOST_NUMBERS = 4e6
+"""Of noise, in a product over the noise of a grid."""
+POINTS = (256, 1024, 4096)
+"""Sobol points in each replicate: more where the bound is above the target, and there is room for them."""
+MOST_SAMPLED = 1.6e7
+"""Of noise, at the Sobol points of a grid."""
+TARGET = 0.04
+"""Share of the exact gradient's length that a bound is to reach."""
+LOG_LEVEL = -4.605
+"""Of a bound: 99 % confidence."""
+
+
+def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int) -> tuple[Known, Known]:
+    """Means that are proved, or refuted, by integration, and those that are bounded; other rows must be sampled.
+
+    Args:
+        prepared: the estimator.
+        grid: the problems.
+        log_alpha: level at which a bounded mean that is not 0 is suspicious, and must be sampled.
+        seed: of random places and of the scrambling.
+    """
+    integrand = GridIntegrand(prepared, grid, torch.arange(len(grid.rows)))
+    nothing = Known.nothing(Tally(grid).total)
+    found, shape = integrate(integrand, seed=seed, most=MOST_NUMBERS)
+    if shape is None:
+        return nothing, nothing
+    exact = found.tolerance[:, :-3].norm(dim=1) <= TOLERATED * length(grid, found.variance)
+    rows = found.found & exact
+    proved = nothing
+    if bool(rows.any()):
+        mean, variance, tolerance = (
+            torch.where(rows[:, None], part, 0.0) for part in (found.mean, found.variance, found.tolerance)
+        )
+        limit = 4 * tolerance + PROVED * scales(grid, variance) + rounding(grid, variance)
+        proved = Known(rows, mean, variance, tolerance, torch.where(rows[:, None], limit, torch.inf))
+    if bool(rows.all()):
+        return proved, nothing
+    try:
+        return proved, _bounded(shape, grid, ~rows, nothing, log_alpha, seed)
+    except NotIntegrable:
+        return proved, nothing
+
+
+def length(grid: Grid, variance: Tensor) -> Tensor:
+    """[B], of the exact gradient; where the objective is constant, the standard deviation of the estimate."""
+    constant = torch.tensor([row.objective == "constant" for row in grid.rows])
+    typical = variance[:, :-3].sum(1).nan_to_num(0.0).sqrt().clamp_min(1e-6)
+    return torch.where(constant, typical, grid.exact[:, :-2].norm(dim=1))
+
+
+def scales(grid: Grid, variance: Tensor) -> Tensor:
+    """[B, K], what a deviation of each column is a share of."""
+    gradient = length(grid, variance)[:, None].expand(-1, variance.shape[1] - 3)
+    others = grid.exact[:, -2:].abs() + variance[:, -3:-1].sqrt() + grid.theta.abs()[:, None]
+    return torch.cat((gradient, others, torch.ones(len(variance), 1, dtype=variance.dtype)), 1)
+
+
+def rounding(grid: Grid, variance: Tensor) -> Tensor:
+    """[B, 1], of the exact answers, which sum up costs of both signs."""
+    eps = torch.finfo(variance.dtype).eps
+    return 16 * eps * (grid.exact[:, -1:].abs() + variance[:, -2:-1].sqrt())
+
+
+def _bounded(shape: Shape, grid: Grid, wanted: Tensor, nothing: Known, log_alpha: float, seed: int) -> Known:
+    """Bounds of the wanted rows [B], but of those whose mean may well not be 0."""
+    mean, variance, error = (part.clone() for part in (nothing.mean, nothing.variance, nothing.error))
+    rows = wanted.nonzero()[:, 0]
+    for points in POINTS:
+        found = replicated(shape, rows, points, seed)
+        mean[rows], variance[rows], error[rows] = found.mean, found.variance, found.error
+        size = length(grid, variance)[rows]
+        bound = found.mean.abs() + student(LOG_LEVEL, REPLICATES - 1) * found.error
+        wide = bound[:, :-3].norm(dim=1) > TARGET * size
+        rows = rows[wide | _suspicious(mean, error, scales(grid, variance), log_alpha)[rows]]
+        numbers = points * REPLICATES * shape.design.size * len(rows) / len(wanted)
+        if not len(rows) or 4 * numbers > MOST_SAMPLED:
+            break
+    calm = wanted & ~_suspicious(mean, error, scales(grid, variance), log_alpha)
+    half = student(LOG_LEVEL, REPLICATES - 1) * error
+    return Known(calm, mean, variance, half, nothing.limit)
+
+
+def _suspicious(mean: Tensor, error: Tensor, size: Tensor, log_alpha: float) -> Tensor:
+    """[B], whether a mean may well not be 0: that is for draws to decide, whose test holds for skewed laws too."""
+    return (mean.abs() > student(log_alpha, REPLICATES - 1) * error + PROVED * size).any(1)
