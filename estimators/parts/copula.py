@@ -80,7 +80,7 @@ def _inclusion_exclusion(count: int, device: torch.device) -> Tensor:
 
 
 def _by_spacings(count: int, away: Tensor, noise: Noise) -> Tensor:
-    """How many events happen at a point of the simplex, drawn by its order statistics, in any number of draws.
+    """How many events happen, for any number of draws: a point of the simplex from its order statistics.
 
     A gamma variate a draw would hold the digits of 1 - d_i too, but a rare event would need all the others to be small.
     """
