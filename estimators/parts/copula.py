@@ -119,11 +119,13 @@ def _dirichlet_decorrelation(count: int, away: Tensor) -> Tensor:
 
 
 def _gaussian_draw(count: int, away: Tensor, noise: Noise) -> Tensor:
-    if count == 2:  # the two are each other's opposite: never both happen, as by the other copula
-        return _dirichlet_draw(count, away, noise)
-    x = noise.normal(count, away.double())  # single precision draws none beyond 5.8, a chance of 4e-9
+    precise = away.double()  # single precision draws none beyond 5.8, a chance of 4e-9
+    if count == 2:  # what is left of two normal numbers without their mean are opposites: one uniform number says both
+        odds = noise.odds_to_compare(1, precise)
+        return below(torch.cat((odds, 1 / odds)), (-precise).exp()).to(away.dtype)
+    x = noise.normal(count, precise)
     x = (x - x.mean(0)) * math.sqrt(count / (count - 1))
-    return below(x, torch.special.ndtri((-away).double().sigmoid())).to(away.dtype)
+    return below(x, torch.special.ndtri((-precise).sigmoid())).to(away.dtype)
 
 
 def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
