@@ -29,6 +29,8 @@ HARD = (  # f at one-hot draws, a gradient passed through
     "gumbel-rao",
     "gapped-straight-through",
     "reinmax-rao",
+    "mve",
+    "mve-int",
 )
 THETA = torch.tensor(0.7, dtype=torch.float64)
 
