@@ -19,7 +19,7 @@ MOST_NUMBERS = 4e6
 """Of noise, in a product over the noise of a grid."""
 POINTS = (256, 1024, 4096)
 """Sobol points in each replicate: more where the bound is above the target, and there is room for them."""
-MOST_SAMPLED = 1.6e7
+MOST_SAMPLED = 6e6
 """Of noise, at the Sobol points of a grid."""
 TARGET = 0.04
 """Share of the exact gradient's length that a bound is to reach."""

@@ -42,7 +42,7 @@ class Family(ABC):
     sweep: ClassVar[str]
     """What a toy of this family is swept over: logits or scales."""
     certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (2,), (3,), (6,))
-    """Four events at which certificates are made, the smallest first, the second with several latents."""
+    """Three or four events at which certificates are made, the smallest first, the second with several latents."""
 
     # q and its parameters
 

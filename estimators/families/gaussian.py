@@ -24,6 +24,7 @@ class Gaussian(Reparameterized, Projected):
     parameter_names = ("loc", "scale")
     sharpness = "sharpness s, scale 2 / 10^(s/8)"
     sweep = "scales"
+    certified_events = ((1,), (2,), (3,))
 
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
         q = cast(Normal, q)

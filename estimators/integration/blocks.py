@@ -140,7 +140,7 @@ def whole(decisions: Tensor, axes: int) -> dict[str, Tensor]:
     count, rows = decisions.shape
     low = torch.tensor([0.0, 1.0], dtype=DOUBLE).expand(count, rows, axes, 2)
     kind = torch.arange(count).unsqueeze(1).expand(count, rows)
-    return {"kind": kind, "weight": decisions.to(DOUBLE), "low": low.clone(), "high": low.flip(-1).clone()}
+    return {"kind": kind, "weight": decisions, "low": low.clone(), "high": low.flip(-1).clone()}
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Single(Block):
     @classmethod
     def cut_at(cls, site: int, number: int, rows: int, *logits: Tensor) -> "Single":
         """Cut at the sigmoid of these logits, [B] each."""
-        block = cls(site, (number,), **whole(torch.ones(1, rows), 1))
+        block = cls(site, (number,), **whole(torch.ones(1, rows, dtype=DOUBLE), 1))
         if logits:
             for cell, x in enumerate(torch.stack(logits).sort(0).values):
                 block = block.split(cell, 0, torch.stack((x.sigmoid(), (-x).sigmoid()), -1))
@@ -180,7 +180,7 @@ class Normals(Block):
     @classmethod
     def of(cls, site: int, numbers: tuple[int, ...], rows: int, cut: bool) -> "Normals":
         """The whole of their law."""
-        return cls(site, numbers, **whole(torch.ones(1, rows), len(numbers)), cut=cut)
+        return cls(site, numbers, **whole(torch.ones(1, rows, dtype=DOUBLE), len(numbers)), cut=cut)
 
 
 def _turn(count: int) -> Tensor:
@@ -264,4 +264,4 @@ class Choice(Block):
     @classmethod
     def of(cls, site: int, number: int, options: int, rows: int) -> "Choice":
         """All options."""
-        return cls(site, (number,), **whole(torch.full((options, rows), 1 / options), 0))
+        return cls(site, (number,), **whole(torch.full((options, rows), 1 / options, dtype=DOUBLE), 0))

@@ -146,7 +146,7 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
     own = guide.reshape(rows, -1)
     singles: list[list[Block]] = [
         [Single.cut_at(index, number, rows, *(sign * own[:, number % period] for sign in signs)) for number in numbers]
-        for signs in ((1.0,), (-1.0,), (1.0, -1.0))
+        for signs in ((1.0,), (-1.0,), (1.0, -1.0), ())
     ]
     vectors = integrand.logits is not None and integrand.logits.dim() == 3 and last == integrand.logits.shape[-1]
     if not last or not (site.kind == "race" or vectors):

@@ -18,7 +18,18 @@ from estimators.integration.blocks import At
 from estimators.integration.design import Design, Integrand
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.source import NotIntegrable
-from estimators.integration.structure import EQUAL, PLACES, Axis, Shape, along, explore, grade, points_on, row_size
+from estimators.integration.structure import (
+    ENDS,
+    EQUAL,
+    PLACES,
+    Axis,
+    Shape,
+    along,
+    explore,
+    grade,
+    points_on,
+    row_size,
+)
 
 AGREED = 1e-9
 """Two steps of a rule along one coordinate agree where they differ by this share of what is integrated."""
@@ -26,6 +37,8 @@ MOST_NUMBERS = 3e7
 """Nodes times problems times numbers of noise, that a product may have."""
 FORETOLD = 1e-7
 """A polynomial through a rule's nodes foretells points next to the ends of a cell within this share of the largest."""
+MOST_GRADED = 2e5
+"""Nodes of a product with a few nodes a coordinate, above which cells are not cut towards their ends."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
 CHECKED = 24
@@ -172,7 +185,8 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
             break  # too many nodes with the coarsest rules: nothing more need be known
         reached = climbed(shape, generator, most)
         failed = {axis: (own < 0) for axis, own in reached.items() if bool((own < 0).any())}
-        if not failed or attempt == GRADINGS:
+        usual = [[3 * step for step in own] for own in least]
+        if not failed or attempt == GRADINGS or count(design, usual, design.rows) > MOST_GRADED:
             break
         for axis in sorted(failed, reverse=True):
             if design.blocks[axis.block].domains[axis.axis] == "unit":
@@ -191,10 +205,11 @@ def climbed(shape: Shape, generator: torch.Generator, most: float) -> dict[Axis,
     base = design.random(PLACES, generator)
     lines = {axis: Line(design, axis) for axis in waiting}
     reached = {axis: torch.full((design.integrand.problems,), -1) for axis in waiting}
+    numbers = 0
     for step in range(max(STEPS.values())):
         now = [axis for axis in waiting if step < STEPS[lines[axis].domain]]
         points = [lines[axis].points(step, generator) for axis in now]
-        numbers = PLACES * design.size * sum(len(at) for at, _ in points)
+        numbers += PLACES * design.size * sum(len(at) for at, _ in points)
         if not now or numbers > most:
             break
         values, _ = design(along(design, now, points, base))
@@ -238,7 +253,7 @@ class Line:
         if step == 0:
             at, _ = points_on(self.domain, self.shape, torch.Generator().manual_seed(0))
             keep = torch.ones(len(at), dtype=torch.bool)
-            keep[5:-5] = False  # what was drawn anew lies elsewhere now
+            keep[len(ENDS) : len(at) - len(ENDS)] = False  # what was drawn anew lies elsewhere now
             self.probe = at[keep], values[:, keep]
             return
         own = rule(self.domain, step, self.shape)

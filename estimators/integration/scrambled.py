@@ -35,7 +35,7 @@ class Replicated(NamedTuple):
 
 def replicated(shape: Shape, rows: Tensor, points: int, seed: int = 0) -> Replicated:
     """Means of some problems, by `points` points in each of the replicates."""
-    design = shape.design
+    design = shape.uncut
     dims = sum(1 + block.axes for block in design.blocks)
     means, squares = [], []
     for replicate in range(REPLICATES):
@@ -75,8 +75,7 @@ def _drawn(block: Block, u: Tensor, rows: Tensor, blocks: int) -> tuple[At, Tens
     mixed = min(0.25, 1 / max(1, blocks))
     share = (1 - mixed) * chance + mixed * even / even.sum(0)
     edges = share.cumsum(0)
-    # K x N x b: the number of edges below u
-    cell = (edges[:-1].unsqueeze(1) <= u[:, 0][None, :, None]).sum(0).clamp_max(block.cells - 1)
+    cell = torch.searchsorted(edges.T.contiguous(), u[:, 0].repeat(len(rows), 1)).T.clamp_max(block.cells - 1)  # N x b
     weight = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
     x = u[:, 1:].clone()
     for axis, domain in enumerate(block.domains):

@@ -6,13 +6,13 @@ comparison that lies off the cell's bounds by a relative 1e-14 shows, as the two
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from estimators.integration.blocks import At, Block
+from estimators.integration.blocks import At
 from estimators.integration.design import Design, Integrand, candidates, recorded
 from estimators.integration.source import NotIntegrable
 
@@ -26,7 +26,7 @@ EQUAL = 1e-11
 """Differences of this share of a row's largest number are rounding."""
 JUMP = 1e-7
 """What remains of a jump, as a share of a row's largest number, however close to it one gets."""
-ENDS = (1e-14, 1e-11, 1e-8, 1e-5, 1e-2)
+ENDS = (1e-14, 1e-9, 1e-4)
 
 
 class Axis(NamedTuple):
@@ -42,6 +42,8 @@ class Shape:
     """What is known of a design's coordinates."""
 
     design: Design
+    uncut: Design
+    """The same, whose cells are not cut towards their ends."""
     active: set[Axis] = field(default_factory=set)
     """Those on which the integrand depends inside its cells."""
     broken: set[Axis] = field(default_factory=set)
@@ -52,7 +54,7 @@ def points_on(domain: str, shape: float, generator: Generator) -> tuple[Tensor, 
     """Sorted points along a coordinate, with 1 minus them."""
     if domain == "unit":
         ends = torch.tensor(ENDS, dtype=torch.float64)
-        inside = 0.02 + 0.96 * torch.rand(5, generator=generator, dtype=torch.float64).sort().values
+        inside = 0.02 + 0.96 * torch.rand(4, generator=generator, dtype=torch.float64).sort().values
         return torch.cat((ends, inside, 1 - ends.flip(0))), torch.cat((1 - ends, 1 - inside, ends.flip(0)))
     x = torch.tensor([-6.0, -3.0, -1.1, 0.4, 1.3, 2.9, 6.0], dtype=torch.float64)
     if domain == "gamma":
@@ -273,7 +275,7 @@ def refine(design: Design, seen: Mapping[Axis, Seen], base: list[At]) -> bool:
 
 def impure(design: Design, axes: Sequence[Axis], generator: Generator) -> int:
     """Number of coordinates along which hard draws change inside a cell."""
-    seen = look(design, axes, design.random(PLACES, generator), generator)
+    seen = look(design, axes, design.random(PLACES // 2, generator), generator)
     return sum(
         bool(((s.signature.diff(dim=1) != 0) & (design.blocks[a.block].weight[a.cell] > 0)).any())
         for a, s in zip(axes, seen, strict=True)
@@ -304,17 +306,8 @@ def laid_out(integrand: Integrand, generator: Generator) -> Design:
             counts.append(impure(design, axes, generator))
             if counts[-1] == 0:
                 break
-        chosen[index] = counts.index(0) if 0 in counts else _least(way, counts)
+        chosen[index] = counts.index(0) if 0 in counts else len(way) - 1  # the last is not cut yet
     return design_of(chosen)
-
-
-def _least(way: Sequence[Sequence[Block]], counts: Sequence[int]) -> int:
-    """The way with the smallest share of coordinates that are impure."""
-    shares = [
-        count / max(1, sum(block.cells * block.axes for block in blocks))
-        for count, blocks in zip(counts, way, strict=True)
-    ]
-    return shares.index(min(shares))
 
 
 def forget(design: Design, generator: Generator) -> None:
@@ -356,7 +349,7 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
     cells = math.prod(float(block.cells) for block in design.blocks) * design.size
     if cells > most:
         raise NotIntegrable(f"its noise has {cells / design.size:.2g} cells")
-    shape = Shape(design)
+    shape = Shape(design, design)
     for _ in range(ROUNDS):
         if not (axes := every_axis(design)):
             break
@@ -374,6 +367,7 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
             break
     if design.blocks:
         forget(design, generator)
+    shape.uncut = replace(design, blocks=[*design.blocks])
     return shape
 
 
