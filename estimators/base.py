@@ -158,7 +158,11 @@ class Estimator(nn.Module):
             return Estimate(nothing, nothing.detach())
         if (key := objective.to_look_at(f, given)) is not None and self._looks(key):
             checked.look = Look(self.label)
-        estimate: Estimate = super().__call__(given, checked, generator=generator, context=context)
+        estimate: Estimate
+        if isinstance(generator, Noise):
+            estimate = self.estimate(given, checked, generator)
+        else:
+            estimate = super().__call__(given, checked, generator=generator, context=context)
         if checked.look is not None:
             checked.conclude()
         return estimate
@@ -183,14 +187,14 @@ class Estimator(nn.Module):
         q: Distribution,
         f: Objective,
         *,
-        generator: Generator | Noise | None = None,
+        generator: Generator | None = None,
         context: Tensor | None = None,
     ) -> Estimate:
         """Called with a q and an f that are checked: `estimate`, with noise from the generator.
 
         A third party's estimator may override this in the place of `estimate`; the arguments are those of a call.
         """
-        return self.estimate(q, f, generator if isinstance(generator, Noise) else Noise(generator, context))
+        return self.estimate(q, f, Noise(generator, context))
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         """Estimate the gradient of E_q[f], for q in one of the three forms above and an f that is checked.

@@ -30,10 +30,10 @@ class RelativeBias(NamedTuple):
 def relative_bias(tally: Tally, row: int) -> RelativeBias:
     """Relative bias; if it is sampled, from a U-statistic of its square, with a normal interval."""
     if bool(tally.unsampled[row]):
-        mean, half = tally.mean[row, : tally.width], tally.error[row, : tally.width]
-        norm, length, error = float(tally.norm[row]), float(mean.norm()), float(half.norm())
-        significant = bool((mean.abs() > tally.detectable(0.0)[row, : tally.width]).any())
-        return RelativeBias(length / norm, (length - error) / norm, (length + error) / norm, significant)
+        known, spread = tally.mean[row, : tally.width], tally.error[row, : tally.width]
+        unit, length, error = float(tally.norm[row]), float(known.norm()), float(spread.norm())
+        beyond = bool((known.abs() > tally.detectable(0.0)[row, : tally.width]).any())
+        return RelativeBias(length / unit, (length - error) / unit, (length + error) / unit, beyond)
     n, width = float(tally.count[row]), tally.width
     total, products = tally.total[row, :width], tally.products[row]
     mean = total / n
@@ -203,7 +203,7 @@ class Decided(NamedTuple):
     def __add__(self, other: Any) -> "Decided":
         """Of both."""
         pairs = zip(self, other, strict=True)
-        return Decided(*(a + b if isinstance(a, int) else max(a, b) for a, b in pairs))  # type: ignore[arg-type]
+        return Decided(*(a + b if isinstance(a, int) else max(a, b) for a, b in pairs))
 
 
 def decisions(found: Sampled) -> dict[float, Decided]:

@@ -27,7 +27,7 @@ LOG_LEVEL = -4.605
 """Of a bound: 99 % confidence."""
 
 
-def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int) -> tuple[Known, Known]:
+def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: int) -> tuple[Known, Known]:
     """Means that are proved, or refuted, by integration, and those that are bounded; other rows must be sampled.
 
     Args:
@@ -35,6 +35,7 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int) -> tupl
         grid: the problems.
         log_alpha: level at which a bounded mean that is not 0 is suspicious, and must be sampled.
         seed: of random places and of the scrambling.
+        draws: Sobol points a problem at most, in all replicates.
     """
     integrand = GridIntegrand(prepared, grid, torch.arange(len(grid.rows)))
     nothing = Known.nothing(Tally(grid).total)
@@ -53,7 +54,7 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int) -> tupl
     if bool(rows.all()):
         return proved, nothing
     try:
-        return proved, _bounded(shape, grid, ~rows, nothing, log_alpha, seed)
+        return proved, _bounded(shape, grid, ~rows, nothing, log_alpha, seed, draws)
     except NotIntegrable:
         return proved, nothing
 
@@ -78,11 +79,13 @@ def rounding(grid: Grid, variance: Tensor) -> Tensor:
     return 16 * eps * (grid.exact[:, -1:].abs() + variance[:, -2:-1].sqrt())
 
 
-def _bounded(shape: Shape, grid: Grid, wanted: Tensor, nothing: Known, log_alpha: float, seed: int) -> Known:
+def _bounded(
+    shape: Shape, grid: Grid, wanted: Tensor, nothing: Known, log_alpha: float, seed: int, draws: int
+) -> Known:
     """Bounds of the wanted rows [B], but of those whose mean may well not be 0."""
     mean, variance, error = (part.clone() for part in (nothing.mean, nothing.variance, nothing.error))
     rows = wanted.nonzero()[:, 0]
-    for points in POINTS:
+    for points in (p for p in POINTS if p * REPLICATES <= max(draws, POINTS[0] * REPLICATES)):
         found = replicated(shape, rows, points, seed)
         mean[rows], variance[rows], error[rows] = found.mean, found.variance, found.error
         size = length(grid, variance)[rows]

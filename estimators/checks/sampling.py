@@ -14,6 +14,7 @@ from estimators.checks.noise import Forced, Watch, count_of
 from estimators.checks.tally import Deviations
 from estimators.contract import Broken, checked
 from estimators.distributions import event_shape, from_parameters, row_shape
+from estimators.noise import Noise
 from estimators.objective import CountedObjective
 
 LOOKS = (2**12, 2**14, 2**16, 2**18)
@@ -31,7 +32,7 @@ def call(
     family: str,
     values: Sequence[Tensor],
     f: Callable[..., Tensor],
-    generator: Generator | None,
+    generator: Generator | Noise | None,
     context: Tensor | None = None,
 ) -> Estimate:
     """The estimate for a q with these parameters, in the form that the contract asks for.

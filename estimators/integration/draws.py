@@ -90,7 +90,7 @@ def _created(source: "Source", name: str, func: Callable[..., Any], args: Sequen
         high = kwargs.get("high", high)
         options = int(high) - int(kwargs.get("low", low))
         chosen = source.values("choice", name, pattern.shape, options=options).at
-        return (chosen + kwargs.get("low", low)).to(pattern)
+        return (chosen + int(kwargs.get("low", low))).to(pattern)
     if name.startswith("torch.randn"):
         return source.values("normal", name, pattern.shape).at.to(pattern)
     return _inside(source.values("uniform", name, pattern.shape).at.to(pattern), pattern.dtype)

@@ -86,8 +86,8 @@ def integrate(integrand: Integrand, *, seed: int = 0, most: float = MOST_NUMBERS
 
 
 def _nothing(rows: int, width: int, reason: str) -> Moments:
-    unknown = torch.full((rows, width), torch.nan, dtype=torch.float64)
-    return Moments(unknown, unknown, unknown, unknown, torch.zeros(rows), [reason] * rows)
+    mean, variance, tolerance, spread = torch.full((4, rows, width), torch.nan, dtype=torch.float64)
+    return Moments(mean, variance, tolerance, spread, torch.zeros(rows), [reason] * rows)
 
 
 def _moments(shape: Shape, generator: torch.Generator, most: float) -> Moments:
@@ -100,7 +100,6 @@ def _moments(shape: Shape, generator: torch.Generator, most: float) -> Moments:
         return _nothing(rows, width, "hard draws jump inside a cell of its noise, where other noise says")
     steps = orders(shape, generator, most)  # blocks x axes of steps [B], -1 where none agrees
     found = _nothing(rows, width, "")
-    found = Moments(*(part.clone() for part in found[:-1]), found.reasons)
     keys = torch.stack([torch.zeros(rows, dtype=torch.long), *(own for block in steps for own in block)])
     for key in torch.unique(keys, dim=1).T:
         own = (keys == key[:, None]).all(0).nonzero()[:, 0]
@@ -315,7 +314,8 @@ def product(design: Design, plan: Sequence[Sequence[int]], rows: Tensor) -> tupl
         weight = block.weight[:, rows][grid[:, 0]] * inside[:, None]  # n x b
         blocks.append((At(grid[:, 0], x.unsqueeze(1), rest.unsqueeze(1)), weight))
     nodes = math.prod(len(weight) for _, weight in blocks)
-    total = shift = second = size = None
+    shift: Tensor | None = None
+    total = second = size = torch.zeros((), dtype=torch.float64)
     piece = 2**18 // max(1, len(rows)) + 1
     for start in range(0, nodes, piece):
         index = torch.arange(start, min(start + piece, nodes))
@@ -325,13 +325,13 @@ def product(design: Design, plan: Sequence[Sequence[int]], rows: Tensor) -> tupl
             index = index // len(weight)
             points.append(At(at.cell[mine], at.x[mine], at.rest[mine]))
             weights = weights * weight[mine]
-        values, _ = design(points, rows) if points else design([], rows)
-        values = torch.where(weights[..., None] > 0, values, 0.0)
-        if shift is None:
-            shift = (weights[..., None] * values).sum(0) / weights.sum(0).clamp_min(1e-300)[:, None]
-            total, second, size = (torch.zeros_like(shift) for _ in range(3))
-        moved = weights[..., None] * (values - shift)
+        values, _ = design(points, rows)
+        weights = weights[..., None]
+        values = torch.where(weights > 0, values, 0.0)
+        if shift is None:  # the variance is summed up around about the mean
+            shift = (weights * values).sum(0) / weights.sum(0).clamp_min(1e-300)
+        moved = weights * (values - shift)
         total, second = total + moved.sum(0), second + (moved * (values - shift)).sum(0)
-        size = size + (weights[..., None] * values.abs()).sum(0)
+        size = size + (weights * values.abs()).sum(0)
     assert shift is not None
     return shift + total, (second - total.square()).clamp_min(0), size

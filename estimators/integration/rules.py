@@ -8,6 +8,7 @@ normal number; the trapezoidal rule converges geometrically for all that is smoo
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -50,22 +51,30 @@ def _of(points: Tensor, weights: Tensor) -> Rule:
     return Rule(points, 1 - points, weights / weights.sum())
 
 
-LADDERS = {
-    "unit": ("middle", *((_legendre, n) for n in (2, 4, 8, 16, 24, 36)), *((_tanh_sinh, n) for n in (55, 81, 121))),
-    "normal": (
-        "middle",
-        *((lambda n: _of(*hermite(n)), n) for n in (3, 5, 8, 12)),
-        *((lambda n: _of(*trapezoid(8.5, 8.5 / n)), n) for n in (12, 18, 27, 40, 60, 90)),
-    ),
-    "gamma": ("middle", *((laguerre, n) for n in (2, 4, 8, 16, 24))),
+def _hermite(nodes: int) -> Rule:
+    return _of(*hermite(nodes))
+
+
+def _trapezoid(half: int) -> Rule:
+    return _of(*trapezoid(8.5, 8.5 / half))
+
+
+Step = tuple[Callable[[int], Rule], int]
+
+LADDERS: dict[str, tuple[Step, ...]] = {
+    "unit": (*((_legendre, n) for n in (2, 4, 8, 16, 24, 36)), *((_tanh_sinh, n) for n in (55, 81, 121))),
+    "normal": (*((_hermite, n) for n in (3, 5, 8, 12)), *((_trapezoid, n) for n in (12, 18, 27, 40, 60, 90))),
 }
-"""Rules by domain, coarse to fine; the first has one node, for what does not depend on the number."""
-STEPS = {domain: len(ladder) for domain, ladder in LADDERS.items()}
+"""Rules by domain, coarse to fine."""
+LAGUERRE = (2, 4, 8, 16, 24)
+"""Nodes of the rules of a gamma number, whose law has a shape."""
+STEPS = {domain: 1 + len(ladder) for domain, ladder in LADDERS.items()} | {"gamma": 1 + len(LAGUERRE)}
+"""Steps of each ladder; step 0 has one node, for what does not depend on the number."""
 
 
 def is_polynomial(step: int) -> bool:
     """Whether a step of the ladder on (0, 1) is a rule for polynomials, which has no nodes next to the ends."""
-    return 0 < step < len(LADDERS["unit"]) and LADDERS["unit"][step][0] is _legendre
+    return step > 0 and LADDERS["unit"][step - 1][0] is _legendre
 
 
 @functools.cache
@@ -78,8 +87,9 @@ def rule(domain: str, step: int, shape: float = 1.0) -> Rule:
         shape: of the gamma law.
     """
     if step == 0:
-        middle = {"unit": INSIDE, "normal": INSIDE, "gamma": shape}[domain]
-        at = torch.tensor([middle], dtype=torch.float64)
+        at = torch.tensor([shape if domain == "gamma" else INSIDE], dtype=torch.float64)
         return Rule(at, 1 - at, torch.ones(1, dtype=torch.float64))
-    make, nodes = LADDERS[domain][step]
-    return _of(*laguerre(nodes, shape - 1)) if domain == "gamma" else make(nodes)
+    if domain == "gamma":
+        return _of(*laguerre(LAGUERRE[step - 1], shape - 1))
+    make, nodes = LADDERS[domain][step - 1]
+    return make(nodes)

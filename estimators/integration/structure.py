@@ -325,8 +325,8 @@ def forget(design: Design, generator: Generator) -> None:
     values, _ = design(points)
     size = row_size(values)
     for index, block in enumerate(design.blocks):
-        own = [number for number, (owner, _) in enumerate(items) if owner == index]
-        mine = values.unflatten(0, (len(items), PLACES))[own]
+        owned = [number for number, (owner, _) in enumerate(items) if owner == index]
+        mine = values.unflatten(0, (len(items), PLACES))[owned]
         there = (block.weight > 0)[:, None, :, None]
         low = mine.masked_fill(~there, torch.inf).amin(0)
         high = mine.masked_fill(~there, -torch.inf).amax(0)
