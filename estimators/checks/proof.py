@@ -15,8 +15,8 @@ PROVED = 1e-8
 """A mean within this share of the exact gradient's length of it is proved to be the exact gradient."""
 TOLERATED = 1e-6
 """An integral that is known less exactly than to this share of that length proves nothing."""
-MOST_NUMBERS = 4e6
-"""Of noise, in a product over the noise of a grid."""
+LEAST_NUMBERS, MOST_NUMBERS, NUMBERS_A_DRAW = 4e6, 3e7, 128
+"""Of noise, in a product over the noise of a grid: so many for each draw that sampling might take, between two ends."""
 POINTS = (256, 1024, 4096)
 """Sobol points in each replicate: more where the bound is above the target, and there is room for them."""
 MOST_SAMPLED = 6e6
@@ -39,7 +39,7 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
     """
     integrand = GridIntegrand(prepared, grid, torch.arange(len(grid.rows)))
     nothing = Known.nothing(Tally(grid).total)
-    found, shape = integrate(integrand, seed=seed, most=MOST_NUMBERS)
+    found, shape = integrate(integrand, seed=seed, most=min(MOST_NUMBERS, max(LEAST_NUMBERS, NUMBERS_A_DRAW * draws)))
     if shape is None:
         return nothing, nothing
     exact = found.tolerance[:, :-3].norm(dim=1) <= TOLERATED * length(grid, found.variance)

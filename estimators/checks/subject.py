@@ -19,8 +19,8 @@ from estimators.families import Family, family_named
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
-MOST_SAMPLES = 8
-"""A fault may show from so many samples on alone."""
+MANY_SAMPLES = (5, 8)
+"""Numbers of samples, an odd and an even one, beyond the few that are tried on problems of all sizes."""
 FEW_LEVELS = (1.0, 6.0)
 SIZES = (-1e6, 1e-6)
 """Sizes of costs, beside those of about 1."""
@@ -79,11 +79,10 @@ class Subject:
 
     @cached_property
     def more_counts(self) -> tuple[int, ...]:
-        """Larger numbers of samples, up to `MOST_SAMPLES`, which are tried on the smallest problem alone."""
+        """Larger numbers of samples, which are tried on the smallest problem alone: a fault may start at any."""
         if "samples" in self.options or self.entry.enumerates:
             return ()
-        legal = (s for s in range(self.sample_counts[0], MOST_SAMPLES + 1) if self.entry.samples.allow(s))
-        return tuple(s for s in legal if s not in self.sample_counts)
+        return tuple(s for s in MANY_SAMPLES if self.entry.samples.allow(s) and s not in self.sample_counts)
 
     @property
     def tested_counts(self) -> tuple[int, ...]:
@@ -116,7 +115,7 @@ class Subject:
         ]
         if self.entry.bound == "elbo":
             least = self.sample_counts[0]
-            grids += [Grid(self.family, events[1], least, levels=FEW_LEVELS, size=size) for size in SIZES]
+            grids += [Grid(self.family, events[1], least, levels=FEW_LEVELS[:1], size=size) for size in SIZES]
         return tuple(grid for grid in grids if self._legal(grid))
 
     def _legal(self, grid: Grid) -> bool:
