@@ -1,5 +1,6 @@
 """A gradient as what is integrated over an estimator's noise: any of q's rows, at many values of the noise at once."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +52,14 @@ class RowsIntegrand:
 
         def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
             signature.note(z)
-            return chosen(z, q, *more)
+            # f is a function of z and q: what it draws, from a seed of its own, is no noise of the estimator's.
+            with nullcontext() if more else torch._C.DisableTorchFunction():
+                return chosen(z, q, *more)
 
         context, generator = None if self.context is None else self.context[rows], Generator().manual_seed(0)
         own = type(self.estimator).forward is Estimator.forward
         with source, trusted():
+            source.values("uniform", "none", (nodes, count))  # that nothing reads: an integral is over some noise
             noise = source.noise(generator, context) if own else generator
             try:
                 surrogate = checked(self.estimator(q, watched, generator=noise, context=context), q).surrogate

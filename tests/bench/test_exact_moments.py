@@ -27,6 +27,7 @@ SAMPLED = [
     ("bernoulli", "straight-through", {}),
     ("bernoulli", "augment-reinforce", {}),
     ("bernoulli", "local-expectation", {}),
+    ("categorical", "exact", {}),
     ("categorical", "reinforce", {}),
     ("categorical", "rloo", {}),
     ("categorical", "zgr", {}),
