@@ -44,7 +44,7 @@ class _Lowest(NamedTuple):
 
 def _lowest(rows: pd.DataFrame) -> _Lowest | None:
     # A variance that lacks rare outcomes does not rank beside exact ones, which have them.
-    rows = rows[~(rows["rare"] & rows["exact"].any())]
+    rows = rows[~rows["rare"]] if rows["exact"].any() else rows
     ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["at_rounding"]].sort_values("variance"))
     if not ranked:
         return None
