@@ -12,9 +12,11 @@ from bench.measure.basket import MomentsSettings
 from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments, measure_toy
 from bench.problems.base import PointProblem
 from bench.problems.toys import ToyConfig
-from bench.records.record import read
+from bench.records.record import Record, read
 from bench.records.results import Moments, Point, Variance
 from bench.records.values import plain
+from bench.report.compare import quantities
+from bench.report.compare.pairs import Pair
 from bench.report.figures import plots
 from bench.report.findings import findings
 from bench.report.summary import summarise
@@ -137,6 +139,17 @@ def test_a_report_says_what_is_exact() -> None:
     # rebar's variance at |logit| 15 lacks rare outcomes, and ranks nowhere.
     lowest = [point for found in findings(summary)["Lowest variance"] for point in found.points]
     assert [point.partition(",")[0] for point in lowest] == ["|logit| 0: `rebar`", "|logit| 15: `disarm`"]
+
+
+def test_two_exact_variances_have_a_ratio_and_no_interval() -> None:
+    def run(warm_up: int) -> Record:
+        suite = SUITE.replace(b"draws = 300", b"draws = 300\nwarm_up = %d" % warm_up)
+        cell = next(cell for cell in plan(parse_suite(suite, "exactly.toml")).cells if cell.estimator.name == "disarm")
+        return read(run_cell(cell).model_dump(by_alias=True, mode="json"))
+
+    (row,) = quantities.rows_of(Pair(run(0), run(1)))
+    assert (row["estimate"], row["remark"]) == (pytest.approx(1), "both exact")
+    assert math.isnan(row["low"]) and math.isnan(row["high"])
 
 
 def test_verdicts_of_what_is_exact() -> None:
