@@ -20,7 +20,7 @@ from bench.measure.base import Common, Measurement, Settings, register_measureme
 from bench.measure.draws import frozen, gradients
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
-from bench.measure.toy import LongRunMoments, ToyMoments
+from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments
 from bench.problems.base import PointProblem, Problem, TrainedProblem
 from bench.problems.model import Model
 from bench.records.results import Moments
@@ -60,12 +60,14 @@ class MomentsSettings(Settings):
     trajectory_seed: Annotated[int, Field(ge=0)] = 0
     warm_up: Annotated[int, Field(ge=0)] = 50
     """Steps in which running state settles and own parameters learn at a toy, which has no trajectory."""
+    exact: bool = False
+    """Whether a toy with an exact gradient is measured by integrating over the noise, where that can be had."""
 
     def of(self, problem: Problem, common: Common) -> Measurement:
         """At checkpoints of a trajectory, or at a problem whose q stays where it is."""
         if isinstance(problem, TrainedProblem):
             return BasketConfig(
-                **self.model_dump(exclude={"references", "warm_up"}),
+                **self.model_dump(exclude={"references", "warm_up", "exact"}),
                 reference=self._reference(problem, common),
                 optimisation=common.optimisation,
             )
@@ -74,7 +76,7 @@ class MomentsSettings(Settings):
         if isinstance(problem, PointProblem) and problem.exact_method is None:
             reference = self._reference(problem, common)
             return LongRunMoments(**shared, reference=reference, reference_draws=self.reference_draws)
-        return ToyMoments(**shared)
+        return (IntegratedMoments if self.exact else ToyMoments)(**shared)
 
     def _reference(self, problem: Problem, common: Common) -> EstimatorConfig:
         """The first of the references that is unbiased and legal for the problem."""

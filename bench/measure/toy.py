@@ -1,7 +1,7 @@
 """Gradient moments of an estimator at a problem whose q stays where it is, such as a toy."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +11,8 @@ from torch.distributions import Distribution
 from bench.config import EstimatorConfig
 from bench.measure.base import Measurement
 from bench.measure.draws import gradients
+from bench.measure.exact import NotExact
+from bench.measure.exact_point import exact_point
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
 from bench.measure.warm import warmed
 from bench.problems.base import PointProblem, Problem
@@ -38,6 +40,12 @@ class ToyMoments(Measurement):
         return measure_toy(problem, estimator, self, seed=seed)
 
 
+class IntegratedMoments(ToyMoments):
+    """How one is measured exactly, by integrating over the noise; by draws where that cannot be had."""
+
+    exact: Literal[True] = True
+
+
 class LongRunMoments(ToyMoments):
     """How a problem without an exact gradient is measured: against a long run of an unbiased estimator."""
 
@@ -55,17 +63,15 @@ def measure_toy(problem: PointProblem, estimator: Estimator, config: ToyMoments,
         own = estimator.double()
         estimator = warmed(own, q, f, seed=seed, steps=steps, learning_rate=rate, context=context)
     reference = _reference(problem, q, config)
-    point = measure_point(
-        estimator,
-        q,
-        f,
-        reference,
-        draws=config.draws,
-        seed=seed,
-        context=context,
-        closed_form=problem.closed_form,
-    )
-    return Moments(points=(point.model_copy(update={"step": None, "elbo": None}),))
+    of_problem: dict[str, Any] = {"context": context, "closed_form": problem.closed_form}
+    why: dict[str, str] = {}
+    if isinstance(config, IntegratedMoments):
+        try:
+            return Moments(points=(exact_point(estimator, q, f, reference, **of_problem),))
+        except NotExact as error:
+            why = {"method": "sampled", "sampled_because": str(error)}
+    point = measure_point(estimator, q, f, reference, draws=config.draws, seed=seed, **of_problem)
+    return Moments(points=(point.model_copy(update={"step": None, "elbo": None, **why}),))
 
 
 def _reference(problem: PointProblem, q: Distribution, config: ToyMoments) -> Reference:

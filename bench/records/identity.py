@@ -17,7 +17,7 @@ from bench.records.values import Open
 
 SWEPT = ("logit", "scale")
 """The swept quantities of a toy: one record a value, all of them points of one problem."""
-STATED = ("kind", "draws", "seeds")
+STATED = ("kind", "draws", "seeds", "exact")
 """Settings of a measurement that a table states for each row, and in which cells of one comparison may differ."""
 
 

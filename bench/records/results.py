@@ -21,16 +21,21 @@ class Ends(Part):
 
 
 class Variance(Ends):
-    """A variance with its jackknife interval; one draw that carries all of it leaves no upper end."""
+    """A variance with its jackknife interval; one draw that carries all of it leaves no upper end.
+
+    An exact one has neither end, and a standard error of 0.
+    """
 
     high: Unbounded = math.inf
     log_se: Unbounded = math.inf
     """Standard error of its logarithm."""
 
     @model_validator(mode="after")
-    def _unmeasured(self) -> "Variance":
+    def _without_interval(self) -> "Variance":
         if math.isnan(self.estimate):
-            self.__dict__.update(high=NAN if math.isinf(self.high) else self.high, log_se=NAN)
+            self.__dict__.update(log_se=NAN)
+        if math.isnan(self.estimate) or (math.isnan(self.low) and self.log_se == 0):
+            self.__dict__.update(high=NAN if math.isinf(self.high) else self.high)
         return self
 
 
@@ -80,6 +85,13 @@ class Bias(Part):
 
 class Point(Part):
     """One estimator at fixed parameters and rows."""
+
+    method: str = "sampled"
+    """sampled, from `draws` and with intervals, or exact: by integration over the noise, without either."""
+    tolerance: Number = NAN
+    """Largest relative error of what is exact."""
+    sampled_because: str | None = None
+    """Why a point that was to be exact is not."""
 
     step: int | None = None
     """Of the reference trajectory; None at a toy."""

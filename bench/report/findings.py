@@ -9,9 +9,9 @@ import pandas as pd
 
 from bench.report.summary import Summary
 from bench.report.tables import bias as bias_table
-from bench.report.tables.view import Row, ends, rows_of
+from bench.report.tables.view import Row, ends, moment, rows_of
 from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural, span
-from bench.report.verdicts import AGAINST, FALSE_ALARM, ROUNDING, UNSURE
+from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
 from bench.statistics import mean_interval, ratio_interval
 
 FIRST = "Before trusting a number"
@@ -43,6 +43,8 @@ class _Lowest(NamedTuple):
 
 
 def _lowest(rows: pd.DataFrame) -> _Lowest | None:
+    # A variance that lacks rare outcomes does not rank beside exact ones, which have them.
+    rows = rows[~rows["rare"]] if rows["exact"].any() else rows
     ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["at_rounding"]].sort_values("variance"))
     if not ranked:
         return None
@@ -56,7 +58,7 @@ def _lowest(rows: pd.DataFrame) -> _Lowest | None:
     words = _named(best) + (f" (not told apart from {', '.join(close)})" if close else "")
     words += ", with heavy tails" if best["heavy_tailed"] else ""
     relative = not best["is_reference"] and not math.isnan(best["ratio"])
-    shown = interval(*(best[column] for column in ends("ratio"))) if relative else ""
+    shown = moment(best, "ratio") if relative else ""
     return _Lowest(best["point"], words, shown, best["ratio"])
 
 
@@ -110,14 +112,28 @@ def _tags(summary: Summary) -> Iterator[Finding]:
         yield Finding("Bias", text)
 
 
+def _exact(summary: Summary) -> Iterator[Finding]:
+    """Of tags where the bias is exact, and no test decides."""
+    exact = summary.bias[summary.bias["unbiased"] & summary.bias["measured"] & summary.bias["exact"]]
+    against = rows_of(exact[exact["verdict"] == AGAINST])
+    for row in against:
+        text = f"{_named(row)} is declared unbiased, and is biased on {_place(row)}"
+        yield Finding(FIRST, f"{text}: by {bias_table.relative(row)} of the gradient's norm.")
+    if len(exact) and not against:
+        text = f"No unbiased estimator is biased at the {plural(len(exact), 'point')} where its bias is exact"
+        yield Finding("Bias", f"{text}: at most {number(exact['relative_bias'].max(), 1)} of the gradient's norm.")
+
+
 def _biased(summary: Summary) -> Iterator[Finding]:
-    declared = summary.bias[~summary.bias["unbiased"] & summary.bias["p_value"].notna()]
+    found = summary.bias[~summary.bias["unbiased"]]
+    declared = found[found["p_value"].notna() | (found["measured"] & found["exact"])]
     for _, rows in declared.groupby("label"):
-        seen = rows_of(rows[rows["relative_bias_low"] > ROUNDING].sort_values("relative_bias"))
+        is_seen = (rows["relative_bias_low"] > ROUNDING) | (rows["exact"] & (rows["relative_bias"] > EXACTLY))
+        seen = rows_of(rows[is_seen].sort_values("relative_bias"))
         name, points = _named(rows_of(rows)[0]), plural(len(rows), "point")
         head = f"{name}, declared biased: seen at {len(seen)} of {points}"
         if seen:
-            size = percent_interval(*(seen[-1][column] for column in ends("relative_bias")))
+            size = bias_table.relative(seen[-1])
             head += f", at most {size} of the gradient's norm, on {_place(seen[-1])}"
         yield Finding("Bias", f"{head}.")
 
@@ -201,7 +217,7 @@ def findings(summary: Summary) -> dict[str, list[Finding]]:
     """What the numbers of a report say, by topic; what limits them comes first."""
     parts = [] if summary.time.empty else [_clocks]
     parts += [_trouble]
-    parts += [] if summary.bias.empty else [_tags, _biased]
+    parts += [] if summary.bias.empty else [_tags, _exact, _biased]
     parts += [] if summary.variance.empty else [_variance]
     parts += [] if summary.elbo.empty else [_elbo]
     parts += [] if summary.time.empty else [_efficiency]

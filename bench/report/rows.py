@@ -84,6 +84,9 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
     at_rounding = variance <= (ROUNDING * norm) ** 2 if norm > 0 else variance == 0
     return {
         **_place(record, point.step),
+        "exact": point.method == "exact",
+        "method": point.method,
+        "tolerance": float(point.tolerance),
         **{key: float(getattr(point, key)) for key in ("draws", "rows", "f_evals")},
         "trajectory_elbo": _value(point.elbo),
         **_noise("", q),

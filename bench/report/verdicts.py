@@ -10,6 +10,8 @@ from bench.report.text import percent
 FALSE_ALARM = 0.01
 # Relative differences a single-precision sum can make of nothing: no evidence of a bias, whatever their z.
 ROUNDING = 1e-5
+# Relative biases that rounding and the tolerance of an integral make of nothing, in double precision.
+EXACTLY = 1e-8
 
 AGAINST = "AGAINST ITS TAG"
 UNSURE = "differs, but its tails are too heavy to tell"
@@ -27,6 +29,7 @@ class BiasTest(NamedTuple):
     heavy_tailed: bool
     rare: bool  # some coordinates have outcomes too rare for the draws, and were left out of the test
     seldom_moved: bool = False  # others, too, as too few draws move the estimator's gradient
+    exact: bool = False  # integrated over the noise: no test, no interval, and `floor` is what the integral leaves open
 
 
 def verdict(test: BiasTest, tests: int) -> str:
@@ -36,6 +39,8 @@ def verdict(test: BiasTest, tests: int) -> str:
         test: the measurement.
         tests: tests of estimators declared unbiased in the whole report; p must be below FALSE_ALARM / tests.
     """
+    if test.exact:
+        return _exact(test)
     if test.relative_high < ROUNDING and test.floor < ROUNDING:
         return "none: equal to the reference up to rounding"
     if math.isnan(test.p_value):
@@ -53,3 +58,11 @@ def verdict(test: BiasTest, tests: int) -> str:
         return f"{seen} (the gradient is 0)"
     remark = ": says little" if test.floor >= 1 else ""
     return f"{seen} (could have seen >= {percent(test.floor)}{remark}{left_out})"
+
+
+def _exact(test: BiasTest) -> str:
+    if math.isnan(test.relative):
+        return "not told: the gradient is 0"
+    if test.relative <= max(EXACTLY, test.floor):
+        return "none: exact" if test.unbiased else "declared biased, none here: exact"
+    return AGAINST if test.unbiased else f"biased by {percent(test.relative)}: exact"

@@ -141,7 +141,7 @@ VAE_KEYS = (
     "stochastic_layers, prior, centre_input, signed_decoder_input, bias_from_data"
 )
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate"
-MOMENTS_KEYS = "draws, rows, checkpoints, references, reference_draws, trajectory_seed, warm_up"
+MOMENTS_KEYS = "draws, rows, checkpoints, references, reference_draws, trajectory_seed, warm_up, exact"
 LIST = 'estimators = ["rloo", "reinforce[baseline=moving-average]", "exact", "reparameterization"]'
 MOMENTS = "[moments]\ndraws = 20\ncheckpoints = [0, 4]\n"
 LARGEST = "is larger than the train split of digits, 1285 rows"

@@ -41,6 +41,8 @@ def _variances(pair: Pair) -> Compared:
 def _ratio(old: Variance, new: Variance, pair: Pair) -> tuple[Interval, str]:
     """Of two variances, with an interval where the draws are independent."""
     if not same_draws(*pair):
+        if math.isnan(old.low) and math.isnan(new.low) and old.estimate:
+            return _bare(new.estimate / old.estimate), "both exact"
         return ratio_interval(new.estimate, new.log_se, old.estimate, old.log_se), "independent draws"
     if new.estimate == old.estimate:
         return Interval(1.0, 1.0, 1.0), EQUAL

@@ -24,6 +24,8 @@ def _testable(rows: pd.DataFrame) -> pd.DataFrame:
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Points with a relative bias; of a long sweep the first, middle and last that most estimators have."""
     known = _testable(rows[rows["measured"] & rows["relative_bias"].notna()])
+    for end in ("relative_bias_low", "relative_bias_high"):  # what is exact is drawn as a dot alone
+        known = known.assign(**{end: known[end].where(~known["exact"], known["relative_bias"])})
     labels = known.groupby("position")["label"].nunique()
     positions = sorted(
         labels[2 * labels >= labels.max()].index
@@ -50,8 +52,12 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Shown: {chosen}." if chosen else "",
         f"Reference: {references}." if references else "",
         phrases.fixed(drawn),
-        f"Bars: 95 % score interval of the squared bias carried to its root, {phrases.draws(drawn)}; the Monte "
-        "Carlo noise of the mean is taken off, and that of a long run is part of the interval.",
+        phrases.spread(
+            drawn,
+            "Bars",
+            "95 % score interval of the squared bias carried to its root",
+            "; the Monte Carlo noise of the mean is taken off, and that of a long run is part of the interval",
+        ),
         "Dashed from the left edge: the interval holds 0 and ends where the bar does. Grey bar: the "
         "smallest bias that would have shown.",
         phrases.BIASED if not drawn["unbiased"].all() else "",

@@ -30,7 +30,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Standard deviation of the gradient over the norm of the exact gradient, against the {swept}, on "
         f"{phrases.problem(heading, rows)}.",
         phrases.fixed(drawn),
-        f"Bands: 95 % jackknife interval on log variance, {phrases.draws(drawn)}.",
+        phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
         phrases.BIASED if not drawn["unbiased"].all() else "",
         f"Not shown, no noise but rounding: {names}." if names else "",
         f"Not shown, gradient 0: {plural(zero, 'point')}." if zero else "",

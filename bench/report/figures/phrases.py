@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.report.style import Style
-from bench.report.tables.view import about
+from bench.report.tables.view import about, exact_words
 from bench.report.text import plural, span
 from bench.statistics import HEAVY_TAIL_KURTOSIS
 
@@ -21,6 +21,23 @@ def problem(heading: str, rows: pd.DataFrame) -> str:
 def draws(rows: pd.DataFrame) -> str:
     """`n = 1000 draws`."""
     return f"n = {span(rows['draws'].min(), rows['draws'].max())} draws"
+
+
+def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
+    """What marks the interval of what was sampled, from how many draws, and that the rest is exact and has none.
+
+    Args:
+        rows: what is drawn.
+        mark: `Bars` or `Bands`.
+        interval: its method.
+        more: of it, after the number of draws.
+    """
+    sampled = rows[~rows["exact"]]
+    words = "" if sampled.empty else f"{mark}: {interval}, {draws(sampled)}{more}."
+    if len(sampled) == len(rows):
+        return words
+    which = "all points" if sampled.empty else plural(len(rows) - len(sampled), "point")
+    return join(words, f"Exact, and so without {mark.lower()}: {which}, {exact_words(rows)}.")
 
 
 def fixed(rows: pd.DataFrame) -> str:

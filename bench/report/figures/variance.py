@@ -24,7 +24,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         "Variance (trace of the covariance) of the gradient with respect to q's parameters on "
         f"{phrases.problem(heading, rows)}{paler}.",
         phrases.fixed(measured),
-        f"Bars: 95 % jackknife interval on log variance, {phrases.draws(measured)}.",
+        phrases.spread(measured, "Bars", "95 % jackknife interval on log variance"),
         phrases.BIASED if not measured["unbiased"].all() else "",
         f"No noise but rounding, marked 0 at the left edge: {names}." if names else "",
         phrases.rare(measured),

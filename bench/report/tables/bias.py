@@ -11,14 +11,16 @@ from bench.report.tables.view import (
     csv_columns,
     draws,
     ends,
+    exact_words,
     flags,
+    how,
+    moment,
     note,
     table,
     with_ends,
-    with_interval,
 )
-from bench.report.text import missing, number, percent_interval
-from bench.report.verdicts import FALSE_ALARM, BiasTest, verdict
+from bench.report.text import missing, number, percent, percent_interval
+from bench.report.verdicts import EXACTLY, FALSE_ALARM, BiasTest, verdict
 
 CSV = csv_columns(
     "point", "step", "logit", "scale", *with_ends("relative_bias", "bias_squared"), "bias_floor", 
@@ -40,11 +42,18 @@ def build(frames: Frames) -> pd.DataFrame:
     count = tests(frame)
     # In the order of BiasTest's fields.
     fields = ("unbiased", "p_value", "relative_bias", "relative_bias_low", "relative_bias_high", "bias_floor",
-              "heavy_tailed", "rare", "seldom_moved")  # fmt: skip
+              "heavy_tailed", "rare", "seldom_moved", "exact")  # fmt: skip
     rows = zip(*(frame[name] for name in fields), strict=True)
     verdicts = [verdict(BiasTest(*row), count) for row in rows]
     measured = frame["bias_squared"].notna() | frame["p_value"].notna()
     return frame.assign(verdict=[v if m else "" for v, m in zip(verdicts, measured, strict=True)], measured=measured)
+
+
+def relative(row: Row) -> str:
+    """The relative bias with its interval, or marked as exact."""
+    if row["exact"]:
+        return "" if missing(row["relative_bias"]) else f"{percent(row['relative_bias'])} (exact)"
+    return percent_interval(*(row[column] for column in ends("relative_bias")))
 
 
 def _p_value(row: Row) -> str:
@@ -67,12 +76,14 @@ def make(frame: pd.DataFrame) -> Table:
         f"such tests here (family-wise level {100 * FALSE_ALARM:g} %), unless its draws are heavy-tailed, "
         "which makes z misleading. † declared biased."
     )
+    if words := exact_words(frame):
+        caption += f" Exact: {words}; no draws, no interval and no test: up to {EXACTLY:g} of the gradient is no bias."
     columns = (
         Column("point", lambda row: str(row["point"]), left=True),
         ESTIMATOR,
         Column("declared", lambda row: "unbiased" if row["unbiased"] else "biased", left=True),
-        Column("relative bias", lambda row: percent_interval(*(row[column] for column in ends("relative_bias")))),
-        Column("bias²", with_interval("bias_squared")),
+        Column("relative bias", relative),
+        Column("bias²", lambda row: moment(row, "bias_squared")),
         Column("max |z|", lambda row: number(row["max_z"])),
         Column("p", _p_value),
         Column("verdict", lambda row: str(row["verdict"]), left=True),
@@ -80,4 +91,4 @@ def make(frame: pd.DataFrame) -> Table:
         Column("reference", lambda row: "" if missing(row["reference"]) else str(row["reference"]), left=True),
         Column("note", lambda row: note(row, *flags(row)), left=True),
     )
-    return table("bias", "Gradient bias", caption, columns, frame, CSV)
+    return table("bias", "Gradient bias", caption, columns, frame, [*CSV, *how(frame)])

@@ -13,13 +13,16 @@ from bench.report.tables.view import (
     Table,
     csv_columns,
     draws,
+    exact_words,
     flags,
+    how,
+    moment,
     note,
     table,
     with_ends,
     with_interval,
 )
-from bench.report.text import count, interval, number
+from bench.report.text import count, number
 from bench.statistics import HEAVY_TAIL_KURTOSIS, Interval, ratio_interval
 
 CSV = csv_columns(
@@ -34,18 +37,21 @@ def _ratios(frame: pd.DataFrame) -> list[Interval]:
     """Ratio of each row's variance to the reference's at the same point of the same section."""
     known: dict[tuple[str, float], tuple[float, float]] = {}
     draws: dict[tuple[str, float], float] = {}
-    columns = ("section", "position", "is_reference", "variance", "log_se", "draws")
+    columns = ("section", "position", "is_reference", "variance", "log_se", "draws", "exact")
     rows = list(zip(*(frame[name] for name in columns), strict=True))
-    for section, position, is_reference, variance, log_se, n in rows:
+    for section, position, is_reference, variance, log_se, n, exact in rows:
+        n = math.inf if exact else n
         if is_reference and not math.isnan(variance) and n >= draws.get((section, position), 0):
             known[section, position], draws[section, position] = (variance, log_se), n
     ratios = []
-    for section, position, is_reference, variance, log_se, _ in rows:
+    for section, position, is_reference, variance, log_se, _, exact in rows:
         reference = known.get((section, position))
         if reference is None or math.isnan(variance):
             ratios.append(Interval(math.nan, math.nan, math.nan))
         elif is_reference and (variance, log_se) == reference:
             ratios.append(Interval(1.0, 1.0, 1.0))  # itself: no uncertainty
+        elif exact and math.isinf(draws[section, position]):
+            ratios.append(Interval(variance / reference[0] if reference[0] else math.nan, math.nan, math.nan))
         else:
             ratios.append(ratio_interval(variance, log_se, *reference))
     return ratios
@@ -63,7 +69,7 @@ def build(frames: Frames) -> pd.DataFrame:
 def _ratio(row: Row) -> str:
     if row["is_reference"] and row["ratio"] == 1:
         return "1 (reference)"
-    return interval(row["ratio"], row["ratio_low"], row["ratio_high"])
+    return moment(row, "ratio")
 
 
 def _note(row: Row) -> str:
@@ -83,12 +89,14 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "is optimistic. Rare outcomes: some coordinate has a value too rare for the draws, so that the "
         "variance may be too low. † declared biased: its variance says nothing of its bias."
     )
+    if words := exact_words(frame):
+        caption += f" Exact: {words}; no draws, and no interval."
     columns = (
         Column("point", lambda row: str(row["point"]), left=True),
         ESTIMATOR,
         UNBIASED,
         Column("f-evals", lambda row: count(row["f_evals"])),
-        Column("variance w.r.t. q", with_interval("variance")),
+        Column("variance w.r.t. q", lambda row: moment(row, "variance")),
         Column(f"ratio to {relative_to}", _ratio),
         Column("encoder variance", with_interval("encoder_variance")),
         Column("minibatch variance", with_interval("minibatch_variance")),
@@ -96,4 +104,4 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column("n", draws),
         Column("note", _note, left=True),
     )
-    return table("variance", "Gradient variance", caption, columns, frame, CSV)
+    return table("variance", "Gradient variance", caption, columns, frame, [*CSV, *how(frame)])

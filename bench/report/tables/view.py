@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.report.text import DAGGER, count, interval, missing
+from bench.report.text import DAGGER, count, interval, missing, number
 
 Row = Mapping[str, Any]
 
@@ -87,9 +87,30 @@ def with_interval(name: str, factor: float = 1.0) -> Callable[[Row], str]:
     return lambda row: interval(*(factor * row[column] for column in ends(name)))
 
 
+def moment(row: Row, name: str) -> str:
+    """A number of moments with its interval, or marked as exact."""
+    if row["exact"] and missing(row[f"{name}_low"]) and not missing(row[name]):
+        return f"{number(row[name], 4)} (exact)"
+    return with_interval(name)(row)
+
+
 def draws(row: Row) -> str:
     """The number of draws behind a row."""
-    return count(row["draws"])
+    return "exact" if row["exact"] else count(row["draws"])
+
+
+def how(frame: pd.DataFrame) -> list[str]:
+    """Columns of a csv that say which rows are exact, and to which tolerance; none where all are sampled."""
+    return ["method", "tolerance"] if exact_words(frame) else []
+
+
+def exact_words(frame: pd.DataFrame) -> str:
+    """How exact rows were got, for a caption; nothing where there are none."""
+    rows = frame[frame["exact"].astype(bool)] if "exact" in frame else frame[:0]
+    if rows.empty:
+        return ""
+    reached = number(float(rows["tolerance"].max()), 1)
+    return f"by integration over the estimator's noise, to a relative error of {reached}"
 
 
 def flags(row: Row) -> list[str]:
