@@ -59,7 +59,6 @@ class RowsIntegrand:
         context, generator = None if self.context is None else self.context[rows], Generator().manual_seed(0)
         own = type(self.estimator).forward is Estimator.forward
         with source, trusted():
-            source.values("uniform", "none", (nodes, count))  # that nothing reads: an integral is over some noise
             noise = source.noise(generator, context) if own else generator
             try:
                 surrogate = checked(self.estimator(q, watched, generator=noise, context=context), q).surrogate

@@ -34,8 +34,9 @@ class GridIntegrand:
         f = grid.f(theta, index.tolist())
 
         def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-            signature.note(z)
-            return f(z, q, *more)
+            with torch._C.DisableTorchFunction():  # what f itself draws, from a seed of its own, is no noise
+                signature.note(z)
+                return f(z, q, *more)
 
         context, generator = self.prepared.context[index], Generator().manual_seed(0)
         own = type(self.prepared.estimator).forward is Estimator.forward

@@ -80,6 +80,11 @@ class Block:
         """Of the gamma law."""
         return float(len(self.numbers))
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """How far from the ends of a cell the integrand is tried."""
+        return 1e-14, 1e-9, 1e-4
+
     def place(self, at: At, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The block's numbers at points of these rows, and 1 minus them, each [N, len(rows), numbers]."""
         cell = at.cell if at.cell.dim() == 2 else at.cell.unsqueeze(1)
@@ -204,6 +209,12 @@ class Race(Block):
     ordered: bool = False
     flipped: bool = False
     """Whether the clocks are -log(1 - u) rather than -log(u)."""
+    rounded: bool = False
+    """Whether u is all that the estimator gets: the logarithm of one next to 1 has lost who is first."""
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        return (1e-6, 1e-4, 1e-2) if self.rounded else super().ends
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -233,7 +244,13 @@ class Race(Block):
 
     @classmethod
     def of(
-        cls, site: int, numbers: tuple[int, ...], logits: Tensor, ordered: bool = False, flipped: bool = False
+        cls,
+        site: int,
+        numbers: tuple[int, ...],
+        logits: Tensor,
+        ordered: bool = False,
+        flipped: bool = False,
+        rounded: bool = False,
     ) -> "Race":
         """The race of classes with these logits [B, C]."""
         rates, classes = logits.softmax(-1), logits.shape[-1]
@@ -246,7 +263,9 @@ class Race(Block):
             orders = torch.stack([torch.arange(classes).roll(-c) for c in range(classes)])
             chances = rates.T
         cells = whole(chances, classes)
-        return cls(site, numbers, **cells, rates=rates, orders=orders, ordered=ordered, flipped=flipped)
+        return cls(
+            site, numbers, **cells, rates=rates, orders=orders, ordered=ordered, flipped=flipped, rounded=rounded
+        )
 
 
 def _log(u: Tensor, rest: Tensor) -> Tensor:

@@ -162,6 +162,7 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
                         own[:, n % period : n % period + last],
                         ordered,
                         flipped,
+                        site.source != "noise",
                     )
                     for n in range(0, site.numbers, last)
                 ]

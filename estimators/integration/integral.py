@@ -19,7 +19,6 @@ from estimators.integration.design import Design, Integrand
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.source import NotIntegrable
 from estimators.integration.structure import (
-    ENDS,
     EQUAL,
     PLACES,
     Axis,
@@ -142,7 +141,7 @@ def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
     """Why the integrand is no function of its noise alone, or depends on what is held fixed; None if neither."""
     design = shape.design
     points = design.random(CHECKED, generator)
-    order = torch.randperm(CHECKED, generator=generator)
+    order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2] if points else torch.zeros(1, dtype=torch.long)
     values, _ = design(points)
     again, _ = design([At(*(part[order] for part in at)) for at in points])
     size = row_size(values)
@@ -155,7 +154,7 @@ def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
             active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
             x[..., axis] = torch.where(active[at.cell][:, None], x[..., axis], middle)
         held.append(At(at.cell, x, torch.where(x == at.x, at.rest, 1 - x)))
-    if shape.broken:
+    if shape.broken or not points:
         return None
     fixed, _ = design(held)
     there = torch.ones(CHECKED, design.integrand.problems, dtype=torch.bool)
@@ -232,6 +231,7 @@ class Line:
 
     def __init__(self, design: Design, axis: Axis) -> None:
         block = design.blocks[axis.block]
+        self.block, self.axis = block, axis.axis
         self.domain, self.shape = block.domains[axis.axis], block.shape
         self.chance = block.weight[axis.cell]  # B
         self.powers: list[Tensor] | None = None
@@ -243,17 +243,15 @@ class Line:
     def points(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Nodes of a rule, with 1 minus them; at step 0 graded ones, which the others must foretell."""
         if step == 0:
-            return points_on(self.domain, self.shape, generator)
+            self.graded = points_on(self.block, self.axis, generator)
+            return self.graded
         own = rule(self.domain, step, self.shape)
         return own.at, own.rest
 
     def take(self, step: int, values: Tensor) -> None:
         """Take in values [places, T, B, K] at a step's points."""
         if step == 0:
-            at, _ = points_on(self.domain, self.shape, torch.Generator().manual_seed(0))
-            keep = torch.ones(len(at), dtype=torch.bool)
-            keep[len(ENDS) : len(at) - len(ENDS)] = False  # what was drawn anew lies elsewhere now
-            self.probe = at[keep], values[:, keep]
+            self.probe = self.graded[0], values
             return
         own = rule(self.domain, step, self.shape)
         before = self.powers

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from estimators.integration.blocks import At
+from estimators.integration.blocks import At, Block
 from estimators.integration.design import Design, Integrand, candidates, recorded
 from estimators.integration.source import NotIntegrable
 
@@ -26,7 +26,6 @@ EQUAL = 1e-11
 """Differences of this share of a row's largest number are rounding."""
 JUMP = 1e-7
 """What remains of a jump, as a share of a row's largest number, however close to it one gets."""
-ENDS = (1e-14, 1e-9, 1e-4)
 
 
 class Axis(NamedTuple):
@@ -50,15 +49,15 @@ class Shape:
     """Those with jumps inside cells that could not be cut there."""
 
 
-def points_on(domain: str, shape: float, generator: Generator) -> tuple[Tensor, Tensor]:
+def points_on(block: Block, axis: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Sorted points along a coordinate, with 1 minus them."""
-    if domain == "unit":
-        ends = torch.tensor(ENDS, dtype=torch.float64)
+    if block.domains[axis] == "unit":
+        ends = torch.tensor(block.ends, dtype=torch.float64)
         inside = 0.02 + 0.96 * torch.rand(4, generator=generator, dtype=torch.float64).sort().values
         return torch.cat((ends, inside, 1 - ends.flip(0))), torch.cat((1 - ends, 1 - inside, ends.flip(0)))
     x = torch.tensor([-6.0, -3.0, -1.1, 0.4, 1.3, 2.9, 6.0], dtype=torch.float64)
-    if domain == "gamma":
-        x = shape * torch.tensor([0.05, 0.4, 1.1, 2.3, 6.0], dtype=torch.float64)
+    if block.domains[axis] == "gamma":
+        x = block.shape * torch.tensor([0.05, 0.4, 1.1, 2.3, 6.0], dtype=torch.float64)
     return x, 1 - x
 
 
@@ -115,10 +114,7 @@ class Seen(NamedTuple):
 
 def look(design: Design, axes: Sequence[Axis], base: list[At], generator: Generator) -> list[Seen]:
     """The integrand along coordinates."""
-    lines = [
-        points_on(design.blocks[axis.block].domains[axis.axis], design.blocks[axis.block].shape, generator)
-        for axis in axes
-    ]
+    lines = [points_on(design.blocks[axis.block], axis.axis, generator) for axis in axes]
     values, signature = design(along(design, axes, lines, base))
     seen, start, places = [], 0, len(base[0].cell)
     for x, rest in lines:
@@ -282,15 +278,19 @@ def impure(design: Design, axes: Sequence[Axis], generator: Generator) -> int:
     )
 
 
-def laid_out(integrand: Integrand, generator: Generator) -> Design:
+def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
     """The integrand with the blocks in which its hard draws are constant in each cell, as far as they can be found.
 
     Raises:
-        NotIntegrable: see `recorded`.
+        NotIntegrable: see `recorded`; or the cells are too many, however they are seen.
     """
     sites = recorded(integrand)
     ways = [candidates(index, site, integrand) for index, site in enumerate(sites)]
     chosen = [0] * len(ways)
+    least = math.prod(min(math.prod(float(block.cells) for block in way) for way in options) for options in ways)
+    numbers = Design(integrand, sites, []).size
+    if least * numbers > most:
+        raise NotIntegrable(f"its noise has {least:.2g} cells")
 
     def design_of(choice: Sequence[int]) -> Design:
         return Design(integrand, sites, [block for way, c in zip(ways, choice, strict=True) for block in way[c]])
@@ -345,7 +345,7 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
     Raises:
         NotIntegrable: see `recorded`; or the cells are too many.
     """
-    design = laid_out(integrand, generator)
+    design = laid_out(integrand, generator, most)
     cells = math.prod(float(block.cells) for block in design.blocks) * design.size
     if cells > most:
         raise NotIntegrable(f"its noise has {cells / design.size:.2g} cells")
