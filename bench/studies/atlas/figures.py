@@ -154,7 +154,7 @@ def _lines(
     beside = key_width(looks.values())
     height = max(2.4, key_height(looks.values()) + 0.36 + top)
     width = PAGE if len(panels) > 1 else 3.0 + beside
-    figure, axes = blank(width, height, 0.54, beside, top=top, panels=len(panels))
+    figure, axes = blank(width, height, 0.66, beside, top=top, panels=len(panels))
     shown = [[a for a in own if a.of.objective == SHOWN and not a.of.reason] for _, own in panels]
     limits = log_limits([value(a) for own in shown for a in own if value(a) > FLOOR])
     ends: list[Entry] = []

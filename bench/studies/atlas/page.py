@@ -90,7 +90,7 @@ def _winners(cells: Cells, family: str) -> list[str]:
             own = [cells.get(((family, shape, SHOWN, level), budget), []) for shape in latents]
             rows.append([f"{level:g}", *(_cell(found) for found in own)])
         blocks += [
-            f"At {budget} evaluations, objective {SHOWN}: relative standard deviation, then the runner-up. "
+            f"At {budget} evaluations, objective {SHOWN}: relative standard deviation, then the next estimator. "
             "Of a tie, the first by name; `0 of N`: N of them have no noise at all.",
             results.table(["sharpness", *(f"latents {shape}" for shape in latents)], rows),
         ]
@@ -100,7 +100,8 @@ def _winners(cells: Cells, family: str) -> list[str]:
 def _cell(found: Sequence[Averaged]) -> str:
     if found and winner(found)[0] == SEVERAL:
         return f"0 of {sum(average.deviation <= FLOOR for average in found)}"
-    words = [f"{_name(a.of)} {number(a.deviation) if a.deviation > FLOOR else '0'}" for a in found[:2]]
+    second = [a for a in found if a.of.estimator != found[0].of.estimator]
+    words = [f"{_name(a.of)} {number(a.deviation) if a.deviation > FLOOR else '0'}" for a in (*found[:1], *second[:1])]
     return "; ".join(words) or "-"
 
 
