@@ -126,20 +126,25 @@ def _bias(one: Integral) -> str:
 def read(path: Path = PUBLISHED) -> list[Integral]:
     """The integrals in a file."""
     with gzip.open(path, "rt", newline="") as lines:
-        _, *rows = csv.reader(lines)
-    nothing = math.nan
-    return [
-        Integral(
-            *row[:2],
-            row[2] == "1",
-            row[3],
-            row[4] == "1",
-            *row[5:8],
-            float(row[8]),
-            *map(int, row[9:11]),
-            *(float(number) if number else nothing for number in row[11:14]),
-            int(row[14]),
-            row[15],
-        )
-        for row in rows
-    ]
+        return [_parsed(row) for row in csv.DictReader(lines)]
+
+
+def _parsed(row: dict[str, str]) -> Integral:
+    return Integral(
+        estimator=row["estimator"],
+        options=row["options"],
+        unbiased=row["unbiased"] == "1",
+        needs=row["needs"],
+        settled=row["settled"] == "1",
+        family=row["family"],
+        latents=row["latents"],
+        objective=row["objective"],
+        sharpness=float(row["sharpness"]),
+        samples=int(row["samples"]),
+        cost=int(row["cost"]),
+        bias=float(row["bias"] or "nan"),
+        deviation=float(row["deviation"] or "nan"),
+        tolerance=float(row["tolerance"] or "nan"),
+        nodes=int(row["nodes"]),
+        reason=row["reason"],
+    )
