@@ -35,6 +35,7 @@ write_plan(folder, ["c"])
 READ = {
     "help": HELP,
     "folder": RUN_FOLDER,
+    "atlas": "from bench.cli.atlas import atlas_verb; assert atlas_verb(6.0, '4', 2) == 0",
     "status": "from bench.cli.status import status_verb; assert status_verb(folder) == 0",
     "compare": "from bench.cli.compare import compare_verb; assert compare_verb(folder, folder) == 0",
     "report": "from bench.cli.report import report_verb; assert report_verb([folder], 'csv', None) == 0",
@@ -67,11 +68,12 @@ def test_the_estimators_import_nothing_beyond_torch_and_the_standard_library() -
         (RUN, "run", REPORT),
         (RUN, "scaling", {"pandas", "matplotlib", "seaborn"}),
         (READ, "help", {"torch", "numpy", "pandas", "pydantic", "scipy", "matplotlib"}),
+        (READ, "atlas", {"torch", "numpy", "pandas", "scipy", "matplotlib"}),
         (READ, "status", {"torch", "numpy", "pandas", "scipy", "matplotlib"}),
         (READ, "compare", {"torch", "pandas", "matplotlib", "seaborn"}),
         (READ, "report", {"torch"}),
     ],
-    ids=["datasets", "run", "scaling", "help", "status", "compare", "report"],
+    ids=["datasets", "run", "scaling", "help", "atlas", "status", "compare", "report"],
 )
 def test_an_import_leaves_out_what_it_has_no_need_of(stages: dict[str, str], stage: str, absent: set[str]) -> None:
     assert not _loaded(stages)[stage] & absent

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from bench.cli.atlas import atlas_verb
 from bench.cli.check import check_verb
 from bench.cli.compare import compare_verb
 from bench.cli.doctor import doctor_verb
@@ -24,6 +25,7 @@ VERBS = {
     "status": status_verb,
     "report": report_verb,
     "compare": compare_verb,
+    "atlas": atlas_verb,
     "doctor": doctor_verb,
 }
 """In the order in which `--help` shows them."""

@@ -41,7 +41,9 @@ def folder(tmp_path: Path) -> Path:
 def test_help_names_every_verb(tmp_path: Path) -> None:
     done = from_the_shell("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("list", "check", "run", "status", "report", "compare", "doctor"))
+    assert all(
+        verb in done.stdout for verb in ("list", "check", "run", "status", "report", "compare", "atlas", "doctor")
+    )
 
 
 BROKEN = """
