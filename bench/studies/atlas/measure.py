@@ -18,7 +18,7 @@ from estimators.checks.subject import CONTEXT, WARM_UP, own_parameters
 from estimators.contract import Broken
 from estimators.entry import Entry, label_of
 from estimators.families import family_named
-from estimators.integration import Moments, NotIntegrable, Source, integrate
+from estimators.integration import Moments, integrate
 from estimators.registry import available, get
 
 MOST = 1e7
@@ -126,26 +126,13 @@ def measured(job: Job, grid: Problems, most: float) -> Iterator[Integral]:
     for part in [*grid.apart()] if settled else [grid]:
         try:
             integrand = GridIntegrand(warmed_up(job, part), part, torch.arange(len(part.rows)))
-            moments = _noiseless(integrand) or integrate(integrand, most=most).moments
+            moments = integrate(integrand, most=most).moments
         except Broken as error:
             unknown = torch.full((len(part.rows), part.exact.shape[1]), torch.nan, dtype=DOUBLE)
             reasons: list[str | None] = [str(error)] * len(part.rows)
             moments = Moments(unknown, unknown, unknown, unknown, torch.zeros(len(part.rows)), reasons)
         for row in _rows(job, part, moments):
             yield row._replace(settled=settled)
-
-
-def _noiseless(integrand: GridIntegrand) -> Moments | None:
-    """The moments of an estimator that draws no noise, None of all others."""
-    rows = torch.arange(integrand.problems)
-    source = Source(1, integrand.problems)
-    try:
-        values, _ = integrand(source, rows)
-    except NotIntegrable:
-        return None  # the reason is found again
-    zero = torch.zeros_like(values[0])
-    nothing: list[str | None] = [None] * len(rows)
-    return None if source.sites else Moments(values[0], zero, zero, zero, torch.ones(len(rows)), nothing)
 
 
 def _rows(job: Job, grid: Problems, moments: Moments) -> Iterator[Integral]:

@@ -59,4 +59,4 @@ class Problems(Grid):
     def apart(self) -> Iterator["Problems"]:
         """The rows of `SHOWN`, each as problems of its own."""
         for level in self.levels:
-            yield Problems(self.family, self.event, self.samples, self.bound, (level,), SHOWN)
+            yield Problems(self.family, self.event, self.samples, self.bound, (level,), only=SHOWN)
