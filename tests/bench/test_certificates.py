@@ -14,14 +14,17 @@ def test_tables_hold_every_check_and_every_bias() -> None:
     read = list(csv.DictReader(io.StringIO(tables.csv(made))))
     verdicts = [row for row in read if row["quantity"] == "verdict"]
     assert len(verdicts) == sum(len(certificate.results) for certificate in made)
-    assert {row["quantity"] for row in read} == {"verdict", "detectable bias", "detectable factor", "bias"}
+    assert {row["quantity"] for row in read} == {"verdict", "detectable bias", "bias not excluded by proof", "bias"}
     biases = [row for row in read if row["quantity"] == "bias"]
     assert {row["estimator"] for row in biases} == {"straight-through"}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in biases)
     text = tables.markdown(made, "tox -e certify", "here")
     assert "| disarm | bernoulli | certified |" in text
     assert "| straight-through | bernoulli | measured |" in text
-    assert "exact / exact" in text
+    assert "3 of 3 are proved to 1e-8 at every level, 3 of them in every problem" in text
+    shares = [float(row["value"]) for row in read if row["quantity"] == "bias not excluded by proof"]
+    assert len(shares) == 3 * 5
+    assert max(shares) < 1e-8
 
 
 def test_the_null_table_counts_refutations() -> None:
