@@ -50,6 +50,9 @@ def _unbiased(subject: Subject) -> Result:
             f"{numbers['problems']} problems with samples={', '.join(map(str, subject.tested_counts))}: "
             f"{decided_words(known, sharpness(subject))}"
         )
+        if any(d.sampled for d in known.values()):
+            scale = ", ".join(f"{p['detectable']:.1%} at {p['level']:g}" for p in pooled)
+            message += f", and a factor on all of them off by {scale} ({numbers['draws']:.2g} draws)"
         numbers["decided"] = {f"{level:g}": d._asdict() for level, d in known.items()}
         message += moved_words(found)
         return Result("unbiased", subject.family, "passed", message, numbers, warnings_of(untold))
@@ -212,7 +215,7 @@ def _column(subject: Subject, check: str, column: int, what: str, usual: str) ->
         if proved:
             message += f", proved to {max(proved):.0e}"
         if others:
-            message += f"; {'elsewhere ' if proved else ''}{max(others):.2g} would have been seen, with 99 % chance,"
+            message += f"; {'elsewhere ' if proved else ''}{max(others):.2g} would have been, with 99 % chance,"
         message += " where costs spread by 1"
         return Result(check, subject.family, "passed", message, numbers)
     message = (

@@ -17,7 +17,7 @@ from torch import Tensor
 from estimators.integration.blocks import At
 from estimators.integration.design import Design, Integrand
 from estimators.integration.rules import STEPS, is_polynomial, rule
-from estimators.integration.source import NotIntegrable
+from estimators.integration.source import NotIntegrable, Source
 from estimators.integration.structure import (
     EQUAL,
     PLACES,
@@ -140,13 +140,19 @@ def count(design: Design, plan: Sequence[Sequence[int]], rows: Tensor) -> float:
 def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
     """Why the integrand is no function of its noise alone, or depends on what is held fixed; None if neither."""
     design = shape.design
+    changing = "the same noise gives other numbers in another call or another place of the batch"
+    if not design.blocks:
+        every, _ = design.integrand(Source(CHECKED, design.integrand.problems), design.rows)
+        return changing if bool(((every - every[0]).abs().amax(-1) > EQUAL * row_size(every)).any()) else None
     points = design.random(CHECKED, generator)
-    order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2] if points else torch.zeros(1, dtype=torch.long)
+    order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2]
     values, _ = design(points)
     again, _ = design([At(*(part[order] for part in at)) for at in points])
     size = row_size(values)
     if bool(((again - values[order]).abs().amax(-1) > EQUAL * size).any()):
-        return "the same noise gives other numbers in another call or another place of the batch"
+        return changing
+    if shape.broken:
+        return None
     held = []
     for index, (block, at) in enumerate(zip(design.blocks, points, strict=True)):
         x = at.x.clone()
@@ -154,8 +160,6 @@ def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
             active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
             x[..., axis] = torch.where(active[at.cell][:, None], x[..., axis], middle)
         held.append(At(at.cell, x, torch.where(x == at.x, at.rest, 1 - x)))
-    if shape.broken or not points:
-        return None
     fixed, _ = design(held)
     there = torch.ones(CHECKED, design.integrand.problems, dtype=torch.bool)
     for block, at in zip(design.blocks, points, strict=True):
