@@ -15,7 +15,7 @@ PROVED = 1e-8
 """A mean within this share of the exact gradient's length of it is proved to be the exact gradient."""
 TOLERATED = 1e-6
 """An integral that is known less exactly than to this share of that length proves nothing."""
-LEAST_NUMBERS, MOST_NUMBERS, NUMBERS_A_DRAW = 4e6, 3e7, 128
+LEAST_NUMBERS, MOST_NUMBERS, NUMBERS_A_DRAW = 1.5e6, 3e7, 300
 """Of noise, in a product over the noise of a grid: so many for each draw that sampling might take, between two ends."""
 POINTS = (256, 1024, 4096)
 """Sobol points in each replicate: more where the bound is above the target, and there is room for them."""
@@ -76,7 +76,7 @@ def scales(grid: Grid, variance: Tensor) -> Tensor:
 def rounding(grid: Grid, variance: Tensor) -> Tensor:
     """[B, 1], of the exact answers, which sum up costs of both signs."""
     eps = torch.finfo(variance.dtype).eps
-    return 16 * eps * (grid.exact[:, -1:].abs() + variance[:, -2:-1].sqrt())
+    return 256 * eps * (grid.exact[:, -1:].abs() + variance[:, -2:-1].sqrt())
 
 
 def _bounded(

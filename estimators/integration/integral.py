@@ -185,7 +185,13 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
         if count(design, least, design.rows) * design.size > most:
             reached = {axis: torch.ones(rows, dtype=torch.long) for axis in shape.active}
             break  # too many nodes with the coarsest rules: nothing more need be known
-        reached = climbed(shape, generator, most)
+        # A step that no single problem could pay in all coordinates need not be tried.
+        steps_paid = max(
+            step
+            for step in range(1, max(STEPS.values()))
+            if step == 1 or _at(design, least, step) * design.size / rows <= most
+        )
+        reached = climbed(shape, generator, most, steps_paid + 1)
         failed = {axis: (own < 0) for axis, own in reached.items() if bool((own < 0).any())}
         usual = [[3 * step for step in own] for own in least]
         if not failed or attempt == GRADINGS or count(design, usual, design.rows) > MOST_GRADED:
@@ -200,7 +206,16 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
     return steps
 
 
-def climbed(shape: Shape, generator: torch.Generator, most: float) -> dict[Axis, Tensor]:
+def _at(design: Design, active: Sequence[Sequence[int]], step: int) -> float:
+    """Nodes of a product with this step, or the last there is, in all active coordinates."""
+    plan = [
+        [min(step, STEPS[domain] - 1) * one for domain, one in zip(block.domains, own, strict=True)]
+        for block, own in zip(design.blocks, active, strict=True)
+    ]
+    return count(design, plan, design.rows)
+
+
+def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -> dict[Axis, Tensor]:
     """For each active coordinate of a cell, the step [B] at which its ladder's last two rules agree along it, or -1."""
     design = shape.design
     waiting = sorted(shape.active)
@@ -208,7 +223,7 @@ def climbed(shape: Shape, generator: torch.Generator, most: float) -> dict[Axis,
     lines = {axis: Line(design, axis) for axis in waiting}
     reached = {axis: torch.full((design.integrand.problems,), -1) for axis in waiting}
     numbers = 0
-    for step in range(max(STEPS.values())):
+    for step in range(min(steps + 1, max(STEPS.values()))):
         now = [axis for axis in waiting if step < STEPS[lines[axis].domain]]
         points = [lines[axis].points(step, generator) for axis in now]
         numbers += PLACES * design.size * sum(len(at) for at, _ in points)

@@ -21,7 +21,8 @@ PLACES = 4
 ROUNDS = 6
 """Rounds of cutting at jumps."""
 MOST_CELLS = 64
-HALVINGS = 60
+HALVINGS, SOON = 60, 14
+"""Halvings of an interval that holds a jump; and after how many it shows whether the jump moves with other noise."""
 EQUAL = 1e-11
 """Differences of this share of a row's largest number are rounding."""
 JUMP = 1e-7
@@ -149,6 +150,9 @@ def locate(
 ) -> dict[Axis, Tensor]:
     """Where jumps are, [spans, places, B] for each coordinate, as logits of it; not a number in rows without.
 
+    Raises:
+        _Wandering: most of them move with other noise.
+
     Args:
         design: the integrand.
         spans: which of the intervals between the points of each coordinate hold a jump.
@@ -177,7 +181,12 @@ def locate(
         return torch.cat(values), torch.cat(signature)
 
     low, high, (v_low, s_low), (v_high, s_high) = start(0), start(1), pick(0), pick(1)
-    for _ in range(HALVINGS):
+    for halving in range(HALVINGS):
+        if halving == SOON:
+            jumping = (s_low != s_high) | ((v_low - v_high).abs().amax(-1) > 0.01 * size)
+            for place, jumps in zip(high.split(counts), jumping.split(counts), strict=True):
+                if _wanders(torch.where(jumps, place, torch.nan), 0.1):
+                    raise _Wandering
         middle = (low + high) / 2
         lines = [(part.sigmoid(), (-part).sigmoid()) for part in middle.split(counts)]
         flat_values, flat_signature = design(along(design, axes, lines, base))
@@ -202,12 +211,16 @@ def locate(
     return found
 
 
-def _wanders(found: Tensor) -> bool:
-    """Whether most jumps [spans, places, B] lie elsewhere at another place."""
+class _Wandering(Exception):
+    """A jump lies elsewhere when other noise is elsewhere: no cut helps."""
+
+
+def _wanders(found: Tensor, by: float = 1e-6) -> bool:
+    """Whether most jumps [spans, places, B] lie elsewhere, by so much, at another place."""
     high = found.nan_to_num(-torch.inf).amax(1)
     low = found.nan_to_num(torch.inf).amin(1)
     several = (found == found).sum(1) > 1
-    return bool(several.any()) and bool((high - low)[several].gt(1e-6).double().mean() > 0.5)
+    return bool(several.any()) and bool((high - low)[several].gt(by).double().mean() > 0.5)
 
 
 def _unique(found: Tensor) -> Tensor:
@@ -258,7 +271,10 @@ def refine(design: Design, seen: Mapping[Axis, Seen], base: list[At]) -> bool:
     spans = {axis: own for axis, own in spans.items() if own}
     done = False
     if spans:
-        found = locate(design, spans, seen, base, size)
+        try:
+            found = locate(design, spans, seen, base, size)
+        except _Wandering:
+            return False
         for axis in sorted(found, reverse=True):  # cutting a cell moves those after it
             if _wanders(found[axis]):
                 continue
