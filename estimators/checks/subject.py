@@ -19,6 +19,8 @@ from estimators.families import Family, family_named
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""
+QUICK = 2**12
+"""Draws a problem up to which a certificate is a quick one."""
 MANY_SAMPLES = (5, 8)
 """Numbers of samples, an odd and an even one, beyond the few that are tried on problems of all sizes."""
 FEW_LEVELS = (1.0, 6.0)
@@ -103,13 +105,19 @@ class Subject:
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
-        """The problems: with more samples, fewer of the large event shapes; at the end, large and small costs."""
-        events = self.kind.certified_events
+        """The problems: with more samples, fewer of the large event shapes; at the end, large and small costs.
+
+        A quick certificate leaves out the largest shape, the largest numbers of samples and other sizes of costs.
+        """
+        quick = self.draws <= QUICK
+        events = self.kind.certified_events[: 3 if quick else None]
         grids = [
             Grid(self.family, event, samples, self.entry.bound)
             for index, samples in enumerate(self.sample_counts)
             for event in events[: (4, 2, 1)[min(index, 2)]]
         ]
+        if quick:
+            return tuple(grid for grid in grids if self._legal(grid))
         grids += [
             Grid(self.family, events[0], samples, self.entry.bound, levels=FEW_LEVELS) for samples in self.more_counts
         ]

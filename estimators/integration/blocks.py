@@ -121,19 +121,6 @@ class Block:
             high=put(self.high, first_high, high),
         )
 
-    def merged(self, group: Tensor) -> Self:
-        """One cell for each group of cells [K] in which nothing differs: the likeliest stands for all of them."""
-        parts: list[list[Tensor]] = [[], [], [], []]
-        for index in range(int(group.max()) + 1):
-            members = (group == index).nonzero()[:, 0]
-            chosen = members[self.weight[members].argmax(0)]  # B
-            row = torch.arange(self.weight.shape[1])
-            own = self.kind[chosen, row], self.weight[members].sum(0), self.low[chosen, row], self.high[chosen, row]
-            for part, tensor in zip(parts, own, strict=True):
-                part.append(tensor)
-        kind, weight, low, high = (torch.stack(part) for part in parts)
-        return replace(self, kind=kind, weight=weight, low=low, high=high)
-
 
 def width_of(a: Tensor, b: Tensor) -> Tensor:
     """b - a of pairs [..., 2], with the digits of whichever of the two differences has more."""

@@ -13,6 +13,7 @@ from estimators.integration.source import NotIntegrable, Site, Source, Values
 
 NUMBERS_AT_ONCE = 2**20
 """Numbers of noise and of gradients in flight, which bounds memory."""
+MOST_OPTIONS = 10_000
 MOST_ORDERED = 4
 """Classes of a race whose whole order is told apart, n! cells."""
 
@@ -127,6 +128,8 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
         guide = integrand.logits
     numbers = range(site.numbers)
     if site.kind == "choice":
+        if site.options > MOST_OPTIONS:
+            raise NotIntegrable(f"{site.source} chooses one of {site.options} options")
         return [[Choice.of(index, number, site.options, rows) for number in numbers]]
     if site.kind == "normal":
         apart: list[list[Block]] = [

@@ -326,30 +326,6 @@ def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
     return design_of(chosen)
 
 
-def forget(design: Design, generator: Generator) -> None:
-    """Make one cell of a block on which nothing depends: noise that was drawn and not used."""
-    base = design.random(PLACES, generator)
-    items = [(i, c) for i, block in enumerate(design.blocks) for c in range(block.cells)]
-    which = torch.arange(PLACES).repeat(len(items))
-    points = []
-    for index in range(len(design.blocks)):
-        cell = base[index].cell[which].clone()
-        for number, (owner, own) in enumerate(items):
-            if owner == index:
-                cell[number * PLACES : (number + 1) * PLACES] = own
-        points.append(At(cell, base[index].x[which], base[index].rest[which]))
-    values, _ = design(points)
-    size = row_size(values)
-    for index, block in enumerate(design.blocks):
-        owned = [number for number, (owner, _) in enumerate(items) if owner == index]
-        mine = values.unflatten(0, (len(items), PLACES))[owned]
-        there = (block.weight > 0)[:, None, :, None]
-        low = mine.masked_fill(~there, torch.inf).amin(0)
-        high = mine.masked_fill(~there, -torch.inf).amax(0)
-        if block.cells > 1 and bool(((high - low).amax(-1) <= EQUAL * size).all()):
-            design.blocks[index] = block.merged(torch.zeros(block.cells, dtype=torch.long))
-
-
 def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
     """The integrand's structure.
 
@@ -381,8 +357,6 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
                 shape.active.add(axis)
         if not refine(design, seen, base):
             break
-    if design.blocks:
-        forget(design, generator)
     shape.uncut = replace(design, blocks=[*design.blocks])
     return shape
 

@@ -16,9 +16,9 @@ from tests.estimators.faults.base import Score
 
 
 def unbiased(cls: type[Score], **tags: Any) -> Result:
-    """The check of the mean of a wrong estimator of bits, at the fewest draws."""
+    """The check of the mean of a wrong estimator of bits, at few draws."""
     entry = entry_of(cls, cls.__name__, families=("bernoulli",), unbiased=True, **tags)
-    (subject,) = subjects(entry, draws=LOOKS[0])
+    (subject,) = subjects(entry, draws=LOOKS[1])
     return run_check("unbiased", subject)
 
 
