@@ -15,38 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
 
-SOURCES: dict[Callable[..., Any], str] = {
-    getattr(torch, name): f"torch.{name}"
-    for name in (
-        "rand",
-        "randn",
-        "rand_like",
-        "randn_like",
-        "bernoulli",
-        "normal",
-        "multinomial",
-        "randint",
-        "randperm",
-        "binomial",
-        "poisson",
-        "dropout",
-    )
-} | {
-    getattr(Tensor, name): f"Tensor.{name}"
-    for name in (
-        "uniform_",
-        "normal_",
-        "exponential_",
-        "bernoulli_",
-        "bernoulli",
-        "multinomial",
-        "geometric_",
-        "cauchy_",
-        "log_normal_",
-        "random_",
-    )
-}
-"""Functions that draw noise."""
+from estimators.integration.draws import SOURCES, axis_of, plain
 
 REACHES = (0.6, 1.0)
 """The shift of a draw is one of these multiples of the whole one: where several numbers make a rare outcome together,
@@ -91,17 +60,6 @@ class Watch(TorchFunctionMode):
         return noise
 
 
-def _plain(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a draw has its standard law: no argument but one tensor and the generator."""
-    return len(args) == 1 and set(kwargs) <= {"generator"}
-
-
-def _axis(shape: torch.Size, rows: Sequence[int]) -> int | None:
-    """Where the leading dims `rows` lie in the shape, one after the other; None where they do not or do so twice."""
-    found = [i for i in range(len(shape) - len(rows) + 1) if tuple(shape[i : i + len(rows)]) == tuple(rows)]
-    return found[0] if len(found) == 1 else None
-
-
 class Forced(Watch):
     """Draws noise from the defensive mixture, and keeps the weight of every row."""
 
@@ -128,20 +86,20 @@ class Forced(Watch):
         """The noise of one call, forced where it is known which row a number belongs to."""
         if func is torch.bernoulli or func is Tensor.bernoulli:
             probability: Tensor = args[0]
-            if _plain(args, kwargs) and _axis(probability.shape, self.rows) is not None:
-                plain = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device, **kwargs)
-                return (self._force(plain) < probability).to(probability.dtype)
+            if plain(args, kwargs) and axis_of(probability.shape, self.rows) is not None:
+                u = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device, **kwargs)
+                return (self._force(u) < probability).to(probability.dtype)
         noise = super().drawn(func, args, kwargs)
-        if _axis(noise.shape, self.rows) is None or not noise.is_floating_point():
+        if axis_of(noise.shape, self.rows) is None or not noise.is_floating_point():
             self._leave(SOURCES[func], noise)
             return noise
-        if func in (torch.rand, torch.rand_like) or (func is Tensor.uniform_ and _plain(args, kwargs)):
+        if func in (torch.rand, torch.rand_like) or (func is Tensor.uniform_ and plain(args, kwargs)):
             forced = self._force(noise)
-        elif func in (torch.randn, torch.randn_like) or (func is Tensor.normal_ and _plain(args, kwargs)):
+        elif func in (torch.randn, torch.randn_like) or (func is Tensor.normal_ and plain(args, kwargs)):
             lower = torch.special.ndtr(-noise.abs())  # the smaller tail, which keeps its digits
             u = self._force(torch.where(noise < 0, lower, 1 - lower))
             forced = torch.where(u < 0.5, torch.special.ndtri(u), -torch.special.ndtri(1 - u))
-        elif func is Tensor.exponential_ and _plain(args, kwargs):
+        elif func is Tensor.exponential_ and plain(args, kwargs):
             forced = -torch.log1p(-self._force(-torch.expm1(-noise)))
         else:
             self._leave(SOURCES[func], noise)
@@ -162,7 +120,7 @@ class Forced(Watch):
 
     def _force(self, u: Tensor) -> Tensor:
         """Uniform noise, some of it shifted; multiplies its likelihood ratio into the rows' weights."""
-        axis = _axis(u.shape, self.rows)
+        axis = axis_of(u.shape, self.rows)
         assert axis is not None
         part = u.index_select(axis + 1, self.which)
         moves = [(reach, sign) for reach in REACHES for sign in (1, -1)]
@@ -186,5 +144,5 @@ class Forced(Watch):
 
 def count_of(draws: Sequence[Draw], rows: Sequence[int]) -> int:
     """Numbers of noise that each of the rows takes, as far as it can be told."""
-    known = (draw.noise for draw in draws if _axis(draw.noise.shape, rows) is not None)
+    known = (draw.noise for draw in draws if axis_of(draw.noise.shape, rows) is not None)
     return max(1, sum(noise.numel() for noise in known) // math.prod(rows))

@@ -16,9 +16,6 @@ from torch.overrides import TorchFunctionMode
 from estimators.integration.draws import SOURCES, axis_of, standard
 from estimators.noise import LEAST, Noise, gumbel_of, precision
 
-PRIMES = (16001, 8009, 4001, 2003, 1009, 499, 211, 101, 53)
-"""Numbers of nodes at once: primes, which no other dim has for a size, so that the rows of noise are recognised."""
-
 
 class NotIntegrable(Exception):
     """The noise cannot be integrated over; the message says why."""
