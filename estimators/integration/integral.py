@@ -40,6 +40,8 @@ MOST_GRADED = 2e5
 """Nodes of a product with a few nodes a coordinate, above which cells are not cut towards their ends."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
+TOGETHER = 3
+"""How many times that all products of an integrand may have together."""
 CHECKED = 192
 """Random points at which it is checked that what is held fixed does not matter: it may matter in few cells alone."""
 
@@ -100,17 +102,21 @@ def _moments(shape: Shape, generator: torch.Generator, most: float) -> Moments:
     steps = orders(shape, generator, most)  # blocks x axes of steps [B], -1 where none agrees
     found = _nothing(rows, width, "")
     keys = torch.stack([torch.zeros(rows, dtype=torch.long), *(own for block in steps for own in block)])
+    plans = []
     for key in torch.unique(keys, dim=1).T:
         own = (keys == key[:, None]).all(0).nonzero()[:, 0]
         chosen = iter(key[1:].tolist())
         plan = [[next(chosen) for _ in block] for block in steps]
-        nodes = count(design, plan, own)
+        plans.append((count(design, plan, own), plan, own))
+    spent = 0.0
+    for nodes, plan, own in sorted(plans, key=lambda planned: planned[0] * len(planned[2])):  # the cheap ones first
+        numbers = nodes * len(own) * design.size / rows
         if any(step < 0 for block in plan for step in block):
             reason = "no rule converges along one of its noise's coordinates"
-        elif nodes * len(own) * design.size / rows > most:
+        elif numbers > most or spent + numbers > TOGETHER * most:
             reason = f"the product over its noise has {nodes:.2g} nodes"
         else:
-            reason = None
+            reason, spent = None, spent + numbers
             mean, variance, size = product(design, plan, own)
             tolerance, spread = torch.zeros_like(mean), torch.zeros_like(mean)
             if any(step for block in plan for step in block):
