@@ -147,7 +147,8 @@ class Grid:
         """q's parameters, each [B, *event]; the signs of the logits differ between rows, and no two latents agree."""
         count = torch.arange(len(self.rows))[:, None]
         level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
-        turn = count // len(self.levels) + count + torch.arange(self.event[0])
+        # Every level comes with either sign: what is wrong may be so for one of them alone.
+        turn = count // len(self.levels) + count % len(self.levels) + torch.arange(self.event[0])
         return self.kind.sharpened(level, turn, self.event)
 
     @cached_property

@@ -86,11 +86,10 @@ def standard(
 def _created(source: "Source", name: str, func: Callable[..., Any], args: Sequence[Any], kwargs: Any) -> Tensor:
     pattern: Tensor = func(*args, **kwargs)  # for its shape, dtype and device
     if name == "torch.randint":
-        low, high = (0, args[0]) if len(args) < 2 or not isinstance(args[1], int) else args[:2]
-        high = kwargs.get("high", high)
-        options = int(high) - int(kwargs.get("low", low))
-        chosen = source.values("choice", name, pattern.shape, options=options).at
-        return (chosen + int(kwargs.get("low", low))).to(pattern)
+        ends = [one for one in args[:2] if isinstance(one, int)]  # before the shape: high, or low and high
+        low = int(kwargs.get("low", ends[0] if len(ends) + ("high" in kwargs) > 1 else 0))
+        high = int(kwargs.get("high", ends[-1] if ends else 0))
+        return (source.values("choice", name, pattern.shape, options=high - low).at + low).to(pattern)
     if name.startswith("torch.randn"):
         return source.values("normal", name, pattern.shape).at.to(pattern)
     return _inside(source.values("uniform", name, pattern.shape).at.to(pattern), pattern.dtype)

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from estimators.integration.blocks import At
 from estimators.integration.design import Design, Integrand
+from estimators.integration.placed import drawn
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.source import NotIntegrable, Source
 from estimators.integration.structure import (
     EQUAL,
     PLACES,
+    ROUNDING,
     Axis,
     Shape,
     along,
@@ -40,6 +42,8 @@ MOST_GRADED = 2e5
 """Nodes of a product with a few nodes a coordinate, above which cells are not cut towards their ends."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
+BY_LAW = 1024
+"""Of them, so many more as the noise's law has them."""
 TOGETHER = 3
 """How many times that all products of an integrand may have together."""
 CHECKED = 192
@@ -154,25 +158,48 @@ def _unsteady(shape: Shape, generator: torch.Generator) -> str | None:
     order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2]
     values, _ = design(points)
     again, _ = design([At(*(part[order] for part in at)) for at in points])
-    size = row_size(values)
-    if bool(((again - values[order]).abs().amax(-1) > EQUAL * size).any()):
+    if bool(_apart(again, values[order]).any()):
         return changing
     if shape.broken:
         return None
-    held = []
-    for index, (block, at) in enumerate(zip(design.blocks, points, strict=True)):
-        x = at.x.clone()
-        for axis, middle in enumerate(design.middle(block)):
-            active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
-            x[..., axis] = torch.where(active[at.cell][:, None], x[..., axis], middle)
-        held.append(At(at.cell, x, torch.where(x == at.x, at.rest, 1 - x)))
-    fixed, _ = design(held)
-    there = torch.ones(CHECKED, design.integrand.problems, dtype=torch.bool)
-    for block, at in zip(design.blocks, points, strict=True):
-        there &= block.weight[at.cell] > 0
-    if bool((((fixed - values).abs().amax(-1) > 10 * EQUAL * size) & there).any()):
-        return "it depends on noise on which it did not seem to"
+    # In cells that are equally likely, and again as its law has them: noise may matter in few of either.
+    for spots, found in ((points, values), (_by_law(design, generator), None)):
+        held = [_held(shape, index, at) for index, at in enumerate(spots)]
+        there = torch.ones(len(spots[0].cell), design.integrand.problems, dtype=torch.bool)
+        for block, at in zip(design.blocks, spots, strict=True):
+            cell = at.cell if at.cell.dim() == 2 else at.cell.unsqueeze(1)
+            there &= block.weight[cell, design.rows] > 0
+        fixed, _ = design(held)
+        if bool((_apart(fixed, design(spots)[0] if found is None else found) & there).any()):
+            return "it depends on noise on which it did not seem to"
     return None
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """Whether numbers [N, B, K] differ by more than rounding, [N, B]."""
+    size = torch.maximum(one, other).abs().amax(-1)
+    return (one - other).abs().amax(-1) > 100 * EQUAL * size + 10 * ROUNDING * row_size(one)
+
+
+def _by_law(design: Design, generator: torch.Generator) -> list[At]:
+    """Random points, each cell about as often as it comes."""
+    return [
+        drawn(block, torch.rand(BY_LAW, 1 + block.axes, generator=generator, dtype=torch.float64), design.rows, 0)[0]
+        for block in design.blocks
+    ]
+
+
+def _held(shape: Shape, index: int, at: At) -> At:
+    """Points of a block with its idle coordinates at the node that stands for all others."""
+    block = shape.design.blocks[index]
+    x = at.x.expand(-1, at.cell.shape[1] if at.cell.dim() == 2 else 1, -1).clone()
+    rest = at.rest.expand_as(x).clone()
+    for axis, middle in enumerate(shape.design.middle(block)):
+        active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
+        idle = ~active[at.cell if at.cell.dim() == 2 else at.cell.unsqueeze(1)]
+        x[..., axis] = torch.where(idle, middle, x[..., axis])
+        rest[..., axis] = torch.where(idle, 1 - middle, rest[..., axis])
+    return At(at.cell, x, rest)
 
 
 def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[Tensor]]:

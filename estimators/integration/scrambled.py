@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from estimators.integration.blocks import At, Block
+from estimators.integration.blocks import At
+from estimators.integration.placed import drawn
 from estimators.integration.rules import rule
 from estimators.integration.structure import Shape
 
@@ -43,7 +44,7 @@ def replicated(shape: Shape, rows: Tensor, points: int, seed: int = 0) -> Replic
         u = engine.draw(points, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
         placed, weights, start = [], torch.ones(points, len(rows), dtype=torch.float64), 0
         for block in design.blocks:
-            at, weight = _drawn(block, u[:, start : start + 1 + block.axes], rows, len(design.blocks))
+            at, weight = drawn(block, u[:, start : start + 1 + block.axes], rows, len(design.blocks))
             placed.append(at)
             weights = weights * weight
             start += 1 + block.axes
@@ -66,35 +67,6 @@ def _spread(cell: Tensor, rows: Tensor, problems: int) -> Tensor:
     wide = torch.zeros(len(cell), problems, dtype=torch.long)
     wide[:, rows] = cell
     return wide
-
-
-def _drawn(block: Block, u: Tensor, rows: Tensor, blocks: int) -> tuple[At, Tensor]:
-    """Points of a block from uniform numbers [N, 1 + m], and their weights [N, len(rows)]."""
-    chance = block.weight[:, rows]  # K x b
-    even = (chance > 0).double()
-    mixed = min(0.25, 1 / max(1, blocks))
-    share = (1 - mixed) * chance + mixed * even / even.sum(0)
-    edges = share.cumsum(0)
-    cell = torch.searchsorted(edges.T.contiguous(), u[:, 0].repeat(len(rows), 1)).T.clamp_max(block.cells - 1)  # N x b
-    weight = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
-    x = u[:, 1:].clone()
-    for axis, domain in enumerate(block.domains):
-        if domain == "normal":
-            x[:, axis] = torch.special.ndtri(x[:, axis])
-        elif domain == "gamma":
-            x[:, axis] = _gamma(x[:, axis], block.shape)
-    x = x.unsqueeze(1)
-    return At(cell, x, 1 - x), weight
-
-
-def _gamma(u: Tensor, shape: float) -> Tensor:
-    """Quantiles of a Gamma(shape) number, by bisection of its distribution function."""
-    low, high = torch.zeros_like(u), torch.full_like(u, 60.0 + 3 * shape)
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = torch.special.gammainc(torch.full_like(middle, shape), middle) < u
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (low + high) / 2
 
 
 def student(log_level: float, freedom: int) -> float:

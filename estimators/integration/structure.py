@@ -23,10 +23,10 @@ ROUNDS = 6
 MOST_CELLS = 64
 HALVINGS, SOON = 60, 14
 """Halvings of an interval that holds a jump; and after how many it shows whether the jump moves with other noise."""
-EQUAL = 1e-11
-"""Differences of this share of a row's largest number are rounding."""
+EQUAL, ROUNDING = 1e-11, 1e-15
+"""Differences of the first share of the numbers compared, or of the second of a row's largest, are rounding."""
 JUMP = 1e-7
-"""What remains of a jump, as a share of a row's largest number, however close to it one gets."""
+"""What remains of a jump, as a share of the largest number along its line, however close to it one gets."""
 
 
 class Axis(NamedTuple):
@@ -135,9 +135,14 @@ def look(design: Design, axes: Sequence[Axis], base: list[At], generator: Genera
 def differs(design: Design, axis: Axis, values: Tensor, signature: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     """Whether neighbours along a line differ, in value and in signature, each [places, T - 1, B]."""
     there = design.blocks[axis.block].weight[axis.cell] > 0  # B
-    change = values.diff(dim=1).abs().amax(-1) > EQUAL * size
+    change = values.diff(dim=1).abs().amax(-1) > EQUAL * along_line(values).unsqueeze(1) + ROUNDING * size
     hard = signature.diff(dim=1) != 0
     return change & there, hard & there
+
+
+def along_line(values: Tensor) -> Tensor:
+    """[places, B], the largest number along a line: a likely outcome's may be far below a rare one's."""
+    return values.abs().amax((1, 3))
 
 
 def row_size(values: Tensor) -> Tensor:
@@ -203,7 +208,8 @@ def locate(
         high, low = torch.where(take, middle, high), torch.where(take, low, middle)
         v_high, s_high = torch.where(take[..., None], values, v_high), torch.where(take, signature, s_high)
         v_low, s_low = torch.where(take[..., None], v_low, values), torch.where(take, s_low, signature)
-    jump = (s_low != s_high) | ((v_low - v_high).abs().amax(-1) > JUMP * size)
+    line = torch.cat([along_line(seen[axis].values).expand(len(spans[axis]), -1, -1) for axis in axes])
+    jump = (s_low != s_high) | ((v_low - v_high).abs().amax(-1) > JUMP * line + ROUNDING * size)
     found = {}
     for axis, places_of, jumps in zip(axes, high.split(counts), jump.split(counts), strict=True):
         there = design.blocks[axis.block].weight[axis.cell] > 0
