@@ -206,7 +206,7 @@ class Subject:
     def small(self, samples: int | None = None, level: float = 1.0) -> Grid:
         """A grid of the middle event shape, at one level, for checks that need no sampling."""
         chosen = self.sample_counts[-1] if samples is None else samples
-        return Grid(self.family, self.kind.certified_events[1], chosen, self.entry.bound, levels=(level,))
+        return Grid(self.family, self.kind.small_event, chosen, self.entry.bound, levels=(level,))
 
 
 @contextmanager

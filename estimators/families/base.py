@@ -44,6 +44,9 @@ class Family(ABC):
     certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (2,), (3,), (6,))
     """Three or four events at which certificates are made, the smallest first, the second with several latents."""
 
+    small_event: ClassVar[tuple[int, ...]] = (3,)
+    """The event at which a certificate checks all but the mean."""
+
     # q and its parameters
 
     @abstractmethod

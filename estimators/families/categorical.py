@@ -56,6 +56,7 @@ class Categorical(Relaxed):
     sharpness = "|logit|"
     sweep = "logits"
     certified_events = ((1, 2), (2, 2), (1, 4), (3, 3))
+    small_event = (2, 4)
 
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
         """(log probabilities,)."""

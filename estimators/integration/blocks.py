@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 
 DOUBLE = torch.float64
+APART = 1e-14
+"""Numbers that differ by less than this share are not told apart."""
 
 
 class At(NamedTuple):
@@ -91,9 +93,15 @@ class Block:
         kind, low, high = (part[cell, rows] for part in (self.kind, self.low, self.high))  # N x B (x m x 2)
         (a, a_), (b, b_) = low.unbind(-1), high.unbind(-1)
         width = torch.where(a > 0.5, a_ - b_, b - a)
-        x, rest = at.x, at.rest
+        # No closer to a bound than rounding lets the two be told apart, which counts in a narrow cell.
+        first, last = (
+            (APART * torch.minimum(*end) / width.clamp_min(1e-300)).clamp_max(0.25) for end in ((a, a_), (b, b_))
+        )
+        low_end, high_end = at.x < first, at.rest < last
+        x = torch.where(low_end, first, torch.where(high_end, 1 - last, at.x))
+        rest = torch.where(low_end, 1 - first, torch.where(high_end, last, at.rest))
         cut = torch.tensor([domain == "unit" for domain in self.domains], dtype=torch.bool)
-        inside = torch.where(cut, a + width * x, x)
+        inside = torch.where(cut, a + width * x, at.x)
         return self.numbers_at(kind, inside, torch.where(cut, b_ + width * rest, rest), rows)
 
     def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -158,7 +158,7 @@ class Shared(Estimator):
 
 def test_refusals_name_the_row_the_reason_and_the_way_out() -> None:
     estimator = estimators.get("rebar").create(samples=3)
-    with pytest.raises(NotExact, match=r"^rebar: no exact moments at row \[0\] of q: .*nodes; sample them by gradient"):
+    with pytest.raises(NotExact, match=r"^rebar: no exact moments at row \[0\] of q: .*; sample them by gradient"):
         exact_moments(estimator, Bernoulli(logits=LOGITS), cost, budget=1e5)
     with pytest.raises(NotExact, match=r"whose rows cannot be told"):
         exact_moments(Shared(), Bernoulli(logits=LOGITS), cost)

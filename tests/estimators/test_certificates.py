@@ -66,7 +66,7 @@ def test_a_score_with_a_mean_fails_on_the_constant_objective() -> None:
     clipped = next(fault.entry for fault in FAULTS if fault.entry.name == "ClippedProbabilities")
     subject = subjects(clipped, draws=LOOKS[2])[0]
     result = run_check("constant", subject)
-    assert sampled(subject).looks == 2  # one more than it took
+    assert any(bool(tally.proved.rows.any()) for tally in sampled(subject).tallies)
     assert result.status == "failed"
     assert "instead of zero" in result.message
     assert "clipped probabilities" in result.message
@@ -114,18 +114,18 @@ def test_the_negative_control_declared_unbiased_is_refuted() -> None:
 
 
 def test_noise_that_cannot_be_forced_is_said_and_not_passed_in_silence() -> None:
-    result = next(result for result in certificate_of("ByMultinomial").results if result.check == "unbiased")
+    result = next(result for result in certificate_of("ByIntegers").results if result.check == "unbiased")
     assert result.status == "passed"
-    assert result.numbers["undecided"]["noise"] == ["torch.multinomial"]
+    assert result.numbers["undecided"]["noise"] == ["torch.randint"]
     assert 15.0 in result.numbers["undecided"]["levels"]
     assert 15.0 not in result.numbers["detectable"]["by_level"]
     assert "cannot tell by sampling at |logit|" in result.warnings[0]
 
 
 def test_certificates_repeat_and_do_not_depend_on_workers() -> None:
-    first, again = (certify("disarm", seed=3, draws=LOOKS[0], workers=workers) for workers in (1, 2))
+    first, again = (certify("measure-valued", seed=3, draws=LOOKS[0], workers=workers) for workers in (1, 2))
     assert [r.message for r in first.results] == [r.message for r in again.results]
-    other = certify("disarm", seed=4, draws=LOOKS[0])
+    other = certify("measure-valued", seed=4, draws=LOOKS[0])
     assert [r.message for r in first.results] != [r.message for r in other.results]
 
 

@@ -125,7 +125,7 @@ def test_a_fault_hides_where_its_parameter_starts_and_shows_where_it_was_moved(m
     found = run_check("unbiased", moved)
     assert found.status == "failed"
     assert {case["own_parameters"] for case in found.numbers["cases"]} == {"perturbed", "learned"}
-    assert "samples=2, own parameters perturbed, p <" in found.message
+    assert ", proved;" in found.message
     assert "; own parameters were perturbed, by 0.5" in found.message
 
     monkeypatch.setattr("estimators.checks.subject.perturb", lambda estimator: None)

@@ -62,9 +62,9 @@ def test_samples_are_the_least_that_the_options_allow_and_more(
 def test_a_small_grid_is_of_the_middle_event_and_one_level() -> None:
     for family, kind in FAMILIES.items():
         subject = subject_of("reinforce", family=family)
-        assert subject.small() == Grid(family, kind.certified_events[1], 3, "elbo", levels=(1.0,))
-        assert subject.small(7, 2.5) == Grid(family, kind.certified_events[1], 7, "elbo", levels=(2.5,))
-    assert subject_of(Still, bound="iwae").small(0) == Grid("bernoulli", (2,), 0, "iwae", levels=(1.0,))
+        assert subject.small() == Grid(family, kind.small_event, 3, "elbo", levels=(1.0,))
+        assert subject.small(7, 2.5) == Grid(family, kind.small_event, 7, "elbo", levels=(2.5,))
+    assert subject_of(Still, bound="iwae").small(0) == Grid("bernoulli", (3,), 0, "iwae", levels=(1.0,))
 
 
 def test_noise_and_context_of_a_subject_are_fixed() -> None:
@@ -103,12 +103,12 @@ def test_an_estimator_is_built_with_its_options_and_bound_to_the_grid() -> None:
     assert (plain.samples, plain.more, plain.told, plain.training) == (5, 2, None, True)
     built = subject.create(grid, torch.float32, (2, 3))
     assert isinstance(built, ToldSizes)
-    assert built.told == ((2, 3), 4, (2, 2), 5)
+    assert built.told == ((2, 3), 4, (2, 4), 5)
     assert (built.training, built.level.dtype, built.level.item()) == (False, torch.float32, pytest.approx(-0.5, abs=1))
     assert built.level.item() != 0.0
     still = subject.create(grid, perturbed=False)
     assert isinstance(still, ToldSizes)
-    assert (still.level.dtype, still.level.item(), still.told) == (DOUBLE, 0.0, ((), 4, (2, 2), 5))
+    assert (still.level.dtype, still.level.item(), still.told) == (DOUBLE, 0.0, ((), 4, (2, 4), 5))
     with torch.random.fork_rng(devices=[]):  # what layers of torch start from is fixed, and put back
         torch.manual_seed(5)
         start = float(torch.rand(()))
