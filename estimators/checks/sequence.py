@@ -51,6 +51,18 @@ class _Work:
         )
         self.active = (~self.tally.unsampled).nonzero()[:, 0].tolist()
 
+    def confirm(self) -> None:
+        """Draw the rows that sampling refutes anew, four times as often: their first draws do not count any more.
+
+        Rare outcomes that a few heavy weights stand for can look like a bias until more of them have come.
+        """
+        refuted = (self.tally.log_p() < self.log_alpha).any(1) & ~self.tally.unsampled & ~self.tally.rare
+        self.active = refuted.nonzero()[:, 0].tolist()
+        if self.active:
+            look = 4 * int(self.tally.count[self.active].max())
+            self.tally.forget(self.active)
+            self.advance(look, 0.0)
+
     def advance(self, look: int, target: float) -> None:
         """Draw until every active row has `look` draws; those that could show a bias of `target` are done."""
         while self.active and self.tally.count[self.active[0]] < look:
@@ -103,4 +115,6 @@ def sampled(subject: Subject) -> Sampled:
             refuted = subject.unbiased and any(
                 bool((tally.log_p()[~tally.rare] < log_alpha).any()) for tally in tallies
             )
+        if subject.unbiased:
+            list(pool.map(_Work.confirm, works))
     return Sampled(tallies, log_alpha, taken)

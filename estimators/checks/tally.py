@@ -128,6 +128,12 @@ class Tally:
         own = deviations[..., : self.width].transpose(0, 1)
         self.products[index] += own.transpose(1, 2) @ own
 
+    def forget(self, rows: Sequence[int]) -> None:
+        """Start some rows again."""
+        sums = self.count, self.total, self.squares, self.largest, self.products, self.mass, self.mass_squares
+        for part in (*sums, self.slots):
+            part[torch.tensor(rows)] = 0.0
+
     @property
     def width(self) -> int:
         """P, the number of coordinates of the gradient."""
