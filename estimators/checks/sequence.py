@@ -52,11 +52,12 @@ class _Work:
         self.active = (~self.tally.unsampled).nonzero()[:, 0].tolist()
 
     def confirm(self) -> None:
-        """Draw the rows that sampling refutes anew, four times as often: their first draws do not count any more.
+        """Draw rows that weighted sampling refutes anew, four times as often: their first draws do not count any more.
 
         Rare outcomes that a few heavy weights stand for can look like a bias until more of them have come.
         """
-        refuted = (self.tally.log_p() < self.log_alpha).any(1) & ~self.tally.unsampled & ~self.tally.rare
+        weighted = (self.grid.shift > 0).any(1) & ~self.tally.unsampled & ~self.tally.rare
+        refuted = (self.tally.log_p() < self.log_alpha).any(1) & weighted
         self.active = refuted.nonzero()[:, 0].tolist()
         if self.active:
             look = 4 * int(self.tally.count[self.active].max())

@@ -125,16 +125,16 @@ def test_logits_of_bits_fall_to_a_third_and_their_signs_differ() -> None:
     assert [(row.objective, row.level) for row in grid.rows] == [
         (name, level) for name in NAMES for level in (0.0, 1.5, 6.0)
     ]
-    # The sign of latent i of objective o at the l-th level is that of o + (3 o + l) + i, even or odd.
+    # The sign of latent i of objective o at the l-th level is that of o + l + i, even or odd: both come at every level.
     np.testing.assert_allclose(logits[1], [-1.5, 1.0, -0.5])
     np.testing.assert_allclose(logits[2], [6.0, -4.0, 2.0])
-    np.testing.assert_allclose(logits[4], [-1.5, 1.0, -0.5])
-    np.testing.assert_allclose(logits[17], [6.0, -4.0, 2.0])
+    np.testing.assert_allclose(logits[4], [1.5, -1.0, 0.5])
+    np.testing.assert_allclose(logits[17], [-6.0, 4.0, -2.0])
     assert logits[::3].abs().max() == 0
     two = Grid("bernoulli", (6,), 1, levels=(3.0, 3.0)).values[0]
     np.testing.assert_allclose(two[0], [3, -2.6, 2.2, -1.8, 1.4, -1])
     np.testing.assert_allclose(two[1], [-3, 2.6, -2.2, 1.8, -1.4, 1])
-    np.testing.assert_allclose(two[2], [-3, 2.6, -2.2, 1.8, -1.4, 1])  # 1 + 2 is odd: turned by the objective too
+    np.testing.assert_allclose(two[2], [-3, 2.6, -2.2, 1.8, -1.4, 1])  # turned by the objective too
     shift = grid.shift
     np.testing.assert_allclose(shift[2], [6.0, 4.0, 0.0])  # beyond 3 alone
     assert float(shift[:2].max()) == 0.0
@@ -150,10 +150,10 @@ def test_logits_of_classes_favour_one_and_tell_the_others_apart() -> None:
     grid = Grid("categorical", (2, 4), 1, levels=(0.0, 0.5, 9.0))
     (logits,) = grid.values
     assert tuple(logits.shape) == (18, 2, 4)
-    # Latent i of the l-th level of objective o favours class o + (3 o + l) + i, counted round.
+    # Latent i of the l-th level of objective o favours class o + l + i, counted round.
     np.testing.assert_allclose(logits[1], [[-0.2, 0.5, -0.35, -0.1], [-0.2, -0.05, 0.5 / 3, -0.1]])
     np.testing.assert_allclose(logits[2], [[-0.4, -0.1, 9, -0.2], [-0.4, -0.1, -0.7, 3]])
-    np.testing.assert_allclose(logits[5], [[-0.4, -0.1, 9, -0.2], [-0.4, -0.1, -0.7, 3]])  # 1 + 5 = 2 + 4
+    np.testing.assert_allclose(logits[5], [[-0.4, -0.1, -0.7, 9], [3, -0.1, -0.7, -0.2]])  # 1 + 2
     assert float(logits[0].abs().max()) == 0
     np.testing.assert_allclose(grid.shift[2], [9.4, 3.7])
     assert float(grid.shift[1].max()) == 0.0
