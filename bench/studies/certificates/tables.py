@@ -131,8 +131,8 @@ def markdown(certificates: Sequence[Certificate], command: str, made: str) -> st
         "of all problems that are proved. `< 0.4%` is the largest bound of those that are not: 16 independently "
         "scrambled sets of Sobol points over the noise, Student's t, 99 % confidence for each problem. `~ 5%` is what "
         "sampling would have seen with 99 % chance in those that neither decides, at a family-wise error of "
-        f"{ALPHA:g} a certificate, by Bernstein's inequality. Costs of a millionth and of minus a million, the largest event of "
-        "four, and 5 and 8 samples are left out at 4096 draws.",
+        f"{ALPHA:g} a certificate, by Bernstein's inequality. Costs of a millionth and of minus a "
+        "million, the largest event of four, and 5 and 8 samples are left out at 4096 draws.",
         results.table([*shared, "proved", "bounded", "sampled", *levels, "s"], certified),
         "## Declared biased",
         "Bias relative to the length of the exact gradient: the largest over sizes and samples at each level. Without "
