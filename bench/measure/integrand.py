@@ -1,11 +1,10 @@
 """A gradient as what is integrated over an estimator's noise: any of q's rows, at many values of the noise at once."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.seeds import stream
@@ -48,20 +47,12 @@ class RowsIntegrand:
         leaves = [v[rows].expand(nodes, *v[rows].shape).clone().requires_grad_() for v in self.values]
         q = self.family.build(*leaves)
         signature = Signature(len(event_shape(q)), self.relaxed)
-        chosen = self.f.chosen(rows, self.problems)
-
-        def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-            signature.note(z)
-            # f is a function of z and q: what it draws, from a seed of its own, is no noise of the estimator's.
-            with nullcontext() if more else torch._C.DisableTorchFunction():
-                return chosen(z, q, *more)
-
-        context, generator = None if self.context is None else self.context[rows], Generator().manual_seed(0)
-        own = type(self.estimator).forward is Estimator.forward
+        f = signature.watching(self.f.chosen(rows, self.problems))
+        context = None if self.context is None else self.context[rows]
+        noise = source.noise_of(self.estimator, context)
         with source, trusted():
-            noise = source.noise(generator, context) if own else generator
             try:
-                surrogate = checked(self.estimator(q, watched, generator=noise, context=context), q).surrogate
+                surrogate = checked(self.estimator(q, f, generator=noise, context=context), q).surrogate
             except Exception as error:  # foreign code, which may hide that the source has no rule for it
                 said = " ".join(str(error).split())[:200]
                 raise NotIntegrable(source.failure or f"it raises {type(error).__name__} there: {said}") from error

@@ -4,12 +4,11 @@ from typing import Any
 
 import torch
 
+from estimators.checks.decisions import decided_words, decisions
 from estimators.checks.diagnosis import cause
 from estimators.checks.evidence import (
     case_of,
     counts,
-    decided_words,
-    decisions,
     moved_words,
     p_words,
     pooled_by_level,

@@ -152,6 +152,11 @@ class Grid:
         return self.kind.sharpened(level, turn, self.event)
 
     @cached_property
+    def constant(self) -> Tensor:
+        """[B], whether the row's objective is constant."""
+        return torch.tensor([row.objective == "constant" for row in self.rows])
+
+    @cached_property
     def theta(self) -> Tensor:
         """The objectives' own parameter, [B], a factor of the costs."""
         return self.size * torch.linspace(0.8, 1.2, len(self.rows), dtype=DOUBLE)

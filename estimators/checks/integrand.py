@@ -1,12 +1,8 @@
 """A grid of problems as what is integrated over the noise of an estimator."""
 
-from typing import Any
-
 import torch
-from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch import Tensor
 
-from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.sampling import Prepared, call, gradients, with_projection
 from estimators.contract import Broken
@@ -31,25 +27,11 @@ class GridIntegrand:
         values = [v[index].expand(nodes, *v[index].shape).clone().requires_grad_() for v in grid.values]
         theta = grid.theta[index].expand(nodes, len(rows)).clone().requires_grad_()
         signature = Signature(len(grid.event), self.relaxed)
-        f = grid.f(theta, index.tolist())
-
-        def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
-            with torch._C.DisableTorchFunction():  # what f itself draws, from a seed of its own, is no noise
-                signature.note(z)
-                return f(z, q, *more)
-
-        context, generator = self.prepared.context[index], Generator().manual_seed(0)
-        own = type(self.prepared.estimator).forward is Estimator.forward
+        f, context = signature.watching(grid.f(theta, index.tolist())), self.prepared.context[index]
+        noise = source.noise_of(self.prepared.estimator, context)
         try:
             with source:
-                estimate = call(
-                    self.prepared.estimator,
-                    grid.family,
-                    values,
-                    watched,
-                    source.noise(generator, context) if own else generator,
-                    context,
-                )
+                estimate = call(self.prepared.estimator, grid.family, values, f, noise, context)
         except Broken as error:
             raise NotIntegrable(source.failure or str(error)) from error
         found = [

@@ -6,7 +6,7 @@ from torch import Tensor
 from estimators.checks.grid import Grid
 from estimators.checks.integrand import GridIntegrand
 from estimators.checks.sampling import Prepared
-from estimators.checks.tally import Known, Tally
+from estimators.checks.tally import Known, Tally, length
 from estimators.integration import NotIntegrable, integrate
 from estimators.integration.scrambled import REPLICATES, replicated, student
 from estimators.integration.structure import Shape
@@ -57,13 +57,6 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
         return proved, _bounded(shape, grid, ~rows, nothing, log_alpha, seed, draws)
     except NotIntegrable:
         return proved, nothing
-
-
-def length(grid: Grid, variance: Tensor) -> Tensor:
-    """[B], of the exact gradient; where the objective is constant, the standard deviation of the estimate."""
-    constant = torch.tensor([row.objective == "constant" for row in grid.rows])
-    typical = variance[:, :-3].sum(1).nan_to_num(0.0).sqrt().clamp_min(1e-6)
-    return torch.where(constant, typical, grid.exact[:, :-2].norm(dim=1))
 
 
 def scales(grid: Grid, variance: Tensor) -> Tensor:

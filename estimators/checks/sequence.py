@@ -2,7 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from torch import Generator
@@ -40,9 +40,13 @@ class _Work:
         tally.moved = self.prepared.moved
         self.generator: Generator = subject.generator(10 + 2 * index)
         self.choices: Generator = subject.generator(11 + 2 * index)
-        self.noise, evaluations = noise_of(self.prepared, self.grid, subject.generator(9))
-        self.latents = max(evaluations, self.grid.samples) * math.prod(self.grid.event)
         self.active = list(range(len(self.grid.rows)))
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of noise that a row takes, and latents in flight; found where a row has to be sampled at all."""
+        noise, evaluations = noise_of(self.prepared, self.grid, self.subject.generator(9))
+        return noise, max(evaluations, self.grid.samples) * math.prod(self.grid.event)
 
     def decide(self) -> None:
         """Prove what can be proved, bound what cannot, and leave the rest to be sampled."""
@@ -67,9 +71,10 @@ class _Work:
     def advance(self, look: int, target: float) -> None:
         """Draw until every active row has `look` draws; those that could show a bias of `target` are done."""
         while self.active and self.tally.count[self.active[0]] < look:
-            fits = AT_ONCE // (len(self.active) * self.latents)
+            noise, latents = self.sizes
+            fits = AT_ONCE // (len(self.active) * latents)
             count = next((prime for prime in PRIMES if prime <= fits), PRIMES[-1])
-            found = deviations(self.prepared, self.grid, self.active, count, self.generator, self.choices, self.noise)
+            found = deviations(self.prepared, self.grid, self.active, count, self.generator, self.choices, noise)
             self.tally.add(self.active, found)
             if not self.tally.count.gt(count).any() and bool(
                 (found.error.abs() <= self.tally.rounding[self.active]).all()

@@ -35,6 +35,17 @@ class Deviations(NamedTuple):
     """Largest |value|."""
 
 
+def length(grid: Grid, variance: Tensor) -> Tensor:
+    """[B], of the exact gradient; where the objective is constant, the standard deviation of the estimate.
+
+    Args:
+        grid: the problems.
+        variance: of one estimate, [B, K], the columns being those of `Tally`; not a number where it is not known.
+    """
+    typical = variance[:, :-3].sum(1).nan_to_num(0.0).sqrt().clamp_min(1e-6)
+    return torch.where(grid.constant, typical, grid.exact[:, :-2].norm(dim=1))
+
+
 @dataclass(frozen=True)
 class Known:
     """Means of some rows that were not sampled."""
@@ -157,15 +168,13 @@ class Tally:
 
     @property
     def norm(self) -> Tensor:
-        """[B], length of the exact gradient; for a constant objective, the standard deviation of the estimate."""
-        exact = self.grid.exact[:, : self.width].norm(dim=1)
-        typical = self.variance[:, : self.width].sum(1).sqrt().clamp_min(1e-6)
-        return torch.where(self.constant, typical, exact)
+        """[B], see `length`."""
+        return length(self.grid, self.variance)
 
     @property
     def constant(self) -> Tensor:
         """[B], whether the row's objective is constant."""
-        return torch.tensor([row.objective == "constant" for row in self.grid.rows])
+        return self.grid.constant
 
     @property
     def rare(self) -> Tensor:

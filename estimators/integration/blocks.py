@@ -37,6 +37,11 @@ class At(NamedTuple):
     rest: Tensor
     """1 - x."""
 
+    @property
+    def by_row(self) -> Tensor:
+        """`cell` as [N, B], or [N, 1]."""
+        return self.cell if self.cell.dim() == 2 else self.cell.unsqueeze(1)
+
     def of(self, nodes: slice | Tensor, rows: Tensor) -> "At":
         """Some of the points, for some of the rows."""
         x, rest = (part[nodes] for part in self[1:])
@@ -89,10 +94,9 @@ class Block:
 
     def place(self, at: At, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The block's numbers at points of these rows, and 1 minus them, each [N, len(rows), numbers]."""
-        cell = at.cell if at.cell.dim() == 2 else at.cell.unsqueeze(1)
-        kind, low, high = (part[cell, rows] for part in (self.kind, self.low, self.high))  # N x B (x m x 2)
+        kind, low, high = (part[at.by_row, rows] for part in (self.kind, self.low, self.high))  # N x B (x m x 2)
         (a, a_), (b, b_) = low.unbind(-1), high.unbind(-1)
-        width = torch.where(a > 0.5, a_ - b_, b - a)
+        width = width_of(low, high)
         # No closer to a bound than rounding lets the two be told apart, which counts in a narrow cell.
         first, last = (
             (APART * torch.minimum(*end) / width.clamp_min(1e-300)).clamp_max(0.25) for end in ((a, a_), (b, b_))
@@ -222,7 +226,7 @@ class Race(Block):
         # Stick-breaking of the scale into exponential numbers.
         shares, left = [], torch.ones_like(x[..., :1])
         for axis in range(1, count):
-            log_kept = _log(rest[..., axis : axis + 1], x[..., axis : axis + 1]) / (count - axis)
+            log_kept = log_of(rest[..., axis : axis + 1], x[..., axis : axis + 1]) / (count - axis)
             shares.append(left * -log_kept.expm1())
             left = left * log_kept.exp()
         spacings = x[..., :1] * torch.cat([*shares, left], -1)  # N x B x C
@@ -263,7 +267,8 @@ class Race(Block):
         )
 
 
-def _log(u: Tensor, rest: Tensor) -> Tensor:
+def log_of(u: Tensor, rest: Tensor) -> Tensor:
+    """Logarithm of numbers u on (0, 1), given with 1 - u."""
     return torch.where(u < 0.5, u.log(), (-rest).log1p())
 
 

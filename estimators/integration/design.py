@@ -1,5 +1,6 @@
 """An estimator as a function of its noise's blocks: which blocks there are, and its value at any of their points."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -65,8 +66,8 @@ class Design:
         found = []
         for start in range(0, count, size):
             index = torch.arange(start, start + size).clamp_max(count - 1)
-            source = Source(size, len(rows), self._values([at.of(index, rows) for at in points], rows, size))
-            source.expected = self.sites
+            given = self._values([at.of(index, rows) for at in points], rows, size)
+            source = Source(size, len(rows), given, self.sites)
             values, signature = self.integrand(source, rows)
             if len(source.sites) != len(self.sites):
                 raise NotIntegrable("it draws less noise in one call than in the next")
@@ -141,9 +142,7 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
             Normals.of(index, tuple(number + each * i for i in range(count)), rows, True) for number in range(each)
         ]
         return [apart[0], turned, apart[1]] if count > 1 else apart
-    period = 1
-    for size in site.rest:
-        period *= size
+    period = math.prod(site.rest)
     if guide is None:
         return [[Single.cut_at(index, number, rows) for number in numbers]]
     own = guide.reshape(rows, -1)

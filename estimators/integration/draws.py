@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from estimators.integration.blocks import log_of
+
 if TYPE_CHECKING:
     from estimators.integration.source import Source
 
@@ -78,7 +80,7 @@ def standard(
         out: Tensor = args[0]
         kind = "normal" if name == "Tensor.normal_" else "uniform"
         found = source.values(kind, name, out.shape)
-        number = -_log(found.at, found.rest) if name == "Tensor.exponential_" else found.at
+        number = -log_of(found.at, found.rest) if name == "Tensor.exponential_" else found.at
         return out.copy_(_inside(number, out.dtype) if name == "Tensor.uniform_" else number)
     raise source.fail(f"no rule is known for {name}" + ("" if plain(args, kwargs) else " with these arguments"))
 
@@ -100,10 +102,6 @@ def _inside(u: Tensor, dtype: torch.dtype) -> Tensor:
     return u.clamp(torch.finfo(dtype).tiny, 1 - torch.finfo(dtype).eps / 2)
 
 
-def _log(u: Tensor, rest: Tensor) -> Tensor:
-    return torch.where(u < 0.5, u.log(), (-rest).log1p())
-
-
 def _multinomial(
     source: "Source", name: str, chances: Tensor, count: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
@@ -118,7 +116,7 @@ def _multinomial(
     shape = (nodes, problems, races, *logits.shape[2:])
     guide = logits.unsqueeze(2).expand(shape)
     u, rest = source.values("race", name, shape, guide)
-    clock = (-_log(u, rest)).log() - guide  # N x B x races x rows x C
+    clock = (-log_of(u, rest)).log() - guide  # N x B x races x rows x C
     first = clock.argsort(-1)[..., : 1 if replacement else count]
     chosen = first.squeeze(-1).movedim(2, -1) if replacement else first.squeeze(2)
     return chosen.reshape(rows, count) if math.prod(chosen.shape) else chosen

@@ -6,6 +6,7 @@ cell of a block is drawn more often than it comes if it is rare, and weighs less
 met at all; the weights are bounded, and on average 1.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch.quasirandom import SobolEngine
 
 from estimators.integration.blocks import At
 from estimators.integration.placed import drawn
-from estimators.integration.rules import rule
+from estimators.integration.rules import STEPS, rule
 from estimators.integration.structure import Shape
 
 REPLICATES = 16
@@ -69,11 +70,12 @@ def _spread(cell: Tensor, rows: Tensor, problems: int) -> Tensor:
     return wide
 
 
+@functools.cache
 def student(log_level: float, freedom: int) -> float:
     """The number that |Student's t| exceeds with chance exp(log_level), by bisection of its integral."""
     low, high = 0.0, 1e6
     log_scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
-    nodes, _, weight = rule("unit", 7)
+    nodes, _, weight = rule("unit", STEPS["unit"] - 1)
     for _ in range(80):
         middle = (low + high) / 2
         x = middle / nodes  # from the middle to infinity

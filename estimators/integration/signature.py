@@ -1,7 +1,12 @@
 """A number that tells which hard draws a cost was asked about, and so changes where a draw does."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 
 class Signature:
@@ -16,6 +21,20 @@ class Signature:
     def __init__(self, dims: int, relaxed: set[int]) -> None:
         self.dims, self.relaxed, self.calls = dims, relaxed, 0
         self.sum: Tensor | None = None
+
+    def watching(self, f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """f, whose draws are noted.
+
+        What f draws itself, from a seed of its own, is no noise of the estimator's; where the estimator hands it more
+        than z and q, such as a generator, it may be.
+        """
+
+        def watched(z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
+            self.note(z)
+            with nullcontext() if more else torch._C.DisableTorchFunction():
+                return f(z, q, *more)
+
+        return watched
 
     def note(self, z: Tensor) -> None:
         """Take in draws [S, *rows, *event]."""

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
 
+from estimators.base import Estimator
 from estimators.integration.draws import SOURCES, axis_of, standard
 from estimators.noise import LEAST, Noise, gumbel_of, precision
 
@@ -58,20 +59,26 @@ class Values(NamedTuple):
 
 
 class Source(TorchFunctionMode):
-    """Noise of N nodes of B problems: random and recorded, or the values that it is given, site by site."""
+    """Noise of N nodes of B problems: random and recorded, or the values that it is given for the sites recorded."""
 
-    def __init__(self, nodes: int, problems: int, given: Sequence[Values] | None = None) -> None:
+    def __init__(
+        self, nodes: int, problems: int, given: Sequence[Values] | None = None, expected: Sequence[Site] = ()
+    ) -> None:
         super().__init__()
-        self.rows, self.given = (nodes, problems), given
+        self.rows, self.given, self.expected = (nodes, problems), given, expected
         self.sites: list[Site] = []
-        self.expected: Sequence[Site] | None = None
-        """The sites that were recorded, where values are given."""
         self.failure: str | None = None
         self.random = numpy.random.default_rng(0)
 
     def noise(self, generator: Generator, context: Tensor | None) -> "Scripted":
         """The same source as the `Noise` of a call."""
         return Scripted(self, generator, context)
+
+    def noise_of(self, estimator: Estimator, context: Tensor | None) -> "Generator | Scripted":
+        """What to call an estimator with: one that overrides `forward` knows generators alone, and is watched."""
+        generator = Generator().manual_seed(0)
+        own = type(estimator).forward is Estimator.forward
+        return self.noise(generator, context) if own else generator
 
     def fail(self, reason: str) -> NotIntegrable:
         """To be raised: whoever called the estimator finds the reason here."""
@@ -92,7 +99,7 @@ class Source(TorchFunctionMode):
         if self.given is None:
             flat = self._random(site)
         else:
-            if self.expected is None or index >= len(self.expected) or self.expected[index].like != site.like:
+            if index >= len(self.expected) or self.expected[index].like != site.like:
                 raise self.fail(f"{source} draws other numbers in one call than in the next")
             flat = self.given[index]
         return Values(*(self._shaped(part, lead, rest) for part in flat))

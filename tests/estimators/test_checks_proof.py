@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from estimators.checks import Result, run_check, subjects
-from estimators.checks.evidence import decisions
+from estimators.checks.decisions import decisions
 from estimators.checks.sampling import LOOKS
 from estimators.checks.sequence import sampled
 from estimators.entry import entry_of
