@@ -23,6 +23,7 @@ from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call
 from estimators.checks.sequence import sampled
 from estimators.checks.subject import Subject
+from estimators.checks.tally import scales
 
 NEGLIGIBLE = 0.1
 """A declared bias counts as invisible where no relative bias is significant and most intervals end below this."""
@@ -202,20 +203,20 @@ def _column(subject: Subject, check: str, column: int, what: str, usual: str) ->
     worst = worst_of(found, lambda tally: slice(column, column + 1), constant=None)
     numbers: dict[str, Any] = {"smallest_log_p": worst.log_p}
     if worst.log_p >= found.log_alpha:
-        sizes = [
-            (tally.detectable(found.log_alpha)[keep, column] / abs(tally.grid.size), tally.proved.rows[keep])
-            for tally in found.tallies
-            if bool((keep := ~tally.rare).any())
-        ]
-        proved = [float(size[rows].max()) for size, rows in sizes if bool(rows.any())]
-        others = [float(size[~rows].max()) for size, rows in sizes if bool((~rows).any())]
+        proved, others = [], []
+        for tally in found.tallies:
+            rows = tally.proved.rows
+            known = (tally.mean.abs() + tally.error) / scales(tally.grid, tally.variance)
+            proved += known[rows, column].tolist()
+            seen = tally.detectable(found.log_alpha) / abs(tally.grid.size)
+            others += seen[~rows & ~tally.rare, column].tolist()
         numbers["detectable"] = {"largest": max([*proved, *others]), "chance": 0.99}
         message = f"no bias {'was seen ' if others else ''}in {what}"
         if proved:
-            message += f", proved to {max(proved):.0e}"
+            message += f", proved to {max(proved):.0e} of its size"
         if others:
-            message += f"; {'elsewhere ' if proved else ''}{max(others):.2g} would have been, with 99 % chance,"
-        message += " where costs spread by 1"
+            elsewhere = "elsewhere " if proved else ""
+            message += f"; {elsewhere}{max(others):.2g} would have been, with 99 % chance, where costs spread by 1"
         return Result(check, subject.family, "passed", message, numbers)
     message = (
         f"{what} is off by {worst.difference:.3g} ({worst.interval_absolute}) from the exact {worst.exact:.3g} "

@@ -6,7 +6,7 @@ from torch import Tensor
 from estimators.checks.grid import Grid
 from estimators.checks.integrand import GridIntegrand
 from estimators.checks.sampling import Prepared
-from estimators.checks.tally import Known, Tally, length
+from estimators.checks.tally import Known, Tally, length, scales
 from estimators.integration import NotIntegrable, integrate
 from estimators.integration.scrambled import REPLICATES, replicated, student
 from estimators.integration.structure import Shape
@@ -57,13 +57,6 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
         return proved, _bounded(shape, grid, ~rows, nothing, log_alpha, seed, draws)
     except NotIntegrable:
         return proved, nothing
-
-
-def scales(grid: Grid, variance: Tensor) -> Tensor:
-    """[B, K], what a deviation of each column is a share of."""
-    gradient = length(grid, variance)[:, None].expand(-1, variance.shape[1] - 3)
-    others = grid.exact[:, -2:].abs() + variance[:, -3:-1].sqrt() + grid.theta.abs()[:, None]
-    return torch.cat((gradient, others, torch.ones(len(variance), 1, dtype=variance.dtype)), 1)
 
 
 def rounding(grid: Grid, variance: Tensor) -> Tensor:

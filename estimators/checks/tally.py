@@ -46,6 +46,14 @@ def length(grid: Grid, variance: Tensor) -> Tensor:
     return torch.where(grid.constant, typical, grid.exact[:, :-2].norm(dim=1))
 
 
+def scales(grid: Grid, variance: Tensor) -> Tensor:
+    """[B, K], what a deviation of each column is a share of; theta's gradient is that of costs of about 1."""
+    gradient = length(grid, variance)[:, None].expand(-1, variance.shape[1] - 3)
+    of_theta = 1 + grid.exact[:, -2:-1].abs() + variance[:, -3:-2].sqrt()
+    of_value = grid.theta.abs()[:, None] + grid.exact[:, -1:].abs() + variance[:, -2:-1].sqrt()
+    return torch.cat((gradient, of_theta, of_value, torch.ones_like(of_value)), 1)
+
+
 @dataclass(frozen=True)
 class Known:
     """Means of some rows that were not sampled."""
