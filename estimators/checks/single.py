@@ -52,24 +52,24 @@ class Found(NamedTuple):
 
 def float32(subject: Subject) -> Result:
     """The gradient in float32 is that in float64, level by level, as far as rounding allows."""
-    grid, relaxed = replace(subject.small(), levels=LEVELS), set[int]()
+    grid = replace(subject.small(), levels=LEVELS)
     recorded = Source(FEWER, len(grid.rows))
     try:
-        _run(subject, grid, recorded, relaxed)
+        _run(subject, grid, recorded)
         sites = recorded.sites
         given = nodes(sites, grid, FEWER if sum(site.numbers for site in sites) > MANY else NODES)
-        right = _run(subject, grid, _source(given, sites, grid), relaxed)
+        right = _run(subject, grid, _source(given, sites, grid))
     except NotIntegrable as error:
         message = f"cannot be told, since its noise cannot be handed to both precisions: {error}"
         return Result("float32", subject.family, "not applicable", message)
     try:
-        found = _run(subject, grid, _source(given, sites, grid), relaxed, torch.float32)
+        found = _run(subject, grid, _source(given, sites, grid), torch.float32)
     except NotIntegrable:
         return failed("float32", subject.family, "in float32 it draws other noise than in float64")
     close = torch.zeros_like(found.signature, dtype=torch.bool)
     if bool((right.signature != found.signature).any()):
         for step in (EPS, -EPS):
-            moved = _run(subject, grid, _source(nudged(given, sites, step), sites, grid), relaxed)
+            moved = _run(subject, grid, _source(nudged(given, sites, step), sites, grid))
             close |= moved.signature != right.signature
     shares = {}
     for level in LEVELS:
@@ -153,7 +153,7 @@ def _source(given: Sequence[Values], sites: Sequence[Site], grid: Grid) -> Sourc
     return Source(len(given[0].at) if given else FEWER, len(grid.rows), given, sites)
 
 
-def _run(subject: Subject, grid: Grid, source: Source, relaxed: set[int], dtype: torch.dtype = DOUBLE) -> Found:
+def _run(subject: Subject, grid: Grid, source: Source, dtype: torch.dtype = DOUBLE) -> Found:
     """A fresh estimator in a precision, at the source's noise and at parameters that float32 holds.
 
     Raises:
@@ -163,7 +163,7 @@ def _run(subject: Subject, grid: Grid, source: Source, relaxed: set[int], dtype:
     estimator = subject.create(grid, dtype)
     values = [v.float().to(dtype).expand(source.rows[0], *v.shape).clone().requires_grad_() for v in grid.values]
     theta = grid.theta.float().to(dtype).expand(source.rows)
-    signature, context = Signature(len(grid.event), relaxed), subject.context(len(grid.rows), dtype=dtype)
+    signature, context = Signature(len(grid.event), set()), subject.context(len(grid.rows), dtype=dtype)
     noise = source.noise_of(estimator, context)
     try:
         with source:

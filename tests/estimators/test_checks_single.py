@@ -65,6 +65,23 @@ def test_hard_draws_that_rounding_turns_are_left_out(name: str) -> None:
     assert max(found.numbers["by_level"].values()) < 1e-6
 
 
+@pytest.mark.parametrize("step", [2.0**-24, -(2.0**-24)])
+def test_a_chance_may_be_rounded_by_a_step_of_float32(step: float) -> None:
+    class Rounded(Score):
+        def draw(self, q, generator):
+            p = q.logits.sigmoid()
+            return (uniform(q, self.samples, generator) < p + step * (p.dtype == torch.float32)).to(p)
+
+    assert run_check("float32", subject_of(Rounded)).message == ALIKE
+
+
+def test_constant_objectives_are_left_out() -> None:
+    def rule(self: Any, call: Call) -> Tensor | float:
+        return 1.0 + (torch.arange(30) < 5) if call.cost.dtype == torch.float32 and len(call.rows) > 1 else 1.0
+
+    assert found_of(rule).message == ALIKE
+
+
 def test_what_has_no_noise_is_compared_too() -> None:
     assert found_of(in_single(1.0)).status == "passed"
     assert run_check("float32", subject_of("exact")).message == ALIKE
@@ -194,6 +211,8 @@ def test_the_mean_length_of_what_lies_between() -> None:
     assert single.apart(answers(0.0, 0.0), answers(0.0, 1e300), far[:2]) == math.inf
     assert single.apart(right, answers(1.0, -2.0, math.nan, -4.0), far) == math.inf
     assert single.apart(answers(1.0, math.inf, 3.0), answers(1.0, 2.0, 3.3), far[:3]) == pytest.approx(0.3 / 4)
+    infinite = single.Found(torch.tensor([[[math.inf, 1.0]], [[3.0, 4.0]]], dtype=DOUBLE), right.signature[:2])
+    assert single.apart(infinite, infinite, far[:2]) == 0
     vectors = single.Found(torch.tensor([[[3.0, 4.0]]], dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE))
     moved = vectors._replace(gradient=vectors.gradient + torch.tensor([0.6, 0.8], dtype=DOUBLE))
     assert single.apart(vectors, moved, far[:1]) == pytest.approx(0.2)
@@ -264,7 +283,10 @@ def test_what_float32_calls_for(seen: list[dict[str, Any]]) -> None:
         (call["q"].dtype, call["context"].dtype, call["rows"], call["training"], call["samples"]) for call in seen
     ]
     assert called == [(kind, kind, (n, 30), False, 3) for kind, n in zip(kinds, (53, 101, 101), strict=True)]
-    logits = grid.values[0].float().double()
+    logits, theta = grid.values[0].float().double(), grid.theta.float().double()
+    q = estimators.distributions.from_parameters("bernoulli", logits)
+    cost = grid.f(theta)(torch.zeros(1, *logits.shape, dtype=DOUBLE), q)[0]
+    torch.testing.assert_close(seen[1]["cost"], cost.expand(101, 30), rtol=1e-12, atol=1e-12)
     for call in seen:  # what float32 holds
         assert torch.equal(call["q"].double(), logits.expand_as(call["q"]))
         torch.testing.assert_close(call["context"], subject.context(30, dtype=call["q"].dtype))
