@@ -21,10 +21,9 @@ ALIKE = "from the same noise, the gradient in float32 is that in float64 but for
 
 
 def off(size: str, where: str = "|logit| 15, 3 latents, samples=3") -> str:
-    return (
-        f"in float32 the gradient is {size} at {where}, beside that in float64 from the same noise; rounding explains "
-        "0.035 %. Usually a clamp, an eps or a branch for float32 alone, or a chance that rounds to 1"
-    )
+    beside = "beside that in float64 from the same noise; rounding explains 0.035 %"
+    usually = "Usually a clamp, an eps or a branch for float32 alone, or a chance that rounds to 1"
+    return f"in float32 the gradient is {size} at {where}, {beside}. {usually}"
 
 
 def in_single(factor: float, level: float | None = None) -> Rule:
@@ -33,10 +32,8 @@ def in_single(factor: float, level: float | None = None) -> Rule:
     def rule(self: Any, call: Call) -> Tensor | float:
         if call.cost.dtype != torch.float32:
             return 1.0
-        if level is None:
-            return factor
         largest = parameters(call.q)[0].detach().abs().amax(-1)
-        return torch.where((largest - level).abs() < 1e-3, factor, 1.0)
+        return factor if level is None else torch.where((largest - level).abs() < 1e-3, factor, 1.0)
 
     return rule
 
@@ -83,18 +80,17 @@ def test_constant_objectives_are_left_out() -> None:
 
 
 def test_what_has_no_noise_is_compared_too() -> None:
-    assert found_of(in_single(1.0)).status == "passed"
-    assert run_check("float32", subject_of("exact")).message == ALIKE
+    assert found_of(in_single(1.0)).message == run_check("float32", subject_of("exact")).message == ALIKE
 
 
 def test_noise_that_cannot_be_handed_over_is_said() -> None:
-    of_rows = "cannot be told, since its noise cannot be handed to both precisions: "
+    cannot = "cannot be told, since its noise cannot be handed to both precisions: "
     for name, reason in (
         ("ByBinomial", "no rule is known for torch.binomial with these arguments"),
         ("NoiseSharedByRows", "torch.rand draws numbers of shape [3, 3], whose rows cannot be told"),
     ):
         found = run_check("float32", subject_of(by_name(name)))
-        assert found == Result("float32", "bernoulli", "not applicable", of_rows + reason)
+        assert found == Result("float32", "bernoulli", "not applicable", cannot + reason)
     found = run_check("float32", subject_of(by_name("GlobalNoise")))
     assert found.message == "cannot be told where the generator does not decide the noise: see generator"
 
@@ -104,24 +100,22 @@ def test_noise_that_cannot_be_handed_over_is_said() -> None:
 
 def test_a_factor_is_said_to_three_digits_and_where() -> None:
     still = "3 latents, samples=3"
-    for level, where in ((15.0, f"|logit| 15, {still}"), (0.0, f"|logit| 0, {still}"), (3.0, f"|logit| 3, {still}")):
+    for level in (15.0, 0.0, 3.0):
         found = found_of(in_single(1.01234, level))
         assert (found.check, found.family, found.status) == ("float32", "bernoulli", "failed")
-        assert found.message == off("off by 1.23 % of its length", where)
+        assert found.message == off("off by 1.23 % of its length", f"|logit| {level:g}, {still}")
         assert found.numbers["by_level"][level] == pytest.approx(0.01234, rel=1e-4)
         assert max(share for one, share in found.numbers["by_level"].items() if one != level) < 1e-6
     assert found_of(in_single(0.97, 6.0)).message == off("off by 3 % of its length", f"|logit| 6, {still}")
-    of_gaussian = found_of(in_single(1.5), family="gaussian").message
-    assert of_gaussian.startswith("in float32 the gradient is off by 50 % of its length at scale ")
+    assert "off by 50 % of its length at scale " in found_of(in_single(1.5), family="gaussian").message
     assert "2 x 4 latents" in found_of(in_single(1.5), family="categorical").message
 
 
 def test_half_of_the_digits_may_be_lost() -> None:
     assert pytest.approx(3.45e-4, rel=1e-2) == single.LIMIT
     assert found_of(in_single(1 + 3.3e-4, 6.0)).status == "passed"
-    assert found_of(in_single(1 + 3.6e-4, 6.0)).message == off(
-        "off by 0.036 % of its length", "|logit| 6, 3 latents, samples=3"
-    )
+    lost = off("off by 0.036 % of its length", "|logit| 6, 3 latents, samples=3")
+    assert found_of(in_single(1 + 3.6e-4, 6.0)).message == lost
 
 
 def test_what_is_not_finite_in_float32_alone() -> None:
@@ -132,16 +126,16 @@ def test_what_is_not_finite_in_float32_alone() -> None:
     assert found_of(lambda self, call: math.nan).status == "passed"  # in both: the check finite is for that
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("ClampedDrawsInSinglePrecision", (50, 150)),
-        ("ClampedScoreInSinglePrecision", (0.15, 0.3)),
-        ("EpsInALogInSinglePrecision", (10, 30)),
-        ("EpsInTheNoiseInSinglePrecision", (10, 40)),
-        ("ChanceThatRoundsToOne", (20, 80)),
-    ],
-)
+SIZES = {
+    "ClampedDrawsInSinglePrecision": (50, 150),
+    "ClampedScoreInSinglePrecision": (0.15, 0.3),
+    "EpsInALogInSinglePrecision": (10, 30),
+    "EpsInTheNoiseInSinglePrecision": (10, 40),
+    "ChanceThatRoundsToOne": (20, 80),
+}
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES.items())
 def test_what_is_wrong_where_chances_are_rare(name: str, size: tuple[float, float]) -> None:
     """At |logit| 15 and 10, and hardly elsewhere: of a clamp at .001 nothing is to be seen below |logit| 6.9."""
     found = run_check("float32", subject_of(by_name(name)))
@@ -158,8 +152,7 @@ def test_a_clamp_for_one_sign_alone_is_seen() -> None:
             def draw(self, q, generator, sign=sign):
                 bound = 7.0 if q.logits.dtype == torch.float32 else math.inf
                 clamped = sign * (sign * q.logits).clamp_max(bound)
-                u = uniform(q, self.samples, generator)
-                return (u < clamped.sigmoid()).to(u)
+                return (uniform(q, self.samples, generator) < clamped.sigmoid()).to(clamped)
 
         found = run_check("float32", subject_of(Clamped))
         assert found.status == "failed"
@@ -175,8 +168,8 @@ def test_other_noise_in_float32_is_said() -> None:
 
     message = "in float32 it draws other noise than in float64"
     for kind in (torch.float32, DOUBLE):  # more of it, or less
-        found = run_check("float32", subject_of(type("Of", (More,), {"kind": kind})))
-        assert found == Result("float32", "bernoulli", "failed", message)
+        subject = subject_of(type("Of", (More,), {"kind": kind}))
+        assert run_check("float32", subject) == Result("float32", "bernoulli", "failed", message)
 
 
 def test_what_it_raises_is_its_failure() -> None:
@@ -245,17 +238,14 @@ def test_half_of_the_noise_is_of_a_wider_law_and_all_of_it_is_what_float32_holds
         logit = torch.logit(given.at)
         for level in LEVELS:
             own = logit[:, [i for i, row in enumerate(grid.rows) if row.level == level]]
-            reach = level + 3
-            # Logistic numbers in one half, even ones up to the reach in the other.
+            reach = level + 3  # logistic numbers in one half, even ones up to the reach in the other
             for bound in (1.0, 0.7 * reach):
                 share = math.tanh(bound / 2) / 2 + min(1.0, bound / reach) / 2
                 assert float((own.abs() < bound).double().mean()) == pytest.approx(share, abs=0.01)
             assert float((own > 0).double().mean()) == pytest.approx(0.5, abs=0.01)
     assert float((normal_.at.abs() < 1).double().mean()) == pytest.approx(0.6827 / 2 + 1 / 12, abs=0.01)
     assert 5.9 < float(normal_.at.max()) <= 6
-    assert choice.at.unique(return_counts=True)[1].double().div(choice.at.numel()).tolist() == pytest.approx(
-        [0.25] * 4, abs=0.01
-    )
+    assert (choice.at.unique(return_counts=True)[1] / choice.at.numel()).tolist() == pytest.approx([0.25] * 4, abs=0.01)
     of_gaussian = single.nodes([site("normal")], Grid("gaussian", (3,), 1), 1009)[0].at
     assert float(of_gaussian.std()) == pytest.approx(1, abs=0.01)
     assert single.nodes([], grid, 53) == []
