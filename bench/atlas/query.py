@@ -1,6 +1,7 @@
 """A question to the atlas: which estimators are best on one problem, for so many evaluations of f."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -74,12 +75,11 @@ def _chosen(table: Sequence[Integral], asked: Question) -> list[Integral]:
     if asked.objective not in objectives:
         raise BadInput(unknown("objective", asked.objective, objectives))
     own = [one for one in own if one.objective == asked.objective]
-    latents = sorted({one.latents for one in own}, key=by_size)
-    if asked.latents not in latents:
-        raise BadInput(f"the atlas has no --latents {asked.latents} of {asked.family}. It has: {', '.join(latents)}")
+    _shaped(asked, sorted({one.latents for one in own}, key=by_size))
     own = [one for one in own if one.latents == asked.latents]
-    _numbered("--logit", asked.sharpness, sorted({one.sharpness for one in own}))
-    _numbered("--f-evals", asked.f_evals, EVALUATIONS)
+    sharpness = sorted({one.sharpness for one in own})
+    _sized("--logit", asked.sharpness, sharpness, "a size, |logit| or a Gaussian's s,", abs(asked.sharpness))
+    _sized("--f-evals", asked.f_evals, EVALUATIONS, "a number of at least 1", 1)
     return [one for one in own if one.sharpness == asked.sharpness]
 
 
@@ -89,15 +89,43 @@ def by_size(latents: str) -> tuple[int, ...]:
     return math.prod(shape), *shape
 
 
-def _numbered(what: str, typed: float, known: Sequence[float]) -> None:
-    """Refuse a number that is not in the table, and name its neighbours.
+def _shaped(asked: Question, known: Sequence[str]) -> None:
+    """Refuse latents that are not in the table, and name the nearest that are.
 
     Raises:
-        BadInput: it is not.
+        BadInput: they are not.
+    """
+    typed, listed = asked.latents, f"It has: {', '.join(known)}"
+    if typed in known:
+        return
+    pattern, expected = (r"\d{1,9}x\d{1,9}", "latents x classes") if "x" in known[0] else (r"\d{1,9}", "a whole number")
+    if not re.fullmatch(pattern, typed, re.ASCII):
+        wanted = f"{expected} is expected, such as {known[-1]}"
+        raise BadInput(f"the atlas has no --latents {typed} of {asked.family}: {wanted}. {listed}")
+    apart = {one: math.dist(by_size(one)[1:], by_size(typed)[1:]) for one in known}
+    near = " and ".join(one for one in known if apart[one] == min(apart.values()))
+    raise BadInput(f"the atlas has no --latents {typed} of {asked.family}. {listed}; nearest: {near}")
+
+
+def _sized(what: str, typed: float, known: Sequence[float], expected: str, size: float) -> None:
+    """Refuse a number that is of another kind than is expected, or not in the table, and name its neighbours.
+
+    Args:
+        what: the option.
+        typed: its number.
+        known: what is in the table, from the least on.
+        expected: what the option takes, in words.
+        size: the size that was meant, if `typed` is below all that the option takes.
+
+    Raises:
+        BadInput: it is.
     """
     if typed in known:
         return
-    below, above = [x for x in known if x < typed], [x for x in known if x > typed]
-    near = " and ".join(f"{x:g}" for x in [*below[-1:], *above[:1]])
-    listed = ", ".join(f"{x:g}" for x in known)
-    raise BadInput(f"the atlas has no {what} {typed:g}; nearest: {near}. It has: {listed}")
+    text = f"{typed:g}" if isinstance(typed, float) else str(typed)
+    wrong = "" if typed >= known[0] else f": {expected} is expected"
+    meant = size if typed < known[0] else typed
+    below, above = [x for x in known if x <= meant], [x for x in known if x >= meant]
+    near = " and ".join(f"{x:g}" for x in dict.fromkeys([*below[-1:], *above[:1]]))
+    nearest = f"; nearest: {near}" if near else ""
+    raise BadInput(f"the atlas has no {what} {text}{wrong}{nearest}. It has: {', '.join(f'{x:g}' for x in known)}")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from estimators.checks import bias, calls, leading, precision, rows, state
+from estimators.checks import bias, calls, leading, precision, rows, single, state
 from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
@@ -23,6 +23,7 @@ CHECKS: dict[str, Check] = {
     "generator": calls.generator,
     "evaluations": calls.evaluations,
     "dtype": precision.dtype,
+    "float32": single.float32,
     "rows": rows.rows,
     "leading-dims": leading.leading_dims,
     "state": state.state,
@@ -36,7 +37,7 @@ CHECKS: dict[str, Check] = {
 """Every check by name, in the order in which they run."""
 
 
-REPEATABLE = ("dtype", "rows", "leading-dims", "state")
+REPEATABLE = ("dtype", "float32", "rows", "leading-dims", "state")
 """Checks that compare calls with the same noise, and say nothing where the generator does not decide it."""
 
 

@@ -209,11 +209,47 @@ def test_the_verb_prints_a_ranking_relative_to_rloo(tmp_path: Path) -> None:
     assert errors == sorted(errors)
 
 
+SIZE = "a size, |logit| or a Gaussian's s,"
+WHOLE = "a whole number is expected, such as 6. It has: 1, 2, 3, 4, 6"
 BAD = [
     (["--logit", "5", "--latents", "4", "--f-evals", "2"], "no --logit 5; nearest: 4 and 6"),
     (["--logit", "20", "--latents", "4", "--f-evals", "2"], "no --logit 20; nearest: 15"),
     (["--logit", "6", "--latents", "5", "--f-evals", "2"], "no --latents 5 of bernoulli. It has: 1, 2, 3, 4, 6"),
     (["--logit", "6", "--latents", "4", "--f-evals", "5"], "no --f-evals 5; nearest: 4 and 6"),
+    (["--logit", "inf", "--latents", "4", "--f-evals", "2"], "no --logit inf; nearest: 15. It has: 0, 0.5, 1, 2,"),
+    (["--logit", "nan", "--latents", "4", "--f-evals", "2"], f"no --logit nan: {SIZE} is expected. It has: 0, 0.5, 1,"),
+    (
+        ["--logit", "-6", "--latents", "4", "--f-evals", "2"],
+        f"no --logit -6: {SIZE} is expected; nearest: 6. It has: 0",
+    ),
+    (["--logit", "-5", "--latents", "4", "--f-evals", "2"], f"no --logit -5: {SIZE} is expected; nearest: 4 and 6. It"),
+    (["--logit", "-inf", "--latents", "4", "--f-evals", "2"], f"no --logit -inf: {SIZE} is expected; nearest: 15. It"),
+    (["--logit", "6", "--latents", "5", "--f-evals", "2"], "It has: 1, 2, 3, 4, 6; nearest: 4 and 6"),
+    (
+        ["--logit", "6", "--latents", "0", "--f-evals", "2"],
+        "no --latents 0 of bernoulli. It has: 1, 2, 3, 4, 6; nearest: 1",
+    ),
+    (["--logit", "6", "--latents", "0x2", "--f-evals", "2"], f"no --latents 0x2 of bernoulli: {WHOLE}"),
+    (["--logit", "6", "--latents", "nan", "--f-evals", "2"], f"no --latents nan of bernoulli: {WHOLE}"),
+    (["--logit", "6", "--latents", "-3", "--f-evals", "2"], f"no --latents -3 of bernoulli: {WHOLE}"),
+    (["--logit", "6", "--latents", "9" * 5000, "--f-evals", "2"], f"9 of bernoulli: {WHOLE}"),
+    (
+        ["--logit", "6", "--latents", "0x2", "--f-evals", "2", "--family", "categorical"],
+        "no --latents 0x2 of categorical. It has: 1x2, 1x3, 2x2, 2x3, 3x3; nearest: 1x2",
+    ),
+    (
+        ["--logit", "6", "--latents", "4", "--f-evals", "2", "--family", "categorical"],
+        "no --latents 4 of categorical: latents x classes is expected, such as 3x3. It has: 1x2, 1x3, 2x2, 2x3, 3x3",
+    ),
+    (
+        ["--logit", "6", "--latents", "4", "--f-evals", "0"],
+        "no --f-evals 0: a number of at least 1 is expected; nearest: 1",
+    ),
+    (
+        ["--logit", "6", "--latents", "4", "--f-evals", "-3"],
+        "no --f-evals -3: a number of at least 1 is expected; nearest",
+    ),
+    (["--logit", "6", "--latents", "4", "--f-evals", "1" + 400 * "0"], "0; nearest: 8. It has: 1, 2, 3, 4, 6, 8"),
     (["--logit", "6", "--latents", "4", "--f-evals", "2", "--family", "bernouli"], "did you mean 'bernoulli'?"),
     (["--logit", "6", "--latents", "4", "--f-evals", "2", "--objective", "mpl"], "did you mean 'mlp'"),
 ]

@@ -198,7 +198,7 @@ def test_check_prints_a_certificate_and_json(folder: Path) -> None:
     done = gradest("check", "mean:Mean", cwd=folder)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "mean is declared biased and measured: no check of 12 failed" in done.stdout
+    assert "mean is declared biased and measured: no check of 13 failed" in done.stdout
     words = " ".join(done.stdout.split())  # lines are broken to the terminal's width
     assert all(name in words for name in ("leading-dims", "evaluations", "largest bias relative to the exact"))
     found = json.loads(gradest("check", "exact", "--json", cwd=folder).stdout)
@@ -224,7 +224,7 @@ def test_check_refutes_with_exit_code_1_and_a_sentence(folder: Path) -> None:
     assert "FAILED bernoulli unbiased" in words
     assert "In every problem the mean is the exact gradient" in words
     assert "a factor of the formula is left out" in words
-    assert "half is refuted: 1 of 12 checks failed" in words
+    assert "half is refuted: 1 of 13 checks failed" in words
     assert "Traceback" not in done.stderr
     (folder / "broken.py").write_text(BROKEN)
     found = from_the_shell("check", "broken:Broken", "--json", cwd=folder)

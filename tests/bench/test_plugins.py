@@ -89,7 +89,7 @@ print(json.dumps([[result.status, result.message] for result in results]))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     results = json.loads(done.stdout)
-    assert len(results) == 12
+    assert len(results) == 13
     assert [message for status, message in results if status == "failed"] == []
 
 
