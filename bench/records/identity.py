@@ -39,6 +39,11 @@ class Measured(Open):
         reference = (self.model_extra or {}).get("reference")
         return reference["label"] if reference else None
 
+    @property
+    def warm_up(self) -> int | None:
+        """Steps of whatever is run before the measurement, where that has such."""
+        return (self.model_extra or {}).get("warm_up")
+
 
 class Problem(Open):
     """A problem at its point, with its own factors."""

@@ -42,24 +42,39 @@ class _Lowest(NamedTuple):
     ratio: float
 
 
+def _lacking(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose variance lacks rare outcomes, and does not rank beside exact ones, which have them."""
+    beside = rows["position"].isin(rows[rows["exact"]]["position"])
+    return rows[rows["unbiased"] & rows["measured"] & rows["rare"] & beside]
+
+
 def _lowest(rows: pd.DataFrame) -> _Lowest | None:
-    # A variance that lacks rare outcomes does not rank beside exact ones, which have them.
-    rows = rows[~rows["rare"]] if rows["exact"].any() else rows
-    ranked = rows_of(rows[rows["unbiased"] & rows["measured"] & ~rows["at_rounding"]].sort_values("variance"))
+    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(_lacking(rows).index)
+    ranked = rows_of(rows[usable].sort_values("variance"))
     if not ranked:
         return None
-    best = ranked[0]
+    # Which of several exact variances is the lowest is not told by the rounding of their integrals.
+    exactly = [row for row in ranked if ranked[0]["exact"] and row["exact"] and _equal(ranked[0], row)]
+    best, *equals = sorted(exactly, key=lambda row: str(row["label"])) or ranked[:1]
     # An upper end below 1 tells the two apart; an infinite or wide interval of either does not.
     close = [
         _named(other)
-        for other in ranked[1:]
+        for other in ranked[max(1, len(exactly)) :]
         if ratio_interval(best["variance"], best["log_se"], other["variance"], other["log_se"]).high >= 1
     ]
-    words = _named(best) + (f" (not told apart from {', '.join(close)})" if close else "")
+    words = " and ".join(map(_named, [best, *equals])) + (f" (not told apart from {', '.join(close)})" if close else "")
     words += ", with heavy tails" if best["heavy_tailed"] else ""
     relative = not best["is_reference"] and not math.isnan(best["ratio"])
     shown = moment(best, "ratio") if relative else ""
     return _Lowest(best["point"], words, shown, best["ratio"])
+
+
+def _equal(one: Row, other: Row) -> bool:
+    """Whether two exact variances agree up to what their integrals leave open, as a share of the mean square."""
+    open_parts = (
+        max(EXACTLY, row["tolerance"]) * (row["variance"] + row["gradient_norm"] ** 2) for row in (one, other)
+    )
+    return bool(abs(one["variance"] - other["variance"]) <= sum(open_parts))
 
 
 def _run(points: list[_Lowest], relative_to: str) -> str:
@@ -83,6 +98,10 @@ def _variance(summary: Summary) -> Iterator[Finding]:
         count = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
         still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
         apart = f" (apart from {still}, without noise)" if still else ""
+        lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(_lacking(rows).sort_values("position"))]
+        apart += (
+            f" (not ranked, as rare outcomes were too few among the draws: {', '.join(lacking)})" if lacking else ""
+        )
         runs = tuple(
             _run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words)
         )
@@ -213,10 +232,20 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
         yield Finding(FIRST, f"Records of more than one version of the source stand together here: {names}.")
 
 
+def _sampled(summary: Summary) -> Iterator[Finding]:
+    """Of points that were to be exact and are not."""
+    sampled = summary.variance[summary.variance["sampled_because"].notna()]
+    if len(sampled):
+        names = ", ".join(f"`{label}`" for label in sorted(sampled["label"].unique()))
+        text = f"Sampled at {plural(len(sampled), 'point')} that were to be exact, as no integral was found"
+        yield Finding(FIRST, f"{text}: {names}; the notes in the tables say why.")
+
+
 def findings(summary: Summary) -> dict[str, list[Finding]]:
     """What the numbers of a report say, by topic; what limits them comes first."""
     parts = [] if summary.time.empty else [_clocks]
     parts += [_trouble]
+    parts += [] if summary.variance.empty else [_sampled]
     parts += [] if summary.bias.empty else [_tags, _exact, _biased]
     parts += [] if summary.variance.empty else [_variance]
     parts += [] if summary.elbo.empty else [_elbo]

@@ -87,6 +87,8 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "exact": point.method == "exact",
         "method": point.method,
         "tolerance": float(point.tolerance),
+        "sampled_because": point.sampled_because,
+        "warm_up": _value(record.config.measurement.warm_up),
         **{key: float(getattr(point, key)) for key in ("draws", "rows", "f_evals")},
         "trajectory_elbo": _value(point.elbo),
         **_noise("", q),

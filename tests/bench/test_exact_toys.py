@@ -127,11 +127,15 @@ def test_a_report_says_what_is_exact() -> None:
     for text in tables.values():
         assert text.count("| exact |") == 6  # of 8 points
         assert "Exact: by integration over the estimator's noise, to a relative error of " in text
+        assert "own parameters, of exact and of sampled points, stand still after 50 warm-up steps." in text
+        assert text.count("sampled: no rule converges along one of its noise's coordinates") == 2
     assert "1 (reference)" in tables["variance"]
     assert tables["variance"].count("(exact)") == 6 + 4  # and ratios to rloo but its own
     assert tables["bias"].count("none: exact") == 4
     (line,) = (plot for plot in plots(summary) if plot.name.startswith("logit-"))
     assert "n = 300 draws. Exact, and so without bands: 6 points, by integration" in line.caption
+    assert "Solid lines join exact points, dashed ones lead to sampled points." in line.caption
+    assert "a variance may be too low: rebar at |logit| 15." in line.caption
     line.draw()
     told = [finding.text for found in findings(summary).values() for finding in found]
     assert any(text.startswith("No unbiased estimator is biased at the 4 points where") for text in told)
@@ -139,6 +143,18 @@ def test_a_report_says_what_is_exact() -> None:
     # rebar's variance at |logit| 15 lacks rare outcomes, and ranks nowhere.
     lowest = [point for found in findings(summary)["Lowest variance"] for point in found.points]
     assert [point.partition(",")[0] for point in lowest] == ["|logit| 0: `rebar`", "|logit| 15: `disarm`"]
+    assert any(text.endswith("among the draws: `rebar` at |logit| 15):") for text in told)
+    assert any(text.startswith("Sampled at 2 points that were to be exact") and "`rebar`" in text for text in told)
+
+
+def test_exact_variances_that_differ_by_rounding_share_the_first_place() -> None:
+    suite = SUITE.replace(b"[0, 15]", b"[6]").replace(b'"disarm", "straight-through", "rebar"', b'"ugc", "bitflip"')
+    cells = plan(parse_suite(suite, "exactly.toml")).cells
+    summary = summarise([read(run_cell(cell).model_dump(by_alias=True, mode="json")) for cell in cells])
+    variances = summary.variance.set_index("label")["variance"]
+    assert variances["ugc"] == pytest.approx(variances["bitflip"], rel=1e-12)
+    (found,) = findings(summary)["Lowest variance"]
+    assert [point.partition(",")[0] for point in found.points] == ["|logit| 6: `bitflip` and `ugc`"]
 
 
 def test_two_exact_variances_have_a_ratio_and_no_interval() -> None:

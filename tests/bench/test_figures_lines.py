@@ -172,6 +172,27 @@ def test_a_sweep_shows_standard_deviations_over_the_norm_of_the_gradient() -> No
     assert [name.text for name in names(axes)] == ["st\u00a0†", "a", "b"]  # by their last values: 16, 12, 2
 
 
+def test_lines_to_sampled_points_beside_exact_ones_are_dashed() -> None:
+    records = []
+    for label, exactly in (("a", (True, True, False)), ("b", (False, True, True)), ("c", (True, True, True))):
+        for logit, is_exact in enumerate(exactly):
+            toy = problem("toy", "cubic/b", "bernoulli", logit=float(logit))
+            kept = point((4, None, None) if is_exact else (4, 1, 16), norm=1.0)
+            how = {"method": "exact", "tolerance": 1e-9, "draws": None} if is_exact else {}
+            records.append(cell("moments", toy, label, {"points": [kept | how]}))
+    (axes,) = show(made(records)["logit-cubic-b"]).axes
+    look = looks("a", "b", "c")
+    ab, bc, abc = [(0, 2), (1, 2)], [(1, 2), (2, 2)], [(0, 2), (1, 2), (2, 2)]
+    found = lines(axes)
+    assert [stroke for stroke in found if not stroke.dash] == sorted(
+        [look["a"].line(ab, 0.9), look["b"].line(bc, 0.9), look["c"].line(abc, 0.9)]
+    )
+    dashed = [stroke._replace(dash=()) for stroke in found if stroke.dash]
+    assert dashed == sorted([look["a"].line(bc, 0.9), look["b"].line(ab, 0.9)])
+    assert len(marks(axes)) == 9
+    assert len(areas(axes)) == 2
+
+
 def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them() -> None:
     common = (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "

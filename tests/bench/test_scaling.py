@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.measure import warm
 from bench.run.provenance import machine
 from bench.studies import results
 from bench.studies.results import Results, Row, Run
@@ -126,6 +127,7 @@ def thin(factor: Factor) -> Factor:
 @pytest.mark.parametrize("name", FACTORS)
 def test_each_factor_can_be_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement, "WARM_UP", 0)
+    monkeypatch.setattr(warm, "LEARNING", 20)
     factor = thin(FACTORS[name])
     run = measure(factor)
     assert run.name == name and run.provenance["threads"] == 1

@@ -48,7 +48,7 @@ def test_correct_estimators_from_outside_are_not_refuted(entry: Entry) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.entry.name for fault in FAULTS])
 def test_a_fault_is_refuted_for_its_reason(fault: Fault) -> None:
-    for subject in subjects(fault.entry, fault.options, draws=fault.draws):
+    for subject in fault.subjects():
         result = run_check(fault.check, subject)
         assert result.status == "failed", f"{subject.family}: {result.message}"
         assert (result.check, result.family) == (fault.check, subject.family)

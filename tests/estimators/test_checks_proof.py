@@ -1,7 +1,7 @@
 """Small faults that sampling would never see are refuted by proof, with the size of their bias to three digits."""
 
 import re
-from typing import Any
+from functools import cache
 
 import pytest
 import torch
@@ -15,9 +15,10 @@ from tests.estimators.drawing import uniform
 from tests.estimators.faults.base import Score
 
 
-def unbiased(cls: type[Score], **tags: Any) -> Result:
-    """The check of the mean of a wrong estimator of bits, at few draws."""
-    entry = entry_of(cls, cls.__name__, families=("bernoulli",), unbiased=True, **tags)
+@cache
+def unbiased(cls: type[Score]) -> Result:
+    """The check of the mean of a wrong estimator of bits, at few draws; several tests read it."""
+    entry = entry_of(cls, cls.__name__, families=("bernoulli",), unbiased=True)
     (subject,) = subjects(entry, draws=LOOKS[1])
     return run_check("unbiased", subject)
 

@@ -35,6 +35,11 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return known[known["position"].isin(positions)]
 
 
+def _has_zeros(rows: pd.DataFrame) -> bool:
+    """Whether some exact point has no bias that a log axis could show."""
+    return bool((rows["exact"] & (rows["relative_bias"] <= ROUNDING)).any())
+
+
 def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     """What the figure shows, with its interval, method and n."""
     drawn = _drawable(rows)
@@ -60,6 +65,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         ),
         "Dashed from the left edge: the interval holds 0 and ends where the bar does. Grey bar: the "
         "smallest bias that would have shown.",
+        f"0 at the left edge: at most {ROUNDING:g} of the gradient." if _has_zeros(drawn) else "",
         phrases.BIASED if not drawn["unbiased"].all() else "",
         phrases.heavy(drawn, summary.styles),
         f"Not shown, outcomes too rare for the draws: {plural(untested, 'point')}." if untested else "",

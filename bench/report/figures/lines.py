@@ -26,13 +26,29 @@ Values = NDArray[np.float64]
 
 
 class Series(NamedTuple):
-    """One estimator's line; all arrays `[points]`, `y` positive or NaN."""
+    """One estimator's line; all arrays `[points]`, `y` positive or NaN; what is exact has no `low` and `high`."""
 
     style: Style
     x: Values
     y: Values
     low: Values
     high: Values
+    exact: NDArray[np.bool_] | None = None
+    """Which of the points are exact; None where none is."""
+
+
+def _strokes(series: Sequence[Series]) -> dict[str, list[tuple[Values, str]]]:
+    """Lines by their style, with their colours; beside exact points, a line to or from a sampled one is dashed."""
+    mixed = any(line.exact is not None and line.exact.any() for line in series)
+    drawn: dict[str, list[tuple[Values, str]]] = {"solid": [], "dashed": []}
+    for line in series:
+        points, colour = np.column_stack([line.x, line.y]), line.style.colour
+        if not mixed or line.exact is None or line.exact.all():
+            drawn["solid"].append((points, colour))
+            continue
+        for i in range(len(points) - 1):
+            drawn["solid" if line.exact[i : i + 2].all() else "dashed"].append((points[i : i + 2], colour))
+    return drawn
 
 
 def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Figure:
@@ -62,7 +78,10 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Fi
     colours = [line.style.colour for line in series]
     ends = [(line.x, np.clip(line.low, bottom, top), np.clip(line.high, bottom, top)) for line in series]
     marks.bands(axes, ends, colours)
-    marks.strokes(axes, [np.column_stack([line.x, line.y]) for line in series], colours, 0.9)
+    for style, strokes in _strokes(series).items():
+        marks.strokes(
+            axes, [points for points, _ in strokes], [colour for _, colour in strokes], 0.9, linestyles=[style]
+        )
     marks.glyphs(
         axes, [marks.Glyph(x, y, line.style, 3.4) for line in series for x, y in zip(line.x, line.y, strict=True)]
     )

@@ -13,6 +13,8 @@ from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
 
+_DASHES = "Solid lines join exact points, dashed ones lead to sampled points."
+
 
 def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     """Points with noise and with a gradient to compare it to."""
@@ -31,11 +33,12 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"{phrases.problem(heading, rows)}.",
         phrases.fixed(drawn),
         phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
+        _DASHES if drawn["exact"].any() and not drawn["exact"].all() else "",
         phrases.BIASED if not drawn["unbiased"].all() else "",
         f"Not shown, no noise but rounding: {names}." if names else "",
         f"Not shown, gradient 0: {plural(zero, 'point')}." if zero else "",
         phrases.heavy(drawn, summary.styles),
-        phrases.rare(rows[rows["measured"]]),
+        phrases.rare(rows[rows["measured"]], summary.styles),
         phrases.absent(rows, summary.styles),
     )
 
@@ -51,8 +54,9 @@ def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
             for name in ("gradient_norm", "variance", "variance_low", "variance_high")
         )
         x = line["position"].to_numpy(dtype=np.float64)
-        deviations = (np.sqrt(values) / norm for values in (variance, low, high))
-        series.append(lines.Series(looks[str(label)], x, *deviations))
+        deviation, least, most = (np.sqrt(values) / norm for values in (variance, low, high))
+        exact = line["exact"].to_numpy(dtype=np.bool_)
+        series.append(lines.Series(looks[str(label)], x, deviation, least, most, exact))
     xlabel, spacing = ("|logit| of q", "linear") if of_logits else ("scale of q", "log")
     return lines.draw(series, xlabel, "standard deviation / gradient norm", spacing)
 

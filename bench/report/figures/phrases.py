@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.report.style import Style
-from bench.report.tables.view import about, exact_words
+from bench.report.tables.view import about, exact_words, settled_words
 from bench.report.text import plural, span
 from bench.statistics import HEAVY_TAIL_KURTOSIS
 
@@ -37,7 +37,7 @@ def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
     if len(sampled) == len(rows):
         return words
     which = "all points" if sampled.empty else plural(len(rows) - len(sampled), "point")
-    return join(words, f"Exact, and so without {mark.lower()}: {which}, {exact_words(rows)}.")
+    return join(words, f"Exact, and so without {mark.lower()}: {which}, {exact_words(rows)}.", settled_words(rows))
 
 
 def fixed(rows: pd.DataFrame) -> str:
@@ -69,12 +69,14 @@ def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     return f"Heavy tails (kurtosis above {HEAVY_TAIL_KURTOSIS:g}), whose intervals are optimistic: {which}."
 
 
-def rare(rows: pd.DataFrame) -> str:
-    """Where q has outcomes too rare for the draws, whatever the estimator; empty where nowhere."""
+def rare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """Where q has outcomes too rare for the draws, and of whom where not all are drawn; empty where nowhere."""
     flagged = rows[rows["rare"]]
     if flagged.empty:
         return ""
     points = ", ".join(flagged.sort_values("position")["point"].drop_duplicates())
+    if rows["exact"].any():
+        return f"Outcomes of q too rare for the draws, so that a variance may be too low: {_where(flagged, styles)}."
     return f"Outcomes of q too rare for the draws, so that a variance may be too low: at {points}."
 
 

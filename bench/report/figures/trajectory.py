@@ -28,7 +28,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Bands: 95 % jackknife interval on log variance, {phrases.draws(measured)}.",
         phrases.BIASED if not measured["unbiased"].all() else "",
         phrases.heavy(measured, summary.styles),
-        phrases.rare(measured),
+        phrases.rare(measured, summary.styles),
         phrases.absent(rows, summary.styles),
     )
 

@@ -27,7 +27,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         phrases.spread(measured, "Bars", "95 % jackknife interval on log variance"),
         phrases.BIASED if not measured["unbiased"].all() else "",
         f"No noise but rounding, marked 0 at the left edge: {names}." if names else "",
-        phrases.rare(measured),
+        phrases.rare(measured, summary.styles),
         phrases.heavy(measured, summary.styles),
         phrases.absent(rows, summary.styles),
     )

@@ -16,7 +16,9 @@ from bench.report.tables.view import (
     how,
     moment,
     note,
+    settled_words,
     table,
+    why_sampled,
     with_ends,
 )
 from bench.report.text import missing, number, percent, percent_interval
@@ -78,6 +80,8 @@ def make(frame: pd.DataFrame) -> Table:
     )
     if words := exact_words(frame):
         caption += f" Exact: {words}; no draws, no interval and no test: up to {EXACTLY:g} of the gradient is no bias."
+    if words := settled_words(frame):
+        caption += f" {words}"
     columns = (
         Column("point", lambda row: str(row["point"]), left=True),
         ESTIMATOR,
@@ -89,6 +93,6 @@ def make(frame: pd.DataFrame) -> Table:
         Column("verdict", lambda row: str(row["verdict"]), left=True),
         Column("n", draws),
         Column("reference", lambda row: "" if missing(row["reference"]) else str(row["reference"]), left=True),
-        Column("note", lambda row: note(row, *flags(row)), left=True),
+        Column("note", lambda row: note(row, *flags(row), why_sampled(row)), left=True),
     )
     return table("bias", "Gradient bias", caption, columns, frame, [*CSV, *how(frame)])

@@ -18,7 +18,9 @@ from bench.report.tables.view import (
     how,
     moment,
     note,
+    settled_words,
     table,
+    why_sampled,
     with_ends,
     with_interval,
 )
@@ -74,7 +76,7 @@ def _ratio(row: Row) -> str:
 
 def _note(row: Row) -> str:
     encoder = "heavy tails (encoder)" if row["encoder_heavy_tailed"] else ""
-    return note(row, *flags(row), encoder, "no noise" if row["noiseless"] else "")
+    return note(row, *flags(row), encoder, "no noise" if row["noiseless"] else "", why_sampled(row))
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
@@ -91,6 +93,8 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     )
     if words := exact_words(frame):
         caption += f" Exact: {words}; no draws, and no interval."
+    if words := settled_words(frame):
+        caption += f" {words}"
     columns = (
         Column("point", lambda row: str(row["point"]), left=True),
         ESTIMATOR,

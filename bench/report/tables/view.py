@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.report.text import DAGGER, count, interval, missing, number
+from bench.report.text import DAGGER, count, interval, missing, number, span
 
 Row = Mapping[str, Any]
 
@@ -100,8 +100,12 @@ def draws(row: Row) -> str:
 
 
 def how(frame: pd.DataFrame) -> list[str]:
-    """Columns of a csv that say which rows are exact, and to which tolerance; none where all are sampled."""
-    return ["method", "tolerance"] if exact_words(frame) else []
+    """Columns of a csv that say which rows are exact, to which tolerance, and why the others are not.
+
+    None where nobody asked for exact ones.
+    """
+    asked = exact_words(frame) or ("sampled_because" in frame and frame["sampled_because"].notna().any())
+    return ["method", "tolerance", "sampled_because"] if asked else []
 
 
 def exact_words(frame: pd.DataFrame) -> str:
@@ -111,6 +115,22 @@ def exact_words(frame: pd.DataFrame) -> str:
         return ""
     reached = number(float(rows["tolerance"].max()), 1)
     return f"by integration over the estimator's noise, to a relative error of {reached}"
+
+
+def settled_words(frame: pd.DataFrame) -> str:
+    """In which state estimators that have one are measured, a sentence for a caption; empty where nothing is exact."""
+    steps = [float(count) for count in frame["warm_up"].dropna()] if exact_words(frame) else []
+    if not any(steps):
+        return ""
+    count = span(min(steps), max(steps))
+    return f"Running state and own parameters, of exact and of sampled points, stand still after {count} warm-up steps."
+
+
+def why_sampled(row: Row) -> str:
+    """Why a row that was to be exact is not: of the record's sentence the clause that names the cause."""
+    if missing(row["sampled_because"]):
+        return ""
+    return f"sampled: {str(row['sampled_because']).rpartition(': ')[2].partition(';')[0]}"
 
 
 def flags(row: Row) -> list[str]:

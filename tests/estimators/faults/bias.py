@@ -143,7 +143,7 @@ class ScaleOnOneTermOnly(REBAR):
         return Estimate(surrogate.mean(0), hard.detach().mean(0))
 
 
-@fault("unbiased", "softmax runs over the wrong axis", families=("categorical",))
+@fault("unbiased", "softmax runs over the wrong axis", families=("categorical",), everywhere=True)
 class WrongSoftmaxAxis(Score):
     """The score of logits normalised over the variables instead of the categories."""
 
@@ -165,7 +165,7 @@ class SurrogateDetached(Score):
         return super().total(advantage, log_q, cost).detach()
 
 
-@fault("unbiased", "several latents")
+@fault("unbiased", "several latents", everywhere=True)
 class SharedNoiseOfLatents(Score):
     """One uniform number for all latents of a row."""
 
@@ -235,7 +235,7 @@ class OtherLatentsLogit(DisARMParts):
         return 0.5 * difference * (b - antithetic) * logits.abs().roll(1, -1).sigmoid()
 
 
-@fault("unbiased", "the mean is wrong", families=("categorical",))
+@fault("unbiased", "the mean is wrong", families=("categorical",), everywhere=True)
 class SortedAndNotUnsorted(Score):
     """Draws by the inverse distribution function over sorted categories, and puts back the first one only."""
 

@@ -15,8 +15,8 @@ from tests.estimators.faults.base import fault
 from tests.estimators.outside import LearnedBaseline, relaxed_pair
 
 LEARNS = {"own_parameters": True, "samples": (2, 2)}
-SHOWN = {"options": {"samples": 2}, "draws": 1024}
-"""The bias is large, once a parameter has moved."""
+SHOWN = {"options": {"samples": 2}, "draws": 1024, "everywhere": True}
+"""The bias is large, once a parameter has moved: perturbed in one size of problem, and learned in the next."""
 PARTS: list[Entry] = []
 """The correct ones."""
 
