@@ -9,7 +9,7 @@ latents; under a discrete q it is enumerated.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -25,8 +25,14 @@ from estimators.noise import Noise
 
 LEVELS = (0.0, 1.0, 3.0, 6.0, 15.0)
 """Largest |logit| of a discrete q, down to a third of it in its other latents; for others the family says it."""
-MOST_TUPLES = 2**19
+MOST_TUPLES = 2**20
 """Tuples of points at which a bound of a continuous q is evaluated."""
+STEPS = (0.05, 0.1, 0.15, 0.2, 0.25)
+"""Between points of the noise along a direction: the finest that the tuples allow."""
+COARSER = 1.25
+"""Factor of the steps by which it is seen how exact a bound is."""
+STAGGER = (1.0, 1.3, 0.8)
+"""Factors of the steps of the numbers in a tuple: equal steps see less exactly what depends on a difference."""
 CONSTANT = 3.0
 DOUBLE = torch.float64
 
@@ -231,17 +237,17 @@ class Grid:
         if self.states is not None:
             return bool(self.states**self.samples <= MAX_STATES // 8)
         if isinstance(self.kind, Projected):
-            return bool(len(self._along(0)[2]) ** self.samples <= MOST_TUPLES)
+            return bool(self._steps)
         points, _ = self.kind.quadrature(self.kind.build(*(v[:1] for v in self.values)), NODES)
         return bool(len(points) ** self.samples <= MAX_STATES)
 
-    def _expectation(self, values: Sequence[Tensor], theta: Tensor) -> Tensor:
-        """The exact objective [B], differentiable."""
+    def _expectation(self, values: Sequence[Tensor], theta: Tensor, coarser: float = 1.0) -> Tensor:
+        """The exact objective [B], differentiable; points of a bound so many times as far apart."""
         q = self.kind.build(*values)
         if not isinstance(self.kind, Projected):
             f = self.f(theta)
             return expectation_of_bound(q, f, self.samples) if self._bounded else expectation(q, f)
-        one = self._bound_of if self._bounded else self._mean_of
+        one = partial(self._bound_of, coarser) if self._bounded else self._mean_of
         count = len(self.levels)
         parts = [
             one(self.kind, ridge, [v[i * count : (i + 1) * count] for v in values], theta[i * count : (i + 1) * count])
@@ -257,42 +263,56 @@ class Grid:
         inner = ridge.shape(points + ridge.shift[:, None]) @ chances
         return theta * (inner @ ridge.amplitude + ridge.offset) - float(ridge.entropy) * kind.entropy(q)
 
-    def _bound_of(self, kind: Projected, ridge: Ridge, values: Sequence[Tensor], theta: Tensor) -> Tensor:
+    def _bound_of(
+        self, coarser: float, kind: Projected, ridge: Ridge, values: Sequence[Tensor], theta: Tensor
+    ) -> Tensor:
         """E[-log mean_k exp(-f(z_k))] where f sees, beside log q, one direction of z only."""
         direction = ridge.weights[0]
-        points, log_q, chances = kind.along(kind.build(*values), direction, self._step)  # B x T
         share = ridge.weights @ direction / direction.square().sum()  # H, every ridge's direction is a multiple of it
-        cost = ridge.shape(points[..., None] * share + ridge.shift) @ ridge.amplitude
-        cost = theta[:, None] * (cost + ridge.offset)
-        if ridge.entropy:
-            cost = cost + log_q
+        costs, each = [], []
+        for step in self._steps:
+            points, log_q, chances = kind.along(kind.build(*values), direction, coarser * step)  # B x T
+            cost = ridge.shape(points[..., None] * share + ridge.shift) @ ridge.amplitude
+            cost = theta[:, None] * (cost + ridge.offset)
+            costs.append(cost + log_q if ridge.entropy else cost)
+            each.append(chances)
         bounds = []
-        for log_weight in -cost:  # row by row, to bound memory
-            total = log_weight
-            for _ in range(self.samples - 1):
-                total = torch.logaddexp(total[..., None], log_weight)  # T x ... x T
-            for _ in range(self.samples):
+        for own in zip(*costs, strict=True):  # row by row, to bound memory
+            total = -own[0]
+            for cost in own[1:]:
+                total = torch.logaddexp(total[..., None], -cost)  # T x ... x T
+            for chances in reversed(each):
                 total = total @ chances
             bounds.append(math.log(self.samples) - total)
         return torch.stack(bounds)
 
-    @property
-    def _step(self) -> float:
-        """Between points of the noise along a direction: coarser where tuples of them are many."""
-        return 0.1 if self.samples == 2 and math.prod(self.event) == 1 else 0.25
-
-    def _along(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Points along the direction of the objectives, for a row of the grid."""
+    @cached_property
+    def _steps(self) -> tuple[float, ...]:
+        """Between points of the noise along a direction, for each number of a tuple; none where tuples are too many."""
         assert isinstance(self.kind, Projected)
-        q = self.kind.build(*(v[row : row + 1] for v in self.values))
-        return self.kind.along(q, self.objectives[0].weights[0], self._step)
+        q = self.kind.build(*(v[:1] for v in self.values))
+        for step in STEPS:
+            steps = tuple(step * STAGGER[i % len(STAGGER)] for i in range(self.samples))
+            if math.prod(len(self.kind.along(q, self.objectives[0].weights[0], s)[2]) for s in steps) <= MOST_TUPLES:
+                return steps
+        return ()
 
     @cached_property
     def exact(self) -> Tensor:
         """[B, P + 2]: the exact gradients of q's parameters and of theta, and the value."""
+        return self._answers(1.0)
+
+    @cached_property
+    def inexact(self) -> Tensor:
+        """[B, P + 2], how exact these are, beyond rounding: a bound of a continuous q is a sum over points."""
+        if self._bounded and isinstance(self.kind, Projected):
+            return (self._answers(COARSER) - self.exact).abs()
+        return torch.zeros_like(self.exact)
+
+    def _answers(self, coarser: float) -> Tensor:
         leaves = [value.clone().requires_grad_() for value in self.values]
         theta = self.theta.clone().requires_grad_()
-        value = self._expectation(leaves, theta)
+        value = self._expectation(leaves, theta, coarser)
         *grads, of_theta = torch.autograd.grad(value.sum(), (*leaves, theta), materialize_grads=True)
         flat = [g.reshape(len(self.rows), -1) for g in grads]
         return torch.cat([*flat, of_theta[:, None], value.detach()[:, None]], -1)

@@ -42,13 +42,15 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
     found, shape = integrate(integrand, seed=seed, most=min(MOST_NUMBERS, max(LEAST_NUMBERS, NUMBERS_A_DRAW * draws)))
     if shape is None:
         return nothing, nothing
-    exact = found.tolerance[:, :-3].norm(dim=1) <= TOLERATED * length(grid, found.variance)
+    known = found.tolerance[:, :-3].norm(dim=1) + grid.inexact[:, :-2].norm(dim=1)
+    exact = known <= TOLERATED * length(grid, found.variance)
     rows = found.found & exact
     proved = nothing
     if bool(rows.any()):
         mean, variance, tolerance = (
             torch.where(rows[:, None], part, 0.0) for part in (found.mean, found.variance, found.tolerance)
         )
+        tolerance = tolerance + torch.cat((grid.inexact, grid.inexact[:, -1:]), 1)
         limit = 4 * tolerance + PROVED * scales(grid, variance) + rounding(grid, variance)
         proved = Known(rows, mean, variance, tolerance, torch.where(rows[:, None], limit, torch.inf))
     if bool(rows.all()):
