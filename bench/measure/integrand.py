@@ -13,7 +13,7 @@ from estimators.call import Form, trusted
 from estimators.contract import checked
 from estimators.distributions import event_shape, parameters, row_shape, sample
 from estimators.families import Enumerated, family_of
-from estimators.integration import NotIntegrable, Source
+from estimators.integration import Evaluated, NotIntegrable, Source
 from estimators.integration.signature import Signature
 from estimators.objective import CheckedObjective
 
@@ -38,15 +38,17 @@ class RowsIntegrand:
         if context is not None:
             self.context = context.detach().to(DOUBLE).expand(*rows, -1).reshape(-1, context.shape[-1])  # B x X
         self.problems = len(self.values[0])
-        self.logits = self.values[0] if isinstance(self.family, Enumerated) else None
+        self.logits = self.chances = None
+        if isinstance(self.family, Enumerated):
+            self.logits, self.chances = self.values[0], self.family.outcome_chances(self.values[0])
         self.relaxed: set[int] = set()
 
-    def __call__(self, source: Source, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, source: Source, rows: Tensor) -> Evaluated:
         """See `estimators.integration.design.Integrand`."""
         nodes, count = source.rows
         leaves = [v[rows].expand(nodes, *v[rows].shape).clone().requires_grad_() for v in self.values]
         q = self.family.build(*leaves)
-        signature = Signature(len(event_shape(q)), self.relaxed)
+        signature = Signature(self.family, self.values[0][rows], self.relaxed)
         f = signature.watching(self.f.chosen(rows, self.problems))
         context = None if self.context is None else self.context[rows]
         noise = source.noise_of(self.estimator, context)
@@ -57,7 +59,8 @@ class RowsIntegrand:
                 said = " ".join(str(error).split())[:200]
                 raise NotIntegrable(source.failure or f"it raises {type(error).__name__} there: {said}") from error
         found = torch.autograd.grad(surrogate.sum(), leaves)
-        return torch.cat([g.reshape(nodes, count, -1) for g in found], -1), signature.total(nodes, count)
+        gradient = torch.cat([g.reshape(nodes, count, -1) for g in found], -1)
+        return Evaluated(gradient, signature.total(nodes, count), signature.met(nodes, count))
 
 
 @dataclass

@@ -163,7 +163,7 @@ def _run(subject: Subject, grid: Grid, source: Source, dtype: torch.dtype = DOUB
     estimator = subject.create(grid, dtype)
     values = [v.float().to(dtype).expand(source.rows[0], *v.shape).clone().requires_grad_() for v in grid.values]
     theta = grid.theta.float().to(dtype).expand(source.rows)
-    signature, context = Signature(len(grid.event), set()), subject.context(len(grid.rows), dtype=dtype)
+    signature, context = Signature(grid.kind, grid.values[0], set()), subject.context(len(grid.rows), dtype=dtype)
     noise = source.noise_of(estimator, context)
     try:
         with source:

@@ -191,6 +191,14 @@ class Enumerated(Family):
     def rarity(self, logits: Tensor) -> Tensor:
         """Chance that each latent has another value than its likeliest, [B, D or L], with all digits."""
 
+    def is_outcome(self, logits: Tensor, z: Tensor) -> Tensor:
+        """Which outcomes the latents of z [..., B, *event] have, [..., B, M]; of two values the rare one is enough."""
+        return self.is_rare(logits, z)
+
+    def outcome_chances(self, logits: Tensor) -> Tensor:
+        """Chances of the outcomes that `is_outcome` tells apart, [B, M], with all digits."""
+        return self.rarity(logits)
+
     @abstractmethod
     def neighbours(self, z: Tensor) -> Tensor:
         """Every point that differs from z [S, *B, *event] in one latent: [N, S, *B, *event]."""

@@ -122,6 +122,13 @@ class Categorical(Relaxed):
         rest = (logits - logits.amax(-1, keepdim=True)).exp().sum(-1) - 1
         return rest / (1 + rest)
 
+    def is_outcome(self, logits: Tensor, z: Tensor) -> Tensor:
+        """All classes of all latents, [..., B, L C]."""
+        return z.flatten(-2)
+
+    def outcome_chances(self, logits: Tensor) -> Tensor:
+        return softmax(logits).flatten(-2)
+
     def neighbours(self, z: Tensor) -> Tensor:
         """Every other class of every latent in turn, [L (C - 1), S, *B, L, C]."""
         latents, classes = z.shape[-2:]

@@ -6,17 +6,14 @@ independent of it. A cell is a box in these coordinates; its bounds may differ f
 
     Single      one uniform number, cut where it is compared with a chance: below p, between p and 1 - p, above
     Normals     one normal number, or several, turned so that the first coordinate is their mean
-    Race        C exponential clocks with rates p_c. The winner is c with chance p_c; the first arrival T is
-                exponential, whoever wins, and the others arrive T + Exp(p_j): they have no memory. Where the whole
-                order matters, each next arrival is a race of those that are left. All arrivals have a common scale,
-                the sum of the exponential numbers, on which no comparison depends: it is the first coordinate.
+    Race        exponential clocks, as Gumbel noise is: cells are who wins, or the whole order (see `races`)
     Choice      one of n options
 
 Bounds and coordinates on (0, 1) come in pairs (x, 1 - x), as numbers next to 1 have their digits in the second alone.
 """
 
-import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
@@ -62,6 +59,8 @@ class Block:
     """[K, B], which decision the cell is, of those that the block can take."""
     weight: Tensor
     """[K, B], chances of the cells."""
+    region: Tensor
+    """[K], of cells that were cut for a rule's sake alone the same number: hard draws are the same in all of them."""
     low: Tensor
     """[K, B, m, 2], lower bounds and 1 minus them."""
     high: Tensor
@@ -71,6 +70,28 @@ class Block:
     def cells(self) -> int:
         """K."""
         return len(self.weight)
+
+    @property
+    def regions(self) -> int:
+        """How many there are."""
+        return int(self.region.max()) + 1
+
+    @cached_property
+    def uncut(self) -> bool:
+        """Whether all cells are whole."""
+        ends = torch.tensor([0.0, 1.0], dtype=DOUBLE)
+        return bool((self.low == ends).all()) and bool((self.high == ends.flip(0)).all())
+
+    @cached_property
+    def chance(self) -> Tensor:
+        """[regions, B]."""
+        return torch.zeros(self.regions, self.weight.shape[1], dtype=DOUBLE).index_add(0, self.region, self.weight)
+
+    @cached_property
+    def likeliest(self) -> Tensor:
+        """[regions, B], the likeliest cell of each region."""
+        inside = self.region == torch.arange(self.regions).unsqueeze(1)  # regions x K
+        return torch.where(inside.unsqueeze(-1), self.weight, -1.0).argmax(1)
 
     @property
     def axes(self) -> int:
@@ -94,7 +115,10 @@ class Block:
 
     def place(self, at: At, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The block's numbers at points of these rows, and 1 minus them, each [N, len(rows), numbers]."""
-        kind, low, high = (part[at.by_row, rows] for part in (self.kind, self.low, self.high))  # N x B (x m x 2)
+        kind = self.kind[at.by_row, rows]
+        if self.uncut:
+            return self.numbers_at(kind, at.x, at.rest, rows)
+        low, high = (part[at.by_row, rows] for part in (self.low, self.high))  # N x B x m x 2
         (a, a_), (b, b_) = low.unbind(-1), high.unbind(-1)
         width = width_of(low, high)
         # No closer to a bound than rounding lets the two be told apart, which counts in a narrow cell.
@@ -112,8 +136,15 @@ class Block:
         """The numbers at whole coordinates [N, B, m] of a decision [N, B]."""
         raise NotImplementedError
 
-    def split(self, cell: int, axis: int, at: Tensor) -> Self:
-        """Cut a cell in two; `at` [B, 2] is where, in whole coordinates, with 1 minus it."""
+    def split(self, cell: int, axis: int, at: Tensor, *, apart: bool) -> Self:
+        """Cut a cell in two.
+
+        Args:
+            cell: which.
+            axis: across which coordinate.
+            at: [B, 2], where, in whole coordinates, with 1 minus it.
+            apart: make the upper part a region of its own.
+        """
         low, high = self.low[cell], self.high[cell]
         a, b = low[:, axis], high[:, axis]
         clipped = torch.stack((at[:, 0].clamp(a[:, 0], b[:, 0]), at[:, 1].clamp(b[:, 1], a[:, 1])), -1)
@@ -128,6 +159,7 @@ class Block:
         return replace(
             self,
             kind=put(self.kind, self.kind[cell], self.kind[cell]),
+            region=put(self.region, self.region[cell], torch.tensor(self.regions) if apart else self.region[cell]),
             weight=put(self.weight, self.weight[cell] * share, self.weight[cell] * rest),
             low=put(self.low, low, second_low),
             high=put(self.high, first_high, high),
@@ -144,7 +176,13 @@ def whole(decisions: Tensor, axes: int) -> dict[str, Tensor]:
     count, rows = decisions.shape
     low = torch.tensor([0.0, 1.0], dtype=DOUBLE).expand(count, rows, axes, 2)
     kind = torch.arange(count).unsqueeze(1).expand(count, rows)
-    return {"kind": kind, "weight": decisions, "low": low.clone(), "high": low.flip(-1).clone()}
+    return {
+        "kind": kind,
+        "weight": decisions,
+        "region": torch.arange(count),
+        "low": low.clone(),
+        "high": low.flip(-1).clone(),
+    }
 
 
 @dataclass(frozen=True)
@@ -160,7 +198,7 @@ class Single(Block):
         block = cls(site, (number,), **whole(torch.ones(1, rows, dtype=DOUBLE), 1))
         if logits:
             for cell, x in enumerate(torch.stack(logits).sort(0).values):
-                block = block.split(cell, 0, torch.stack((x.sigmoid(), (-x).sigmoid()), -1))
+                block = block.split(cell, 0, torch.stack((x.sigmoid(), (-x).sigmoid()), -1), apart=True)
         return block
 
 
@@ -195,76 +233,6 @@ def _turn(count: int) -> Tensor:
         matrix[row, :row], matrix[row, row] = 1.0, -row
         matrix[row] /= (row * (row + 1)) ** 0.5
     return matrix
-
-
-@dataclass(frozen=True)
-class Race(Block):
-    """Exponential clocks."""
-
-    rates: Tensor = field(default_factory=torch.Tensor)
-    """[B, C], with sum 1."""
-    orders: Tensor = field(default_factory=torch.Tensor)
-    """[kinds, C], the classes in the order of their arrival; only the first place counts where `ordered` is not set."""
-    ordered: bool = False
-    flipped: bool = False
-    """Whether the clocks are -log(1 - u) rather than -log(u)."""
-    rounded: bool = False
-    """Whether u is all that the estimator gets: the logarithm of one next to 1 has lost who is first."""
-
-    @property
-    def ends(self) -> tuple[float, ...]:
-        return (1e-6, 1e-4, 1e-2) if self.rounded else super().ends
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        return ("gamma", *["unit"] * (self.axes - 1))
-
-    def numbers_at(self, kind: Tensor, x: Tensor, rest: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        count = len(self.numbers)
-        order = self.orders[kind]  # N x B x C
-        rates = self.rates[rows].expand(order.shape).gather(-1, order)
-        # Stick-breaking of the scale into exponential numbers.
-        shares, left = [], torch.ones_like(x[..., :1])
-        for axis in range(1, count):
-            log_kept = log_of(rest[..., axis : axis + 1], x[..., axis : axis + 1]) / (count - axis)
-            shares.append(left * -log_kept.expm1())
-            left = left * log_kept.exp()
-        spacings = x[..., :1] * torch.cat([*shares, left], -1)  # N x B x C
-        if self.ordered:
-            total = rates.flip(-1).cumsum(-1).flip(-1)  # of those that are left
-            arrivals = (spacings / total).cumsum(-1)
-            clocks = arrivals * rates
-        else:
-            first = spacings[..., :1]  # the rates' sum is 1
-            clocks = torch.cat((first * rates[..., :1], first * rates[..., 1:] + spacings[..., 1:]), -1)
-        clocks = torch.zeros_like(clocks).scatter(-1, order, clocks)
-        low, high = (-clocks).exp(), -(-clocks).expm1()
-        return (high, low) if self.flipped else (low, high)
-
-    @classmethod
-    def of(
-        cls,
-        site: int,
-        numbers: tuple[int, ...],
-        logits: Tensor,
-        ordered: bool = False,
-        flipped: bool = False,
-        rounded: bool = False,
-    ) -> "Race":
-        """The race of classes with these logits [B, C]."""
-        rates, classes = logits.softmax(-1), logits.shape[-1]
-        if ordered:
-            orders = torch.tensor(list(itertools.permutations(range(classes))))
-            placed = rates[:, orders]  # B x kinds x C
-            total = placed.flip(-1).cumsum(-1).flip(-1)
-            chances = (placed / total).prod(-1).T
-        else:
-            orders = torch.stack([torch.arange(classes).roll(-c) for c in range(classes)])
-            chances = rates.T
-        cells = whole(chances, classes)
-        return cls(
-            site, numbers, **cells, rates=rates, orders=orders, ordered=ordered, flipped=flipped, rounded=rounded
-        )
 
 
 def log_of(u: Tensor, rest: Tensor) -> Tensor:

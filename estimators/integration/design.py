@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from estimators.integration.blocks import At, Block, Choice, Normals, Race, Single
+from estimators.integration.blocks import At, Block, Choice, Normals, Single
+from estimators.integration.races import Race
 from estimators.integration.rules import INSIDE
 from estimators.integration.source import NotIntegrable, Site, Source, Values
 
@@ -19,6 +20,17 @@ MOST_ORDERED = 4
 """Classes of a race whose whole order is told apart, n! cells."""
 
 
+class Evaluated(NamedTuple):
+    """An integrand at N nodes of b problems."""
+
+    values: Tensor
+    """[N, b, K], what is integrated."""
+    signature: Tensor
+    """[N, b], numbers that change where a hard draw does that f was asked about, and nowhere else."""
+    met: Tensor
+    """[N, b, M], share of these draws that have each of the M outcomes of `Integrand.chances`; M is 0 if it is None."""
+
+
 class Integrand(Protocol):
     """What is integrated over the noise, for B problems at once."""
 
@@ -26,11 +38,11 @@ class Integrand(Protocol):
     """B."""
     logits: Tensor | None
     """[B, *event], of a q whose draws are compared with them; None for others."""
+    chances: Tensor | None
+    """[B, M], chances of the outcomes of q's latents that hard draws are to meet; None if they are not looked at."""
 
-    def __call__(self, source: Source, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers [N, len(rows), K] at the source's N nodes, and a signature [N, len(rows)].
-
-        A signature changes where a hard draw does that f was asked about, and nowhere else.
+    def __call__(self, source: Source, rows: Tensor) -> Evaluated:
+        """The integrand at the source's N nodes, for len(rows) problems.
 
         Raises:
             NotIntegrable: the source says so, or the estimator raises.
@@ -55,10 +67,10 @@ class Design:
         """Numbers that one node takes in all rows."""
         return self.integrand.problems * (4 + sum(site.numbers for site in self.sites))
 
-    def __call__(self, points: Sequence[At], rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The integrand at points, [N, len(rows), K], and its signature; chunk by chunk."""
+    def __call__(self, points: Sequence[At], rows: Tensor | None = None) -> Evaluated:
+        """The integrand at points of all blocks, or one point of a block for all; chunk by chunk."""
         rows = self.rows if rows is None else rows
-        count = len(points[0].cell) if points else 1
+        count = max((len(at.cell) for at in points), default=1)
         numbers = 64 + sum(site.numbers for site in self.sites)
         at_once = max(64, NUMBERS_AT_ONCE // (len(rows) * numbers))
         pieces = -(-count // at_once)
@@ -66,14 +78,15 @@ class Design:
         found = []
         for start in range(0, count, size):
             index = torch.arange(start, start + size).clamp_max(count - 1)
-            given = self._values([at.of(index, rows) for at in points], rows, size)
+            here = [at.of(index if len(at.cell) == count else index[:1] * 0, rows) for at in points]
+            given = self._values(here, rows, size)
             source = Source(size, len(rows), given, self.sites)
-            values, signature = self.integrand(source, rows)
+            part = self.integrand(source, rows)
             if len(source.sites) != len(self.sites):
                 raise NotIntegrable("it draws less noise in one call than in the next")
             kept = min(size, count - start)
-            found.append((values[:kept], signature[:kept]))
-        return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
+            found.append(Evaluated(*(numbers[:kept] for numbers in part)))
+        return Evaluated(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def _values(self, points: Sequence[At], rows: Tensor, count: int) -> list[Values]:
         parts = [torch.empty(2, count, len(rows), site.numbers, dtype=torch.float64) for site in self.sites]
@@ -154,7 +167,7 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
     if not last or not (site.kind == "race" or vectors):
         return singles
     ways: list[list[Block]] = []
-    for ordered, flipped in ((False, False), (True, False), (False, True)):
+    for ordered, flipped in ((False, False), (False, True), (True, False)):
         if not ordered or last <= MOST_ORDERED:
             ways.append(
                 [

@@ -104,14 +104,14 @@ def _unique(found: Tensor) -> Tensor:
     return torch.tensor([[-torch.inf] * (most - len(kept)) + kept for kept in columns], dtype=torch.float64).T
 
 
-def cut(design: Design, axis: Axis, logits: Tensor) -> None:
-    """Cut a cell at places [n, B], logits of its coordinate, in ascending order."""
+def cut(design: Design, axis: Axis, logits: Tensor, *, apart: bool) -> None:
+    """Cut a cell at places [n, B], logits of its coordinate, in ascending order; see `Block.split`."""
     block = design.blocks[axis.block]
     low, high = block.low[axis.cell, :, axis.axis], block.high[axis.cell, :, axis.axis]
     width = width_of(low, high)
     for logit in logits.flip(0):  # from above, so that the cell's own number stays that of its lowest part
         at = torch.stack((low[:, 0] + width * logit.sigmoid(), high[:, 1] + width * (-logit).sigmoid()), -1)
-        block = block.split(axis.cell, axis.axis, at)
+        block = block.split(axis.cell, axis.axis, at, apart=apart)
     design.blocks[axis.block] = block
 
 
@@ -154,6 +154,6 @@ def refine(
                 continue
             places = _unique(found[axis].flatten(0, 1))
             if len(places):
-                cut(design, axis, places)
+                cut(design, axis, places, apart=True)
                 done = True
     return done

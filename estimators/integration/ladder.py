@@ -1,33 +1,45 @@
 """Which rule each coordinate needs: what two steps of a ladder agree on along it, at random places of all others."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from estimators.integration.blocks import At
 from estimators.integration.design import Design
-from estimators.integration.lines import PLACES, Axis, along_line, on_lines, points_on
+from estimators.integration.lines import PLACES, ROUNDING, Axis, along_line, on_lines, points_on
+from estimators.integration.product import count
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.structure import Shape, grade
 
 AGREED = 1e-9
 """Two steps of a rule along one coordinate agree where they differ by this share of what is integrated."""
+AGREED_BEFORE = 1e-6
+"""So much must the two steps before have agreed already: two rules that are both wrong may agree by chance."""
 FORETOLD = 1e-7
 """A polynomial through a rule's nodes foretells points next to the ends of a cell within this share of the largest."""
-MOST_GRADED = 2e5
-"""Nodes of a product with a few nodes a coordinate, above which cells are not cut towards their ends."""
+SEARCH = 2
+"""How much of what a product may take its search for rules may."""
+LIVELY = 2
+"""Places of the others that are looked at beyond the first few points."""
+GRADED = 5
+"""Cells of which a cell is cut towards its ends, and how many times as many nodes a product has at least after it."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
 
 
-def count(design: Design, plan: Sequence[Sequence[int]], rows: Tensor) -> float:
-    """Nodes of a product, in cells that some of the rows have."""
-    nodes = 1.0
-    for block, own in zip(design.blocks, plan, strict=True):
-        nodes *= int((block.weight[:, rows] > 0).any(1).sum())
-        for domain, step in zip(block.domains, own, strict=True):
-            nodes *= len(rule(domain, max(step, 0), block.shape).at)
-    return nodes
+def coarsest(shape: Shape) -> float:
+    """Nodes of the cheapest row's product by the coarsest rules."""
+    return _least_at(shape, _active(shape), 1)
+
+
+def _active(shape: Shape) -> list[list[int]]:
+    """For each coordinate of each block, 1 if it is active in some cell."""
+    return [
+        [int(any(a.block == i and a.axis == axis for a in shape.active)) for axis in range(block.axes)]
+        for i, block in enumerate(shape.design.blocks)
+    ]
 
 
 def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[Tensor]]:
@@ -39,23 +51,18 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
     rows = design.integrand.problems
     reached: dict[Axis, Tensor] = {}
     for attempt in range(GRADINGS + 1):
-        least = [
-            [int(any(a.block == i and a.axis == axis for a in shape.active)) for axis in range(block.axes)]
-            for i, block in enumerate(design.blocks)
-        ]
-        if count(design, least, design.rows) * design.size > most:
-            reached = {axis: torch.ones(rows, dtype=torch.long) for axis in shape.active}
-            break  # too many nodes with the coarsest rules: nothing more need be known
+        least = _active(shape)
         # A step that no single problem could pay in all coordinates need not be tried.
         steps_paid = max(
             step
             for step in range(1, max(STEPS.values()))
-            if step == 1 or _at(design, least, step) * design.size / rows <= most
+            if step == 1 or _least_at(shape, least, step) * design.size / rows <= most
         )
-        reached = climbed(shape, generator, most, steps_paid + 1)
+        # The finest rule is for cells that are cut already: by a cut more is won than by more nodes.
+        last = max(STEPS.values()) - (2 if attempt < GRADINGS else 1)
+        reached = climbed(shape, generator, most, min(steps_paid + 1, last))
         failed = {axis: (own < 0) for axis, own in reached.items() if bool((own < 0).any())}
-        usual = [[3 * step for step in own] for own in least]
-        if not failed or attempt == GRADINGS or count(design, usual, design.rows) > MOST_GRADED:
+        if not failed or attempt == GRADINGS or GRADED * _least_at(shape, least, 3) * design.size / rows > most:
             break
         for axis in sorted(failed, reverse=True):
             if design.blocks[axis.block].domains[axis.axis] == "unit":
@@ -67,39 +74,73 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
     return steps
 
 
-def _at(design: Design, active: Sequence[Sequence[int]], step: int) -> float:
-    """Nodes of a product with this step, or the last there is, in all active coordinates."""
+def _least_at(shape: Shape, active: Sequence[Sequence[int]], step: int) -> float:
+    """Nodes of the cheapest row's product with this step, or the last there is, in all active coordinates."""
     plan = [
         [min(step, STEPS[domain] - 1) * one for domain, one in zip(block.domains, own, strict=True)]
-        for block, own in zip(design.blocks, active, strict=True)
+        for block, own in zip(shape.design.blocks, active, strict=True)
     ]
-    return count(design, plan, design.rows)
+    return float(count(shape.design, shape.parts, plan, shape.design.rows).min())
 
 
 def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -> dict[Axis, Tensor]:
     """For each active coordinate of a cell, the step [B] at which its ladder's last two rules agree along it, or -1."""
     design = shape.design
-    waiting = sorted(shape.active)
     base = design.random(PLACES, generator)
-    lines = {axis: Line(design, axis) for axis in waiting}
-    reached = {axis: torch.full((design.integrand.problems,), -1) for axis in waiting}
-    numbers = 0
+    lines = {axis: Line(design, axis) for axis in sorted(shape.active)}
+    # A cell that a row does not have takes any step.
+    reached = {axis: torch.where(line.chance > 0, -1, 0) for axis, line in lines.items()}
+    places = {axis: (0,) if _alone(shape, axis) else tuple(range(PLACES)) for axis in lines}
+    numbers = 0.0
     for step in range(min(steps + 1, max(STEPS.values()))):
-        now = [axis for axis in waiting if step < STEPS[lines[axis].domain]]
-        points = [lines[axis].points(step, generator) for axis in now]
-        numbers += PLACES * design.size * sum(len(at) for at, _ in points)
-        if not now or numbers > most:
+        now = [a for a, line in lines.items() if step < STEPS[line.domain] and bool((reached[a] < 0).any())]
+        if not now:
             break
-        for axis, (values, _) in zip(now, on_lines(design, now, points, base), strict=True):
-            lines[axis].take(step, values)
+        rows = torch.stack([reached[axis] < 0 for axis in now]).any(0).nonzero()[:, 0]  # those that wait for a step
+        points = {axis: lines[axis].points(step, generator) for axis in now}
+        a_point = design.size * len(rows) / design.integrand.problems
+        numbers += a_point * sum(len(places[axis]) * len(at) for axis, (at, _) in points.items())
+        if numbers > SEARCH * most:
+            break
+        for some in sorted({places[axis] for axis in now}):
+            own = [axis for axis in now if places[axis] == some]
+            spots = [At(*(part[list(some)] for part in at)) for at in base]
+            for axis, (values, _) in zip(
+                own, on_lines(design, own, [points[a] for a in own], spots, rows), strict=True
+            ):
+                lines[axis].take(step, values, rows)
+        if step == 0:
+            for own in _by_coordinate(now):
+                middle = _middle([lines[axis] for axis in own])
+                places |= {axis: lines[axis].about(middle, places[axis]) for axis in own}
+            continue
         for axis in now:
             good = lines[axis].agrees(
                 [line for a, line in lines.items() if (a.block, a.axis) == (axis.block, axis.axis)]
             )
             reached[axis] = torch.where((reached[axis] < 0) & good, step, reached[axis])
-        waiting = [axis for axis in waiting if bool((reached[axis] < 0).any())]
-    # A cell that a row does not have takes any step.
-    return {a: step.where(design.blocks[a.block].weight[a.cell] > 0, 0) for a, step in reached.items()}
+    return reached
+
+
+def _by_coordinate(axes: Sequence[Axis]) -> list[list[Axis]]:
+    """Those of all cells of one coordinate together."""
+
+    def coordinate(axis: Axis) -> tuple[int, int]:
+        return axis.block, axis.axis
+
+    return [[*own] for _, own in itertools.groupby(sorted(axes, key=coordinate), coordinate)]
+
+
+def _middle(lines: Sequence["Line"]) -> Tensor:
+    """[places, B, K], about the mean over the cells of one coordinate, at each place of the others."""
+    chance = sum((line.chance for line in lines), torch.zeros_like(lines[0].chance)).clamp_min(1e-300)
+    return sum((line.seen.mean(1) * (line.chance / chance)[:, None] for line in lines), torch.zeros(()))
+
+
+def _alone(shape: Shape, axis: Axis) -> bool:
+    """Whether a coordinate is the only one of its part of the noise: then all places of the others are as good."""
+    (part,) = (part for part in shape.parts if axis.block in part.blocks)
+    return len(part.blocks) == 1 and all(one.axis == axis.axis for one in shape.active if one.block == axis.block)
 
 
 class Line:
@@ -112,7 +153,8 @@ class Line:
         self.chance = block.weight[axis.cell]  # B
         self.powers: list[Tensor] | None = None
         self.sizes: list[Tensor] = []
-        self.errors: list[Tensor] | None = None
+        self.errors: list[list[Tensor]] = []
+        self.foretold: Tensor | None = None
 
     def points(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Nodes of a rule, with 1 minus them; at step 0 graded ones, which the others must foretell."""
@@ -122,33 +164,55 @@ class Line:
         own = rule(self.domain, step, self.shape)
         return own.at, own.rest
 
-    def take(self, step: int, values: Tensor) -> None:
-        """Take in values [places, T, B, K] at a step's points."""
+    def take(self, step: int, found: Tensor, rows: Tensor) -> None:
+        """Take in values [places, T, len(rows), K] at a step's points; the other rows know their step already."""
+        values = found.new_zeros(*found.shape[:2], len(self.chance), found.shape[-1])
+        values[:, :, rows] = found
         if step == 0:
             self.seen = values
             return
+        values = values - self.middle.unsqueeze(1)
         own = rule(self.domain, step, self.shape)
         before = self.powers
         chance = self.chance[:, None]
         self.powers = [torch.einsum("t,ptbk->pbk", own.weight, values**k) * chance for k in (1, 2)]
-        self.sizes = [torch.einsum("t,ptbk->pbk", own.weight, values.abs() ** k).amax(-1) * self.chance for k in (1, 2)]
+        self.sizes = [torch.einsum("t,ptbk->pbk", own.weight, values.abs() ** k) * chance for k in (1, 2)]
         if before is not None:
-            self.errors = [(one - old).abs().amax(-1) for one, old in zip(self.powers, before, strict=True)]
+            self.errors.append([(one - old).abs() for one, old in zip(self.powers, before, strict=True)])
         if self.domain == "unit" and is_polynomial(step):
             foretold = torch.einsum("nt,ptbk->pnbk", interpolation(own.at, self.graded[0]), values)
             largest = torch.maximum(along_line(values), along_line(self.seen))
-            self.ends = (along_line(foretold - self.seen) <= FORETOLD * largest + 1e-300).all(0)
+            self.foretold = (along_line(foretold - self.seen) <= FORETOLD * largest + self.rounding).all(0)
         else:
-            self.ends = torch.ones_like(self.chance, dtype=torch.bool)
+            self.foretold = None
+
+    def about(self, middle: Tensor, places: Sequence[int]) -> tuple[int, ...]:
+        """Look at what differs from a middle [places, B, K], as variances are made of that, at the liveliest places.
+
+        Those are the few where most depends on the coordinate: in other regions nothing may.
+        """
+        change = (self.seen.amax(1) - self.seen.amin(1)).amax(-1)  # places x B
+        score = (change / change.amax(0).clamp_min(1e-300)).sum(1)
+        chosen = score.argsort(descending=True, stable=True)[:LIVELY].sort().values
+        self.rounding = 10 * ROUNDING * along_line(self.seen)[chosen] + 1e-300
+        self.middle = middle[chosen]
+        self.seen = self.seen[chosen] - self.middle.unsqueeze(1)
+        return tuple(places[index] for index in chosen.tolist())
 
     def agrees(self, lines: Sequence["Line"]) -> Tensor:
-        """Whether the last two rules do, [B]: an error counts as a share of the whole block's mean, along its lines."""
-        if self.errors is None:
-            return torch.zeros_like(self.chance, dtype=torch.bool)
-        good = self.ends.clone()
+        """Whether the last two rules do, [B]: an error counts as a share of the same number's mean in the whole block.
+
+        A polynomial must foretell other points too; of other rules, those before must have been close already.
+        """
+        good = torch.ones_like(self.chance, dtype=torch.bool) if self.foretold is None else self.foretold
+        wanted = (AGREED, AGREED_BEFORE)[: 2 if self.foretold is None else 1]
+        if len(self.errors) < len(wanted):
+            return torch.zeros_like(good)
         for k in range(2):
             whole = sum((line.sizes[k] for line in lines if line.sizes), torch.zeros_like(self.sizes[k]))
-            good &= (self.errors[k] <= AGREED * whole + 1e-300).all(0)
+            for errors, share in zip(reversed(self.errors), wanted, strict=False):
+                rounding = (self.chance * self.rounding ** (k + 1)).unsqueeze(-1)
+                good = good & (errors[k] <= share * whole + rounding).all(-1).all(0)
         return good
 
 

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 from estimators.integration.blocks import At, Block
 from estimators.integration.design import Design
 
-PLACES = 4
-"""Random places of the other coordinates."""
+PLACES, POINTS = 4, 10
+"""Random places of the other coordinates, and about as many points along one."""
 EQUAL, ROUNDING = 1e-11, 1e-15
 """Differences of the first share of the numbers compared, or of the second of a row's largest, are rounding."""
 
@@ -68,12 +68,24 @@ def along(design: Design, axes: Sequence[Axis], lines: Sequence[tuple[Tensor, Te
 
 
 def on_lines(
-    design: Design, axes: Sequence[Axis], lines: Sequence[tuple[Tensor, Tensor]], base: list[At]
+    design: Design,
+    axes: Sequence[Axis],
+    lines: Sequence[tuple[Tensor, Tensor]],
+    base: list[At],
+    rows: Tensor | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
-    """The integrand along lines, as `along` takes them: values [places, T, B, K] and signatures [places, T, B]."""
+    """The integrand along lines, as `along` takes them: values [places, T, b, K] and signatures [places, T, b].
+
+    Args:
+        design: the integrand.
+        axes: a line along each.
+        lines: points of each.
+        base: places of the other coordinates.
+        rows: b problems, all B by default.
+    """
     places = len(base[0].cell)
     counts = [places * len(at) for at, _ in lines]
-    parts = (part.split(counts) for part in design(along(design, axes, lines, base)))
+    parts = (part.split(counts) for part in design(along(design, axes, lines, base), rows)[:2])
     return [
         (values.unflatten(0, (places, -1)), signature.unflatten(0, (places, -1)))
         for values, signature in zip(*parts, strict=True)

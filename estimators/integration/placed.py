@@ -6,20 +6,18 @@ from torch import Tensor
 from estimators.integration.blocks import At, Block
 
 
-def drawn(block: Block, u: Tensor, rows: Tensor, blocks: int) -> tuple[At, Tensor]:
+def drawn(block: Block, u: Tensor, rows: Tensor, even: float) -> tuple[At, Tensor]:
     """Points of a block from uniform numbers [N, 1 + m], and their weights [N, len(rows)].
 
     Args:
         block: whose cells are drawn.
         u: uniform numbers.
         rows: problems.
-        blocks: how many there are, over which the weights multiply: rare cells come more often, the less the more of
-            them; 0 for cells as often as they come.
+        even: share of the points for which all cells that a row has are equally likely; the others' come by law.
     """
     chance = block.weight[:, rows]  # K x b
-    even = (chance > 0).double()
-    mixed = min(0.25, 1 / blocks) if blocks else 0.0
-    share = (1 - mixed) * chance + mixed * even / even.sum(0)
+    there = (chance > 0).double()
+    share = (1 - even) * chance + even * there / there.sum(0)
     edges = share.cumsum(0)
     cell = torch.searchsorted(edges.T.contiguous(), u[:, 0].repeat(len(rows), 1)).T.clamp_max(block.cells - 1)  # N x b
     weight = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)

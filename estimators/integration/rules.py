@@ -62,7 +62,7 @@ def _trapezoid(half: int) -> Rule:
 Step = tuple[Callable[[int], Rule], int]
 
 LADDERS: dict[str, tuple[Step, ...]] = {
-    "unit": (*((_legendre, n) for n in (2, 3, 5, 8, 16, 24, 36)), *((_tanh_sinh, n) for n in (55, 81, 121))),
+    "unit": (*((_legendre, n) for n in (2, 3, 5, 8, 16, 24, 36)), *((_tanh_sinh, n) for n in (55, 81, 121, 181))),
     "normal": (*((_hermite, n) for n in (3, 5, 8, 12)), *((_trapezoid, n) for n in (12, 18, 27, 40, 60, 90))),
 }
 """Rules by domain, coarse to fine."""

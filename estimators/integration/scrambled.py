@@ -44,13 +44,14 @@ def replicated(shape: Shape, rows: Tensor, points: int, seed: int = 0) -> Replic
         engine = SobolEngine(max(1, dims), scramble=True, seed=1000 * seed + replicate)
         u = engine.draw(points, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
         placed, weights, start = [], torch.ones(points, len(rows), dtype=torch.float64), 0
+        even = min(0.25, 1 / len(design.blocks))  # the more blocks there are, the more weights multiply
         for block in design.blocks:
-            at, weight = drawn(block, u[:, start : start + 1 + block.axes], rows, len(design.blocks))
+            at, weight = drawn(block, u[:, start : start + 1 + block.axes], rows, even)
             placed.append(at)
             weights = weights * weight
             start += 1 + block.axes
         wide = [At(_spread(at.cell, rows, design.integrand.problems), *at[1:]) for at in placed]
-        values, _ = design(wide, rows)
+        values = design(wide, rows).values
         means.append((weights[..., None] * values).mean(0))
         squares.append((weights[..., None] * values.square()).mean(0))
     every = torch.stack(means)

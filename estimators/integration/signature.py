@@ -1,4 +1,4 @@
-"""A number that tells which hard draws a cost was asked about, and so changes where a draw does."""
+"""Which hard draws a cost is asked about: a number that changes where a draw does, and how often an outcome is met."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,19 +8,24 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from estimators.families import Enumerated, Family
+
 
 class Signature:
     """A sum over evaluations of f at hard draws of the ones in z, each with a weight of its own.
 
     Args:
-        dims: of an event.
+        family: of q.
+        logits: of q, [b, *event], or other parameters.
         relaxed: numbers of the evaluations that are at relaxed draws, which do not count; one is added where it is seen
             at moderate noise first, since far out a relaxed draw is rounded to a hard one.
     """
 
-    def __init__(self, dims: int, relaxed: set[int]) -> None:
-        self.dims, self.relaxed, self.calls = dims, relaxed, 0
+    def __init__(self, family: Family, logits: Tensor, relaxed: set[int]) -> None:
+        self.family, self.logits, self.dims = family, logits, logits.dim() - 1
+        self.relaxed, self.calls, self.draws = relaxed, 0, 0
         self.sum: Tensor | None = None
+        self.outcomes: Tensor | None = None
 
     def watching(self, f: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """f, whose draws are noted.
@@ -52,6 +57,16 @@ class Signature:
         )
         found = (ones * weight).sum((0, *range(-self.dims, 0)))
         self.sum = found if self.sum is None else self.sum + found
+        if isinstance(self.family, Enumerated):
+            self.draws += len(z)
+            met = self.family.is_outcome(self.logits, z.detach()).double().sum(0)
+            self.outcomes = met if self.outcomes is None else self.outcomes + met
+
+    def met(self, nodes: int, problems: int) -> Tensor:
+        """[nodes, problems, M], share of the hard draws that have each of the family's outcomes; M is 0 without any."""
+        if self.outcomes is None:
+            return torch.zeros(nodes, problems, 0, dtype=torch.float64)
+        return (self.outcomes / self.draws).expand(nodes, problems, -1)
 
     def total(self, nodes: int, problems: int) -> Tensor:
         """[nodes, problems]; sums in another order differ by rounding, which is taken away."""

@@ -1,70 +1,103 @@
 """Whether an integrand is a function of its noise alone, and of no more of it than was seen."""
 
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
 import torch
 from torch import Tensor
 
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
-from estimators.integration.lines import EQUAL, ROUNDING, Axis, row_size
+from estimators.integration.groups import everything
+from estimators.integration.lines import EQUAL, ROUNDING, row_size
 from estimators.integration.placed import drawn
+from estimators.integration.product import Part, elsewhere, every
 from estimators.integration.source import Source
 from estimators.integration.structure import Shape
 
 CHECKED = 192
 """Random points at which it is checked that what is held fixed does not matter: it may matter in few cells alone."""
+UNWATCHED = "it draws from the global generator of Python's random or of numpy, which nobody can hand numbers to"
 BY_LAW = 1024
 """Of them, so many more as the noise's law has them."""
 
 
-def unsteady(shape: Shape, generator: torch.Generator) -> str | None:
-    """Why the integrand is no function of its noise alone, or depends on what is held fixed; None if neither."""
-    design = shape.design
+def unsteady(design: Design, generator: torch.Generator) -> str | None:
+    """Why an integrand is no function of its noise alone; None if it is."""
     changing = "the same noise gives other numbers in another call or another place of the batch"
+    before = _states_elsewhere()
     if not design.blocks:
-        every, _ = design.integrand(Source(CHECKED, design.integrand.problems), design.rows)
-        return changing if bool(((every - every[0]).abs().amax(-1) > EQUAL * row_size(every)).any()) else None
+        found = design.integrand(Source(CHECKED, design.integrand.problems), design.rows).values
+        if _states_elsewhere() != before:
+            return UNWATCHED
+        return changing if bool(((found - found[0]).abs().amax(-1) > EQUAL * row_size(found)).any()) else None
     points = design.random(CHECKED, generator)
     order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2]
-    values, _ = design(points)
-    again, _ = design([At(*(part[order] for part in at)) for at in points])
-    if bool(_apart(again, values[order]).any()):
+    values = design(points).values
+    if _states_elsewhere() != before:
+        return UNWATCHED
+    again = design([At(*(part[order] for part in at)) for at in points]).values
+    if bool(_apart(again, values[order], torch.maximum(again, values[order]).abs().amax(-1)).any()):
         return changing
-    if shape.broken:
-        return None
-    # In cells that are equally likely, and again as its law has them: noise may matter in few of either.
-    for spots, found in ((points, values), (_by_law(design, generator), None)):
-        held = [_held(shape, index, at) for index, at in enumerate(spots)]
-        there = torch.ones(len(spots[0].cell), design.integrand.problems, dtype=torch.bool)
-        for block, at in zip(design.blocks, spots, strict=True):
-            there &= block.weight[at.by_row, design.rows] > 0
-        fixed, _ = design(held)
-        if bool((_apart(fixed, design(spots)[0] if found is None else found) & there).any()):
-            return "it depends on noise on which it did not seem to"
     return None
 
 
-def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """Whether numbers [N, B, K] differ by more than rounding, [N, B]."""
-    size = torch.maximum(one, other).abs().amax(-1)
-    return (one - other).abs().amax(-1) > 100 * EQUAL * size + 10 * ROUNDING * row_size(one)
+def _states_elsewhere() -> tuple[Any, ...]:
+    """Of global generators that are not torch's; a draw from one moves it."""
+    _, numbers, place, *rest = numpy.random.get_state(legacy=True)
+    return random.getstate(), numpy.asarray(numbers).tobytes(), place, *rest
+
+
+def unseen(shape: Shape, generator: torch.Generator) -> str | None:
+    """Whether noise matters on which nothing seemed to depend; where parts interact after all, they are made one."""
+    whole, design = everything(shape), shape.design
+    # In cells that are equally likely, and again as its law has them: noise may matter in few of either.
+    points, by_law = design.random(CHECKED, generator), _by_law(design, generator)
+    values = design(points).values
+    for at, found in ((points, values), (by_law, design(by_law).values)):
+        if _misses(shape, [whole], at, found):
+            return "it depends on noise on which it did not seem to"
+    if _misses(shape, shape.parts, points, values):
+        shape.parts = [whole]
+    return None
+
+
+def _misses(shape: Shape, parts: Sequence[Part], points: Sequence[At], values: Tensor) -> bool:
+    """Whether the sum of functions of one group each, part by part, is something else than the integrand somewhere."""
+    design = shape.design
+    summed, largest = torch.zeros_like(values), values.abs()
+
+    def add(times: int, at: Sequence[At]) -> None:
+        nonlocal summed, largest
+        if times:
+            found = design(at).values
+            summed, largest = summed + times * found, torch.maximum(largest, found.abs())
+
+    add(1 - sum(len(part.copies) for part in parts), [elsewhere(design, index) for index in every(design)])
+    for part in parts:
+        for copy in part.copies:
+            moved = list(points)
+            for index, other in zip(part.blocks, copy, strict=True):
+                moved[index] = points[other]
+            add(1 - len(part.groups), shape.held(moved, part, []))
+            for group in part.groups:
+                add(1, shape.held(moved, part, group))
+    there = torch.ones(len(values), design.integrand.problems, dtype=torch.bool)
+    for block, at in zip(design.blocks, points, strict=True):
+        there &= block.weight[at.by_row, design.rows] > 0
+    return bool((_apart(summed, values, largest.amax(-1)) & there).any())
+
+
+def _apart(one: Tensor, other: Tensor, size: Tensor) -> Tensor:
+    """Whether numbers [N, B, K] of sizes [N, B] differ by more than rounding, [N, B]."""
+    return (one - other).abs().amax(-1) > 100 * EQUAL * size + 10 * ROUNDING * row_size(other)
 
 
 def _by_law(design: Design, generator: torch.Generator) -> list[At]:
     """Random points, each cell about as often as it comes."""
     return [
-        drawn(block, torch.rand(BY_LAW, 1 + block.axes, generator=generator, dtype=torch.float64), design.rows, 0)[0]
+        drawn(block, torch.rand(BY_LAW, 1 + block.axes, generator=generator, dtype=torch.float64), design.rows, 0.0)[0]
         for block in design.blocks
     ]
-
-
-def _held(shape: Shape, index: int, at: At) -> At:
-    """Points of a block with its idle coordinates at the node that stands for all others."""
-    block = shape.design.blocks[index]
-    x = at.x.expand(-1, at.by_row.shape[1], -1).clone()
-    rest = at.rest.expand_as(x).clone()
-    for axis, middle in enumerate(shape.design.middle(block)):
-        active = torch.tensor([Axis(index, cell, axis) in shape.active for cell in range(block.cells)])
-        idle = ~active[at.by_row]
-        x[..., axis] = torch.where(idle, middle, x[..., axis])
-        rest[..., axis] = torch.where(idle, 1 - middle, rest[..., axis])
-    return At(at.cell, x, rest)

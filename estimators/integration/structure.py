@@ -1,15 +1,16 @@
 """What an integrand does along each coordinate of its noise: nothing, something smooth, or a jump."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor
 
+from estimators.integration.blocks import At
 from estimators.integration.design import Design, Integrand, candidates, recorded
 from estimators.integration.jumps import cut, refine
-from estimators.integration.lines import PLACES, Axis, differs, every_axis, look, row_size
+from estimators.integration.lines import PLACES, POINTS, Axis, differs, every_axis, look, row_size
+from estimators.integration.product import Part, elsewhere, stand_in
 from estimators.integration.source import NotIntegrable
 
 ROUNDS = 6
@@ -27,6 +28,37 @@ class Shape:
     """Those on which the integrand depends inside its cells."""
     broken: set[Axis] = field(default_factory=set)
     """Those with jumps inside cells that could not be cut there."""
+    parts: list[Part] = field(default_factory=list)
+    """Of the noise, which do not interact."""
+
+    def held(self, points: Sequence[At], part: Part, group: Sequence[int]) -> list[At]:
+        """The points with all at the nodes that stand for others, but active coordinates of a group and a part's cells.
+
+        Args:
+            points: of all blocks.
+            part: whose blocks keep their regions.
+            group: of its blocks, whose active coordinates are kept.
+        """
+        design = self.design
+        return [
+            elsewhere(design, index)
+            if index not in part.blocks
+            else self._active(index, at)
+            if index in group
+            else stand_in(design, index, design.blocks[index].region[at.cell])
+            for index, at in enumerate(points)
+        ]
+
+    def _active(self, index: int, at: At) -> At:
+        block = self.design.blocks[index]
+        middle = self.design.middle(block)
+        x, rest = at.x.expand(-1, at.by_row.shape[1], -1).clone(), at.rest.expand(-1, at.by_row.shape[1], -1).clone()
+        for axis in range(block.axes):
+            active = torch.tensor([Axis(index, cell, axis) in self.active for cell in range(block.cells)])
+            idle = ~active[at.by_row]
+            x[..., axis] = torch.where(idle, middle[axis], x[..., axis])
+            rest[..., axis] = torch.where(idle, 1 - middle[axis], rest[..., axis])
+        return At(at.cell, x, rest)
 
 
 def impure(design: Design, axes: Sequence[Axis], generator: Generator) -> int:
@@ -41,20 +73,25 @@ def impure(design: Design, axes: Sequence[Axis], generator: Generator) -> int:
 def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
     """The integrand with the blocks in which its hard draws are constant in each cell, as far as they can be found.
 
+    Args:
+        integrand: what is integrated.
+        generator: of random places.
+        most: numbers of noise that it may take to look along all coordinates of the likeliest blocks.
+
     Raises:
-        NotIntegrable: see `recorded`; or the cells are too many, however they are seen.
+        NotIntegrable: see `recorded`; or it would take more.
     """
     sites = recorded(integrand)
     ways = [candidates(index, site, integrand) for index, site in enumerate(sites)]
     chosen = [0] * len(ways)
-    least = math.prod(min(math.prod(float(block.cells) for block in way) for way in options) for options in ways)
-    numbers = Design(integrand, sites, []).size
-    if least * numbers > most:
-        raise NotIntegrable(f"its noise has {least:.2g} cells")
 
     def design_of(choice: Sequence[int]) -> Design:
         return Design(integrand, sites, [block for way, c in zip(ways, choice, strict=True) for block in way[c]])
 
+    likeliest = design_of(chosen)
+    numbers = len(every_axis(likeliest)) * PLACES * POINTS * likeliest.size
+    if numbers > most:
+        raise NotIntegrable(f"it takes {numbers:.2g} numbers of noise to look along all coordinates")
     for index, way in enumerate(ways):
         if len(way) < 2:
             continue
@@ -76,15 +113,12 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
     Args:
         integrand: what is integrated.
         generator: of random places.
-        most: numbers of noise that the cells of all blocks together may take.
+        most: numbers of noise that it may take.
 
     Raises:
-        NotIntegrable: see `recorded`; or the cells are too many.
+        NotIntegrable: see `laid_out`.
     """
     design = laid_out(integrand, generator, most)
-    cells = math.prod(float(block.cells) for block in design.blocks) * design.size
-    if cells > most:
-        raise NotIntegrable(f"its noise has {cells / design.size:.2g} cells")
     shape = Shape(design, design)
     for _ in range(ROUNDS):
         if not (axes := every_axis(design)):
@@ -104,7 +138,10 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
 def grade(shape: Shape, axis: Axis, rows: Tensor) -> None:
     """Cut a cell where a boundary layer at one of its ends may be, in these rows [B]: at e^-10 and e^-5 from it."""
     places = torch.tensor([-10.0, -5.0, 5.0, 10.0], dtype=torch.float64)[:, None].expand(-1, len(rows))
-    cut(shape.design, axis, torch.where(rows, places, -torch.inf))
+    (part,) = (part for part in shape.parts if axis.block in part.blocks)
+    for copy in part.copies:  # copies are held at the same nodes
+        same = axis._replace(block=copy[part.blocks.index(axis.block)])
+        cut(shape.design, same, torch.where(rows, places, -torch.inf), apart=False)
     renamed: set[Axis] = set()
     for old in shape.active:
         if old.block == axis.block and old.cell == axis.cell:

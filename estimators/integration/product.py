@@ -1,0 +1,221 @@
+"""The sum over all combinations of cells, and of a rule's nodes in each coordinate, that an expectation is.
+
+What does not interact is integrated apart, with all else held at one node, so that nodes add up instead of multiplying:
+parts of the noise of which the integrand is a sum of functions of one part each, as where samples have noise of their
+own; and inside a region, where hard draws are constant, groups of blocks in the same way.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from estimators.integration.blocks import At
+from estimators.integration.design import Design
+from estimators.integration.rules import Rule, rule
+
+PIECE = 2**18
+"""Nodes times problems at once, which bounds memory."""
+Plan = Sequence[Sequence[int]]
+"""For each block and each of its coordinates, a step of the ladder of rules."""
+
+
+class Part(NamedTuple):
+    """Blocks that do not interact with the others."""
+
+    blocks: list[int]
+    groups: list[list[int]]
+    """Those that matter inside a region; groups do not interact there."""
+    copies: list[list[int]]
+    """Blocks in whose place the integrand is the same function of as many others, sample by sample for example; these
+    blocks are the first."""
+
+
+class Summed(NamedTuple):
+    """Sums over the noise of K numbers in b problems."""
+
+    mean: Tensor
+    """[b, K]."""
+    variance: Tensor
+    """[b, K]."""
+    size: Tensor
+    """[b, K], mean of what is summed up, without signs."""
+    met: Tensor
+    """[b, M], mean of `Evaluated.met`."""
+
+
+class Nodes(NamedTuple):
+    """Points of a group's blocks in one region of each."""
+
+    points: list[At]
+    """Of each block, n points."""
+    weight: Tensor
+    """[n, b], with sum 1 in rows that have the region."""
+
+
+def count(design: Design, parts: Sequence[Part], plan: Plan, rows: Tensor, *, together: bool = False) -> Tensor:
+    """Nodes of a product, [b], in the cells that each row has; or, together, in those that some of the rows have."""
+
+    def there(chance: Tensor) -> Tensor:
+        own = chance[:, rows] > 0
+        return (own.any(1, keepdim=True) if together else own).sum(0).double().expand(len(rows))
+
+    nodes = torch.zeros(len(rows), dtype=torch.float64)
+    for part in parts:
+        regions = {index: there(design.blocks[index].chance) for index in part.blocks}
+        nodes += math.prod(regions.values(), start=torch.ones_like(nodes))
+        for group in part.groups:
+            own = math.prod((n for index, n in regions.items() if index not in group), start=torch.ones_like(nodes))
+            for index in group:
+                in_a_cell = math.prod(len(one.at) for one in _rules(design, index, plan[index]))
+                own = own * there(design.blocks[index].weight) * in_a_cell
+            nodes += own
+    return nodes
+
+
+def product(design: Design, parts: Sequence[Part], plan: Plan, rows: Tensor) -> Summed:
+    """Mean and variance over all combinations of cells and nodes.
+
+    Args:
+        design: the integrand.
+        parts: of its noise; all blocks are in one.
+        plan: rules.
+        rows: problems.
+    """
+    middle = design([elsewhere(design, index) for index in every(design)], rows)
+    at, met = middle.values[0], middle.met[0]
+    found = Summed(at, torch.zeros_like(at), at.abs(), met)
+    for part in parts:
+        one, times = _over_part(design, part, plan, rows), len(part.copies)
+        if len(parts) == times == 1:
+            return one
+        found = Summed(
+            found.mean + times * (one.mean - at),
+            found.variance + times * one.variance,
+            found.size + times * one.size,
+            found.met + times * (one.met - met),
+        )
+    return found
+
+
+def every(design: Design) -> range:
+    """All blocks."""
+    return range(len(design.blocks))
+
+
+def stand_in(design: Design, index: int, region: Tensor) -> At:
+    """The points of a block that stand for all others of regions [n], or [n, B], in cells that the rows have."""
+    block = design.blocks[index]
+    wide = region if region.dim() == 2 else region.unsqueeze(1)
+    middle = design.middle(block).expand(len(region), 1, -1)
+    return At(block.likeliest[wide, design.rows], middle, 1 - middle)
+
+
+def elsewhere(design: Design, index: int) -> At:
+    """The one point of a block that stands for all others while another part is looked at: in its likeliest region."""
+    return stand_in(design, index, design.blocks[index].chance.argmax(0).unsqueeze(0))
+
+
+def _over_part(design: Design, part: Part, plan: Plan, rows: Tensor) -> Summed:
+    """Over the noise of one part, with the others held."""
+    shift: Tensor | None = None
+    total = second = size = torch.zeros((), dtype=torch.float64)
+    met = torch.zeros(())
+    at_once = max(1, min(PIECE // len(rows), 2**14))
+    nodes: dict[tuple[int, ...], Nodes] = {}
+
+    outside = [elsewhere(design, index) for index in every(design)]
+
+    def points(regions: dict[int, Tensor]) -> list[At]:
+        return [stand_in(design, i, regions[i]) if i in regions else outside[i] for i in every(design)]
+
+    for regions, chance in _regions(design, part.blocks, rows, at_once):
+        at_middle = design(points(regions), rows)
+        there = (chance > 0)[..., None]  # c x b x 1; elsewhere the numbers may be of any kind
+        anchor = torch.where(there, at_middle.values, 0.0)
+        mean, variance, spread = anchor.clone(), torch.zeros_like(anchor), anchor.abs()
+        for group in part.groups:
+            keys = torch.stack([regions[index] for index in group], 1)  # c x blocks of the group
+            for key in torch.unique(keys, dim=0):
+                chosen = (keys == key).all(1).nonzero()[:, 0]  # combinations with these regions of the group
+                name = (*group, *key.tolist())
+                if name not in nodes:
+                    nodes[name] = _nodes(design, group, key.tolist(), plan, rows)
+                own = nodes[name]
+                for few in chosen.split(max(1, PIECE // (len(own.weight) * len(rows)))):
+                    first = squares = absolute = torch.zeros_like(anchor[few])
+                    for piece in torch.arange(len(own.weight)).split(max(1, PIECE // (len(few) * len(rows)))):
+                        wide = {i: region[few].repeat_interleave(len(piece)) for i, region in regions.items()}
+                        at = points(wide)
+                        for index, spots in zip(group, own.points, strict=True):
+                            at[index] = At(*(x[piece].repeat(len(few), *[1] * (x.dim() - 1)) for x in spots))
+                        found = design(at, rows).values.unflatten(0, (len(few), len(piece)))
+                        weight = own.weight[piece]
+                        counts = (weight > 0)[..., None] & there[few].unsqueeze(1)  # c x n x b x 1
+                        off = torch.where(counts, found - anchor[few].unsqueeze(1), 0.0)
+                        first = first + torch.einsum("nb,cnbk->cbk", weight, off)
+                        squares = squares + torch.einsum("nb,cnbk->cbk", weight, off.square())
+                        absolute = absolute + torch.einsum("nb,cnbk->cbk", weight, off.abs())
+                    mean[few] += first
+                    spread[few] += absolute
+                    variance[few] += (squares - first.square()).clamp_min(0)
+        chance = chance[..., None]
+        met, size = met + (chance * at_middle.met).sum(0), size + (chance * spread).sum(0)
+        if shift is None:  # the variance is summed up around about the mean
+            shift = (chance * mean).sum(0) / chance.sum(0).clamp_min(1e-300)
+        total = total + (chance * (mean - shift)).sum(0)
+        second = second + (chance * (variance + (mean - shift).square())).sum(0)
+    assert shift is not None
+    return Summed(shift + total, (second - total.square()).clamp_min(0), size, met)
+
+
+def _rules(design: Design, index: int, steps: Sequence[int]) -> list[Rule]:
+    block = design.blocks[index]
+    return [rule(domain, max(step, 0), block.shape) for domain, step in zip(block.domains, steps, strict=True)]
+
+
+def _nodes(design: Design, group: Sequence[int], regions: Sequence[int], plan: Plan, rows: Tensor) -> Nodes:
+    """All combinations of a group's blocks' cells and nodes in these regions."""
+    each = [_of_block(design, index, region, plan, rows) for index, region in zip(group, regions, strict=True)]
+    grid = torch.cartesian_prod(*(torch.arange(len(weight)) for _, weight in each)).reshape(-1, len(each))
+    weight = torch.ones(len(grid), len(rows), dtype=torch.float64)
+    points = []
+    for (at, own), index in zip(each, grid.T, strict=True):
+        points.append(At(*(part[index] for part in at)))
+        weight = weight * own[index]
+    some = (weight > 0).any(1)
+    return Nodes([At(*(part[some] for part in at)) for at in points], weight[some])
+
+
+def _of_block(design: Design, index: int, region: int, plan: Plan, rows: Tensor) -> tuple[At, Tensor]:
+    """Points of a block in a region, and their weights [n, b]."""
+    block, rules = design.blocks[index], _rules(design, index, plan[index])
+    cells = ((block.region == region) & (block.weight[:, rows] > 0).any(1)).nonzero()[:, 0]
+    grid = torch.cartesian_prod(cells, *(torch.arange(len(one.at)) for one in rules)).reshape(-1, 1 + len(rules))
+    chance = block.chance[region, rows]
+    weight = torch.where(chance > 0, block.weight[:, rows] / chance.clamp_min(1e-300), 0.0)[grid[:, 0]]
+    for axis, one in enumerate(rules):
+        weight = weight * one.weight[grid[:, 1 + axis], None]
+    x, rest = (
+        torch.stack([one[part][grid[:, 1 + axis]] for axis, one in enumerate(rules)], -1).unsqueeze(1)
+        for part in (0, 1)
+    )
+    return At(grid[:, 0], x, rest), weight
+
+
+def _regions(
+    design: Design, blocks: Sequence[int], rows: Tensor, at_once: int
+) -> Iterator[tuple[dict[int, Tensor], Tensor]]:
+    """Combinations of regions that some rows have: of each block which [c], and the combinations' chances [c, b]."""
+    own = {index: (design.blocks[index].chance[:, rows] > 0).any(1).nonzero()[:, 0] for index in blocks}
+    count = math.prod(len(regions) for regions in own.values())
+    for start in range(0, count, at_once):
+        left = torch.arange(start, min(start + at_once, count))
+        chosen, chance = {}, torch.ones(len(left), len(rows), dtype=torch.float64)
+        for index, regions in own.items():
+            chosen[index] = regions[left % len(regions)]
+            left = left // len(regions)
+            chance = chance * design.blocks[index].chance[:, rows][chosen[index]]
+        yield chosen, chance
