@@ -53,7 +53,7 @@ class Found(NamedTuple):
 def float32(subject: Subject) -> Result:
     """The gradient in float32 is that in float64, level by level, as far as rounding allows."""
     grid = replace(subject.small(), levels=LEVELS)
-    recorded = Source(FEWER, len(grid.rows))
+    recorded = Source(FEWER, len(grid.rows), single=True)
     try:
         _run(subject, grid, recorded)
         sites = recorded.sites
@@ -150,7 +150,7 @@ def nudged(given: Sequence[Values], sites: Sequence[Site], step: float) -> list[
 
 def _source(given: Sequence[Values], sites: Sequence[Site], grid: Grid) -> Source:
     """The nodes as a source; where there is no noise, any number of them."""
-    return Source(len(given[0].at) if given else FEWER, len(grid.rows), given, sites)
+    return Source(len(given[0].at) if given else FEWER, len(grid.rows), given, sites, single=True)
 
 
 def _run(subject: Subject, grid: Grid, source: Source, dtype: torch.dtype = DOUBLE) -> Found:

@@ -78,6 +78,7 @@ def standard(
         return mean + deviation * source.values("normal", name, mean.shape).at.to(mean.dtype)
     if name in ("Tensor.uniform_", "Tensor.normal_", "Tensor.exponential_") and plain(args, kwargs):
         out: Tensor = args[0]
+        _check_exact(source, name, out.dtype)
         kind = "normal" if name == "Tensor.normal_" else "uniform"
         found = source.values(kind, name, out.shape)
         number = -log_of(found.at, found.rest) if name == "Tensor.exponential_" else found.at
@@ -92,9 +93,21 @@ def _created(source: "Source", name: str, func: Callable[..., Any], args: Sequen
         low = int(kwargs.get("low", ends[0] if len(ends) + ("high" in kwargs) > 1 else 0))
         high = int(kwargs.get("high", ends[-1] if ends else 0))
         return (source.values("choice", name, pattern.shape, options=high - low).at + low).to(pattern)
+    _check_exact(source, name, pattern.dtype)
     if name.startswith("torch.randn"):
         return source.values("normal", name, pattern.shape).at.to(pattern)
     return _inside(source.values("uniform", name, pattern.shape).at.to(pattern), pattern.dtype)
+
+
+def _check_exact(source: "Source", name: str, dtype: torch.dtype) -> None:
+    """Rounded nodes are no rule any more, and the law of numbers in steps of 2^-24 has other tails.
+
+    Raises:
+        NotIntegrable: the numbers are not in double precision, and the source is to integrate.
+    """
+    if dtype != torch.float64 and not source.single:
+        kind = str(dtype).removeprefix("torch.")
+        raise source.fail(f"{name} draws {kind} numbers, whose rounding is not integrated over: draw them in float64")
 
 
 def _inside(u: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,6 +18,8 @@ from estimators.integration.structure import Shape
 
 TRIED = 24
 """Random points at which it is looked at."""
+WORTH = 10
+"""How many times as many nodes a product must have at least, for it to be tried whether noise interacts."""
 USUAL = 24
 """Nodes that a coordinate may need."""
 
@@ -37,7 +39,7 @@ def parts_of(shape: Shape, generator: Generator, most: float) -> list[Part]:
     cost = float(count(design, whole, [[0] * block.axes for block in design.blocks], design.rows).max())
     cost *= USUAL ** len({(axis.block, axis.axis) for axis in shape.active})
     looks = TRIED * len(blocks) ** 2 / 2
-    if cost <= 2 * looks or looks * design.size > most:
+    if cost <= WORTH * looks or looks * design.size > most:
         return whole
     base, other = _anywhere(design, generator), _anywhere(design, generator)
     found = []

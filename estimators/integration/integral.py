@@ -25,11 +25,12 @@ MOST_NUMBERS = 3e7
 """Nodes times problems times numbers of noise, that a product may have."""
 TOGETHER = 3
 """How many times that all products of an integrand may have together."""
-BY_CHANCE = 0.01
-"""Two rules may agree by chance: so much of what the two before them differ by counts as an error too."""
 RARE, CAPTURED = 0.05, 0.99
 """Of an outcome rarer than the one, hard draws must meet this share."""
-SELDOM = "f meets a rare outcome of a latent less often than q has it: the noise that decides it was not found"
+SELDOM = (
+    "f meets a rare outcome of a latent less often than q has it: either the noise that decides it was not found, or f "
+    "is asked at fixed points too"
+)
 
 
 class Moments(NamedTuple):
@@ -131,19 +132,25 @@ def _plans(shape: Shape, steps: Sequence[Sequence[Tensor]]) -> list[tuple[float,
 
 
 def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Tensor]:
-    """Moments of some rows, and the tolerances [b, K] of their mean and variance."""
+    """Moments of some rows, and the tolerances [b, K] of their mean and variance.
+
+    They are what two rules differ by, which may agree by chance: the last one's error is also taken to be at least the
+    square of the share that the two before differ by, since its nodes are more than twice those of the coarsest.
+    """
     found = finer = product(shape.design, shape.parts, plan, rows)
     eps = torch.finfo(torch.float64).eps
-    tolerance, spread = 64 * eps * found.size, 64 * eps * found.size.square()
-    for share in (1.0, BY_CHANCE):
+    sizes = found.size, found.size.square()
+    errors = [64 * eps * size for size in sizes]
+    for power in (1, 2):
         coarser_plan = [[max(step - 1, min(step, 1)) for step in block] for block in plan]
         if coarser_plan == plan:
             break
         plan, coarser = coarser_plan, product(shape.design, shape.parts, coarser_plan, rows)
-        tolerance = tolerance + share * (finer.mean - coarser.mean).abs()
-        spread = spread + share * (finer.variance - coarser.variance).abs()
+        for k, size in enumerate(sizes):
+            share = (finer[k] - coarser[k]).abs() / size.clamp_min(1e-300)
+            errors[k] = errors[k] + size * share**power
         finer = coarser
-    return found, tolerance, spread
+    return found, errors[0], errors[1]
 
 
 def _too_seldom(chances: Tensor | None, met: Tensor, rows: Tensor) -> Tensor:

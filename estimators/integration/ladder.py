@@ -8,7 +8,7 @@ from torch import Tensor
 
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
-from estimators.integration.lines import PLACES, ROUNDING, Axis, along_line, on_lines, points_on
+from estimators.integration.lines import PLACES, ROUNDING, Axis, along_line, density, on_lines, points_on
 from estimators.integration.product import count
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.structure import Shape, grade
@@ -17,8 +17,9 @@ AGREED = 1e-9
 """Two steps of a rule along one coordinate agree where they differ by this share of what is integrated."""
 AGREED_BEFORE = 1e-6
 """So much must the two steps before have agreed already: two rules that are both wrong may agree by chance."""
-FORETOLD = 1e-7
-"""A polynomial through a rule's nodes foretells points next to the ends of a cell within this share of the largest."""
+FORETOLD = {"unit": 1e-7, "normal": 1e-9, "gamma": 1e-9}
+"""A polynomial through a rule's nodes foretells other points within this share of the largest number, each times its
+density: those next to the ends of a cell, or in the tails, where no node is."""
 SEARCH = 2
 """How much of what a product may take its search for rules may."""
 LIVELY = 2
@@ -134,7 +135,12 @@ def _by_coordinate(axes: Sequence[Axis]) -> list[list[Axis]]:
 def _middle(lines: Sequence["Line"]) -> Tensor:
     """[places, B, K], about the mean over the cells of one coordinate, at each place of the others."""
     chance = sum((line.chance for line in lines), torch.zeros_like(lines[0].chance)).clamp_min(1e-300)
-    return sum((line.seen.mean(1) * (line.chance / chance)[:, None] for line in lines), torch.zeros(()))
+    found = torch.zeros(())
+    for line in lines:
+        likely = density(line.domain, line.shape, line.graded[0])
+        mean = torch.einsum("t,ptbk->pbk", likely / likely.sum(), line.seen)
+        found = found + mean * (line.chance / chance)[:, None]
+    return found
 
 
 def _alone(shape: Shape, axis: Axis) -> bool:
@@ -179,10 +185,12 @@ class Line:
         self.sizes = [torch.einsum("t,ptbk->pbk", own.weight, values.abs() ** k) * chance for k in (1, 2)]
         if before is not None:
             self.errors.append([(one - old).abs() for one, old in zip(self.powers, before, strict=True)])
-        if self.domain == "unit" and is_polynomial(step):
+        if is_polynomial(self.domain, step):
+            likely = [density(self.domain, self.shape, x)[:, None, None] for x in (self.graded[0], own.at)]
             foretold = torch.einsum("nt,ptbk->pnbk", interpolation(own.at, self.graded[0]), values)
-            largest = torch.maximum(along_line(values), along_line(self.seen))
-            self.foretold = (along_line(foretold - self.seen) <= FORETOLD * largest + self.rounding).all(0)
+            largest = torch.maximum(along_line(values * likely[1]), along_line(self.seen * likely[0]))
+            off = along_line((foretold - self.seen) * likely[0])
+            self.foretold = (off <= FORETOLD[self.domain] * largest + self.rounding).all(0)
         else:
             self.foretold = None
 

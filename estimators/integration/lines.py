@@ -33,10 +33,17 @@ def points_on(block: Block, axis: int, generator: Generator) -> tuple[Tensor, Te
         ends = torch.tensor(block.ends, dtype=torch.float64)
         inside = 0.02 + 0.96 * torch.rand(4, generator=generator, dtype=torch.float64).sort().values
         return torch.cat((ends, inside, 1 - ends.flip(0))), torch.cat((1 - ends, 1 - inside, ends.flip(0)))
-    x = torch.tensor([-6.0, -3.0, -1.1, 0.4, 1.3, 2.9, 6.0], dtype=torch.float64)
+    x = torch.tensor([-6.0, -5.2, -4.5, -3.0, -1.1, 0.4, 1.3, 2.9, 4.4, 5.3, 6.0], dtype=torch.float64)
     if block.domains[axis] == "gamma":
-        x = block.shape * torch.tensor([0.05, 0.4, 1.1, 2.3, 6.0], dtype=torch.float64)
+        x = block.shape * torch.tensor([0.05, 0.4, 1.1, 2.3, 6.0, 12.0], dtype=torch.float64)
     return x, 1 - x
+
+
+def density(domain: str, shape: float, x: Tensor) -> Tensor:
+    """How likely points along a coordinate are beside its likeliest, up to a power of x."""
+    if domain == "unit":
+        return torch.ones_like(x)
+    return torch.exp(-0.5 * x.square()) if domain == "normal" else torch.exp(-(x - shape).clamp_min(0))
 
 
 def along(design: Design, axes: Sequence[Axis], lines: Sequence[tuple[Tensor, Tensor]], base: list[At]) -> list[At]:

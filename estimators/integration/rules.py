@@ -72,9 +72,9 @@ STEPS = {domain: 1 + len(ladder) for domain, ladder in LADDERS.items()} | {"gamm
 """Steps of each ladder; step 0 has one node, for what does not depend on the number."""
 
 
-def is_polynomial(step: int) -> bool:
-    """Whether a step of the ladder on (0, 1) is a rule for polynomials, which has no nodes next to the ends."""
-    return step > 0 and LADDERS["unit"][step - 1][0] is _legendre
+def is_polynomial(domain: str, step: int) -> bool:
+    """Whether a step of a ladder is a rule for polynomials, without nodes next to the ends, or far in the tails."""
+    return step > 0 and (domain == "gamma" or LADDERS[domain][step - 1][0] in (_legendre, _hermite))
 
 
 @functools.cache

@@ -59,12 +59,27 @@ class Values(NamedTuple):
 
 
 class Source(TorchFunctionMode):
-    """Noise of N nodes of B problems: random and recorded, or the values that it is given for the sites recorded."""
+    """Noise of N nodes of B problems: random and recorded, or the values that it is given for the sites recorded.
+
+    Args:
+        nodes: N.
+        problems: B.
+        given: a site's values each; random ones by default.
+        expected: the sites that the values are of.
+        single: hand out numbers in single precision too where they are asked for: they are not integrated over.
+    """
 
     def __init__(
-        self, nodes: int, problems: int, given: Sequence[Values] | None = None, expected: Sequence[Site] = ()
+        self,
+        nodes: int,
+        problems: int,
+        given: Sequence[Values] | None = None,
+        expected: Sequence[Site] = (),
+        *,
+        single: bool = False,
     ) -> None:
         super().__init__()
+        self.single = single
         self.rows, self.given, self.expected = (nodes, problems), given, expected
         self.sites: list[Site] = []
         self.failure: str | None = None

@@ -56,10 +56,10 @@ def unseen(shape: Shape, generator: torch.Generator) -> str | None:
     # In cells that are equally likely, and again as its law has them: noise may matter in few of either.
     points, by_law = design.random(CHECKED, generator), _by_law(design, generator)
     values = design(points).values
-    for at, found in ((points, values), (by_law, design(by_law).values)):
-        if _misses(shape, [whole], at, found):
-            return "it depends on noise on which it did not seem to"
-    if _misses(shape, shape.parts, points, values):
+    looked_at = [(points, values), (by_law, design(by_law).values)]
+    if any(_misses(shape, [whole], *one) for one in looked_at):
+        return "it depends on noise on which it did not seem to"
+    if any(_misses(shape, shape.parts, *one) for one in looked_at):
         shape.parts = [whole]
     return None
 

@@ -336,3 +336,32 @@ def test_students_quantiles(level: float, freedom: int) -> None:
     """Those of scipy."""
     stats = pytest.importorskip("scipy.stats")
     assert student(math.log(level), freedom) == pytest.approx(stats.t.isf(level / 2, freedom), rel=1e-6)
+
+
+@pytest.mark.parametrize("at", [2.5, 4.2, 4.6, 5.3])
+@pytest.mark.parametrize("law", ["dropped", "clipped", "beyond"])
+def test_what_happens_in_the_tails_of_a_normal_number(at: float, law: str) -> None:
+    """A rule whose nodes end at 4.1 agrees with the next about a polynomial; what is cut off beyond is not lost."""
+
+    def function(noise: Noise, x: Tensor) -> tuple[Tensor, Tensor]:
+        u = noise.normal(1, x)[0]
+        value = {
+            "dropped": torch.where(u.abs() > at, 0.0, u.square()),
+            "clipped": u.clamp(-at, at).square(),
+            "beyond": (u > at).double(),
+        }[law]
+        return nothing(x), value
+
+    tail = math.erfc(at / math.sqrt(2))  # of both sides
+    density = math.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
+    inside = 1 - tail - 2 * at * density
+    exact = {"dropped": inside, "clipped": inside + at**2 * tail, "beyond": tail / 2}[law]
+    moments = integrate(Toy(function)).moments
+    for mean, tolerance, why in zip(moments.mean[:, 0], moments.tolerance[:, 0], moments.reasons, strict=True):
+        assert why is not None or abs(float(mean) - exact) <= 4 * float(tolerance) + 1e-13
+
+
+@pytest.mark.parametrize("draw", [torch.rand, torch.randn])
+def test_noise_in_single_precision_is_not_integrated_over(draw: Callable[..., Tensor]) -> None:
+    """Its nodes would be rounded, and numbers in steps of 2^-24 have other tails."""
+    assert "float32" in reason(lambda noise, x: (nothing(x), x + draw(x.shape)))

@@ -172,3 +172,23 @@ def test_a_class_rarer_than_any_point_that_was_looked_at() -> None:
 
     moments = integrate(Toy(function, logits)).moments
     torch.testing.assert_close(moments.mean, logits[:, 0].softmax(-1), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pattern_of_all_samples_that_is_rare(seed: int) -> None:
+    """Nine more bits are to be as in a mask: once in 512 times samples interact, which a mean that is found holds."""
+    mask = torch.randint(2, (3, 1, 1, 3), generator=torch.Generator().manual_seed(seed)).double()
+    logits = torch.tensor([[0.3, -0.4, 0.2]], dtype=DOUBLE)
+
+    def function(noise: Noise, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = (noise.uniform(4, x) < x.sigmoid()).double()
+        hit = ((z[1:] - z[0]).abs() == mask).all(-1).all(0)
+        return z.movedim(0, -2).flatten(-2), (z.sum((0, -1)) + 10.0 * hit).unsqueeze(-1)
+
+    p = logits.sigmoid()[0]
+    first = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=DOUBLE)] * 3)  # 8 x 3
+    others = (mask[:, 0, 0] - first.unsqueeze(1)).abs()  # 8 x 3 x 3, what the other samples must be
+    chance = (first * p + (1 - first) * (1 - p)).prod(-1) * (others * p + (1 - others) * (1 - p)).prod(-1).prod(-1)
+    moments = integrate(Toy(function, logits)).moments
+    if moments.reasons == [None]:
+        assert float(moments.mean) == pytest.approx(4 * float(p.sum()) + 10 * float(chance.sum()), rel=1e-11)
