@@ -19,6 +19,8 @@ from estimators.integration.structure import Shape
 
 CHECKED = 192
 """Random points at which it is checked that what is held fixed does not matter: it may matter in few cells alone."""
+CALLS = 8
+"""All of which must move a global generator, before the integrand is said to draw from it."""
 UNWATCHED = "it draws from the global generator of Python's random or of numpy, which nobody can hand numbers to"
 BY_LAW = 1024
 """Of them, so many more as the noise's law has them."""
@@ -27,25 +29,32 @@ BY_LAW = 1024
 def unsteady(design: Design, generator: torch.Generator) -> str | None:
     """Why an integrand is no function of its noise alone; None if it is."""
     changing = "the same noise gives other numbers in another call or another place of the batch"
-    before = _states_elsewhere()
+    if _draws_elsewhere(design, generator):
+        return UNWATCHED
     if not design.blocks:
         found = design.integrand(Source(CHECKED, design.integrand.problems), design.rows).values
-        if _states_elsewhere() != before:
-            return UNWATCHED
         return changing if bool(((found - found[0]).abs().amax(-1) > EQUAL * row_size(found)).any()) else None
     points = design.random(CHECKED, generator)
     order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2]
     values = design(points).values
-    if _states_elsewhere() != before:
-        return UNWATCHED
     again = design([At(*(part[order] for part in at)) for at in points]).values
     if bool(_apart(again, values[order], torch.maximum(again, values[order]).abs().amax(-1)).any()):
         return changing
     return None
 
 
+def _draws_elsewhere(design: Design, generator: torch.Generator) -> bool:
+    """Whether calls move a generator that is not torch's: each of a few, since other threads may draw from it too."""
+    for _ in range(CALLS):
+        before = _states_elsewhere()
+        design(design.random(1, generator))
+        if _states_elsewhere() == before:
+            return False
+    return True
+
+
 def _states_elsewhere() -> tuple[Any, ...]:
-    """Of global generators that are not torch's; a draw from one moves it."""
+    """Of global generators that are not torch's."""
     _, numbers, place, *rest = numpy.random.get_state(legacy=True)
     return random.getstate(), numpy.asarray(numbers).tobytes(), place, *rest
 

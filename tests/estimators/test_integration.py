@@ -2,6 +2,7 @@
 
 import math
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -359,6 +360,23 @@ def test_what_happens_in_the_tails_of_a_normal_number(at: float, law: str) -> No
     moments = integrate(Toy(function)).moments
     for mean, tolerance, why in zip(moments.mean[:, 0], moments.tolerance[:, 0], moments.reasons, strict=True):
         assert why is not None or abs(float(mean) - exact) <= 4 * float(tolerance) + 1e-13
+
+
+def test_another_thread_may_draw_from_the_global_generator() -> None:
+    """A worker's heartbeat, for one: the integrand itself does not."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(0.02):
+            random.random()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        assert all(integrate(Toy(bit)).moments.reasons == [None] * len(LOGITS) for _ in range(5))
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("draw", [torch.rand, torch.randn])
