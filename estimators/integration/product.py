@@ -121,43 +121,25 @@ def elsewhere(design: Design, index: int) -> At:
 def _over_part(design: Design, part: Part, plan: Plan, rows: Tensor) -> Summed:
     """Over the noise of one part, with the others held."""
     shift: Tensor | None = None
-    total = second = size = torch.zeros((), dtype=torch.float64)
-    met = torch.zeros(())
-    at_once = max(1, min(PIECE // len(rows), 2**14))
-    nodes: dict[tuple[int, ...], Nodes] = {}
-
+    total = second = size = met = torch.zeros((), dtype=torch.float64)
     outside = [elsewhere(design, index) for index in every(design)]
-
-    def points(regions: dict[int, Tensor]) -> list[At]:
-        return [stand_in(design, i, regions[i]) if i in regions else outside[i] for i in every(design)]
-
-    for regions, chance in _regions(design, part.blocks, rows, at_once):
-        at_middle = design(points(regions), rows)
+    nodes: dict[tuple[int, ...], Nodes] = {}
+    for regions, chance in _regions(design, part.blocks, rows, max(1, min(PIECE // len(rows), 2**14))):
+        places = [stand_in(design, i, regions[i]) if i in regions else outside[i] for i in every(design)]
+        at_middle = design(places, rows)
         there = (chance > 0)[..., None]  # c x b x 1; elsewhere the numbers may be of any kind
         anchor = torch.where(there, at_middle.values, 0.0)
         mean, variance, spread = anchor.clone(), torch.zeros_like(anchor), anchor.abs()
         for group in part.groups:
             keys = torch.stack([regions[index] for index in group], 1)  # c x blocks of the group
             for key in torch.unique(keys, dim=0):
-                chosen = (keys == key).all(1).nonzero()[:, 0]  # combinations with these regions of the group
                 name = (*group, *key.tolist())
                 if name not in nodes:
                     nodes[name] = _nodes(design, group, key.tolist(), plan, rows)
-                own = nodes[name]
-                for few in chosen.split(max(1, PIECE // (len(own.weight) * len(rows)))):
-                    first = squares = absolute = torch.zeros_like(anchor[few])
-                    for piece in torch.arange(len(own.weight)).split(max(1, PIECE // (len(few) * len(rows)))):
-                        wide = {i: region[few].repeat_interleave(len(piece)) for i, region in regions.items()}
-                        at = points(wide)
-                        for index, spots in zip(group, own.points, strict=True):
-                            at[index] = At(*(x[piece].repeat(len(few), *[1] * (x.dim() - 1)) for x in spots))
-                        found = design(at, rows).values.unflatten(0, (len(few), len(piece)))
-                        weight = own.weight[piece]
-                        counts = (weight > 0)[..., None] & there[few].unsqueeze(1)  # c x n x b x 1
-                        off = torch.where(counts, found - anchor[few].unsqueeze(1), 0.0)
-                        first = first + torch.einsum("nb,cnbk->cbk", weight, off)
-                        squares = squares + torch.einsum("nb,cnbk->cbk", weight, off.square())
-                        absolute = absolute + torch.einsum("nb,cnbk->cbk", weight, off.abs())
+                chosen = (keys == key).all(1).nonzero()[:, 0]  # combinations with these regions of the group
+                for few in chosen.split(max(1, PIECE // (len(nodes[name].weight) * len(rows)))):
+                    here = [at if len(at.cell) == 1 else At(*(x[few] for x in at)) for at in places]
+                    first, squares, absolute = _off(design, group, nodes[name], here, anchor[few], there[few], rows)
                     mean[few] += first
                     spread[few] += absolute
                     variance[few] += (squares - first.square()).clamp_min(0)
@@ -169,6 +151,38 @@ def _over_part(design: Design, part: Part, plan: Plan, rows: Tensor) -> Summed:
         second = second + (chance * (variance + (mean - shift).square())).sum(0)
     assert shift is not None
     return Summed(shift + total, (second - total.square()).clamp_min(0), size, met)
+
+
+def _off(
+    design: Design, group: Sequence[int], nodes: Nodes, places: list[At], anchor: Tensor, there: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over a group's nodes of what the integrand differs by from its anchor, of its square and of its size.
+
+    Args:
+        design: the integrand.
+        group: of blocks.
+        nodes: of these blocks.
+        places: of all blocks, for c combinations of regions.
+        anchor: the integrand there, [c, b, K].
+        there: which rows have the combinations, [c, b, 1].
+        rows: b problems.
+
+    Returns:
+        [c, b, K] each.
+    """
+    first = squares = absolute = torch.zeros_like(anchor)
+    for piece in torch.arange(len(nodes.weight)).split(max(1, PIECE // (len(anchor) * len(rows)))):
+        at = [one if len(one.cell) == 1 else At(*(x.repeat_interleave(len(piece), 0) for x in one)) for one in places]
+        for index, spots in zip(group, nodes.points, strict=True):
+            at[index] = At(*(x[piece].repeat(len(anchor), *[1] * (x.dim() - 1)) for x in spots))
+        found = design(at, rows).values.unflatten(0, (len(anchor), len(piece)))
+        weight = nodes.weight[piece]
+        counts = (weight > 0)[..., None] & there.unsqueeze(1)  # c x n x b x 1
+        off = torch.where(counts, found - anchor.unsqueeze(1), 0.0)
+        first = first + torch.einsum("nb,cnbk->cbk", weight, off)
+        squares = squares + torch.einsum("nb,cnbk->cbk", weight, off.square())
+        absolute = absolute + torch.einsum("nb,cnbk->cbk", weight, off.abs())
+    return first, squares, absolute
 
 
 def _rules(design: Design, index: int, steps: Sequence[int]) -> list[Rule]:
