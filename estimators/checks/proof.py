@@ -1,5 +1,7 @@
 """Which problems of a grid are proved, by integrating over the noise, and which bounded, by Sobol points over it."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,9 @@ LOG_LEVEL = -4.605
 """Of a bound: 99 % confidence."""
 
 
-def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: int) -> tuple[Known, Known]:
+def decided(
+    prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: int, *, confirm: bool = False
+) -> tuple[Known, Known]:
     """Means that are proved, or refuted, by integration, and those that are bounded; other rows must be sampled.
 
     Args:
@@ -36,10 +40,12 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
         log_alpha: level at which a bounded mean that is not 0 is suspicious, and must be sampled.
         seed: of random places and of the scrambling.
         draws: Sobol points a problem at most, in all replicates.
+        confirm: integrate what refutes again, seen from other random places; it must be the same.
     """
     integrand = GridIntegrand(prepared, grid, torch.arange(len(grid.rows)))
     nothing = Known.nothing(Tally(grid).total)
-    found, shape = integrate(integrand, seed=seed, most=min(MOST_NUMBERS, max(LEAST_NUMBERS, NUMBERS_A_DRAW * draws)))
+    most = min(MOST_NUMBERS, max(LEAST_NUMBERS, NUMBERS_A_DRAW * draws))
+    found, shape = integrate(integrand, seed=seed, most=most)
     if shape is None:
         return nothing, nothing
     known = found.tolerance[:, :-3].norm(dim=1) + grid.inexact[:, :-2].norm(dim=1)
@@ -53,6 +59,15 @@ def decided(prepared: Prepared, grid: Grid, log_alpha: float, seed: int, draws: 
         tolerance = tolerance + torch.cat((grid.inexact, grid.inexact[:, -1:]), 1)
         limit = 4 * tolerance + PROVED * scales(grid, variance) + rounding(grid, variance)
         proved = Known(rows, mean, variance, tolerance, torch.where(rows[:, None], limit, torch.inf))
+        beyond = rows & (mean.abs() > limit).any(1)
+        if confirm and bool(beyond.any()):
+            again = integrate(GridIntegrand(prepared, grid, beyond.nonzero()[:, 0]), seed=seed + 1, most=most).moments
+            same = (again.mean - mean[beyond]).abs() <= limit[
+                beyond
+            ] + 4 * again.tolerance  # not where nothing is found
+            rows = rows.clone()
+            rows[beyond] = same.all(1)
+            proved = replace(proved, rows=rows, limit=torch.where(rows[:, None], limit, torch.inf))
     if bool(rows.all()):
         return proved, nothing
     try:

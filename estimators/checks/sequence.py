@@ -51,7 +51,12 @@ class _Work:
     def decide(self) -> None:
         """Prove what can be proved, bound what cannot, and leave the rest to be sampled."""
         self.tally.proved, self.tally.bounded = decided(
-            self.prepared, self.grid, self.log_alpha, self.subject.seed, self.subject.draws
+            self.prepared,
+            self.grid,
+            self.log_alpha,
+            self.subject.seed,
+            self.subject.draws,
+            confirm=self.subject.unbiased,
         )
         self.active = (~self.tally.unsampled).nonzero()[:, 0].tolist()
 

@@ -17,6 +17,7 @@ from estimators.integration.design import Integrand
 from estimators.integration.groups import parts_of
 from estimators.integration.ladder import SEARCH, coarsest, orders
 from estimators.integration.product import Plan, Summed, count, product
+from estimators.integration.rules import is_polynomial
 from estimators.integration.source import NotIntegrable
 from estimators.integration.steady import unseen, unsteady
 from estimators.integration.structure import Shape, explore
@@ -135,14 +136,22 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
     """Moments of some rows, and the tolerances [b, K] of their mean and variance.
 
     They are what two rules differ by, which may agree by chance: the last one's error is also taken to be at least the
-    square of the share that the two before differ by, since its nodes are more than twice those of the coarsest.
+    square of the share that the two before differ by, since its nodes are more than twice those of the coarsest. That
+    is for rules that converge little by little, and not for polynomials, which foretell other points at once.
     """
     found = finer = product(shape.design, shape.parts, plan, rows)
     eps = torch.finfo(torch.float64).eps
     sizes = found.size, found.size.square()
     errors = [64 * eps * size for size in sizes]
+    gradual = [
+        [not is_polynomial(domain, step) for domain, step in zip(block.domains, own, strict=True)]
+        for block, own in zip(shape.design.blocks, plan, strict=True)
+    ]
     for power in (1, 2):
-        coarser_plan = [[max(step - 1, min(step, 1)) for step in block] for block in plan]
+        coarser_plan = [
+            [max(step - 1, min(step, 1)) if power == 1 or by else step for step, by in zip(own, bys, strict=True)]
+            for own, bys in zip(plan, gradual, strict=True)
+        ]
         if coarser_plan == plan:
             break
         plan, coarser = coarser_plan, product(shape.design, shape.parts, coarser_plan, rows)

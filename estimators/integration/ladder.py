@@ -22,8 +22,6 @@ FORETOLD = {"unit": 1e-7, "normal": 1e-9, "gamma": 1e-9}
 density: those next to the ends of a cell, or in the tails, where no node is."""
 SEARCH = 2
 """How much of what a product may take its search for rules may."""
-LIVELY = 2
-"""Places of the others that are looked at beyond the first few points."""
 GRADED = 5
 """Cells of which a cell is cut towards its ends, and how many times as many nodes a product has at least after it."""
 GRADINGS = 2
@@ -87,11 +85,11 @@ def _least_at(shape: Shape, active: Sequence[Sequence[int]], step: int) -> float
 def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -> dict[Axis, Tensor]:
     """For each active coordinate of a cell, the step [B] at which its ladder's last two rules agree along it, or -1."""
     design = shape.design
-    base = design.random(PLACES, generator)
+    base = _places(design, generator)
     lines = {axis: Line(design, axis) for axis in sorted(shape.active)}
     # A cell that a row does not have takes any step.
     reached = {axis: torch.where(line.chance > 0, -1, 0) for axis, line in lines.items()}
-    places = {axis: (0,) if _alone(shape, axis) else tuple(range(PLACES)) for axis in lines}
+    places = {axis: 1 if _alone(shape, axis) else PLACES for axis in lines}
     numbers = 0.0
     for step in range(min(steps + 1, max(STEPS.values()))):
         now = [a for a, line in lines.items() if step < STEPS[line.domain] and bool((reached[a] < 0).any())]
@@ -100,12 +98,12 @@ def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -
         rows = torch.stack([reached[axis] < 0 for axis in now]).any(0).nonzero()[:, 0]  # those that wait for a step
         points = {axis: lines[axis].points(step, generator) for axis in now}
         a_point = design.size * len(rows) / design.integrand.problems
-        numbers += a_point * sum(len(places[axis]) * len(at) for axis, (at, _) in points.items())
+        numbers += a_point * sum(places[axis] * len(at) for axis, (at, _) in points.items())
         if numbers > SEARCH * most:
             break
-        for some in sorted({places[axis] for axis in now}):
-            own = [axis for axis in now if places[axis] == some]
-            spots = [At(*(part[list(some)] for part in at)) for at in base]
+        for many in {places[axis] for axis in now}:
+            own = [axis for axis in now if places[axis] == many]
+            spots = [At(*(part[:many] for part in at)) for at in base]
             for axis, (values, _) in zip(
                 own, on_lines(design, own, [points[a] for a in own], spots, rows), strict=True
             ):
@@ -113,7 +111,8 @@ def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -
         if step == 0:
             for own in _by_coordinate(now):
                 middle = _middle([lines[axis] for axis in own])
-                places |= {axis: lines[axis].about(middle, places[axis]) for axis in own}
+                for axis in own:
+                    lines[axis].about(middle)
             continue
         for axis in now:
             good = lines[axis].agrees(
@@ -121,6 +120,19 @@ def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -
             )
             reached[axis] = torch.where((reached[axis] < 0) & good, step, reached[axis])
     return reached
+
+
+def _places(design: Design, generator: torch.Generator) -> list[At]:
+    """Random places of all coordinates, which take the regions that a row has in turn: each may weigh as much."""
+    places, stride = [], 1
+    for block, at in zip(design.blocks, design.random(PLACES, generator), strict=True):
+        there = block.chance > 0  # regions x B
+        anyhow = torch.randint(1000, (PLACES,), generator=generator)
+        turn = (torch.arange(PLACES) // stride if stride < PLACES else anyhow)[:, None] % there.sum(0)
+        stride *= block.regions
+        region = (there.cumsum(0)[None] == turn[:, None] + 1).int().argmax(1)  # places x B: the turn-th that there is
+        places.append(At(block.likeliest[region, design.rows], *at[1:]))
+    return places
 
 
 def _by_coordinate(axes: Sequence[Axis]) -> list[list[Axis]]:
@@ -194,18 +206,11 @@ class Line:
         else:
             self.foretold = None
 
-    def about(self, middle: Tensor, places: Sequence[int]) -> tuple[int, ...]:
-        """Look at what differs from a middle [places, B, K], as variances are made of that, at the liveliest places.
-
-        Those are the few where most depends on the coordinate: in other regions nothing may.
-        """
-        change = (self.seen.amax(1) - self.seen.amin(1)).amax(-1)  # places x B
-        score = (change / change.amax(0).clamp_min(1e-300)).sum(1)
-        chosen = score.argsort(descending=True, stable=True)[:LIVELY].sort().values
-        self.rounding = 10 * ROUNDING * along_line(self.seen)[chosen] + 1e-300
-        self.middle = middle[chosen]
-        self.seen = self.seen[chosen] - self.middle.unsqueeze(1)
-        return tuple(places[index] for index in chosen.tolist())
+    def about(self, middle: Tensor) -> None:
+        """Look at what differs from a middle [places, B, K], as variances are made of that."""
+        self.rounding = 10 * ROUNDING * along_line(self.seen) + 1e-300
+        self.middle = middle
+        self.seen = self.seen - middle.unsqueeze(1)
 
     def agrees(self, lines: Sequence["Line"]) -> Tensor:
         """Whether the last two rules do, [B]: an error counts as a share of the same number's mean in the whole block.
