@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
-from estimators.integration.lines import EQUAL, ROUNDING, row_size
-from estimators.integration.placed import drawn
+from estimators.integration.lines import EQUAL, ROUNDING, apart, row_size
+from estimators.integration.placed import spread
 from estimators.integration.product import Part, count, elsewhere, every
 from estimators.integration.structure import Shape
 
@@ -33,18 +33,17 @@ def parts_of(shape: Shape, generator: Generator, most: float) -> list[Part]:
         most: numbers of noise that it may take; where it takes more, all is taken to interact.
     """
     design = shape.design
-    blocks = list(every(design))
-    active = sorted({axis.block for axis in shape.active})
-    whole = [everything(shape)]
-    cost = float(count(design, whole, [[0] * block.axes for block in design.blocks], design.rows).max())
+    whole = everything(shape)
+    cost = float(count(design, [whole], [[0] * block.axes for block in design.blocks], design.rows).max())
     cost *= USUAL ** len({(axis.block, axis.axis) for axis in shape.active})
-    looks = TRIED * len(blocks) ** 2 / 2
+    looks = TRIED * len(whole.blocks) ** 2 / 2
     if cost <= WORTH * looks or looks * design.size > most:
-        return whole
-    base, other = _anywhere(design, generator), _anywhere(design, generator)
+        return [whole]
+    # In each row in cells that it has, all equally likely.
+    base, other = (spread(design.blocks, design.rows, TRIED, 1.0, generator) for _ in range(2))
     found = []
-    for part in _connected(design, base, other, blocks):
-        own = [index for index in active if index in part]
+    for part in _connected(design, base, other, whole.blocks):
+        own = [index for group in whole.groups for index in group if index in part]
         moved = [At(one.cell, *two[1:]) for one, two in zip(base, other, strict=True)]  # inside the same cells
         found.append(Part(part, _connected(design, base, moved, own), [part]))
     return _without_copies(design, found, base)
@@ -52,7 +51,7 @@ def parts_of(shape: Shape, generator: Generator, most: float) -> list[Part]:
 
 def everything(shape: Shape) -> Part:
     """All noise as one part, in which all that matters interacts."""
-    blocks, active = list(range(len(shape.design.blocks))), sorted({axis.block for axis in shape.active})
+    blocks, active = list(every(shape.design)), sorted({axis.block for axis in shape.active})
     return Part(blocks, [active] if active else [], [blocks])
 
 
@@ -74,7 +73,7 @@ def _without_copies(design: Design, parts: Sequence[Part], points: Sequence[At])
             if _cut_alike(design, part, first):
                 one, other = values(part, first), values(first, first)
                 size = torch.maximum(one, other).abs().amax(-1)
-                if bool(((one - other).abs().amax(-1) <= 100 * EQUAL * size + 10 * ROUNDING * row_size(one)).all()):
+                if not bool(apart(other, one, size).any()):
                     first.copies.append(part.blocks)
                     break
         else:
@@ -95,14 +94,6 @@ def _cut_alike(design: Design, one: Part, other: Part) -> bool:
         and torch.allclose(a.low, b.low, rtol=1e-9, atol=0)
         for a, b in pairs
     )
-
-
-def _anywhere(design: Design, generator: Generator) -> list[At]:
-    """Random points, in each row in cells that it has, all equally likely."""
-    return [
-        drawn(block, torch.rand(TRIED, 1 + block.axes, generator=generator, dtype=torch.float64), design.rows, 1.0)[0]
-        for block in design.blocks
-    ]
 
 
 def _connected(design: Design, base: Sequence[At], other: Sequence[At], blocks: Sequence[int]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from estimators.integration.design import Design
 from estimators.integration.lines import PLACES, ROUNDING, Axis, along_line, density, on_lines, points_on
 from estimators.integration.product import count
 from estimators.integration.rules import STEPS, is_polynomial, rule
-from estimators.integration.structure import Shape, grade
+from estimators.integration.structure import ENDS, Shape, grade
 
 AGREED = 1e-9
 """Two steps of a rule along one coordinate agree where they differ by this share of what is integrated."""
@@ -22,8 +22,6 @@ FORETOLD = {"unit": 1e-7, "normal": 1e-9, "gamma": 1e-9}
 density: those next to the ends of a cell, or in the tails, where no node is."""
 SEARCH = 2
 """How much of what a product may take its search for rules may."""
-GRADED = 5
-"""Cells of which a cell is cut towards its ends, and how many times as many nodes a product has at least after it."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
 
@@ -61,7 +59,9 @@ def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[T
         last = max(STEPS.values()) - (2 if attempt < GRADINGS else 1)
         reached = climbed(shape, generator, most, min(steps_paid + 1, last))
         failed = {axis: (own < 0) for axis, own in reached.items() if bool((own < 0).any())}
-        if not failed or attempt == GRADINGS or GRADED * _least_at(shape, least, 3) * design.size / rows > most:
+        # A cell that is cut towards its ends has as many times the nodes at least.
+        after = (len(ENDS) + 1) * _least_at(shape, least, 3)
+        if not failed or attempt == GRADINGS or after * design.size / rows > most:
             break
         for axis in sorted(failed, reverse=True):
             if design.blocks[axis.block].domains[axis.axis] == "unit":

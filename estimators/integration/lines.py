@@ -144,6 +144,11 @@ def along_line(values: Tensor) -> Tensor:
     return values.abs().amax((1, 3))
 
 
+def apart(one: Tensor, other: Tensor, size: Tensor) -> Tensor:
+    """Whether numbers [N, B, K] of sizes [N, B] differ by more than rounding, [N, B]."""
+    return (one - other).abs().amax(-1) > 100 * EQUAL * size + 10 * ROUNDING * row_size(other)
+
+
 def row_size(values: Tensor) -> Tensor:
     """[B], the largest number of each row."""
     return values.abs().flatten(0, -3).amax((0, -1)).clamp_min(1e-300)

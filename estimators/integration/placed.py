@@ -1,7 +1,9 @@
 """Points of a block's cells from uniform numbers."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from estimators.integration.blocks import At, Block
 
@@ -29,6 +31,14 @@ def drawn(block: Block, u: Tensor, rows: Tensor, even: float) -> tuple[At, Tenso
             x[:, axis] = _gamma(x[:, axis], block.shape)
     x = x.unsqueeze(1)
     return At(cell, x, 1 - x), weight
+
+
+def spread(blocks: Sequence[Block], rows: Tensor, count: int, even: float, generator: Generator) -> list[At]:
+    """Random points of all blocks, for each row in cells that it has; see `drawn` for `even`."""
+    return [
+        drawn(block, torch.rand(count, 1 + block.axes, generator=generator, dtype=torch.float64), rows, even)[0]
+        for block in blocks
+    ]
 
 
 def _gamma(u: Tensor, shape: float) -> Tensor:

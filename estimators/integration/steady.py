@@ -11,8 +11,8 @@ from torch import Tensor
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
 from estimators.integration.groups import everything
-from estimators.integration.lines import EQUAL, ROUNDING, row_size
-from estimators.integration.placed import drawn
+from estimators.integration.lines import EQUAL, apart, row_size
+from estimators.integration.placed import spread
 from estimators.integration.product import Part, elsewhere, every
 from estimators.integration.source import Source
 from estimators.integration.structure import Shape
@@ -38,7 +38,7 @@ def unsteady(design: Design, generator: torch.Generator) -> str | None:
     order = torch.randperm(CHECKED, generator=generator)[: CHECKED // 2]
     values = design(points).values
     again = design([At(*(part[order] for part in at)) for at in points]).values
-    if bool(_apart(again, values[order], torch.maximum(again, values[order]).abs().amax(-1)).any()):
+    if bool(apart(again, values[order], torch.maximum(again, values[order]).abs().amax(-1)).any()):
         return changing
     return None
 
@@ -63,7 +63,7 @@ def unseen(shape: Shape, generator: torch.Generator) -> str | None:
     """Whether noise matters on which nothing seemed to depend; where parts interact after all, they are made one."""
     whole, design = everything(shape), shape.design
     # In cells that are equally likely, and again as its law has them: noise may matter in few of either.
-    points, by_law = design.random(CHECKED, generator), _by_law(design, generator)
+    points, by_law = design.random(CHECKED, generator), spread(design.blocks, design.rows, BY_LAW, 0.0, generator)
     values = design(points).values
     looked_at = [(points, values), (by_law, design(by_law).values)]
     if any(_misses(shape, [whole], *one) for one in looked_at):
@@ -96,17 +96,4 @@ def _misses(shape: Shape, parts: Sequence[Part], points: Sequence[At], values: T
     there = torch.ones(len(values), design.integrand.problems, dtype=torch.bool)
     for block, at in zip(design.blocks, points, strict=True):
         there &= block.weight[at.by_row, design.rows] > 0
-    return bool((_apart(summed, values, largest.amax(-1)) & there).any())
-
-
-def _apart(one: Tensor, other: Tensor, size: Tensor) -> Tensor:
-    """Whether numbers [N, B, K] of sizes [N, B] differ by more than rounding, [N, B]."""
-    return (one - other).abs().amax(-1) > 100 * EQUAL * size + 10 * ROUNDING * row_size(other)
-
-
-def _by_law(design: Design, generator: torch.Generator) -> list[At]:
-    """Random points, each cell about as often as it comes."""
-    return [
-        drawn(block, torch.rand(BY_LAW, 1 + block.axes, generator=generator, dtype=torch.float64), design.rows, 0.0)[0]
-        for block in design.blocks
-    ]
+    return bool((apart(summed, values, largest.amax(-1)) & there).any())

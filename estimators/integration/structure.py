@@ -13,6 +13,8 @@ from estimators.integration.lines import PLACES, POINTS, Axis, differs, every_ax
 from estimators.integration.product import Part, elsewhere, stand_in
 from estimators.integration.source import NotIntegrable
 
+ENDS = (-10.0, -5.0, 5.0, 10.0)
+"""Where a cell is cut towards its ends, in logits of its coordinate."""
 ROUNDS = 6
 """Rounds of cutting at jumps."""
 
@@ -137,7 +139,7 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
 
 def grade(shape: Shape, axis: Axis, rows: Tensor) -> None:
     """Cut a cell where a boundary layer at one of its ends may be, in these rows [B]: at e^-10 and e^-5 from it."""
-    places = torch.tensor([-10.0, -5.0, 5.0, 10.0], dtype=torch.float64)[:, None].expand(-1, len(rows))
+    places = torch.tensor(ENDS, dtype=torch.float64)[:, None].expand(-1, len(rows))
     (part,) = (part for part in shape.parts if axis.block in part.blocks)
     for copy in part.copies:  # copies are held at the same nodes
         same = axis._replace(block=copy[part.blocks.index(axis.block)])

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from estimators import Estimate, Estimator
-from estimators.checks.grid import CONSTANT, Grid, Ridge, ridges
+from estimators.checks.grid import Grid
 from estimators.checks.noise import REACHES, Draw, Forced, Watch, count_of
+from estimators.checks.ridges import CONSTANT, Ridge, ridges
 from estimators.checks.sampling import Prepared, call, deviations, gradients, noise_of
 from estimators.contract import Broken
 from estimators.distributions import log_prob, sample, stopped

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.atlas.table import SHARPNESS
-from estimators.checks.grid import DOUBLE, Grid, Ridge
+from estimators.checks.grid import DOUBLE, Grid
+from estimators.checks.ridges import Ridge
 from estimators.distributions import parameters
 
 EVENTS: dict[str, tuple[tuple[int, ...], ...]] = {
