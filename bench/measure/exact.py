@@ -14,7 +14,7 @@ from estimators.base import Estimator, Objective
 from estimators.call import as_given, trusted
 from estimators.distributions import row_shape
 from estimators.errors import BadInput
-from estimators.integration import Moments, integrate
+from estimators.integration import NOT_FINITE, Moments, integrate
 from estimators.objective import checked
 
 BUDGET = 3e7
@@ -99,6 +99,8 @@ def exact_moments(
         with frozen(estimator.double()):
             found = integrate(RowsIntegrand(estimator, objective, context), most=budget * rows.numel()).moments
     errors = _errors(found)
+    if NOT_FINITE in found.reasons or not bool(errors[found.found].isfinite().all()):
+        raise FloatingPointError("the gradient is not finite at some value of its noise")
     for row, (reason, error) in enumerate(zip(found.reasons, errors.tolist(), strict=True)):
         if error > limit:
             reason = f"the integral over its noise is known to {error:.1g} only"
@@ -106,8 +108,6 @@ def exact_moments(
             where = [int(i) for i in torch.unravel_index(torch.tensor(row), rows)] if rows else []
             place = f"row {where} of q" if where else "this q"
             raise NotExact(f"{estimator.label}: no exact moments at {place}: {reason}; sample them by gradient_moments")
-    if not bool(errors.isfinite().all()):
-        raise FloatingPointError("the gradient is not finite at some value of its noise")
     mean, variance = (part.reshape((*rows, -1) if others else first.shape) for part in found[:2])
     return ExactMoments(mean, variance, float(variance.sum()), float(errors.max()), int(found.nodes.sum()))
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from estimators.integration.design import Integrand
 from estimators.integration.groups import parts_of
-from estimators.integration.ladder import SEARCH, coarsest, orders
-from estimators.integration.product import Plan, Summed, count, product
+from estimators.integration.ladder import SEARCH, TOGETHER, coarsest, orders
+from estimators.integration.product import Plan, Summed, by_rules, count, product
 from estimators.integration.rules import is_polynomial
 from estimators.integration.source import NotIntegrable
 from estimators.integration.steady import unseen, unsteady
@@ -24,14 +24,16 @@ from estimators.integration.structure import Shape, explore
 
 MOST_NUMBERS = 3e7
 """Nodes times problems times numbers of noise, that a product may have."""
-TOGETHER = 3
-"""How many times that all products of an integrand may have together."""
+A_PRODUCT = 5e4
+"""Numbers of noise that take as long as what a product costs whatever its size."""
 RARE, CAPTURED = 0.05, 0.99
 """Of an outcome rarer than the one, hard draws must meet this share."""
 SELDOM = (
     "f meets a rare outcome of a latent less often than q has it: either the noise that decides it was not found, or f "
     "is asked at fixed points too"
 )
+
+NOT_FINITE = "it is not finite at all of its noise"
 
 
 class Moments(NamedTuple):
@@ -88,48 +90,86 @@ def _moments(shape: Shape, generator: torch.Generator, most: float) -> Moments:
     if shape.broken:
         return _nothing(rows, width, "hard draws jump inside a cell of its noise, where other noise says")
     shape.parts = parts_of(shape, generator, most)
-    if (nodes := coarsest(shape)) * design.size / rows > most:
-        return _nothing(rows, width, f"the product over its noise has {nodes:.2g} nodes")
     if (reason := unseen(shape, generator)) is not None:
         raise NotIntegrable(reason)
+    if (nodes := coarsest(shape)) * design.size / rows > most:
+        return _nothing(rows, width, f"the product over its noise has {nodes:.2g} nodes")
     kept = {index for part in shape.parts for index in part.blocks}  # what holds for these holds for copies too
     shape.active = {axis for axis in shape.active if axis.block in kept}
-    steps = orders(shape, generator, most)  # blocks x axes of steps [B], -1 where none agrees
-    found = _nothing(rows, width, "")
-    plans = _plans(shape, steps)
-    spent = 0.0
-    for nodes, plan, own in sorted(plans, key=lambda planned: planned[0] * len(planned[2])):  # the cheap ones first
-        numbers = nodes * len(own) * design.size / rows
+    steps, too_many = orders(shape, generator, most)
+    found = _nothing(rows, width, "no rule converges along one of its noise's coordinates")
+    left = TOGETHER * most
+    for nodes, plan, own in _plans(shape, steps):
+        for row in own[too_many[own] > 0].tolist():
+            found.reasons[row] = f"the product over its noise has more than {float(too_many[row]):.2g} nodes"
         if any(step < 0 for block in plan for step in block):
-            reason = "no rule converges along one of its noise's coordinates"
-        elif numbers > most or spent + numbers > TOGETHER * most:
-            reason = f"the product over its noise has {nodes:.2g} nodes"
-        else:
-            reason, spent = None, spent + numbers
+            continue
+        for row in own.tolist():
+            found.reasons[row] = f"the product over its noise has {nodes:.2g} nodes"
+        numbers = max(nodes, 1.0) * design.size / rows
+        own = own[: int(left / numbers)] if numbers <= most else own[:0]
+        if len(own):
+            left -= numbers * len(own)
             summed, found.tolerance[own], found.spread[own] = _within(shape, plan, own)
             found.mean[own], found.variance[own], found.nodes[own] = summed.mean, summed.variance, nodes
             seldom = _too_seldom(design.integrand.chances, summed.met, own)
-        for row, missed in zip(own.tolist(), [False] * len(own) if reason else seldom.tolist(), strict=True):
-            found.reasons[row] = SELDOM if missed else reason
+            finite = torch.cat((summed.mean, summed.variance), 1).isfinite().all(1)
+            for row, missed, known in zip(own.tolist(), seldom.tolist(), finite.tolist(), strict=True):
+                found.reasons[row] = SELDOM if missed else None if known else NOT_FINITE
     return found
 
 
-def _plans(shape: Shape, steps: Sequence[Sequence[Tensor]]) -> list[tuple[float, list[list[int]], Tensor]]:
-    """Products of rows that take the same steps: nodes a row, the steps, and the rows."""
+class Product(NamedTuple):
+    """One product, of rows that take the same steps."""
+
+    nodes: float
+    """In each row."""
+    plan: list[list[int]]
+    rows: Tensor
+
+
+def _plans(shape: Shape, steps: Sequence[Sequence[Tensor]]) -> list[Product]:
+    """Products of all rows, the cheap ones first."""
     design = shape.design
     keys = torch.stack([torch.zeros_like(design.rows), *(own for block in steps for own in block)])
-    plans = []
+    alike = []
     for key in torch.unique(keys, dim=1).T:
         rows = (keys == key[:, None]).all(0).nonzero()[:, 0]
         chosen = iter(key[1:].tolist())
-        plan = [[next(chosen) for _ in block] for block in steps]
-        together = float(count(design, shape.parts, plan, rows, together=True)[0])
-        apart = count(design, shape.parts, plan, rows)
-        if together * len(rows) > 2 * float(apart.sum()):  # rows with cells of their own
-            plans += [(nodes, plan, row.unsqueeze(0)) for nodes, row in zip(apart.tolist(), rows, strict=True)]
+        alike.append(_product(shape, [[next(chosen) for _ in block] for block in steps], rows))
+    plans = []
+    for one in _merged(shape, sorted(alike, key=_cost)):
+        apart = count(design, shape.parts, one.plan, one.rows)
+        if _cost(one) > 2 * float(apart.sum()):  # rows with cells of their own
+            plans += [Product(nodes, one.plan, row[None]) for nodes, row in zip(apart.tolist(), one.rows, strict=True)]
         else:
-            plans.append((together, plan, rows))
-    return plans
+            plans.append(one)
+    return sorted(plans, key=_cost)
+
+
+def _product(shape: Shape, plan: list[list[int]], rows: Tensor) -> Product:
+    return Product(float(count(shape.design, shape.parts, plan, rows, together=True)[0]), plan, rows)
+
+
+def _cost(one: Product) -> float:
+    return one.nodes * len(one.rows)
+
+
+def _merged(shape: Shape, plans: Sequence[Product]) -> list[Product]:
+    """The same with fewer products, of which some rows then take finer rules than they need, where that costs less."""
+    found: list[Product] = []
+    a_node = shape.design.size / shape.design.integrand.problems
+    for one in plans:
+        if found and not any(step < 0 for plan in (found[-1].plan, one.plan) for block in plan for step in block):
+            finer = [
+                [max(pair) for pair in zip(*two, strict=True)] for two in zip(found[-1].plan, one.plan, strict=True)
+            ]
+            both = _product(shape, finer, torch.cat((found[-1].rows, one.rows)).sort().values)
+            if (_cost(both) - _cost(found[-1]) - _cost(one)) * a_node < A_PRODUCT:
+                found[-1] = both
+                continue
+        found.append(one)
+    return found
 
 
 def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Tensor]:
@@ -139,7 +179,7 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
     square of the share that the two before differ by, since its nodes are more than twice those of the coarsest. That
     is for rules that converge little by little, and not for polynomials, which foretell other points at once.
     """
-    found = finer = product(shape.design, shape.parts, plan, rows)
+    found = finer = product(shape.design, shape.parts, by_rules(shape.design, plan, rows), rows)
     eps = torch.finfo(torch.float64).eps
     sizes = found.size, found.size.square()
     errors = [64 * eps * size for size in sizes]
@@ -154,7 +194,8 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
         ]
         if coarser_plan == plan:
             break
-        plan, coarser = coarser_plan, product(shape.design, shape.parts, coarser_plan, rows)
+        plan = coarser_plan
+        coarser = product(shape.design, shape.parts, by_rules(shape.design, plan, rows), rows)
         for k, size in enumerate(sizes):
             share = (finer[k] - coarser[k]).abs() / size.clamp_min(1e-300)
             errors[k] = errors[k] + size * share**power

@@ -1,15 +1,17 @@
 """Which rule each coordinate needs: what two steps of a ladder agree on along it, at random places of all others."""
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from estimators.integration.blocks import At
+from estimators.integration.blocks import At, Block
 from estimators.integration.design import Design
 from estimators.integration.lines import PLACES, ROUNDING, Axis, along_line, density, on_lines, points_on
-from estimators.integration.product import count
+from estimators.integration.product import Plans, count
 from estimators.integration.rules import STEPS, is_polynomial, rule
 from estimators.integration.structure import ENDS, Shape, grade
 
@@ -22,84 +24,97 @@ FORETOLD = {"unit": 1e-7, "normal": 1e-9, "gamma": 1e-9}
 density: those next to the ends of a cell, or in the tails, where no node is."""
 SEARCH = 2
 """How much of what a product may take its search for rules may."""
+TOGETHER = 3
+"""How many times what a product may take all products of an integrand may take together."""
 GRADINGS = 2
 """How often cells are cut towards their ends where no rule converges."""
 
 
 def coarsest(shape: Shape) -> float:
     """Nodes of the cheapest row's product by the coarsest rules."""
-    return _least_at(shape, _active(shape), 1)
+    ones = torch.ones_like(shape.design.rows)
+    return float(_nodes(shape, _worst(shape, dict.fromkeys(shape.active, ones))).min())
 
 
-def _active(shape: Shape) -> list[list[int]]:
-    """For each coordinate of each block, 1 if it is active in some cell."""
-    return [
-        [int(any(a.block == i and a.axis == axis for a in shape.active)) for axis in range(block.axes)]
-        for i, block in enumerate(shape.design.blocks)
-    ]
+class Orders(NamedTuple):
+    """Which rules an integrand needs."""
+
+    steps: list[list[Tensor]]
+    """For each coordinate of each block the step of its ladder at which two rules agree along it, [B]; or -1."""
+    too_many: Tensor
+    """[B], nodes that the product of a row has at least, where they are so many that the search was given up; or 0."""
 
 
-def orders(shape: Shape, generator: torch.Generator, most: float) -> list[list[Tensor]]:
-    """For each coordinate, the step of its ladder at which two rules agree along it, [B]; -1 where none does.
-
-    Cells in which none does are cut towards their ends, and tried again.
-    """
+def orders(shape: Shape, generator: torch.Generator, most: float) -> Orders:
+    """The rule for each coordinate; cells in which none converges are cut towards their ends, and tried again."""
     design = shape.design
-    rows = design.integrand.problems
-    reached: dict[Axis, Tensor] = {}
+    steps = [[torch.zeros_like(design.rows) for _ in block.domains] for block in design.blocks]
+    too_many = torch.zeros(len(design.rows), dtype=torch.float64)
+    left = torch.ones_like(design.rows, dtype=torch.bool)
     for attempt in range(GRADINGS + 1):
-        least = _active(shape)
-        # A step that no single problem could pay in all coordinates need not be tried.
-        steps_paid = max(
-            step
-            for step in range(1, max(STEPS.values()))
-            if step == 1 or _least_at(shape, least, step) * design.size / rows <= most
-        )
         # The finest rule is for cells that are cut already: by a cut more is won than by more nodes.
         last = max(STEPS.values()) - (2 if attempt < GRADINGS else 1)
-        reached = climbed(shape, generator, most, min(steps_paid + 1, last))
-        failed = {axis: (own < 0) for axis, own in reached.items() if bool((own < 0).any())}
+        reached, beyond = climbed(shape, generator, most, last, left)
+        too_many = torch.maximum(too_many, beyond)
+        for own, now in zip(itertools.chain(*steps), itertools.chain(*_worst(shape, reached)), strict=True):
+            own[:] = torch.where(left, now, own)
         # A cell that is cut towards its ends has as many times the nodes at least.
-        after = (len(ENDS) + 1) * _least_at(shape, least, 3)
-        if not failed or attempt == GRADINGS or after * design.size / rows > most:
+        after = (len(ENDS) + 1) * _nodes(shape, [[torch.where(own < 0, 3, own) for own in block] for block in steps])
+        failed = functools.reduce(torch.logical_or, (own < 0 for own in itertools.chain(*steps)), ~left & left)
+        left &= failed & (too_many == 0) & (after * design.size / len(left) <= most)
+        if attempt == GRADINGS or not bool(left.any()):
             break
-        for axis in sorted(failed, reverse=True):
-            if design.blocks[axis.block].domains[axis.axis] == "unit":
-                grade(shape, axis, failed[axis])
-    steps = [[torch.zeros(rows, dtype=torch.long) for _ in block.domains] for block in design.blocks]
+        for axis in sorted(reached, reverse=True):
+            if design.blocks[axis.block].domains[axis.axis] == "unit" and bool(((reached[axis] < 0) & left).any()):
+                grade(shape, axis, (reached[axis] < 0) & left)
+    return Orders(steps, too_many)
+
+
+def _worst(shape: Shape, reached: Mapping[Axis, Tensor]) -> list[list[Tensor]]:
+    """For each coordinate, the largest step [B] of all its cells, or -1 where some cell has none."""
+    steps = [[torch.zeros_like(shape.design.rows) for _ in block.domains] for block in shape.design.blocks]
     for axis, step in reached.items():
         own = steps[axis.block][axis.axis]
         own[:] = torch.where((own < 0) | (step < 0), -1, torch.maximum(own, step))
     return steps
 
 
-def _least_at(shape: Shape, active: Sequence[Sequence[int]], step: int) -> float:
-    """Nodes of the cheapest row's product with this step, or the last there is, in all active coordinates."""
-    plan = [
-        [min(step, STEPS[domain] - 1) * one for domain, one in zip(block.domains, own, strict=True)]
-        for block, own in zip(shape.design.blocks, active, strict=True)
-    ]
-    return float(count(shape.design, shape.parts, plan, shape.design.rows).min())
+def _nodes(shape: Shape, steps: Plans) -> Tensor:
+    """[B], of each row's product."""
+    return count(shape.design, shape.parts, steps, shape.design.rows)
 
 
-def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -> dict[Axis, Tensor]:
-    """For each active coordinate of a cell, the step [B] at which its ladder's last two rules agree along it, or -1."""
+def climbed(
+    shape: Shape, generator: torch.Generator, most: float, last: int, wanted: Tensor
+) -> tuple[dict[Axis, Tensor], Tensor]:
+    """Steps of ladders up to a last one, for wanted rows [B].
+
+    Returns:
+        For each active coordinate of a cell, the step [B] at which its ladder's last two rules agree along it, or -1;
+        and see `Orders.too_many`.
+    """
     design = shape.design
     base = _places(design, generator)
-    lines = {axis: Line(design, axis) for axis in sorted(shape.active)}
+    foreteller = Foreteller(generator)
+    lines = {axis: Line(design, axis, foreteller) for axis in sorted(shape.active)}
     # A cell that a row does not have takes any step.
-    reached = {axis: torch.where(line.chance > 0, -1, 0) for axis, line in lines.items()}
+    reached = {axis: torch.where((line.chance > 0) & wanted, -1, 0) for axis, line in lines.items()}
     places = {axis: 1 if _alone(shape, axis) else PLACES for axis in lines}
+    too_many = torch.zeros(len(wanted), dtype=torch.float64)
     numbers = 0.0
-    for step in range(min(steps + 1, max(STEPS.values()))):
-        now = [a for a, line in lines.items() if step < STEPS[line.domain] and bool((reached[a] < 0).any())]
+    for step in range(last + 1):
+        waiting = {a: (own < 0) & (too_many == 0) for a, own in reached.items() if step < STEPS[lines[a].domain]}
+        now = [axis for axis, own in waiting.items() if bool(own.any())]
         if not now:
             break
-        rows = torch.stack([reached[axis] < 0 for axis in now]).any(0).nonzero()[:, 0]  # those that wait for a step
-        points = {axis: lines[axis].points(step, generator) for axis in now}
+        rows = torch.stack([waiting[axis] for axis in now]).any(0).nonzero()[:, 0]  # those that wait for a step
+        points = {axis: lines[axis].points(step) for axis in now}
         a_point = design.size * len(rows) / design.integrand.problems
         numbers += a_point * sum(places[axis] * len(at) for axis, (at, _) in points.items())
-        if numbers > SEARCH * most:
+        if numbers > SEARCH * most:  # what is left would take more than the search may
+            least = _least(shape, reached, step)
+            waits = torch.stack([waiting[axis] for axis in now]).any(0)
+            too_many = torch.where(waits, torch.maximum(least, too_many), too_many)
             break
         for many in {places[axis] for axis in now}:
             own = [axis for axis in now if places[axis] == many]
@@ -119,7 +134,28 @@ def climbed(shape: Shape, generator: torch.Generator, most: float, steps: int) -
                 [line for a, line in lines.items() if (a.block, a.axis) == (axis.block, axis.axis)]
             )
             reached[axis] = torch.where((reached[axis] < 0) & good, step, reached[axis])
-    return reached
+        too_many = torch.maximum(too_many, _too_many(shape, reached, step, most))
+    return reached, too_many
+
+
+def _least(shape: Shape, reached: Mapping[Axis, Tensor], step: int) -> Tensor:
+    """[B], nodes of each row's product where coordinates without a rule take this step, or their ladder's last."""
+    least = _worst(shape, {axis: torch.where(own < 0, step, own) for axis, own in reached.items()})
+    for block, own in zip(shape.design.blocks, least, strict=True):
+        for domain, steps in zip(block.domains, own, strict=True):
+            steps.clamp_(max=STEPS[domain] - 1)
+    return _nodes(shape, least)
+
+
+def _too_many(shape: Shape, reached: Mapping[Axis, Tensor], step: int, most: float) -> Tensor:
+    """[B], least nodes of rows that wait for a higher step, if that is beyond what one product, or all together, may
+    have, the cheap ones first; or 0."""
+    waits = torch.stack([own < 0 for own in reached.values()]).any(0)
+    nodes = _least(shape, reached, step + 1)
+    numbers = nodes * shape.design.size / len(nodes)
+    cheapest = numbers.sort()
+    together = torch.empty_like(numbers).scatter(0, cheapest.indices, cheapest.values.cumsum(0))
+    return torch.where(waits & ((numbers > most) | (together > TOGETHER * most)), nodes, 0.0)
 
 
 def _places(design: Design, generator: torch.Generator) -> list[At]:
@@ -161,12 +197,44 @@ def _alone(shape: Shape, axis: Axis) -> bool:
     return len(part.blocks) == 1 and all(one.axis == axis.axis for one in shape.active if one.block == axis.block)
 
 
+Kind = tuple[str, float, tuple[float, ...]]
+"""A coordinate's domain, the shape of its law, and how far from the ends of a cell it is tried."""
+
+
+class Foreteller:
+    """Points along coordinates that the polynomials through rules' nodes are to foretell: the same for all of a kind.
+
+    Args:
+        generator: of the points.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.known: dict[Kind, tuple[Tensor, Tensor]] = {}
+        self.through: dict[tuple[Kind, int], Tensor] = {}
+
+    def points(self, block: Block, axis: int) -> tuple[Kind, tuple[Tensor, Tensor]]:
+        """A coordinate's kind, and sorted points along it, with 1 minus them."""
+        kind = block.domains[axis], block.shape, block.ends
+        if kind not in self.known:
+            self.known[kind] = points_on(block, axis, self.generator)
+        return kind, self.known[kind]
+
+    def weights(self, kind: Kind, step: int) -> Tensor:
+        """[points, nodes], by which values at a rule's nodes foretell those at the points."""
+        if (kind, step) not in self.through:
+            domain, shape, _ = kind
+            self.through[kind, step] = interpolation(rule(domain, step, shape).at, self.known[kind][0])
+        return self.through[kind, step]
+
+
 class Line:
     """An integrand along one coordinate of a cell, by the rules of a ladder, at some places of the others."""
 
-    def __init__(self, design: Design, axis: Axis) -> None:
+    def __init__(self, design: Design, axis: Axis, foreteller: "Foreteller") -> None:
         block = design.blocks[axis.block]
-        self.block, self.axis = block, axis.axis
+        self.foreteller = foreteller
+        self.kind, self.graded = foreteller.points(block, axis.axis)
         self.domain, self.shape = block.domains[axis.axis], block.shape
         self.chance = block.weight[axis.cell]  # B
         self.powers: list[Tensor] | None = None
@@ -174,10 +242,9 @@ class Line:
         self.errors: list[list[Tensor]] = []
         self.foretold: Tensor | None = None
 
-    def points(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def points(self, step: int) -> tuple[Tensor, Tensor]:
         """Nodes of a rule, with 1 minus them; at step 0 graded ones, which the others must foretell."""
         if step == 0:
-            self.graded = points_on(self.block, self.axis, generator)
             return self.graded
         own = rule(self.domain, step, self.shape)
         return own.at, own.rest
@@ -199,7 +266,7 @@ class Line:
             self.errors.append([(one - old).abs() for one, old in zip(self.powers, before, strict=True)])
         if is_polynomial(self.domain, step):
             likely = [density(self.domain, self.shape, x)[:, None, None] for x in (self.graded[0], own.at)]
-            foretold = torch.einsum("nt,ptbk->pnbk", interpolation(own.at, self.graded[0]), values)
+            foretold = torch.einsum("nt,ptbk->pnbk", self.foreteller.weights(self.kind, step), values)
             largest = torch.maximum(along_line(values * likely[1]), along_line(self.seen * likely[0]))
             off = along_line((foretold - self.seen) * likely[0])
             self.foretold = (off <= FORETOLD[self.domain] * largest + self.rounding).all(0)

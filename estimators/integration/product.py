@@ -6,7 +6,7 @@ own; and inside a region, where hard draws are constant, groups of blocks in the
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
-from estimators.integration.rules import Rule, rule
+from estimators.integration.rules import Rule, rule, sizes
 
 PIECE = 2**18
 """Nodes times problems at once, which bounds memory."""
 Plan = Sequence[Sequence[int]]
 """For each block and each of its coordinates, a step of the ladder of rules."""
+Plans = Sequence[Sequence[int | Tensor]]
+"""The same, where a step may differ between rows, [B]."""
 
 
 class Part(NamedTuple):
@@ -52,10 +54,14 @@ class Nodes(NamedTuple):
     points: list[At]
     """Of each block, n points."""
     weight: Tensor
-    """[n, b], with sum 1 in rows that have the region."""
+    """[n, b, R], R sets of weights; with sum 1 in rows that have the region."""
 
 
-def count(design: Design, parts: Sequence[Part], plan: Plan, rows: Tensor, *, together: bool = False) -> Tensor:
+Inside = Callable[[Sequence[int], Sequence[int]], Nodes]
+"""Points of a group's blocks, in these regions of them."""
+
+
+def count(design: Design, parts: Sequence[Part], plan: Plans, rows: Tensor, *, together: bool = False) -> Tensor:
     """Nodes of a product, [b], in the cells that each row has; or, together, in those that some of the rows have."""
 
     def there(chance: Tensor) -> Tensor:
@@ -69,26 +75,29 @@ def count(design: Design, parts: Sequence[Part], plan: Plan, rows: Tensor, *, to
         for group in part.groups:
             own = math.prod((n for index, n in regions.items() if index not in group), start=torch.ones_like(nodes))
             for index in group:
-                in_a_cell = math.prod(len(one.at) for one in _rules(design, index, plan[index]))
-                own = own * there(design.blocks[index].weight) * in_a_cell
+                block = design.blocks[index]
+                own = own * there(block.weight)
+                for domain, step in zip(block.domains, plan[index], strict=True):
+                    own = own * sizes(domain)[torch.as_tensor(step).clamp_min(0)]
             nodes += own
     return nodes
 
 
-def product(design: Design, parts: Sequence[Part], plan: Plan, rows: Tensor) -> Summed:
-    """Mean and variance over all combinations of cells and nodes.
+def product(design: Design, parts: Sequence[Part], inside: Inside, rows: Tensor, sets: int = 1) -> Summed:
+    """Mean and variance over all combinations of regions, and of nodes inside them.
 
     Args:
         design: the integrand.
         parts: of its noise; all blocks are in one.
-        plan: rules.
+        inside: nodes of a group, of `by_rules` for example.
         rows: problems.
+        sets: R, of weights of these nodes; the R K sums are those of one set after another.
     """
     middle = design([elsewhere(design, index) for index in every(design)], rows)
-    at, met = middle.values[0], middle.met[0]
+    at, met = middle.values[0].repeat(1, sets), middle.met[0]
     found = Summed(at, torch.zeros_like(at), at.abs(), met)
     for part in parts:
-        one, times = _over_part(design, part, plan, rows), len(part.copies)
+        one, times = _over_part(design, part, inside, rows, sets), len(part.copies)
         if len(parts) == times == 1:
             return one
         found = Summed(
@@ -118,7 +127,7 @@ def elsewhere(design: Design, index: int) -> At:
     return stand_in(design, index, design.blocks[index].chance.argmax(0).unsqueeze(0))
 
 
-def _over_part(design: Design, part: Part, plan: Plan, rows: Tensor) -> Summed:
+def _over_part(design: Design, part: Part, inside: Inside, rows: Tensor, sets: int) -> Summed:
     """Over the noise of one part, with the others held."""
     shift: Tensor | None = None
     total = second = size = met = torch.zeros((), dtype=torch.float64)
@@ -129,13 +138,14 @@ def _over_part(design: Design, part: Part, plan: Plan, rows: Tensor) -> Summed:
         at_middle = design(places, rows)
         there = (chance > 0)[..., None]  # c x b x 1; elsewhere the numbers may be of any kind
         anchor = torch.where(there, at_middle.values, 0.0)
-        mean, variance, spread = anchor.clone(), torch.zeros_like(anchor), anchor.abs()
+        mean = anchor.repeat(1, 1, sets)
+        variance, spread = torch.zeros_like(mean), mean.abs()
         for group in part.groups:
             keys = torch.stack([regions[index] for index in group], 1)  # c x blocks of the group
             for key in torch.unique(keys, dim=0):
                 name = (*group, *key.tolist())
                 if name not in nodes:
-                    nodes[name] = _nodes(design, group, key.tolist(), plan, rows)
+                    nodes[name] = inside(group, key.tolist())
                 chosen = (keys == key).all(1).nonzero()[:, 0]  # combinations with these regions of the group
                 for few in chosen.split(max(1, PIECE // (len(nodes[name].weight) * len(rows)))):
                     here = [at if len(at.cell) == 1 else At(*(x[few] for x in at)) for at in places]
@@ -168,39 +178,44 @@ def _off(
         rows: b problems.
 
     Returns:
-        [c, b, K] each.
+        [c, b, R K] each.
     """
-    first = squares = absolute = torch.zeros_like(anchor)
+    first = squares = absolute = torch.zeros(())
     for piece in torch.arange(len(nodes.weight)).split(max(1, PIECE // (len(anchor) * len(rows)))):
         at = [one if len(one.cell) == 1 else At(*(x.repeat_interleave(len(piece), 0) for x in one)) for one in places]
         for index, spots in zip(group, nodes.points, strict=True):
             at[index] = At(*(x[piece].repeat(len(anchor), *[1] * (x.dim() - 1)) for x in spots))
         found = design(at, rows).values.unflatten(0, (len(anchor), len(piece)))
         weight = nodes.weight[piece]
-        counts = (weight > 0)[..., None] & there.unsqueeze(1)  # c x n x b x 1
+        counts = (weight != 0).any(-1, keepdim=True) & there.unsqueeze(1)  # c x n x b x 1
         off = torch.where(counts, found - anchor.unsqueeze(1), 0.0)
-        first = first + torch.einsum("nb,cnbk->cbk", weight, off)
-        squares = squares + torch.einsum("nb,cnbk->cbk", weight, off.square())
-        absolute = absolute + torch.einsum("nb,cnbk->cbk", weight, off.abs())
+        first, squares, absolute = (
+            total + torch.einsum("nbr,cnbk->cbrk", weight, part).flatten(-2)
+            for total, part in ((first, off), (squares, off.square()), (absolute, off.abs()))
+        )
     return first, squares, absolute
+
+
+def by_rules(design: Design, plan: Plan, rows: Tensor) -> Inside:
+    """All combinations of a group's blocks' cells, and of the nodes of a rule in each coordinate."""
+
+    def nodes(group: Sequence[int], regions: Sequence[int]) -> Nodes:
+        each = [_of_block(design, index, region, plan, rows) for index, region in zip(group, regions, strict=True)]
+        grid = torch.cartesian_prod(*(torch.arange(len(weight)) for _, weight in each)).reshape(-1, len(each))
+        weight = torch.ones(len(grid), len(rows), dtype=torch.float64)
+        points = []
+        for (at, own), index in zip(each, grid.T, strict=True):
+            points.append(At(*(part[index] for part in at)))
+            weight = weight * own[index]
+        some = (weight > 0).any(1)
+        return Nodes([At(*(part[some] for part in at)) for at in points], weight[some].unsqueeze(-1))
+
+    return nodes
 
 
 def _rules(design: Design, index: int, steps: Sequence[int]) -> list[Rule]:
     block = design.blocks[index]
     return [rule(domain, max(step, 0), block.shape) for domain, step in zip(block.domains, steps, strict=True)]
-
-
-def _nodes(design: Design, group: Sequence[int], regions: Sequence[int], plan: Plan, rows: Tensor) -> Nodes:
-    """All combinations of a group's blocks' cells and nodes in these regions."""
-    each = [_of_block(design, index, region, plan, rows) for index, region in zip(group, regions, strict=True)]
-    grid = torch.cartesian_prod(*(torch.arange(len(weight)) for _, weight in each)).reshape(-1, len(each))
-    weight = torch.ones(len(grid), len(rows), dtype=torch.float64)
-    points = []
-    for (at, own), index in zip(each, grid.T, strict=True):
-        points.append(At(*(part[index] for part in at)))
-        weight = weight * own[index]
-    some = (weight > 0).any(1)
-    return Nodes([At(*(part[some] for part in at)) for at in points], weight[some])
 
 
 def _of_block(design: Design, index: int, region: int, plan: Plan, rows: Tensor) -> tuple[At, Tensor]:

@@ -93,3 +93,9 @@ def rule(domain: str, step: int, shape: float = 1.0) -> Rule:
         return _of(*laguerre(LAGUERRE[step - 1], shape - 1))
     make, nodes = LADDERS[domain][step - 1]
     return make(nodes)
+
+
+@functools.cache
+def sizes(domain: str) -> Tensor:
+    """Number of nodes of each step of a ladder."""
+    return torch.tensor([len(rule(domain, step).at) for step in range(STEPS[domain])])

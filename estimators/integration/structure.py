@@ -6,15 +6,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Generator, Tensor
 
-from estimators.integration.blocks import At
+from estimators.integration.blocks import At, Normals
 from estimators.integration.design import Design, Integrand, candidates, recorded
-from estimators.integration.jumps import cut, refine
-from estimators.integration.lines import PLACES, POINTS, Axis, differs, every_axis, look, row_size
+from estimators.integration.jumps import JUMP, cut, refine
+from estimators.integration.lines import PLACES, POINTS, Axis, along_line, differs, every_axis, look, on_lines, row_size
 from estimators.integration.product import Part, elsewhere, stand_in
+from estimators.integration.races import Race
 from estimators.integration.source import NotIntegrable
 
 ENDS = (-10.0, -5.0, 5.0, 10.0)
 """Where a cell is cut towards its ends, in logits of its coordinate."""
+BESIDE = 1e-9
+"""Normal numbers of this size, of either sign, differ by no more than a jump."""
 ROUNDS = 6
 """Rounds of cutting at jumps."""
 
@@ -105,8 +108,22 @@ def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
             counts.append(impure(design, axes, generator))
             if counts[-1] == 0:
                 break
-        chosen[index] = counts.index(0) if 0 in counts else len(way) - 1  # the last is not cut yet
+        whole = isinstance(way[0][0], Race)  # whose cells may be cut further; otherwise the last is not cut yet
+        chosen[index] = counts.index(0) if 0 in counts else 0 if whole else len(way) - 1
     return design_of(chosen)
+
+
+def cut_at_zero(design: Design, generator: Generator) -> None:
+    """Cut single normal numbers where the integrand jumps with their sign."""
+    at = torch.tensor([-1.0, -BESIDE, BESIDE, 1.0], dtype=torch.float64)
+    for index, block in enumerate(design.blocks):
+        if isinstance(block, Normals) and not block.cut and block.axes == 1:
+            axis, base = Axis(index, 0, 0), design.random(PLACES, generator)
+            ((values, _),) = on_lines(design, [axis], [(at, 1 - at)], base)
+            if bool((values[:, 1:3].diff(dim=1)[:, 0].abs().amax(-1) > JUMP * along_line(values)).any()):
+                rows = design.integrand.problems
+                design.blocks[index] = Normals.of(block.site, block.numbers, rows, cut=True)
+                cut(design, axis, torch.zeros(1, rows, dtype=torch.float64), apart=True)
 
 
 def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
@@ -121,6 +138,7 @@ def explore(integrand: Integrand, generator: Generator, most: float) -> Shape:
         NotIntegrable: see `laid_out`.
     """
     design = laid_out(integrand, generator, most)
+    cut_at_zero(design, generator)
     shape = Shape(design, design)
     for _ in range(ROUNDS):
         if not (axes := every_axis(design)):
