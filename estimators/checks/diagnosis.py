@@ -87,6 +87,11 @@ def _slope(cases: Sequence[Case]) -> tuple[float, float, float]:
     return slope, bottom**-0.5, float(sum(c.sum() for c in chi)) / max(degrees, 1)
 
 
+def _digits(slope: float) -> str:
+    """Three digits of a factor, or as many as tell it from 1."""
+    return f"{slope:.3g}" if abs(abs(slope) - 1) > 0.005 else f"{slope:.6g}"
+
+
 def _factor(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """The mean is a multiple of the exact gradient, the same for all problems of a number of samples."""
     by_samples: dict[int, list[Case]] = {}
@@ -103,7 +108,7 @@ def _factor(subject: Subject, cases: list[Case], *_: object) -> str | None:
 
     if all(abs(slope) < max(5 * se, 0.02) for slope, se, _ in slopes.values()):
         return "The mean is zero in every problem: a sign is lost, so that draws cancel, or draws are used twice"
-    words = ", ".join(f"{slope:.3g} times (samples={samples})" for samples, (slope, _, _) in slopes.items())
+    words = ", ".join(f"{_digits(slope)} times (samples={samples})" for samples, (slope, _, _) in slopes.items())
     start = f"In every problem the mean is the exact gradient {words}: "
     if near(lambda s: -1):
         return start + "the sign is flipped"

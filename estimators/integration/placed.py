@@ -1,51 +1,109 @@
 """Points of a block's cells from uniform numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from estimators.integration.blocks import At, Block
 
+REACH = 20.0
+"""Where the wide law on (0, 1) ends, in logits: it is uniform in the logit."""
+BROAD = 2.0
+"""Standard deviation of the wide law of a normal number."""
 
-def drawn(block: Block, u: Tensor, rows: Tensor, even: float) -> tuple[At, Tensor]:
-    """Points of a block from uniform numbers [N, 1 + m], and their weights [N, len(rows)].
+
+class Drawn(NamedTuple):
+    """Points of a block."""
+
+    at: At
+    share: Tensor
+    """[N, b], weights of their cells."""
+    weight: Tensor
+    """[N], of their coordinates."""
+
+
+def drawn(
+    block: Block,
+    u: Tensor,
+    rows: Tensor,
+    even: float,
+    *,
+    region: int | None = None,
+    wide: Collection[int] = (),
+    often: float = 0.25,
+) -> Drawn:
+    """Points of a block from uniform numbers [N, 1 + m].
 
     Args:
         block: whose cells are drawn.
         u: uniform numbers.
-        rows: problems.
+        rows: b problems.
         even: share of the points for which all cells that a row has are equally likely; the others' come by law.
+        region: the one whose cells are drawn, and by whose law; all by default.
+        wide: coordinates that are drawn from a mixture of their law and a wider one, since layers next to the ends of a
+            cell, and tails, may matter more than their chance.
+        often: the wider one's share.
     """
     chance = block.weight[:, rows]  # K x b
+    if region is not None:
+        inside = (block.region == region).unsqueeze(1)
+        chance = torch.where(inside, chance, 0.0) / block.chance[region, rows].clamp_min(1e-300)
     there = (chance > 0).double()
-    share = (1 - even) * chance + even * there / there.sum(0)
+    share = (1 - even) * chance + even * there / there.sum(0).clamp_min(1)
     edges = share.cumsum(0)
     cell = torch.searchsorted(edges.T.contiguous(), u[:, 0].repeat(len(rows), 1)).T.clamp_max(block.cells - 1)  # N x b
-    weight = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
-    x = u[:, 1:].clone()
+    in_cell = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
+    x, rest, weight = u[:, 1:].clone(), 1 - u[:, 1:], torch.ones(len(u), dtype=torch.float64)
     for axis, domain in enumerate(block.domains):
-        if domain == "normal":
-            x[:, axis] = torch.special.ndtri(x[:, axis])
-        elif domain == "gamma":
-            x[:, axis] = _gamma(x[:, axis], block.shape)
-    x = x.unsqueeze(1)
-    return At(cell, x, 1 - x), weight
+        if domain == "gamma":
+            x[:, axis] = _gamma(u[:, 1 + axis], block.shape)
+            rest[:, axis] = 1 - x[:, axis]
+        elif domain == "normal" or axis in wide:
+            mixed = _mixed_normal if domain == "normal" else _mixed
+            x[:, axis], rest[:, axis], own = mixed(u[:, 1 + axis], often if axis in wide else 0.0)
+            weight = weight * own
+    return Drawn(At(cell, x.unsqueeze(1), rest.unsqueeze(1)), in_cell, weight)
+
+
+def _mixed(u: Tensor, often: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers on (0, 1), 1 minus them and weights: of the uniform law, and of one that is uniform in the logit."""
+    logit = _inverse(lambda t: (1 - often) * t.sigmoid() + often * ((t + REACH) / (2 * REACH)).clamp(0, 1), u)
+    x, rest = logit.sigmoid(), (-logit).sigmoid()
+    wide = torch.where(logit.abs() < REACH, 1 / (2 * REACH * x * rest), 0.0)
+    return x, rest, 1 / (1 - often + often * wide)
+
+
+def _mixed_normal(u: Tensor, often: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of normal numbers."""
+    if not often:
+        x = torch.special.ndtri(u)
+        return x, 1 - x, torch.ones_like(x)
+    x = _inverse(lambda t: (1 - often) * torch.special.ndtr(t) + often * torch.special.ndtr(t / BROAD), u)
+    wide = torch.exp((1 - BROAD**-2) * x.square() / 2) / BROAD
+    return x, 1 - x, 1 / (1 - often + often * wide)
+
+
+def _inverse(law: Callable[[Tensor], Tensor], u: Tensor, end: float = 60.0) -> Tensor:
+    """Quantiles of a law on (-end, end), by bisection."""
+    low, high = torch.full_like(u, -end), torch.full_like(u, end)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = law(middle) < u
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2
 
 
 def spread(blocks: Sequence[Block], rows: Tensor, count: int, even: float, generator: Generator) -> list[At]:
     """Random points of all blocks, for each row in cells that it has; see `drawn` for `even`."""
     return [
-        drawn(block, torch.rand(count, 1 + block.axes, generator=generator, dtype=torch.float64), rows, even)[0]
+        drawn(block, torch.rand(count, 1 + block.axes, generator=generator, dtype=torch.float64), rows, even).at
         for block in blocks
     ]
 
 
 def _gamma(u: Tensor, shape: float) -> Tensor:
-    """Quantiles of a Gamma(shape) number, by bisection of its distribution function."""
-    low, high = torch.zeros_like(u), torch.full_like(u, 60.0 + 3 * shape)
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = torch.special.gammainc(torch.full_like(middle, shape), middle) < u
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (low + high) / 2
+    """Quantiles of a Gamma(shape) number."""
+    end = 60.0 + 3 * shape
+    return _inverse(lambda t: torch.special.gammainc(torch.full_like(t, shape), t.clamp_min(0)), u, end).clamp_min(0)

@@ -1,13 +1,16 @@
 """Means by scrambled Sobol points over the noise, where the integral itself cannot be had.
 
 Points that fill the space evenly, scrambled anew in every replicate: each replicate's mean is unbiased, and what the
-independent replicates differ by tells how exact it is (A. B. Owen, 1995; torch's scrambling is J. Matousek's, 1998). A
-cell of a block is drawn more often than it comes if it is rare, and weighs less in return, so that rare outcomes are
-met at all; the weights are bounded, and on average 1.
+replicates differ by tells how exact it is (A. B. Owen, 1995; torch's scrambling is J. Matousek's, 1998). Where regions
+of constant hard draws are few, their chances are summed up exactly and the points lie inside each region alone: most of
+an estimator's variance is between regions. What polynomials of the noise explain is not sampled there either. Otherwise
+a cell of a block is drawn more often than it comes if it is rare, and weighs less in return, so that rare outcomes are
+met at all. Coordinates come from their law and from a wider one: half of a mean may lie where hardly a point by law is.
 """
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,10 +19,19 @@ from torch.quasirandom import SobolEngine
 
 from estimators.integration.blocks import At
 from estimators.integration.placed import drawn
+from estimators.integration.product import Nodes, every, product
+from estimators.integration.regression import cross_fitted, features
 from estimators.integration.rules import STEPS, rule
 from estimators.integration.structure import Shape
 
 REPLICATES = 16
+COUNTS = (64, 256, 1024, 4096)
+"""Points in each replicate: inside each region, or, all over the noise, from the second on."""
+EVEN = 0.25
+"""Share of the points for which all cells are equally likely; over all noise less, the more blocks there are, since
+their weights multiply."""
+WIDELY = 0.25
+"""Share of a coordinate's points that come from a wider law; over all noise less, the more coordinates matter."""
 
 
 class Replicated(NamedTuple):
@@ -31,37 +43,106 @@ class Replicated(NamedTuple):
     """[b, K]."""
     variance: Tensor
     """[b, K], of the integrand."""
-    points: int
-    """In all replicates."""
 
 
-def replicated(shape: Shape, rows: Tensor, points: int, seed: int = 0) -> Replicated:
-    """Means of some problems, by `points` points in each of the replicates."""
-    design = shape.uncut
-    dims = sum(1 + block.axes for block in design.blocks)
-    means, squares = [], []
-    for replicate in range(REPLICATES):
-        engine = SobolEngine(max(1, dims), scramble=True, seed=1000 * seed + replicate)
-        u = engine.draw(points, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
-        placed, weights, start = [], torch.ones(points, len(rows), dtype=torch.float64), 0
-        even = min(0.25, 1 / len(design.blocks))  # the more blocks there are, the more weights multiply
-        for block in design.blocks:
-            at, weight = drawn(block, u[:, start : start + 1 + block.axes], rows, even)
-            placed.append(at)
-            weights = weights * weight
-            start += 1 + block.axes
-        wide = [At(_spread(at.cell, rows, design.integrand.problems), *at[1:]) for at in placed]
-        values = design(wide, rows).values
-        means.append((weights[..., None] * values).mean(0))
-        squares.append((weights[..., None] * values.square()).mean(0))
-    every = torch.stack(means)
-    mean = every.mean(0)
-    return Replicated(
-        mean,
-        every.std(0) / math.sqrt(REPLICATES),
-        (torch.stack(squares).mean(0) - mean.square()).clamp_min(0),
-        points * REPLICATES,
-    )
+class Points:
+    """Points over the noise, for some problems.
+
+    Args:
+        shape: of the integrand; that its parts are known lets them lie inside regions.
+        rows: the problems.
+        seed: of the scrambling.
+        most: numbers of noise that points inside each region may take.
+    """
+
+    def __init__(self, shape: Shape, rows: Tensor, seed: int, most: float) -> None:
+        self.shape, self.design, self.seed = shape, shape.uncut, seed
+        self.inside = bool(shape.parts) and self._in_regions(COUNTS[0]) * len(rows) <= most
+        self.counts = COUNTS if self.inside else COUNTS[1:]
+        """How many points there may be in each replicate, in ascending order."""
+        matter = shape.active | shape.broken
+        self.wide = {index: {a.axis for a in matter if a.block == index} for index in every(self.design)}
+        """Coordinates of each block that matter inside a cell."""
+
+    def numbers(self, count: int) -> float:
+        """Numbers of noise that a row takes in all replicates."""
+        if self.inside:
+            return self._in_regions(count)
+        return REPLICATES * count * self.design.size / self.design.integrand.problems
+
+    def _in_regions(self, count: int) -> float:
+        nodes = sum(
+            math.prod(self.design.blocks[index].regions for index in part.blocks) * (1 + len(part.groups) * count)
+            for part in self.shape.parts
+        )
+        return REPLICATES * nodes * self.design.size / self.design.integrand.problems
+
+    def replicated(self, rows: Tensor, count: int) -> Replicated:
+        """Means of some of the problems, by so many points in each replicate."""
+        return self._in_each(rows, count) if self.inside else self._everywhere(rows, count)
+
+    def _in_each(self, rows: Tensor, count: int) -> Replicated:
+        """By points inside each region: the same numbers in all of them, whose errors then often cancel."""
+        blocks, everywhere = self.design.blocks, self.design.rows
+
+        def inside(group: Sequence[int], regions: Sequence[int]) -> Nodes:
+            left = sobol(group[0], sum(1 + blocks[index].axes for index in group))
+            placed, share = [], torch.ones(len(left), len(rows), dtype=torch.float64)
+            weight = torch.ones(len(left), dtype=torch.float64)
+            known: list[tuple[Tensor, str]] = []
+            for index, region in zip(group, regions, strict=True):
+                own, left = left.tensor_split([1 + blocks[index].axes], 1)
+                block, wide = blocks[index], self.wide[index]
+                at, in_cell, by_law = drawn(block, own, everywhere, EVEN, region=region, wide=wide, often=WIDELY)
+                placed.append(at)
+                share, weight = share * in_cell[:, rows], weight * by_law
+                if int((block.region == region).sum()) == 1:  # else the integrand jumps between its cells
+                    smooth = {axis for axis in wide if block.domains[axis] != "gamma"}
+                    known += [(at.x[:, 0, axis], block.domains[axis]) for axis in sorted(smooth)]
+            domains = [domain for _, domain in known]
+            x = torch.stack([x for x, _ in known], 1) if known else torch.zeros(len(weight), 0, dtype=torch.float64)
+            return Nodes(placed, share[..., None] * cross_fitted(features(x, domains), weight, REPLICATES)[:, None])
+
+        @functools.cache
+        def sobol(first: int, dims: int) -> Tensor:
+            """[REPLICATES * count, dims]."""
+            return torch.cat([self._sobol(dims, count, replicate, first) for replicate in range(REPLICATES)])
+
+        found = product(self.design, self.shape.parts, inside, rows, REPLICATES)
+        parts = (part.unflatten(1, (REPLICATES, -1)).unbind(1) for part in (found.mean, found.variance))
+        return _over_replicates(*parts)
+
+    def _everywhere(self, rows: Tensor, count: int) -> Replicated:
+        """By points over all noise at once."""
+        design = self.design
+        dims = sum(1 + block.axes for block in design.blocks)
+        even = min(EVEN, 1 / max(1, len(design.blocks)))
+        often = min(WIDELY, 1 / max(1, sum(map(len, self.wide.values()))))
+        means, variances = [], []
+        for replicate in range(REPLICATES):
+            left = self._sobol(max(1, dims), count, replicate, 0)
+            placed, weights = [], torch.ones(count, len(rows), dtype=torch.float64)
+            for index, block in enumerate(design.blocks):
+                own, left = left.tensor_split([1 + block.axes], 1)
+                at, in_cell, weight = drawn(block, own, rows, even, wide=self.wide[index], often=often)
+                placed.append(At(_spread(at.cell, rows, design.integrand.problems), *at[1:]))
+                weights = weights * in_cell * weight.unsqueeze(1)
+            values = design(placed, rows).values
+            mean = (weights[..., None] * values).mean(0)
+            means.append(mean)
+            variances.append((weights[..., None] * values.square()).mean(0) - mean.square())
+        return _over_replicates(means, variances)
+
+    def _sobol(self, dims: int, count: int, replicate: int, first: int) -> Tensor:
+        """[count, dims], on (0, 1)."""
+        engine = SobolEngine(dims, scramble=True, seed=1000 * self.seed + replicate + 10**9 * first)
+        return engine.draw(count, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
+
+
+def _over_replicates(means: Sequence[Tensor], variances: Sequence[Tensor]) -> Replicated:
+    every = torch.stack([*means])
+    variance = torch.stack([*variances]).mean(0) + every.var(0, correction=0)
+    return Replicated(every.mean(0), every.std(0) / math.sqrt(REPLICATES), variance.clamp_min(0))
 
 
 def _spread(cell: Tensor, rows: Tensor, problems: int) -> Tensor:

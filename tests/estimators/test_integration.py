@@ -15,7 +15,7 @@ from estimators.integration.blocks import Normals, Single
 from estimators.integration.design import Design
 from estimators.integration.races import Race
 from estimators.integration.rules import STEPS, rule
-from estimators.integration.scrambled import replicated, student
+from estimators.integration.scrambled import Points, student
 from estimators.integration.source import Site
 from estimators.integration.structure import Shape
 from estimators.noise import Noise
@@ -313,7 +313,7 @@ def test_blocks_keep_the_law_of_their_numbers(block: Any) -> None:
 
     read.problems, read.logits = 3, None  # type: ignore[attr-defined]
     design = Design(read, [site], [block])  # type: ignore[arg-type]
-    whole = replicated(Shape(design, design), torch.arange(3), 2048)
+    whole = Points(Shape(design, design), torch.arange(3), 0, 1e9).replicated(torch.arange(3), 2048)
     expected = torch.tensor([0.5, 1 / 3] if not isinstance(block, Normals) else [0.0, 1.0], dtype=DOUBLE)
     expected = expected.repeat_interleave(numbers).expand(3, -1)
     assert bool(((whole.mean - expected).abs() <= 6 * whole.error + 1e-5).all())
