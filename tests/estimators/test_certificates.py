@@ -123,14 +123,15 @@ def test_noise_that_cannot_be_forced_is_said_and_not_passed_in_silence() -> None
 
 
 def test_certificates_repeat_and_do_not_depend_on_workers() -> None:
-    first, again = (certify("measure-valued", seed=3, draws=LOOKS[0], workers=workers) for workers in (1, 2))
+    copula = {"copula": "gaussian"}  # which is not proved, so that its messages depend on the seed
+    first, again = (certify("arms", copula, seed=3, draws=LOOKS[0], workers=workers) for workers in (1, 2))
     assert [r.message for r in first.results] == [r.message for r in again.results]
-    other = certify("measure-valued", seed=4, draws=LOOKS[0])
+    other = certify("arms", copula, seed=4, draws=LOOKS[0])
     assert [r.message for r in first.results] != [r.message for r in other.results]
 
 
 def test_a_certificate_is_plain_json_and_quick() -> None:
-    for name, verdict, mean in (("exact", "certified", "unbiased"), ("gumbel-sigmoid", "measured", "bias")):
+    for name, verdict, mean in (("exact", "certified", "unbiased"), ("straight-through", "measured", "bias")):
         certificate = certify(name, draws=LOOKS[0])
         plain = json.loads(json.dumps(certificate.plain(), allow_nan=False))
         assert plain["verdict"] == verdict
@@ -328,7 +329,7 @@ def test_ids_can_be_picked_and_options_are_in_them() -> None:
 
 def test_a_check_that_fails_raises_its_sentence() -> None:
     fault = next(fault for fault in FAULTS if fault.check == "theta")
-    check = next(c for c in checks_for(fault.entry, draws=FEW) if c.name == "theta")
+    check = next(c for c in checks_for(fault.entry, draws=LOOKS[0]) if c.name == "theta")
     with pytest.raises(
         AssertionError, match="ThetaDetached-bernoulli-theta: the gradient of f's own parameters is off"
     ):
