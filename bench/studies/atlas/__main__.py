@@ -3,7 +3,6 @@
 import gzip
 import io
 import multiprocessing
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -17,23 +16,19 @@ from bench.cli.check import workers
 from bench.run.provenance import machine
 from bench.run.store import write_atomic
 from bench.studies import results
-from bench.studies.atlas.measure import Job, integrals, jobs
+from bench.studies.atlas.measure import jobs, timed
+from estimators.registry import get
 
 MADE = "made.txt"
 """Beside the page: versions and machine behind the table, since the table is read without them."""
 
 
-def _rows(job: Job) -> tuple[list[Integral], float]:
-    start = time.process_time()
-    return list(integrals(job)), time.process_time() - start
-
-
-def measured() -> tuple[list[Integral], float]:
-    """The rows of every estimator, and seconds of processor time; a process a core."""
-    wanted, seconds = jobs(), 0.0
+def measured(only: str | None) -> tuple[list[Integral], float]:
+    """The rows of every estimator, or of one alone, and seconds of processor time; a process a core."""
+    wanted, seconds = [job for job in jobs() if only in (None, job.name)], 0.0
     rows: list[Integral] = []
     with ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        for job, (own, taken) in zip(wanted, pool.map(_rows, wanted), strict=True):
+        for job, (own, taken) in zip(wanted, pool.map(timed, wanted), strict=True):
             found = sum(not row.reason for row in own)
             print(f"{job.name} {dict(job.options)} {job.family}: {found} of {len(own)}, {taken:.0f} s", flush=True)
             rows, seconds = rows + own, seconds + taken
@@ -91,11 +86,12 @@ def main(
     integrals_file: Annotated[
         Path, typer.Option("--table", help="Where what was integrated is kept, which `gradest atlas` reads.")
     ] = table.PUBLISHED,
+    only: Annotated[str | None, typer.Option(help="Integrate this estimator alone, for a look.")] = None,
     redraw: Annotated[bool, typer.Option("--redraw", help="Integrate nothing; write the rest again.")] = False,
 ) -> None:
     """Write the published atlas."""
     if not redraw:
-        rows, seconds = measured()
+        rows, seconds = measured(only and get(only).name)
         made = f"{results.made_on(machine('cpu'))}; {seconds / 60:.0f} minutes of processor time"
         write_atomic(integrals_file, table.written(rows))
     else:
