@@ -5,6 +5,8 @@ import gzip
 import itertools
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -284,3 +286,16 @@ def test_figures_are_of_every_family(table: list[Integral]) -> None:
 def test_a_question_names_what_there_is(table: list[Integral]) -> None:
     with pytest.raises(BadInput, match="1x2, 1x3, 2x2, 2x3, 3x3"):
         ranked(table, Question(6.0, "4", 2, "mlp", "categorical"))
+
+
+def test_the_command_makes_an_atlas_of_one_estimator_in_processes_of_its_own(tmp_path: Path) -> None:
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        words = ["bench.studies.atlas", str(tmp_path / "atlas"), "--table", str(tmp_path / "t.csv.gz"), "--only", name]
+        return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    made = run("exact")
+    assert made.returncode == 0, made.stderr
+    assert {one.estimator for one in read(tmp_path / "t.csv.gz")} == {"exact"}
+    assert {path.name for path in (tmp_path / "atlas").iterdir()} >= {"atlas.csv.gz", "atlas.md", "atlas.parquet"}
+    wrong = run("exat")
+    assert wrong.returncode == 2 and "did you mean 'exact'" in " ".join(wrong.stderr.split())

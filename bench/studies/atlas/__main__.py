@@ -17,6 +17,7 @@ from bench.run.provenance import machine
 from bench.run.store import write_atomic
 from bench.studies import results
 from bench.studies.atlas.measure import jobs, timed
+from estimators.errors import BadInput
 from estimators.registry import get
 
 MADE = "made.txt"
@@ -90,8 +91,12 @@ def main(
     redraw: Annotated[bool, typer.Option("--redraw", help="Integrate nothing; write the rest again.")] = False,
 ) -> None:
     """Write the published atlas."""
+    try:
+        chosen = None if only is None else get(only).name
+    except BadInput as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from error
     if not redraw:
-        rows, seconds = measured(only and get(only).name)
+        rows, seconds = measured(chosen)
         made = f"{results.made_on(machine('cpu'))}; {seconds / 60:.0f} minutes of processor time"
         write_atomic(integrals_file, table.written(rows))
     else:
