@@ -52,7 +52,9 @@ def plots(averages: Sequence[Averaged]) -> Iterator[Plot]:
             f"The unbiased estimator with the least standard deviation at {spent} evaluations of f, {family} q over "
             f"its {SWEPT[family]} and the number of latents; {ALIKE}. Letter and colour name the estimator, the number "
             "is its standard deviation relative to the length of the exact gradient. No number: it has no noise. "
-            "White: none that takes so few evaluations was integrated. Of a tie, the first by name.",
+            "White: none that takes so few evaluations was integrated. Of a tie, the first by name. An estimator that "
+            "could not be integrated at a point is not compared there, so that one that wins at single points of a row "
+            "may be the best at others too.",
             partial(winners, cells, family),
         )
         size = LATENTS[family].format(SHAPES[family])
