@@ -179,7 +179,11 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
     square of the share that the two before differ by, since its nodes are more than twice those of the coarsest. That
     is for rules that converge little by little, and not for polynomials, which foretell other points at once.
     """
-    found = finer = product(shape.design, shape.parts, by_rules(shape.design, plan, rows), rows)
+
+    def summed(own: Plan) -> Summed:
+        return product(shape.design, shape.parts, by_rules(shape.design, own, rows), rows)
+
+    found = finer = summed(plan)
     eps = torch.finfo(torch.float64).eps
     sizes = found.size, found.size.square()
     errors = [64 * eps * size for size in sizes]
@@ -194,8 +198,7 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
         ]
         if coarser_plan == plan:
             break
-        plan = coarser_plan
-        coarser = product(shape.design, shape.parts, by_rules(shape.design, plan, rows), rows)
+        plan, coarser = coarser_plan, summed(coarser_plan)
         for k, size in enumerate(sizes):
             share = (finer[k] - coarser[k]).abs() / size.clamp_min(1e-300)
             errors[k] = errors[k] + size * share**power

@@ -14,37 +14,26 @@ BROAD = 2.0
 """Standard deviation of the wide law of a normal number."""
 
 
-class Drawn(NamedTuple):
-    """Points of a block."""
+class Coordinates(NamedTuple):
+    """Coordinates of a block, relative to its cells' bounds."""
 
-    at: At
-    share: Tensor
-    """[N, b], weights of their cells."""
+    x: Tensor
+    """[N, m]."""
+    rest: Tensor
+    """1 - x."""
     weight: Tensor
-    """[N], of their coordinates."""
+    """[N], of points that come from a wider law too."""
 
 
-def drawn(
-    block: Block,
-    u: Tensor,
-    rows: Tensor,
-    even: float,
-    *,
-    region: int | None = None,
-    wide: Collection[int] = (),
-    often: float = 0.25,
-) -> Drawn:
-    """Points of a block from uniform numbers [N, 1 + m].
+def cells(block: Block, u: Tensor, rows: Tensor, even: float, region: int | None = None) -> tuple[Tensor, Tensor]:
+    """Cells of a block from uniform numbers [N], for b rows, [N, b]; and their weights [N, b].
 
     Args:
         block: whose cells are drawn.
         u: uniform numbers.
-        rows: b problems.
+        rows: problems.
         even: share of the points for which all cells that a row has are equally likely; the others' come by law.
         region: the one whose cells are drawn, and by whose law; all by default.
-        wide: coordinates that are drawn from a mixture of their law and a wider one, since layers next to the ends of a
-            cell, and tails, may matter more than their chance.
-        often: the wider one's share.
     """
     chance = block.weight[:, rows]  # K x b
     if region is not None:
@@ -53,18 +42,44 @@ def drawn(
     there = (chance > 0).double()
     share = (1 - even) * chance + even * there / there.sum(0).clamp_min(1)
     edges = share.cumsum(0)
-    cell = torch.searchsorted(edges.T.contiguous(), u[:, 0].repeat(len(rows), 1)).T.clamp_max(block.cells - 1)  # N x b
-    in_cell = torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
-    x, rest, weight = u[:, 1:].clone(), 1 - u[:, 1:], torch.ones(len(u), dtype=torch.float64)
+    cell = torch.searchsorted(edges.T.contiguous(), u.repeat(len(rows), 1)).T.clamp_max(block.cells - 1)
+    return cell, torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
+
+
+def coordinates(block: Block, u: Tensor, wide: Collection[int] = (), often: float = 0.0) -> Coordinates:
+    """Coordinates of a block from uniform numbers [N, m].
+
+    Args:
+        block: whose coordinates they are.
+        u: uniform numbers.
+        wide: those that are drawn from a mixture of their law and a wider one, since layers next to the ends of a cell,
+            and tails, may matter more than their chance.
+        often: the wider one's share.
+    """
+    x, rest, weight = u.clone(), 1 - u, torch.ones(len(u), dtype=torch.float64)
     for axis, domain in enumerate(block.domains):
         if domain == "gamma":
-            x[:, axis] = _gamma(u[:, 1 + axis], block.shape)
+            x[:, axis] = _gamma(u[:, axis], block.shape)
             rest[:, axis] = 1 - x[:, axis]
         elif domain == "normal" or axis in wide:
             mixed = _mixed_normal if domain == "normal" else _mixed
-            x[:, axis], rest[:, axis], own = mixed(u[:, 1 + axis], often if axis in wide else 0.0)
+            x[:, axis], rest[:, axis], own = mixed(u[:, axis], often if axis in wide else 0.0)
             weight = weight * own
-    return Drawn(At(cell, x.unsqueeze(1), rest.unsqueeze(1)), in_cell, weight)
+    return Coordinates(x, rest, weight)
+
+
+def at(cell: Tensor, found: Coordinates) -> At:
+    """The points with these cells and coordinates."""
+    return At(cell, found.x.unsqueeze(1), found.rest.unsqueeze(1))
+
+
+def spread(blocks: Sequence[Block], rows: Tensor, count: int, even: float, generator: Generator) -> list[At]:
+    """Random points of all blocks, for each row in cells that it has; see `cells` for `even`."""
+    points = []
+    for block in blocks:
+        u = torch.rand(count, 1 + block.axes, generator=generator, dtype=torch.float64)
+        points.append(at(cells(block, u[:, 0], rows, even)[0], coordinates(block, u[:, 1:])))
+    return points
 
 
 def _mixed(u: Tensor, often: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,14 +108,6 @@ def _inverse(law: Callable[[Tensor], Tensor], u: Tensor, end: float = 60.0) -> T
         below = law(middle) < u
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2
-
-
-def spread(blocks: Sequence[Block], rows: Tensor, count: int, even: float, generator: Generator) -> list[At]:
-    """Random points of all blocks, for each row in cells that it has; see `drawn` for `even`."""
-    return [
-        drawn(block, torch.rand(count, 1 + block.axes, generator=generator, dtype=torch.float64), rows, even).at
-        for block in blocks
-    ]
 
 
 def _gamma(u: Tensor, shape: float) -> Tensor:

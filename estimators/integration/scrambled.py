@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from estimators.integration.blocks import At
-from estimators.integration.placed import drawn
+from estimators.integration.placed import Coordinates, at, cells, coordinates
 from estimators.integration.product import Nodes, every, product
 from estimators.integration.regression import cross_fitted, features
 from estimators.integration.rules import STEPS, rule
@@ -60,8 +59,9 @@ class Points:
         self.inside = bool(shape.parts) and self._in_regions(COUNTS[0]) * len(rows) <= most
         self.counts = COUNTS if self.inside else COUNTS[1:]
         """How many points there may be in each replicate, in ascending order."""
-        matter = shape.active | shape.broken
-        self.wide = {index: {a.axis for a in matter if a.block == index} for index in every(self.design)}
+        self.wide = {
+            index: {a.axis for a in shape.active | shape.broken if a.block == index} for index in every(self.design)
+        }
         """Coordinates of each block that matter inside a cell."""
 
     def numbers(self, count: int) -> float:
@@ -85,28 +85,40 @@ class Points:
         """By points inside each region: the same numbers in all of them, whose errors then often cancel."""
         blocks, everywhere = self.design.blocks, self.design.rows
 
-        def inside(group: Sequence[int], regions: Sequence[int]) -> Nodes:
-            left = sobol(group[0], sum(1 + blocks[index].axes for index in group))
-            placed, share = [], torch.ones(len(left), len(rows), dtype=torch.float64)
-            weight = torch.ones(len(left), dtype=torch.float64)
-            known: list[tuple[Tensor, str]] = []
-            for index, region in zip(group, regions, strict=True):
-                own, left = left.tensor_split([1 + blocks[index].axes], 1)
-                block, wide = blocks[index], self.wide[index]
-                at, in_cell, by_law = drawn(block, own, everywhere, EVEN, region=region, wide=wide, often=WIDELY)
-                placed.append(at)
-                share, weight = share * in_cell[:, rows], weight * by_law
-                if int((block.region == region).sum()) == 1:  # else the integrand jumps between its cells
-                    smooth = {axis for axis in wide if block.domains[axis] != "gamma"}
-                    known += [(at.x[:, 0, axis], block.domains[axis]) for axis in sorted(smooth)]
-            domains = [domain for _, domain in known]
-            x = torch.stack([x for x, _ in known], 1) if known else torch.zeros(len(weight), 0, dtype=torch.float64)
-            return Nodes(placed, share[..., None] * cross_fitted(features(x, domains), weight, REPLICATES)[:, None])
+        @functools.cache
+        def placed(group: tuple[int, ...]) -> list[tuple[Tensor, Coordinates]]:
+            """Of each block the number that draws its cell, and its coordinates."""
+            dims = sum(1 + blocks[index].axes for index in group)
+            u = torch.cat([self._sobol(dims, count, replicate, group[0]) for replicate in range(REPLICATES)])
+            own = u.split([1 + blocks[index].axes for index in group], 1)
+            return [
+                (v[:, 0], coordinates(blocks[i], v[:, 1:], self.wide[i], WIDELY))
+                for i, v in zip(group, own, strict=True)
+            ]
 
         @functools.cache
-        def sobol(first: int, dims: int) -> Tensor:
-            """[REPLICATES * count, dims]."""
-            return torch.cat([self._sobol(dims, count, replicate, first) for replicate in range(REPLICATES)])
+        def sets(group: tuple[int, ...], smooth: tuple[bool, ...]) -> Tensor:
+            """[N, R], weights with polynomials of the coordinates of some blocks as control variates."""
+            found = [one for _, one in placed(group)]
+            known = [
+                (one.x[:, axis], blocks[index].domains[axis])
+                for index, one, own in zip(group, found, smooth, strict=True)
+                for axis in sorted(self.wide[index])
+                if own and blocks[index].domains[axis] != "gamma"
+            ]
+            weight = torch.stack([one.weight for one in found]).prod(0)
+            x = torch.stack([x for x, _ in known], 1) if known else torch.zeros(len(weight), 0, dtype=torch.float64)
+            return cross_fitted(features(x, [domain for _, domain in known]), weight, REPLICATES)
+
+        def inside(group: Sequence[int], regions: Sequence[int]) -> Nodes:
+            points, share = [], torch.ones(REPLICATES * count, len(rows), dtype=torch.float64)
+            for index, region, (u, own) in zip(group, regions, placed(tuple(group)), strict=True):
+                cell, in_cell = cells(blocks[index], u, everywhere, EVEN, region)
+                points.append(at(cell, own))
+                share = share * in_cell[:, rows]
+            # Between a region's cells the integrand jumps.
+            smooth = tuple(int((blocks[i].region == r).sum()) == 1 for i, r in zip(group, regions, strict=True))
+            return Nodes(points, share[..., None] * sets(tuple(group), smooth)[:, None])
 
         found = product(self.design, self.shape.parts, inside, rows, REPLICATES)
         parts = (part.unflatten(1, (REPLICATES, -1)).unbind(1) for part in (found.mean, found.variance))
@@ -124,9 +136,10 @@ class Points:
             placed, weights = [], torch.ones(count, len(rows), dtype=torch.float64)
             for index, block in enumerate(design.blocks):
                 own, left = left.tensor_split([1 + block.axes], 1)
-                at, in_cell, weight = drawn(block, own, rows, even, wide=self.wide[index], often=often)
-                placed.append(At(_spread(at.cell, rows, design.integrand.problems), *at[1:]))
-                weights = weights * in_cell * weight.unsqueeze(1)
+                cell, in_cell = cells(block, own[:, 0], rows, even)
+                found = coordinates(block, own[:, 1:], self.wide[index], often)
+                placed.append(at(_spread(cell, rows, design.integrand.problems), found))
+                weights = weights * in_cell * found.weight.unsqueeze(1)
             values = design(placed, rows).values
             mean = (weights[..., None] * values).mean(0)
             means.append(mean)

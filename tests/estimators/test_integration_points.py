@@ -9,7 +9,7 @@ from torch import Tensor
 
 from estimators.integration import integrate
 from estimators.integration.blocks import Normals, Single
-from estimators.integration.placed import drawn
+from estimators.integration.placed import at, cells, coordinates
 from estimators.integration.races import Race
 from estimators.integration.regression import cross_fitted, features
 from estimators.integration.scrambled import REPLICATES, Points, student
@@ -123,20 +123,21 @@ def test_points_keep_the_law_however_widely_they_are_drawn(block: Any, often: fl
     u = torch.quasirandom.SobolEngine(1 + block.axes, scramble=True, seed=3).draw(2**14, dtype=DOUBLE)
     u = u.clamp(1e-12, 1 - 1e-12)
     rows, wide, ones = torch.arange(2), range(block.axes), torch.ones(2, dtype=DOUBLE)
-    at, share, weight = drawn(block, u, rows, 0.25, wide=wide, often=often)
+    found = coordinates(block, u[:, 1:], wide, often)
+    (cell_of, share), weight = cells(block, u[:, 0], rows, 0.25), found.weight
     assert float(weight.max()) <= (1 - often) ** -block.axes * (1 + 1e-12)
     weights = share * weight[:, None]
     torch.testing.assert_close(weights.mean(0), ones, rtol=2e-3, atol=0)
     for cell in range(block.cells):
-        torch.testing.assert_close((weights * (at.cell == cell)).mean(0), block.weight[cell], rtol=0.03, atol=1e-4)
-    number = block.place(at, rows)[0][..., 0]
+        torch.testing.assert_close((weights * (cell_of == cell)).mean(0), block.weight[cell], rtol=0.03, atol=1e-4)
+    number = block.place(at(cell_of, found), rows)[0][..., 0]
     moments = [(weights * number**k).mean(0) for k in (1, 2)]
     expected = (0.0, 1.0) if isinstance(block, Normals) else (0.5, 1 / 3)
     for moment, value in zip(moments, expected, strict=True):
         torch.testing.assert_close(moment, value * ones, rtol=0.02, atol=0.01)
     for region in range(block.regions):
-        inside, share, weight = drawn(block, u, rows, 0.25, region=region, wide=wide, often=often)
-        assert bool((block.region[inside.cell] == region).all())
+        inside, share = cells(block, u[:, 0], rows, 0.25, region)
+        assert bool((block.region[inside] == region).all())
         torch.testing.assert_close((share * weight[:, None]).mean(0), ones, rtol=2e-3, atol=0)
 
 
@@ -153,9 +154,9 @@ def test_layers_next_to_a_cut_are_seen(count: int) -> None:
     assert found.moments.reasons == [None] * 3 and found.shape is not None
     rows = torch.arange(3)
     for seed in range(8):
-        drawn_by = Points(found.shape, rows, seed, 1e9)
-        assert drawn_by.inside
-        one = drawn_by.replicated(rows, count)
+        points = Points(found.shape, rows, seed, 1e9)
+        assert points.inside
+        one = points.replicated(rows, count)
         off = (one.mean - found.moments.mean).abs()
         assert bool((off <= student(math.log(1e-3), REPLICATES - 1) * one.error).all())
         assert bool((off < 0.3 * found.moments.mean).all())
