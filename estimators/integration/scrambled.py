@@ -63,6 +63,9 @@ class Points:
             index: {a.axis for a in shape.active | shape.broken if a.block == index} for index in every(self.design)
         }
         """Coordinates of each block that matter inside a cell."""
+        for part in shape.parts:
+            for copy in part.copies:  # of which the first alone is looked at
+                self.wide |= {other: self.wide[index] for index, other in zip(part.blocks, copy, strict=True)}
 
     def numbers(self, count: int) -> float:
         """Numbers of noise that a row takes in all replicates."""

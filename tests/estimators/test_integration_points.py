@@ -213,3 +213,24 @@ def test_a_normal_number_whose_sign_counts_is_cut_at_zero() -> None:
     expected = half.exp() * torch.special.ndtr(minus_one) - (-half).exp() / 2
     torch.testing.assert_close(found.mean, expected.expand(2, 1), rtol=1e-9, atol=0)
     assert float(found.tolerance.max()) < 1e-9
+
+
+def test_layers_are_seen_in_every_copy_of_a_part() -> None:
+    """Of samples with noise of their own the first alone is looked at; points all over the noise are as wide in all."""
+    logits = torch.tensor([[-6.0], [-15.0]], dtype=DOUBLE)
+
+    def function(noise: Noise, given: Tensor) -> tuple[Tensor, Tensor]:
+        z = (given + noise.odds(3, given).log()) / 0.5
+        return (z > 0).movedim(0, -1).flatten(-2), z.sigmoid().mean(0)
+
+    found = integrate(Toy(function, logits))
+    assert found.moments.reasons == [None, None] and found.shape is not None
+    assert [len(part.copies) for part in found.shape.parts] == [3]
+    rows = torch.arange(2)
+    for seed in range(4):
+        points = Points(found.shape, rows, seed, 0.0)
+        assert not points.inside
+        one = points.replicated(rows, 1024)
+        off = (one.mean - found.moments.mean).abs()
+        assert bool((off <= student(math.log(1e-3), REPLICATES - 1) * one.error).all())
+        assert bool((off < 0.5 * found.moments.mean).all())
