@@ -1,16 +1,14 @@
 """What the parts of a suite file share."""
 
-import json
 from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from estimators.base import Estimator
-from estimators.entry import SIZES, label_of
+from estimators.entry import SIZES
+from estimators.labels import Scalar, label_of, read_label
 from estimators.registry import get
-
-Scalar = bool | int | float | str
 
 
 class Config(BaseModel):
@@ -85,27 +83,5 @@ def _constructed(config: EstimatorConfig, registered: type) -> Estimator:
 
 
 def parse_estimator(text: str) -> dict[str, Any]:
-    """Read `name[key=value,...]`, where a value is a number, true, false or a word.
-
-    Raises:
-        ValueError: brackets or equals signs are missing.
-    """
-    name, bracket, rest = text.partition("[")
-    if not name or bool(bracket) != rest.endswith("]") or (not bracket and "]" in text):
-        raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...]")
-    options: dict[str, Scalar] = {}
-    for item in filter(None, (part.strip() for part in rest.removesuffix("]").split(","))):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise ValueError(f"cannot read option {item!r} of estimator {name!r}; expected key=value")
-        options[key.strip()] = _scalar(value.strip())
-    samples = options.pop("samples", None)
-    return {"name": name, "samples": samples, "options": options}
-
-
-def _scalar(text: str) -> Scalar:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return value if isinstance(value, bool | int | float | str) else text
+    """Read `name[key=value,...]` as the fields of an `EstimatorConfig`; see `estimators.labels.read_label`."""
+    return read_label(text)._asdict()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from estimators.entry import Entry
     from estimators.errors import BadInput
     from estimators.noise import Noise
-    from estimators.registry import available, get, register
+    from estimators.registry import available, create, get, register
 
 __all__ = [
     "BadInput",
@@ -22,6 +22,7 @@ __all__ = [
     "Noise",
     "Objective",
     "available",
+    "create",
     "get",
     "register",
     "trusted",
@@ -33,7 +34,7 @@ _HOMES = {
     "call": ("trusted",),
     "noise": ("Noise",),
     "entry": ("Entry",),
-    "registry": ("available", "get", "register"),
+    "registry": ("available", "create", "get", "register"),
 }
 
 

@@ -18,7 +18,9 @@ what allows an estimator to pass q with stopped parameters, and every score-func
 such as an analytic KL divergence, is not part of f: add it to the surrogate.
 """
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
@@ -29,6 +31,7 @@ from estimators import call, objective
 from estimators.distributions import parameters
 from estimators.examine import Look
 from estimators.families import family_of
+from estimators.labels import label_of
 from estimators.noise import Noise
 from estimators.parts.sizes import Sizes
 
@@ -77,6 +80,11 @@ class Estimator(nn.Module):
     entry: ClassVar["Entry | None"] = None
     """The entry that the class, or the nearest class that it derives from, is registered with."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            type.__setattr__(cls, "__init__", _remembering(vars(cls)["__init__"]))
+
     def __init__(self, samples: int | None = None) -> None:
         super().__init__()
         if samples is None:
@@ -115,6 +123,10 @@ class Estimator(nn.Module):
     def label(self) -> str:
         """What messages call the estimator."""
         return type(self).__name__ if self.entry is None else self.entry.name
+
+    def __repr__(self) -> str:
+        """As a person types it: `name[key=value,...,samples=2]`."""
+        return label_of(self.label, {**options_of(self), "samples": self.samples})
 
     def __call__(
         self,
@@ -205,6 +217,31 @@ class Estimator(nn.Module):
             noise: the only source of randomness, with the context for input-dependent baselines.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither estimate nor forward")
+
+
+def options_of(estimator: Estimator) -> dict[str, Any]:
+    """The options that an estimator was made with and that are not their defaults, without `samples`."""
+    args, kwargs = vars(estimator).get("_given", ((), {}))
+    signature = inspect.signature(type(estimator))
+    given = signature.bind_partial(*args, **kwargs).arguments
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given |= given.pop(name, {})
+        elif isinstance(value := given.get(name), bool | int | float | str | None) and value == parameter.default:
+            given.pop(name, None)
+    given.pop("samples", None)
+    return given
+
+
+def _remembering(init: Callable[..., None]) -> Callable[..., None]:
+    """An `__init__` that notes what the class was called with, which is what `repr` shows."""
+
+    @functools.wraps(init)
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        vars(self).setdefault("_given", (args, kwargs))  # of the class itself, before those that it derives from
+        init(self, *args, **kwargs)
+
+    return remember
 
 
 def mean_to(x: Tensor, shape: torch.Size) -> Tensor:

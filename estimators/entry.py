@@ -4,6 +4,7 @@ Tags drive which cells of a table are legal and how they read, so that no other 
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -16,6 +17,7 @@ from estimators.call import canonical
 from estimators.distributions import event_shape, parameters, row_shape
 from estimators.errors import BadInput, unknown
 from estimators.families import CAPABILITIES, FAMILIES, Family, family_named, family_of
+from estimators.labels import label_of
 from estimators.parts.sizes import Unsized
 
 MAX_STATES_AT_ONCE = 4096
@@ -24,13 +26,6 @@ SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
 
 Needs = Literal["relaxed f", "gradient of f", "neither"]
-
-
-def label_of(name: str, options: Mapping[str, Any]) -> str:
-    """An estimator with its options as a person types it: `name[key=value,...]`, keys in order."""
-    words = {key: str(value).lower() if isinstance(value, bool) else value for key, value in sorted(options.items())}
-    listed = ",".join(f"{key}={value}" for key, value in words.items())
-    return f"{name}[{listed}]" if listed else name
 
 
 class Samples(NamedTuple):
@@ -54,7 +49,7 @@ def one_a_sample(samples: int) -> int:
     return samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry:
     """A registered estimator: its class and its tags."""
 
@@ -93,6 +88,12 @@ class Entry:
         if self.capability is None:
             return family.name in self.declared
         return isinstance(family, CAPABILITIES[self.capability])
+
+    def __repr__(self) -> str:
+        """The name with the default number of samples, and the options that there are."""
+        options = [name for name in inspect.signature(self.cls).parameters if name != "samples"]
+        more = f" options: {', '.join(options)}" if options else ""
+        return f"<Entry {label_of(self.name, {'samples': self.samples.default})}{more}>"
 
     def create(
         self,
@@ -224,6 +225,27 @@ class Entry:
             count = "infinitely many" if states is None else f"{states:.3g}" if states < 1e100 else "over 1e100"
             return f"enumerates at most {MAX_STATES_AT_ONCE} joint states, not {count}"
         return None
+
+    def described(self) -> str:
+        """What `help()` of the class shows: what it is, its file's header with the formula and the paper, its tags."""
+        own = vars(self.cls).get("__doc__")
+        header = getattr(sys.modules.get(self.cls.__module__), "__doc__", None)
+        evaluations = self.tags()["f_evals"]
+        rows = {
+            "name": self.name,
+            "families": ", ".join(self.families),
+            "unbiased": "yes" if self.unbiased else "no",
+            "samples": f"{self.samples.default} by default, {self.samples.words()}",
+            "f_evals": ", ".join(f"{count} ({family})" for family, count in evaluations.items() if count is not None),
+            "f": {"neither": "its values are enough", "gradient of f": "differentiated at draws of q"}.get(
+                str(self.needs), "differentiated between the values of z" if self.needs else ""
+            ),
+            "bound": self.bound,
+            "paper": self.paper,
+        }
+        table = "\n".join(f"    {key:10}{value}" for key, value in rows.items() if value)
+        said = [inspect.cleandoc(text) for text in (own or self.summary, header) if text]
+        return "\n\n".join([*said, f"Tags:\n\n{table}"]) + "\n"
 
     def tags(self) -> dict[str, Any]:
         """The tags as plain values for JSON; f_evals by family, at the default samples and 10 latents (of 10)."""

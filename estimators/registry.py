@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch.distributions import Distribution
+
 from estimators.base import Estimator
 from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput, unknown
+from estimators.labels import Scalar, read_label
 from estimators.plugins import load_entry_points, module_of
 
 ENTRY_POINTS, FAMILY_POINTS = "gradest.estimators", "gradest.families"
@@ -49,6 +52,7 @@ def register(
             raise BadInput(f"estimator {name!r} is already registered by {taken.cls.__module__}; choose another name")
         _entries[name] = entry
         cls.entry = entry
+        cls.__doc__ = entry.described()
         return cls
 
     return decorate
@@ -79,6 +83,9 @@ def get(name: str) -> Entry:
         BadInput: no such estimator, module or class, or a class that is not registered.
     """
     load_all()
+    if "[" in name:
+        plain = name.partition("[")[0]
+        raise BadInput(f"{name!r} is a name with options: get({plain!r}) is its entry, create({name!r}) the estimator")
     if ":" in name:
         return _import(name)
     if name not in _entries:
@@ -94,6 +101,40 @@ def _import(path: str) -> Entry:
     classes = [entry.cls.__qualname__ for entry in _entries.values() if entry.cls.__module__ == module.__name__]
     where = "those decorated with @register(...)"
     raise BadInput(unknown(f"estimator class in {module.__name__!r}:", class_name, classes, where))
+
+
+def create(
+    label: str,
+    *,
+    samples: int | None = None,
+    like: Distribution | None = None,
+    context_size: int = 0,
+    stack: Sequence[int] = (),
+    **options: Scalar,
+) -> Estimator:
+    """The estimator of a label as on the command line: `create("reinforce[baseline=moving-average]", samples=4)`.
+
+    Args:
+        label: `name[key=value,...]`, or with `module:Class` in the place of the name.
+        samples: draws of z a row; None for what the label says, or the estimator's default.
+        like: see `Entry.create`, as for `context_size` and `stack`.
+        context_size: size X of the context given to a call, 0 for none.
+        stack: leading dims of seeds trained side by side.
+        **options: the estimator's own, beside those of the label.
+
+    Raises:
+        BadInput: no such estimator, a label that cannot be read, or options that the estimator does not take.
+    """
+    try:
+        name, said_samples, said = read_label(label)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    twice = sorted(said.keys() & options.keys()) + ["samples"] * (None not in (samples, said_samples))
+    if twice:
+        raise BadInput(f"{label!r} says {twice[0]} already: give it there or as an argument")
+    drawn = said_samples if samples is None else samples
+    arguments: dict[str, Any] = said | options | ({} if drawn is None else {"samples": drawn})
+    return get(name).create(like=like, context_size=context_size, stack=stack, **arguments)
 
 
 def available(family: str | None = None, bound: str | None = None) -> list[Entry]:

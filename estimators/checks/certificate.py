@@ -9,8 +9,9 @@ from estimators.checks import bias, calls, leading, precision, rows, single, sta
 from estimators.checks.result import Certificate, Result, failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
-from estimators.entry import Entry, label_of
+from estimators.entry import Entry
 from estimators.errors import BadInput, unknown
+from estimators.labels import label_of
 from estimators.registry import get
 
 ALPHA = 1e-3

@@ -14,8 +14,9 @@ from estimators.base import Estimator
 from estimators.checks.grid import DOUBLE, Grid
 from estimators.checks.sampling import Prepared, call, gradients
 from estimators.contract import Broken
-from estimators.entry import Entry, label_of
+from estimators.entry import Entry
 from estimators.families import Family, family_named
+from estimators.labels import label_of
 
 CONTEXT = 4
 """Size of the context that input-dependent baselines get."""

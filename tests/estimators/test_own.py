@@ -18,7 +18,7 @@ import estimators
 from bench.config import EstimatorConfig
 from estimators import BadInput, Entry, Estimator, register
 from estimators.distributions import event_shape, log_prob
-from estimators.entry import label_of
+from estimators.labels import label_of
 from estimators.parts.network import Network
 from tests.estimators.cases import build
 from tests.estimators.outside import CORRECT

@@ -10,8 +10,8 @@ import estimators
 from bench.config import parse_estimator
 from estimators import BadInput, registry
 from estimators.checks import subjects
-from estimators.entry import label_of
 from estimators.families import register_family
+from estimators.labels import label_of
 
 PLUGIN = Path(__file__).parent.parent / "plugin"
 

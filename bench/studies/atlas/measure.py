@@ -17,9 +17,10 @@ from estimators.checks.integrand import GridIntegrand
 from estimators.checks.sampling import Prepared, call
 from estimators.checks.subject import CONTEXT, WARM_UP, own_parameters
 from estimators.contract import Broken
-from estimators.entry import Entry, label_of
+from estimators.entry import Entry
 from estimators.families import family_named
 from estimators.integration import Moments, integrate
+from estimators.labels import label_of
 from estimators.registry import available, get
 
 MOST = 1e7
