@@ -169,15 +169,20 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
         if not value.requires_grad:
             return Facts(bool(_varies(value)), "log q")
         (gradient,) = torch.autograd.grad(value.sum(), z, retain_graph=True, allow_unused=True)
-        own = [torch.autograd.grad(v.sum(), leaves, retain_graph=True, allow_unused=True) for v in value]
+        direct = _direct(value, leaves)
     value, z, fresh = value.detach(), z.detach(), family.build(*(p.detach() for p in leaves))
     factor = _of_log_q(fresh, z, gradient)
     flat = factor is not None and _varies(value - factor * log_prob(fresh, z), value)
-    direct = [
-        torch.stack([torch.zeros_like(p) if one[i] is None else one[i] for one in own])  # K x *B x *event
+    return Facts(flat, _of_q(_left(fresh, z, direct, wanted), close))
+
+
+def _direct(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of f's values [K, *B] at K draws in each of q's parameters, each [K, *B, *event]."""
+    own = [torch.autograd.grad(v.sum(), leaves, retain_graph=True, allow_unused=True) for v in value]
+    return [
+        torch.stack([torch.zeros_like(p) if one[i] is None else one[i] for one in own]).detach()
         for i, p in enumerate(leaves)
     ]
-    return Facts(flat, _of_q(fresh, z, direct, wanted, close))
 
 
 def moderate(q: Distribution) -> tuple[Tensor, ...]:
@@ -207,12 +212,23 @@ def _of_log_q(q: Distribution, z: Tensor, gradient: Tensor | None) -> float | No
     return factor if bool((gradient - factor * own).norm() <= 1e-4 * gradient.norm()) else None
 
 
-def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool], close: float) -> OfQ:
-    """What the direct gradients [K, *B, *event] in q's parameters at the draws say, of those that are wanted."""
+class _Left(NamedTuple):
+    """What is left of the direct gradient in one of q's parameters when multiples of the score are taken off."""
+
+    known: Tensor
+    """Whether the draws tell the multiple from the rest, in a shape that broadcasts to the event."""
+    left: Tensor
+    """[K, *B, *event]."""
+    size: Tensor
+    """What is rounding beside it: the largest direct gradient of each latent."""
+
+
+def _left(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool]) -> Iterator[_Left | None]:
+    """For each parameter of q, given the direct gradients [K, *B, *event] at the draws; None for those not wanted."""
     inner = tuple(range(-family_of(q).latent_dims, 0))  # a latent's value and its score may be vectors
-    own = False
     for g, s, asked in zip(direct, scores(q, z), wanted, strict=True):
         if not asked:
+            yield None
             continue
         centred_g, centred_s = g - g.mean(0), s - s.mean(0)
         products, squares = (centred_g * centred_s).sum(0), centred_s.square().sum(0)
@@ -220,12 +236,51 @@ def _of_q(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence
         if inner:
             products, squares = products.sum(inner, keepdim=True), squares.sum(inner, keepdim=True)
             size, largest = size.amax(inner, keepdim=True), largest.amax(inner, keepdim=True)
-        known = squares > VARIED * largest
         left = g - products / squares.clamp_min(torch.finfo(g.dtype).tiny) * s  # of log q nothing is left
+        yield _Left(squares > VARIED * largest, left, size)
+
+
+def _of_q(lefts: Iterable[_Left | None], close: float) -> OfQ:
+    """How f depends on q, by what is left of its direct gradients."""
+    own = False
+    for known, left, size in filter(None, lefts):
         if bool((known & ((left - left.mean(0)).abs().amax(0) > close * size)).any()):
             return "other"
         own |= bool((known & (left.mean(0).abs() > close * size)).any())
     return "own" if own else "log q"
+
+
+def own_term(q: Distribution, f: Evaluate, close: float = CLOSE) -> str:
+    """What a term of q's own inside f is, told from its gradient: a multiple of the entropy or of a KL divergence.
+
+    Args:
+        q: of rows *B; all its parameters are looked at.
+        f: depends on q by multiples of log q(z) and by a term of q alone.
+        close: relative differences that are rounding.
+
+    Returns:
+        "entropy", "KL divergence" (from the family's prior), or "own" for another term.
+    """
+    device, family = parameters(q)[0].device, family_of(q)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        leaves = [p.requires_grad_() for p in moderate(q)]
+        fresh = family.build(*leaves)
+        z = points(fresh)
+        lefts = [*_left(fresh, z, _direct(f(z, fresh), leaves), [True] * len(leaves))]
+        own = torch.cat([one.left.mean(0).where(one.known, 0.0).flatten() for one in lefts if one is not None])
+        terms: dict[str, Callable[[], Tensor]] = {
+            "entropy": fresh.entropy,
+            "KL divergence": lambda: family.kl(fresh, family.from_raw(*(torch.zeros_like(p) for p in leaves))),
+        }
+        for name, term in terms.items():
+            with suppress(NotImplementedError, ValueError, RuntimeError, TypeError):  # the family has no such term
+                gradients = torch.autograd.grad(term().sum(), leaves, materialize_grads=True, allow_unused=True)
+                known = [g.where(one.known, 0.0) for g, one in zip(gradients, lefts, strict=True) if one is not None]
+                g = torch.cat([part.flatten() for part in known])
+                factor = (own @ g) / g.square().sum()
+                if bool((own - factor * g).norm() <= 10 * close * own.norm()):
+                    return name
+    return "own"
 
 
 def jumps(q: Distribution, f: Evaluate, nodes: int = 32) -> bool:

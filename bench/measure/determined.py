@@ -1,8 +1,13 @@
 """Whether f is a function of z and q alone, draw by draw, as all that is measured takes for granted."""
 
+import random
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.overrides import TorchFunctionMode
 
 from bench.seeds import stream
 from estimators.base import Objective
@@ -30,15 +35,79 @@ def check_determined(f: Objective, q: Distribution) -> None:
     # Equal calls may differ by rounding on a GPU only; with another number of draws sums are rounded in another order.
     if seen := _differing(first, again, 64 * eps):
         raise BadInput(
-            f"f has noise of its own: at one z it is {seen[0]:g}, and then {seen[1]:g}; the draws of a call would "
-            "share it, and their variance be too small. Make f deterministic (module.eval(), a fixed minibatch), and "
-            "measure that part of the variance apart"
+            f"f has noise of its own{_source(f, z, fixed)}: at one z it is {seen[0]:g}, and then {seen[1]:g}; the "
+            "draws of a call would share it, and their variance be too small. Make f deterministic (module.eval(), a "
+            "fixed minibatch), and measure that part of the variance apart"
         )
     if seen := _differing(first[1:, 1:], f(z[1:, 1:], fixed), eps**0.5):
         raise BadInput(
             f"f mixes its draws: at a z among others it is {seen[0]:g}, at the same z alone {seen[1]:g}. Let f at one "
             "draw depend on that draw alone (batch normalisation: module.eval())"
         )
+
+
+@torch.no_grad()
+def mixed_rows(f: Objective, q: Distribution) -> tuple[float, float] | None:
+    """The cost of a row where the other rows have one z, and where they have another; None where it is the same.
+
+    A row's gradient is made of its own cost, so that what a row does to the cost of another is lost.
+    """
+    rows = row_shape(q)
+    if rows.numel() < 2:
+        return None
+    first, second = sample(q, 2, stream("rows", device=parameters(q)[0].device)).unflatten(0, (2, 1))
+    own = torch.zeros(rows, dtype=torch.bool, device=first.device)
+    own.view(-1)[0] = True
+    mask = own.reshape(*rows, *[1] * (first.dim() - 1 - len(rows)))
+    fixed = stopped(q)
+    values = [f(z, fixed)[:, own] for z in (first, torch.where(mask, first, second))]
+    return _differing(values[0], values[1], torch.finfo(values[0].dtype).eps ** 0.5)
+
+
+class _Called(TorchFunctionMode):
+    """Notes the names of the functions of torch that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call, and note."""
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+DROPOUT = {
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+    "feature_dropout",
+}
+CHOOSING = {"randint", "randperm", "multinomial", "randint_like", "random_"}
+"""Functions of torch by which rows of data are chosen."""
+DRAWING = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "normal", "normal_", "uniform_", "exponential_"}
+
+
+def _source(f: Objective, z: Tensor, q: Distribution) -> str:
+    """Where f's noise comes from, in brackets; nothing where that cannot be told."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    with _Called() as called:
+        f(z, q)
+    if called.names & DROPOUT:
+        return " (dropout)"
+    if called.names & CHOOSING:
+        return " (a minibatch that it draws)"
+    if called.names & DRAWING:
+        return " (random numbers of torch)"
+    same = all(np.array_equal(a, b) for a, b in zip(of_numpy, np.random.get_state(), strict=True))
+    if not same or of_python != random.getstate():
+        return " (random numbers of numpy or Python, such as choose a minibatch)"
+    return " (a state that moves on, such as a minibatch from an iterator)"
 
 
 def _differing(a: Tensor, b: Tensor, tolerance: float) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ of two such sums are products of inputs times products of signals, and that is a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,18 @@ from torch.distributions import Distribution
 
 from bench.problems.networks import StackedLinear
 from estimators.distributions import event_shape, parameters
+
+
+class Behind(Protocol):
+    """What lies behind q's parameters, as far as the variance of its gradient is measured."""
+
+    def squares(self, gradients: Tensor) -> Tensor:
+        """[n] squared lengths of the weights' gradients, summed over rows, that these [n, *B, P] lead to."""
+        ...
+
+    def between_rows(self, gradient: Tensor) -> Tensor:
+        """[B] squared distances of the rows' own weight gradients from their mean, for one gradient [*B, P]."""
+        ...
 
 
 class Layer(NamedTuple):

@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.draws import ClosedForm, gradients, probe
-from bench.measure.encoder import Encoder
+from bench.measure.encoder import Behind
 from bench.measure.moments import Distances, Moments, Moves
 from bench.records.results import Bias, Ends, Noise, OfEncoder, OfParameters, Point, Variance
 from bench.seeds import derive
@@ -19,6 +21,8 @@ from bench.statistics import (
     SquaredBias,
     differences,
     kurtosis,
+    mean_log_se,
+    normal_quantile,
     squared_bias_from_parts,
     variance_interval,
     variance_log_se,
@@ -27,6 +31,7 @@ from estimators.base import Estimator, Objective
 from estimators.distributions import parameters, row_shape
 from estimators.families import Enumerated, family_of
 
+QUANTILE = normal_quantile(0.95)
 PARTS = 64
 """Equal parts of a long run, whose means show how its coordinates vary together; draws left over count in the mean."""
 LARGEST_SHARE = 0.25
@@ -94,20 +99,22 @@ class Draws:
     Args:
         draws: how many come in all.
         reference: [*B, P], what they are held against.
-        encoder: at the same rows, or None.
+        encoder: weights behind q's parameters, at the same rows, or None.
     """
 
-    def __init__(self, draws: int, reference: Tensor, encoder: Encoder | None) -> None:
+    def __init__(self, draws: int, reference: Tensor, encoder: Behind | None) -> None:
         self.reference, self.encoder = reference, encoder
         self.moments, self.weights, self.moves = Moments(draws, third=True), Distances(draws), Moves()
         self.errors = torch.zeros(0)
-        self.lengths = self.cosines = 0.0
+        self.lengths = torch.empty(draws, dtype=torch.float64)
+        self.cosines = self.squared_cosines = 0.0
         self.pointing = 0
 
     def add(self, block: Tensor) -> None:
         """Take in a block [n, *B, P]."""
         if self.reference.device != block.device:
             self.reference = self.reference.to(block.device)
+        before = self.moments.distances.count
         mean, step = self.moments.add(block)
         self.moves.add(block)
         if self.encoder is not None:
@@ -115,20 +122,27 @@ class Draws:
         flat, target = block.flatten(1).double(), self.reference.flatten()
         lengths = flat.norm(dim=1) * target.norm()
         positive = lengths > 0
-        self.cosines += float((flat @ target)[positive].div(lengths[positive]).sum())
+        cosines = (flat @ target)[positive].div(lengths[positive])
+        self.cosines += float(cosines.sum())
+        self.squared_cosines += float(cosines.square().sum())
         self.pointing += int(positive.sum())
         self.errors = flat - target
-        self.lengths += float(self.errors.square().sum())
+        self.lengths[before : before + len(block)] = self.errors.square().sum(1)
 
-    def cosine(self) -> float:
-        """Mean cosine between the draws and the reference; NaN where all lengths are 0."""
-        return self.cosines / self.pointing if self.pointing else math.nan
+    def cosine(self) -> Interval:
+        """Mean cosine between the draws and the reference, and its Gaussian interval; NaN where all lengths are 0."""
+        count = self.pointing
+        if not count:
+            return Interval(math.nan, math.nan, math.nan)
+        mean = self.cosines / count
+        half = QUANTILE * math.sqrt(max(self.squared_cosines / count - mean**2, 0.0) / max(count - 1, 1))
+        return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
 
     def squared_bias(self, reference: Reference) -> SquaredBias:
         """Of the sum over rows; the interval is from the last block's errors, and the reference's parts."""
         n = self.moments.distances.count
         bias = (self.moments.mean - self.reference).flatten()
-        estimate = (n * n * float(bias.square().sum()) - self.lengths) / (n * (n - 1))
+        estimate = (n * n * float(bias.square().sum()) - float(self.lengths.sum())) / (n * (n - 1))
         along = float((self.errors @ bias).var()) / n
         noise = (differences(self.errors) / math.sqrt(n)).cpu().numpy()
         parts = self.errors.new_zeros(0, bias.numel()) if reference.parts is None else reference.parts.flatten(1)
@@ -146,7 +160,7 @@ def measure_point(
     seed: int,
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
-    encoder: Encoder | None = None,
+    encoder: Behind | None = None,
 ) -> Point:
     """Measure one estimator at fixed parameters and rows; all gradients are those of the mean over rows."""
     found = Draws(draws, reference.gradient, encoder)
@@ -162,15 +176,19 @@ def measure_point(
         d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, sums)
     bias = found.squared_bias(reference)
     squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
-    noise = noise_of(d)
+    noise, cosine = noise_of(d), found.cosine()
     variance = noise.variance.estimate
     of_parameters = OfParameters(
         **dict(noise),
         coordinates=moments.mean.numel(),
         gradient_norm=norm,
         snr=_ratio(norm, math.sqrt(variance)),
-        cosine=found.cosine(),
-        mse=max(squared.estimate, 0.0) + variance,
+        snr_low=_ratio(norm, math.sqrt(noise.variance.high)),
+        snr_high=_ratio(norm, math.sqrt(noise.variance.low)),
+        cosine=cosine.estimate,
+        cosine_low=cosine.low,
+        cosine_high=cosine.high,
+        **_mse(max(squared.estimate, 0.0) + variance, found.lengths.numpy(), noiseless),
     )
     bias_found = Bias(
         squared=Ends(**squared._asdict()),
@@ -188,6 +206,19 @@ def measure_point(
     return Point(draws=draws, rows=rows, f_evals=f_evals, q=of_parameters, bias=bias_found, encoder=of_encoder)
 
 
+def _mse(estimate: float, lengths: NDArray[np.float64], noiseless: bool) -> dict[str, Any]:
+    """The mean squared error with the interval that the draws' own squared errors give, by the jackknife on its log.
+
+    Args:
+        estimate: squared bias plus variance, which is the mean of the squared errors less the reference's noise.
+        lengths: [n] squared errors of the draws, in any unit.
+        noiseless: whether the draws differ by rounding alone, and so have no interval.
+    """
+    log_se = 0.0 if noiseless else mean_log_se(lengths)
+    factor = math.exp(QUANTILE * log_se) if math.isfinite(log_se) else math.inf
+    return {"mse": estimate, "mse_low": estimate / factor, "mse_high": estimate * factor}
+
+
 def noise_of(d: Tensor) -> Noise:
     """Variance with its interval from the squared distances d [n], and whether the interval can be trusted."""
     values = d.numpy()
@@ -196,7 +227,7 @@ def noise_of(d: Tensor) -> Noise:
     return Noise(variance=variance, kurtosis=kurt, heavy_tailed=kurt > HEAVY_TAIL_KURTOSIS)
 
 
-def _encoder(encoder: Encoder, d: Tensor, reference: Reference, rows: int) -> OfEncoder:
+def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int) -> OfEncoder:
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,

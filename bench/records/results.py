@@ -54,8 +54,15 @@ class OfParameters(Noise):
     coordinates: Number = NAN
     gradient_norm: Number = NAN
     snr: Number = NAN
+    snr_low: Number = NAN
+    snr_high: Number = NAN
     cosine: Number = NAN
+    cosine_low: Number = NAN
+    cosine_high: Number = NAN
     mse: Number = NAN
+    mse_low: Number = NAN
+    mse_high: Unbounded = NAN
+    """Ends of 95 % intervals, as those of the variance."""
 
 
 class OfEncoder(Noise):

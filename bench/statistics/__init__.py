@@ -7,11 +7,12 @@ the variance of a score-function gradient covers 42 % at n = 20 where it claims 
 """
 
 from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_from_parts
-from bench.statistics.interval import Interval, mean_interval, mean_intervals, share_interval
+from bench.statistics.interval import Interval, mean_interval, mean_intervals, normal_quantile, share_interval
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
 from bench.statistics.variance import (
     HEAVY_TAIL_KURTOSIS,
     kurtosis,
+    mean_log_se,
     ratio_interval,
     variance_interval,
     variance_log_se,
@@ -27,7 +28,9 @@ __all__ = [
     "kurtosis",
     "mean_interval",
     "mean_intervals",
+    "mean_log_se",
     "median_log_se",
+    "normal_quantile",
     "quartiles",
     "ratio_interval",
     "share_interval",

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.interval import Interval, array, normal_quantile
 
@@ -27,11 +27,34 @@ def variance_log_se(d: ArrayLike) -> float:
     if total == 0:
         return 0.0
     # The variance without draw i, in closed form: removing it also moves the mean.
-    without = (total - n / (n - 1) * d) / (n - 2)
+    return _jackknife((total - n / (n - 1) * d) / (n - 2), total)
+
+
+def _jackknife(without: NDArray[np.float64], total: float) -> float:
+    """Standard error of the logarithm of an estimate, from the n that leave one of the values out each."""
     if without.min() <= 1e-12 * total:
         return math.inf
-    logs = np.log(without)
+    n, logs = without.size, np.log(without)
     return float(math.sqrt((n - 1) / n * np.square(logs - logs.mean()).sum()))
+
+
+def mean_log_se(x: ArrayLike) -> float:
+    """Jackknife standard error of the logarithm of a mean of numbers that are not negative, such as squared errors.
+
+    Args:
+        x: [n] numbers, at least 3.
+
+    Returns:
+        The standard error; 0 where all are 0, infinity where one alone carries the mean.
+    """
+    x = array(x)
+    n = x.size
+    if n < 3:
+        raise ValueError(f"an interval of a mean of squares needs at least 3 of them, got {n}")
+    total = x.sum()
+    if total == 0:
+        return 0.0
+    return _jackknife(total - x, total)
 
 
 def variance_interval(d: ArrayLike, level: float = 0.95) -> Interval:

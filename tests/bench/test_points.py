@@ -78,6 +78,10 @@ def test_a_point_holds_what_its_words_mean(shift: float) -> None:
     norm = np.linalg.norm(target)
     (squared, *ends), visible = squared_bias_interval(g - target)
     products = [g[i] @ target / np.linalg.norm(g[i]) / norm for i in range(60)]
+    half = 1.959964 * np.std(products, ddof=1) / math.sqrt(60)
+    errors = ((g - target) ** 2).sum(1)
+    logs = np.log([np.delete(errors, i).mean() for i in range(60)])
+    factor = math.exp(1.959964 * math.sqrt(59 / 60 * ((logs - logs.mean()) ** 2).sum()))
     z = np.abs(johnsons_z(g, target))
     assert ends[1] > visible and (ends[0] > 0.1) == (shift == 0.8)
     assert flat(point) == pytest.approx(
@@ -94,8 +98,14 @@ def test_a_point_holds_what_its_words_mean(shift: float) -> None:
             "q.coordinates": 6,
             "q.gradient_norm": norm,
             "q.snr": norm / math.sqrt(variance),
+            "q.snr_low": norm / math.sqrt(high),
+            "q.snr_high": norm / math.sqrt(low),
             "q.cosine": np.mean(products),
+            "q.cosine_low": np.mean(products) - half,
+            "q.cosine_high": np.mean(products) + half,
             "q.mse": max(squared, 0) + variance,
+            "q.mse_low": (max(squared, 0) + variance) / factor,
+            "q.mse_high": (max(squared, 0) + variance) * factor,
             "bias.squared.estimate": squared,
             "bias.squared.low": ends[0],
             "bias.squared.high": ends[1],

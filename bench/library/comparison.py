@@ -1,0 +1,287 @@
+"""What `compare` returns: records of estimators at one point, as a frame, a figure, a sentence or a run's folder."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bench.records.record import Record
+from bench.records.results import Ends, Moments, Time
+from bench.report.text import DAGGER, count, interval, number, slug
+from bench.run.planned import write_plan
+from bench.run.store import Store, write_atomic
+from bench.statistics import ratio_interval
+from estimators.errors import BadInput, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Criterion = Literal["mse", "variance", "bias", "mse x f_evals", "mse x seconds"]
+CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "mse x seconds")
+QUANTILE = 1.959964
+
+
+class Best(NamedTuple):
+    """The estimator that is best by a criterion, with its evidence."""
+
+    label: str
+    """As `create` takes it."""
+    samples: int
+    by: str
+    value: float
+    low: float
+    high: float
+    """Ends of the value's 95 % interval; NaN where it is exact or has none."""
+    ties: tuple[str, ...]
+    """Others that the draws do not tell from it, the better ones first."""
+    reason: str
+    """A sentence."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Comparison:
+    """Estimators at one point.
+
+    Args:
+        records: of moments, times and a person's own measurements.
+        skipped: labels of those that were not measured, each with the reason in half a sentence.
+    """
+
+    def __init__(self, records: Sequence[Record], skipped: dict[str, str]) -> None:
+        self.records = tuple(records)
+        failed = [record for record in records if not record.went_well]
+        self.skipped = skipped | {record.config.estimator.label: str(record.reason) for record in failed}
+        """Labels of those that were not measured, each with the reason."""
+
+    @property
+    def name(self) -> str:
+        """What the point is called."""
+        return self.records[0].config.problem.label
+
+    def frame(self) -> "pd.DataFrame":
+        """A row an estimator, least mean squared error first.
+
+        Columns end in `_low` and `_high` for the ends of 95 % intervals (quartiles of seconds). `variance` is the trace
+        of the covariance, `bias_squared` free of its noise floor and so perhaps negative, `relative_bias` its root as a
+        share of the gradient's norm; `cosine` is that between a draw and the reference, `snr` the reference's norm over
+        a draw's standard deviation. `weights_variance` and `minibatch_variance` are of the weights behind q, where they
+        were given or minibatches were drawn. `seconds` are those of a call and its backward pass, `time_ratio` theirs
+        over the plain step's.
+        """
+        import pandas as pd
+
+        times = {record.config.estimator: record.result(Time) for record in self._of("time")}
+        rows = []
+        for record in self._of("moments"):
+            estimator = record.config.estimator
+            (point,) = record.result(Moments).points
+            q, bias, time = point.q, point.bias, times.get(estimator, Time())
+            row: dict[str, object] = {
+                "estimator": estimator.label,
+                "samples": estimator.samples,
+                "unbiased": record.tags.unbiased,
+                "f_evals": int(point.f_evals),
+                "draws": point.draws,
+                **_ends("variance", q.variance),
+                "relative_bias": bias.relative,
+                "relative_bias_low": bias.relative_low,
+                "relative_bias_high": bias.relative_high,
+                **_ends("bias_squared", bias.squared),
+                **{f"{name}{end}": getattr(q, f"{name}{end}") for name in ("mse", "snr", "cosine") for end in _SIDES},
+            }
+            if point.encoder is not None:
+                row |= _ends("weights_variance", point.encoder.variance)
+                row |= _ends("minibatch_variance", point.encoder.minibatch_variance)
+            if times:
+                ratio = time.plain_ratio
+                row |= {"seconds": time.step.median, "seconds_low": time.step.q25, "seconds_high": time.step.q75}
+                row |= {
+                    "time_ratio": ratio.median if ratio else math.nan,
+                    "time_ratio_low": ratio.median / _factor(ratio.log_se) if ratio else math.nan,
+                    "time_ratio_high": ratio.median * _factor(ratio.log_se) if ratio else math.nan,
+                }
+            rows.append(row | {"heavy_tailed": q.heavy_tailed, "method": point.method, "reference": bias.reference})
+        if not rows:
+            raise BadInput(f"nothing was measured at {self.name}: {_first(self.skipped)}")
+        return pd.DataFrame(rows).sort_values("mse", kind="stable", ignore_index=True)
+
+    def best(self, by: Criterion = "mse", *, unbiased: bool | None = None) -> Best:
+        """The best estimator, and those that the draws do not tell from it.
+
+        Args:
+            by: "mse", "variance", "bias" (squared), or mean squared error times a cost, "mse x f_evals" or
+                "mse x seconds".
+            unbiased: whether only estimators that are declared unbiased count; by default where it is by variance, as
+                a constant has none.
+
+        Raises:
+            BadInput: no such criterion, or no estimator that counts.
+        """
+        if by not in CRITERIA:
+            raise BadInput(unknown("criterion", by, CRITERIA))
+        frame = self.frame()
+        if unbiased if unbiased is not None else by == "variance":
+            frame = frame[frame["unbiased"]]
+        if by == "mse x seconds" and "seconds" not in frame:
+            raise BadInput("nothing was timed: compare(..., timed=True)")
+        rows = ({str(column): value for column, value in row.items()} for row in frame.to_dict("records"))
+        ranked = sorted((_ranked(row, by) for row in rows), key=lambda one: one.value)
+        ranked = [one for one in ranked if not math.isnan(one.value)]
+        if not ranked:
+            raise BadInput(f"no estimator to choose among by {by}")
+        first, *others = ranked
+        ties = [one for one in others if not _apart(first, one)]
+        return Best(
+            first.label,
+            first.samples,
+            by,
+            first.value,
+            first.low,
+            first.high,
+            tuple(one.label for one in ties),
+            self._sentence(by, first, others, ties),
+        )
+
+    def _sentence(self, by: str, first: "_Ranked", others: "Sequence[_Ranked]", ties: "Sequence[_Ranked]") -> str:
+        said = f"At {self.name}, {first.label} with samples={first.samples} has the least {by}, {first.text}"
+        if ties:
+            names = ", ".join(f"{one.label} ({one.text})" for one in ties[:3])
+            more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
+            said += f"; the draws do not tell it from {names}{more}"
+        after = [one for one in others if one not in ties]
+        if after:
+            said += f"; next comes {after[0].label}, {after[0].text}"
+        return f"{said} ({len(others) + 1} estimators compared)."
+
+    def plot(self, what: Literal["variance", "bias", "time", "efficiency"] = "variance") -> "Figure":
+        """A figure of the report, as matplotlib has it: variance, bias, time, or efficiency relative to rloo.
+
+        Raises:
+            BadInput: there is none of that, as nothing was timed or rloo was not measured.
+        """
+        from bench.report import fonts
+        from bench.report.figures import plots
+        from bench.report.matplotlib_alone import own_settings
+        from bench.report.style import RC
+        from bench.report.summary import summarise
+
+        records = [record for record in self.records if record.kind in ("moments", "time")]
+        drawn = [plot for plot in plots(summarise(records)) if plot.name.startswith(f"{what}-")]
+        if not drawn:
+            raise BadInput(f"no figure of {what} can be drawn from what was measured")
+        with own_settings({**RC, "font.family": fonts.families()}):
+            return drawn[0].draw()
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        import pandas as pd
+
+        frame = self.frame()
+        shown = {
+            "estimator": [
+                label if unbiased else f"{label} {DAGGER}"
+                for label, unbiased in zip(frame["estimator"], frame["unbiased"], strict=True)
+            ],
+            "samples": frame["samples"],
+            "f evaluations": frame["f_evals"],
+        }
+        for column, words in _SHOWN.items():
+            if column in frame:
+                sides = (frame[f"{column}{end}"] for end in _SIDES)
+                shown[words] = [interval(*values) for values in zip(*sides, strict=True)]
+        table = pd.DataFrame(shown).to_html(index=False)
+        biased = "" if frame["unbiased"].all() else f" {DAGGER} declared biased."
+        skipped = f" Not measured: {len(self.skipped)} (see .skipped)." if self.skipped else ""
+        draws = count(float(frame["draws"].max()))
+        return f"{table}<p>{self.name}: n = {draws} draws, 95 % intervals.{biased}{skipped}</p>"
+
+    def __repr__(self) -> str:
+        """Name, number of estimators and the best."""
+        measured = len(self._of("moments"))
+        return f"<Comparison of {measured} estimators at {self.name}, {len(self.skipped)} skipped>"
+
+    def save(self, directory: str | Path) -> Path:
+        """Write a run's folder, which `gradest report` reads, and several of which it reads as one.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        out = Path(directory)
+        title = f"Gradient estimators at {self.name}"
+        text = (
+            f"# made by gradest.compare, from a program\nname = {json.dumps(self.name)}\ntitle = {json.dumps(title)}\n"
+        )
+        write_atomic(out / "suite.toml", text.encode())
+        store = Store(out)
+        for record in self.records:
+            store.write(record)
+        write_plan(out, store.ids())
+        return out
+
+    def _of(self, kind: str) -> list[Record]:
+        return [record for record in self.records if record.kind == kind and record.went_well]
+
+
+_SIDES = ("", "_low", "_high")
+_SHOWN = {
+    "mse": "mean squared error",
+    "variance": "variance",
+    "relative_bias": "relative bias",
+    "snr": "SNR",
+    "cosine": "cosine",
+    "weights_variance": "variance, weights",
+    "minibatch_variance": "variance, minibatch",
+    "time_ratio": "time / plain step",
+}
+
+
+class _Ranked(NamedTuple):
+    """An estimator by a criterion."""
+
+    label: str
+    samples: int
+    value: float
+    low: float
+    high: float
+    log_se: float
+
+    @property
+    def text(self) -> str:
+        return number(self.value) if math.isnan(self.low) else interval(self.value, self.low, self.high)
+
+
+def _ranked(row: dict[str, object], by: str) -> _Ranked:
+    """A row of the frame by a criterion, with the standard error of its logarithm."""
+    column, _, cost = by.partition(" x ")
+    column = "bias_squared" if column == "bias" else column
+    value, low, high = (float(row[f"{column}{end}"]) for end in _SIDES)  # type: ignore[arg-type]
+    log_se = 0.0 if math.isnan(low) or high == low else math.inf
+    if 0 < low < high < math.inf:
+        log_se = math.log(high / low) / 2 / QUANTILE
+    if cost:
+        factor = float(row[cost])  # type: ignore[arg-type]
+        value, low, high = value * factor, low * factor, high * factor
+    return _Ranked(str(row["estimator"]), int(row["samples"]), value, low, high, log_se)  # type: ignore[call-overload]
+
+
+def _apart(best: _Ranked, other: _Ranked) -> bool:
+    """Whether an estimator's value is above the best one's by more than their noise."""
+    if best.value <= 0:
+        return other.low > max(best.high, 0.0) or (math.isnan(other.low) and other.value > 0)
+    return ratio_interval(other.value, other.log_se, best.value, best.log_se).low > 1
+
+
+def _ends(name: str, ends: Ends) -> dict[str, float]:
+    return {name: float(ends.estimate), f"{name}_low": float(ends.low), f"{name}_high": float(ends.high)}
+
+
+def _factor(log_se: float) -> float:
+    return math.exp(QUANTILE * log_se) if math.isfinite(log_se) else math.inf
+
+
+def _first(skipped: dict[str, str]) -> str:
+    return "; ".join(f"{label}: {reason}" for label, reason in [*skipped.items()][:3]) or "no estimator was given"
