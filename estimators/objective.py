@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.call import FULL, Given, canonical, described, looks_are_left_out
-from estimators.distributions import parameters
+from estimators.distributions import parameters, row_shape
 from estimators.errors import BadInput
 from estimators.examine import Look, known_by
 from estimators.families import family_of
@@ -58,6 +58,8 @@ class CheckedObjective:
     """Watches what is asked of f, in calls that look at it."""
     half: bool = False
     """Whether f was seen to compute in half precision."""
+    fold: bool = False
+    """Whether f takes z of q's own rows alone, so that it is called for further leading dims one by one."""
 
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """Evaluate f at z [S, *B, *event]; returns [S, *B].
@@ -65,6 +67,8 @@ class CheckedObjective:
         Raises:
             BadInput: f returns something else.
         """
+        if self.fold and (lead := z.shape[1 : z.dim() - self.dims - len(row_shape(self.given.q))]):
+            return self._folded(lead, z, q, *more)
         form, at, seen = self.given.form, z, q
         if form is not None:
             at, seen = form.z(z, self.dims), form.q(q)
@@ -81,6 +85,18 @@ class CheckedObjective:
             self.half, value = True, value.float()
         result: Tensor = value
         return result
+
+    def _folded(self, lead: torch.Size, z: Tensor, q: Distribution, *more: Any) -> Tensor:
+        """f at z [S, *lead, *B, *event]: in one call where the dims `lead` share q, else one after another."""
+        values, own = parameters(q), len(row_shape(self.given.q))
+        if len(row_shape(q)) <= own:
+            flat: Tensor = self(z.flatten(0, len(lead)), q, *more)
+            return flat.reshape(len(z), *lead, *flat.shape[1:])
+        kept = [p.expand(*lead, *p.shape[len(row_shape(q)) - own :]).flatten(0, len(lead) - 1) for p in values]
+        each = z.flatten(1, len(lead)).unbind(1)
+        family = family_of(q)
+        costs = [self(one, family.again(*(p[i] for p in kept)), *more) for i, one in enumerate(each)]
+        return torch.stack(costs, 1).reshape(len(z), *lead, *costs[0].shape[1:])
 
     def conclude(self) -> None:
         """Refuse an f that does not give what the watched call asked of it; see `Look.conclude`."""

@@ -90,9 +90,11 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    """A public name, from the module that it is defined in."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), names[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker a module with this function has every attribute
+
+    def __getattr__(name: str) -> Any:
+        """A public name, from the module that it is defined in."""
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(importlib.import_module(home), names[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

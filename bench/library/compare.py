@@ -53,7 +53,7 @@ def compare(
     draws: int = 1000,
     reference: str = "auto",
     warm_up: int | None = None,
-    measure: Sequence[str] = (),
+    measure: Sequence[str] | str = (),
     seed: int = 0,
     minibatches: int = 20,
     timed: bool = True,
@@ -97,7 +97,7 @@ def compare(
         if not facts.ok:
             raise BadInput(facts.refused[0])
         problem = OwnPoint.of(points[0], len(points))
-        own = [of_a_person(name) for name in measure]
+        own = [of_a_person(name) for name in ([measure] if isinstance(measure, str) else measure)]
         skipped: dict[str, str] = {}
         chosen: list[Subject] = []
         for subject in _subjects(estimators):
@@ -201,7 +201,8 @@ def _measured(
         size = 0 if context is None else context.shape[-1]
         with torch.random.fork_rng([first.device] if first.is_cuda else []):
             torch.manual_seed(derive("estimator", seed))
-            return registry.create(config.label, like=points[0].at, context_size=size).to(first.dtype)
+            entry = registry.get(config.name)
+            return entry.create(like=points[0].at, context_size=size, **config.arguments()).to(first.dtype)
 
     def moments() -> Moments:
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # jumps were looked for before

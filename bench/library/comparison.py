@@ -1,5 +1,6 @@
 """What `compare` returns: records of estimators at one point, as a frame, a figure, a sentence or a run's folder."""
 
+import html
 import json
 import math
 from collections.abc import Sequence
@@ -54,8 +55,8 @@ class Comparison:
     def __init__(self, records: Sequence[Record], skipped: dict[str, str]) -> None:
         self.records = tuple(records)
         failed = [record for record in records if not record.went_well]
-        self.skipped = skipped | {record.config.estimator.label: str(record.reason) for record in failed}
-        """Labels of those that were not measured, each with the reason."""
+        self.skipped = skipped | {_what(record): str(record.reason) for record in failed}
+        """Labels of those that were not measured, each with the reason; what failed beside moments is in brackets."""
 
     @property
     def name(self) -> str:
@@ -147,7 +148,8 @@ class Comparison:
         )
 
     def _sentence(self, by: str, first: "_Ranked", others: "Sequence[_Ranked]", ties: "Sequence[_Ranked]") -> str:
-        said = f"At {self.name}, {first.label} with samples={first.samples} has the least {by}, {first.text}"
+        least = by.replace("mse", "mean squared error").replace("f_evals", "evaluations of f")
+        said = f"At {self.name}, {first.label} with samples={first.samples} has the least {least}, {first.text}"
         if ties:
             names = ", ".join(f"{one.label} ({one.text})" for one in ties[:3])
             more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
@@ -197,7 +199,7 @@ class Comparison:
         biased = "" if frame["unbiased"].all() else f" {DAGGER} declared biased."
         skipped = f" Not measured: {len(self.skipped)} (see .skipped)." if self.skipped else ""
         draws = count(float(frame["draws"].max()))
-        return f"{table}<p>{self.name}: n = {draws} draws, 95 % intervals.{biased}{skipped}</p>"
+        return f"{table}<p>{html.escape(self.name)}: n = {draws} draws, 95 % intervals.{biased}{skipped}</p>"
 
     def __repr__(self) -> str:
         """Name, number of estimators and the best."""
@@ -211,10 +213,8 @@ class Comparison:
             OSError: the folder cannot be written.
         """
         out = Path(directory)
-        title = f"Gradient estimators at {self.name}"
-        text = (
-            f"# made by gradest.compare, from a program\nname = {json.dumps(self.name)}\ntitle = {json.dumps(title)}\n"
-        )
+        name, title = json.dumps(slug(self.name)), json.dumps(f"Gradient estimators at {self.name}")
+        text = f"# Made by gradest.compare: what ran is a program, not this file.\nname = {name}\ntitle = {title}\n"
         write_atomic(out / "suite.toml", text.encode())
         store = Store(out)
         for record in self.records:
@@ -273,6 +273,12 @@ def _apart(best: _Ranked, other: _Ranked) -> bool:
     if best.value <= 0:
         return other.low > max(best.high, 0.0) or (math.isnan(other.low) and other.value > 0)
     return ratio_interval(other.value, other.log_se, best.value, best.log_se).low > 1
+
+
+def _what(record: Record) -> str:
+    """What a record that did not go well is of."""
+    label = record.config.estimator.label
+    return label if record.kind == "moments" else f"{label} ({record.kind})"
 
 
 def _ends(name: str, ends: Ends) -> dict[str, float]:

@@ -98,9 +98,10 @@ def examined(point: Point) -> Examination:
     if of_q == "own":
         of_q = own_term(point.at, point.objective)
     if of_q in TERMS and not looks_are_left_out():
+        uniform = ", or a KL divergence from a uniform prior" if of_q == "entropy" and point.family.discrete else ""
         refused.append(
-            f"f holds {TERMS[of_q]}, whose gradient every estimator that takes q as a constant inside f would lose: "
-            "take it out of f and give it as closed_form"
+            f"f holds {TERMS[of_q]}{uniform}, whose gradient every estimator that takes q as a constant inside f would "
+            "lose: take it out of f and give it as closed_form"
         )
     if of_q == "other" and not looks_are_left_out():
         refused.append(
@@ -163,7 +164,7 @@ def _call(point: Point) -> None:
         BadInput: what it returns is not one number a draw and row, or not finite.
     """
     z = sample(point.at, 3, stream("examine", device=parameters(point.at)[0].device))
-    value = point.objective(z, stopped(point.at))
+    value = point.plain(z, stopped(point.at))
     if not bool(value.isfinite().all()):
         bad = int((~value.isfinite()).sum())
         raise BadInput(f"f is not finite at {bad} of {value.numel()} draws of q and rows")

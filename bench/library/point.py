@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from bench.measure.determined import for_leading_dims
 from bench.problems.base import PointProblem
 from bench.seeds import stream
 from estimators.base import Objective
@@ -83,14 +84,19 @@ class Point:
         return cls(q, f, context, closed, expectation=exact, name=problem.label)  # type: ignore[arg-type]
 
     @cached_property
-    def objective(self) -> CheckedObjective:
-        """f, held to its shape; its q is in the form that methods take."""
+    def plain(self) -> CheckedObjective:
+        """f, held to its shape, for z of q's own rows; its q is in the form that methods take."""
         return checked(self.f, self.q, Caller(self.name))
+
+    @cached_property
+    def objective(self) -> CheckedObjective:
+        """The same, for z of further leading dims too."""
+        return for_leading_dims(self.plain)
 
     @property
     def at(self) -> Distribution:
         """q in the form that methods take, in its graph."""
-        return self.objective.given.q
+        return self.plain.given.q
 
     @property
     def family(self) -> Family:
@@ -116,7 +122,7 @@ class Point:
         return None if self.expectation is None else self.expectation(self._as_given(q))
 
     def _as_given(self, q: Distribution) -> Distribution:
-        form = self.objective.given.form
+        form = self.plain.given.form
         return q if form is None else form.q(q)
 
     @cached_property
@@ -129,10 +135,12 @@ class Point:
         given = self.through
         if given is None:
             return ()
-        tensors: list[Any] = [*given.parameters()] if isinstance(given, nn.Module) else [*given]
-        if not all(isinstance(one, Tensor) for one in tensors):
-            raise BadInput("through is a module or a list of tensors, the weights in the graph of q's parameters")
-        wanted = [one for one in tensors if one.requires_grad]
+        if isinstance(given, nn.Module):
+            given = [*given.parameters()]
+        if not isinstance(given, Sequence) or not all(isinstance(one, Tensor) for one in given):
+            kind = type(self.through).__name__
+            raise BadInput(f"through is of type {kind}; expected a module or a list of tensors, weights behind q")
+        wanted = [one for one in given if one.requires_grad]
         outputs = [p for p in parameters(self.at) if p.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(wanted)
         if wanted and outputs:
@@ -152,7 +160,7 @@ class Point:
         values = [p.detach() for p in parameters(self.at)]
         q = self.family.again(*values)
         with torch.no_grad():
-            cost = self.objective(sample(q, 4, stream("fingerprint", device=values[0].device)), q)
+            cost = self.plain(sample(q, 4, stream("fingerprint", device=values[0].device)), q)
         digest = hashlib.sha256()
         for tensor in (*values, cost):
             digest.update(tensor.double().cpu().numpy().tobytes())
@@ -183,9 +191,11 @@ def point_of(given: Any) -> Point:
         return Point.of(given)
     if isinstance(given, tuple) and len(given) == 2:
         return Point(*given)
-    kind = "a tuple of other than two" if isinstance(given, tuple) else f"a {type(given).__name__}"
+    kind = f"a tuple of {len(given)}" if isinstance(given, tuple) else f"of type {type(given).__name__}"
+    pair = "; for a q and its f write (q, f)" if isinstance(given, Distribution) else ""
     raise BadInput(
-        f"{kind} is no point; expected gradest.Point(q, f, ...), a pair (q, f), or a function that makes one"
+        f"the point is {kind}; expected Point(q, f, ...), a pair (q, f), or a function that makes one of a fresh "
+        f"minibatch{pair}"
     )
 
 

@@ -1,6 +1,7 @@
 """Whether f is a function of z and q alone, draw by draw, as all that is measured takes for granted."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
+from estimators.objective import CheckedObjective
 
 
 @torch.no_grad()
@@ -44,6 +46,28 @@ def check_determined(f: Objective, q: Distribution) -> None:
             f"f mixes its draws: at a z among others it is {seen[0]:g}, at the same z alone {seen[1]:g}. Let f at one "
             "draw depend on that draw alone (batch normalisation: module.eval())"
         )
+
+
+@torch.no_grad()
+def takes_leading_dims(f: Objective, q: Distribution) -> bool:
+    """Whether f gives the same at z [S, 2, *B, *event] as at z [S, *B, *event], for a q of rows *B.
+
+    Many draws are made at a call, as leading dims of q's rows; an f that flattens and unflattens dims whose number it
+    takes for granted must be called for each.
+    """
+    z = sample(q, 4, stream("leading", device=parameters(q)[0].device)).unflatten(0, (2, 2))
+    fixed = stopped(q)
+    expected = torch.stack([f(z[:, 0], fixed), f(z[:, 1], fixed)], 1)
+    try:
+        found = f(z, fixed)
+    except Exception:  # of foreign code, which was not written for such dims
+        return False
+    return found.shape == expected.shape and not _differing(found, expected, torch.finfo(found.dtype).eps ** 0.5)
+
+
+def for_leading_dims(f: CheckedObjective) -> CheckedObjective:
+    """f, or one that calls it draw by draw where it takes no further leading dims."""
+    return f if takes_leading_dims(f, f.given.q) else replace(f, fold=True)
 
 
 @torch.no_grad()

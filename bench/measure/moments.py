@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bench.measure.determined import for_leading_dims
 from bench.measure.draws import gradients, look_at
 from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
@@ -186,6 +187,7 @@ def gradient_moments(
     with trusted(), torch.enable_grad():  # `at` has finite logits, so that they need not be looked at
         as_it_is = warm_up == 0 and not any(is_unsized(p) for p in estimator.parameters())
         looked = estimator if as_it_is else warmed(estimator, at, objective, seed=seed, steps=0, context=context)
+        objective = for_leading_dims(objective)
         look_at(looked, objective, context)
         if not as_it_is:
             estimator = warmed(estimator, at, objective, seed=seed, steps=warm_up, context=context)

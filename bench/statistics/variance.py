@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.interval import Interval, array, normal_quantile
 
 HEAVY_TAIL_KURTOSIS = 10.0
+ROUNDING = 1e-12
+"""Standard errors of a logarithm below it are rounding of equal values."""
 
 
 def variance_log_se(d: ArrayLike) -> float:
@@ -35,7 +37,8 @@ def _jackknife(without: NDArray[np.float64], total: float) -> float:
     if without.min() <= 1e-12 * total:
         return math.inf
     n, logs = without.size, np.log(without)
-    return float(math.sqrt((n - 1) / n * np.square(logs - logs.mean()).sum()))
+    log_se = math.sqrt((n - 1) / n * np.square(logs - logs.mean()).sum())
+    return log_se if log_se > ROUNDING else 0.0
 
 
 def mean_log_se(x: ArrayLike) -> float:
