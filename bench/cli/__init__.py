@@ -14,6 +14,7 @@ from bench.cli.compare import compare_verb
 from bench.cli.doctor import doctor_verb
 from bench.cli.guard import BAD_INPUT, INTERRUPTED, complain
 from bench.cli.list import list_verb
+from bench.cli.recommend import recommend_verb
 from bench.cli.report import report_verb
 from bench.cli.run import run_verb
 from bench.cli.status import status_verb
@@ -25,6 +26,7 @@ VERBS = {
     "status": status_verb,
     "report": report_verb,
     "compare": compare_verb,
+    "recommend": recommend_verb,
     "atlas": atlas_verb,
     "doctor": doctor_verb,
 }

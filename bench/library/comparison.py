@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
 from bench.records.record import Record
 from bench.records.results import Ends, Moments, Time
-from bench.report.text import DAGGER, count, interval, number, slug
+from bench.report.text import DAGGER, count, interval, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
-from bench.statistics import ratio_interval
 from estimators.errors import BadInput, unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Criterion = Literal["mse", "variance", "bias", "mse x f_evals", "mse x seconds"]
 CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "mse x seconds")
-QUANTILE = 1.959964
 
 
 class Best(NamedTuple):
@@ -129,13 +128,14 @@ class Comparison:
             frame = frame[frame["unbiased"]]
         if by == "mse x seconds" and "seconds" not in frame:
             raise BadInput("nothing was timed: compare(..., timed=True)")
-        rows = ({str(column): value for column, value in row.items()} for row in frame.to_dict("records"))
-        ranked = sorted((_ranked(row, by) for row in rows), key=lambda one: one.value)
-        ranked = [one for one in ranked if not math.isnan(one.value)]
-        if not ranked:
+        column, _, cost = by.partition(" x ")
+        column = "bias_squared" if column == "bias" else column
+        rows = ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
+        found = in_order([ranked(row, column, cost) for row in rows])
+        if not found:
             raise BadInput(f"no estimator to choose among by {by}")
-        first, *others = ranked
-        ties = [one for one in others if not _apart(first, one)]
+        first, *others = found
+        ties = [one for one in others if not apart(first, one)]
         return Best(
             first.label,
             first.samples,
@@ -147,7 +147,7 @@ class Comparison:
             self._sentence(by, first, others, ties),
         )
 
-    def _sentence(self, by: str, first: "_Ranked", others: "Sequence[_Ranked]", ties: "Sequence[_Ranked]") -> str:
+    def _sentence(self, by: str, first: Ranked, others: Sequence[Ranked], ties: Sequence[Ranked]) -> str:
         least = by.replace("mse", "mean squared error").replace("f_evals", "evaluations of f")
         said = f"At {self.name}, {first.label} with samples={first.samples} has the least {least}, {first.text}"
         if ties:
@@ -237,42 +237,6 @@ _SHOWN = {
     "minibatch_variance": "variance, minibatch",
     "time_ratio": "time / plain step",
 }
-
-
-class _Ranked(NamedTuple):
-    """An estimator by a criterion."""
-
-    label: str
-    samples: int
-    value: float
-    low: float
-    high: float
-    log_se: float
-
-    @property
-    def text(self) -> str:
-        return number(self.value) if math.isnan(self.low) else interval(self.value, self.low, self.high)
-
-
-def _ranked(row: dict[str, object], by: str) -> _Ranked:
-    """A row of the frame by a criterion, with the standard error of its logarithm."""
-    column, _, cost = by.partition(" x ")
-    column = "bias_squared" if column == "bias" else column
-    value, low, high = (float(row[f"{column}{end}"]) for end in _SIDES)  # type: ignore[arg-type]
-    log_se = 0.0 if math.isnan(low) or high == low else math.inf
-    if 0 < low < high < math.inf:
-        log_se = math.log(high / low) / 2 / QUANTILE
-    if cost:
-        factor = float(row[cost])  # type: ignore[arg-type]
-        value, low, high = value * factor, low * factor, high * factor
-    return _Ranked(str(row["estimator"]), int(row["samples"]), value, low, high, log_se)  # type: ignore[call-overload]
-
-
-def _apart(best: _Ranked, other: _Ranked) -> bool:
-    """Whether an estimator's value is above the best one's by more than their noise."""
-    if best.value <= 0:
-        return other.low > max(best.high, 0.0) or (math.isnan(other.low) and other.value > 0)
-    return ratio_interval(other.value, other.log_se, best.value, best.log_se).low > 1
 
 
 def _what(record: Record) -> str:

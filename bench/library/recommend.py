@@ -1,0 +1,218 @@
+"""`gradest recommend`: a problem measured at the points that matter, and the estimator to take, with its evidence.
+
+What is measured is a suite like any other, so that its records can be reported, compared and gone on with.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from bench.library.ranking import Ranked, apart, in_order
+from bench.records.record import Record
+from bench.records.results import Moments, Point
+from bench.report.text import number, percent, plural, slug
+from bench.suite.faults import explain
+from bench.suite.load import load_suite
+from bench.suite.schema import Suite
+from estimators.errors import BadInput
+
+STEPS = 300
+"""Of the reference trajectory, at whose start and end a trained problem is measured."""
+
+
+def problem_tables(text: str) -> list[dict[str, Any]]:
+    """The problem tables of a suite that a person types: `KIND[key=value,...]`, or a path that ends in .toml.
+
+    A value is TOML, such as `[0, 3]`, or a word.
+
+    Raises:
+        BadInput: brackets or equals signs are missing, or there is no such suite.
+    """
+    if Path(text).suffix == ".toml":
+        return [problem.model_dump(mode="json", exclude_none=True) for problem in load_suite(text).problems]
+    kind, bracket, rest = text.partition("[")
+    if not kind or bool(bracket) != rest.endswith("]"):
+        raise BadInput(f"cannot read problem {text!r}; expected KIND[key=value,...], or a suite that ends in .toml")
+    table: dict[str, Any] = {"kind": kind}
+    for item in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", rest[:-1]))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key or not value:
+            raise BadInput(f"cannot read {item!r} of problem {kind!r}; expected key=value")
+        table[key] = _value(value)
+    return [table]
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def suite_of(problem: str, *, f_evals: int | None, draws: int, steps: int, estimators: Sequence[str] = ()) -> Suite:
+    """The suite that measures a problem: every estimator that fits, or those given, by their gradient moments.
+
+    Args:
+        problem: as `problem_tables` reads it.
+        f_evals: evaluations of f a row that every estimator spends; None for their default numbers of samples.
+        draws: of each estimator at each point.
+        steps: of the reference trajectory of a trained problem, measured before and after them.
+        estimators: labels; none for all.
+
+    Raises:
+        BadInput: there is no such problem, or a key or value that it does not take.
+    """
+    tables = problem_tables(problem)
+    data: dict[str, Any] = {
+        "name": f"recommend-{slug(problem).replace('.', '-')}",
+        "title": f"Estimators for {problem}",
+        "problems": tables,
+        "estimators": [*estimators] or "all",
+        "moments": {"draws": draws, "checkpoints": [0, steps], "exact": True},
+        "training": {"steps": steps},
+    }
+    if f_evals is not None:
+        data["f_evals"] = f_evals
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(f"{problem}: {explain(error, data)}") from error
+
+
+class Candidate(NamedTuple):
+    """An estimator over all points of a problem."""
+
+    label: str
+    samples: int
+    unbiased: bool
+    f_evals: float
+    at: dict[str, Ranked]
+    """By point: its mean squared error, times its evaluations of f where those differ."""
+    relative_bias: float
+    """The largest, over the points."""
+    worst: float
+    """Largest ratio to the best of a point."""
+    worst_at: str
+    rare: bool
+    """Whether at some point an outcome is too rare for the draws."""
+
+
+class Answer(NamedTuple):
+    """What to take."""
+
+    sentence: str
+    candidates: list[Candidate]
+    """The best first."""
+
+
+def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = False) -> Answer:
+    """The estimator that is nearest to the best at every point, from the records of moments.
+
+    Estimators are ranked by their largest ratio to the best, over the points at which all are measured: one that is
+    best at the start of training and poor at its end is not recommended.
+
+    Args:
+        records: of one problem's moments.
+        budget: evaluations of f a row, where they are equal; None to charge estimators for theirs.
+        unbiased: whether estimators that are declared biased are left out.
+
+    Raises:
+        BadInput: nothing was measured.
+    """
+    found: dict[tuple[str, int], dict[str, Point]] = {}
+    tags: dict[tuple[str, int], bool] = {}
+    order: dict[str, tuple[str, float]] = {}
+    for record in records:
+        if record.kind != "moments" or not record.went_well or (unbiased and not record.tags.unbiased):
+            continue
+        estimator = record.config.estimator
+        key = estimator.label, estimator.samples or 0
+        tags[key] = record.tags.unbiased
+        for point in record.result(Moments).points:
+            place = _where(record, point)
+            found.setdefault(key, {})[place] = point
+            order[place] = record.config.problem.label, float(point.step or record.config.problem.place or 0)
+    places = sorted(order, key=lambda place: order[place])
+    if not places:
+        raise BadInput("nothing was measured, so that there is nothing to recommend")
+    candidates = _candidates(found, tags, places, budget)
+    first, *others = candidates
+    return Answer(_sentence(first, others, places, budget), candidates)
+
+
+def _where(record: Record, point: Point) -> str:
+    """A point of a problem in words."""
+    problem = record.config.problem
+    if point.step is not None:
+        return f"{problem.label}, step {point.step}"
+    if problem.place is None:
+        return problem.label
+    return f"{problem.label}, {'|logit|' if problem.logit is not None else 'scale'} {problem.place:g}"
+
+
+def _candidates(
+    found: dict[tuple[str, int], dict[str, Point]],
+    tags: dict[tuple[str, int], bool],
+    places: Sequence[str],
+    budget: int | None,
+) -> list[Candidate]:
+    """Those that were measured everywhere, the one nearest to the best first."""
+    values: dict[tuple[str, int], dict[str, Ranked]] = {}
+    for key, points in found.items():
+        if points.keys() != set(places):
+            continue
+        values[key] = {}
+        for place in places:
+            point = points[place]
+            factor, q = 1.0 if budget is not None else float(point.f_evals), point.q
+            low, high = (math.nan, math.nan) if point.method == "exact" else (q.mse_low, q.mse_high)
+            values[key][place] = Ranked(*key, factor * q.mse, factor * low, factor * high)
+    if not values:
+        raise BadInput("no estimator was measured at every point, so that none can be recommended")
+    best = {place: in_order([at[place] for at in values.values()])[0].value for place in places}
+    candidates = []
+    for key, at in values.items():
+        ratios = {place: _ratio(at[place].value, best[place]) for place in places}
+        worst_at = max(ratios, key=lambda place: ratios[place])
+        points = found[key]
+        bias = max((point.bias.relative for point in points.values()), default=math.nan)
+        evaluations = max(float(point.f_evals) for point in points.values())
+        rare = any(point.bias.untestable > point.bias.seldom_moved for point in points.values())
+        candidates.append(Candidate(*key, tags[key], evaluations, at, bias, ratios[worst_at], worst_at, rare))
+    return sorted(candidates, key=lambda one: one.worst)
+
+
+def _ratio(value: float, best: float) -> float:
+    if best > 0:
+        return value / best
+    return 1.0 if value <= 0 else math.inf
+
+
+def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[str], budget: int | None) -> str:
+    measured = "mean squared error" + ("" if budget is not None else " times evaluations of f")
+    spent = f" at {budget} evaluations of f a row" if budget is not None else ""
+    said = f"Take {first.label} with samples={first.samples}{spent}: "
+    if first.worst == 1.0:
+        said += f"its {measured} is the least at every point" if places[1:] else f"its {measured} is the least"
+    else:
+        said += f"its {measured} is nowhere more than {number(first.worst)} times the least ({first.worst_at})"
+    evidence = "; ".join(f"{first.at[place].text} at {place}" for place in places[:4])
+    said += f": {evidence}{' and more' if places[4:] else ''}."
+    if not first.unbiased:
+        said += f" It is declared biased: by {percent(first.relative_bias)} of the gradient here at most"
+        rest = [one for one in others if one.unbiased]
+        said += f"; of the unbiased ones take {rest[0].label} with samples={rest[0].samples}." if rest else "."
+    if any(math.isnan(one.low) for one in first.at.values()):
+        said += " Without an interval: exact, by integration over its noise."
+    if first.rare:
+        said += " Some outcomes are too rare for the draws, so that its error may be larger: take more (--draws)."
+    ties = [one for one in others if not any(apart(first.at[place], one.at[place]) for place in places)]
+    if ties:
+        names = ", ".join(one.label for one in ties[:3])
+        said += f" The draws do not tell {names} from it{f', nor {len(ties) - 3} more' if ties[3:] else ''}."
+    return f"{said} {plural(len(others) + 1, 'estimator')} compared."

@@ -1,0 +1,131 @@
+"""`gradest recommend`: what it reads, what it ranks by, and the sentence that it answers with."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.recommend import recommend_verb
+from bench.library.recommend import answer, problem_tables, suite_of
+from bench.records.record import KEYS, Record, read
+from bench.report.text import number
+from estimators import BadInput
+
+
+def record(label: str, values: list[float], **options: Any) -> Record:
+    """A record of a trajectory whose points have these mean squared errors, with intervals of 10 %."""
+    points = []
+    for step, value in enumerate(values):
+        low, high = (None, None) if options.get("exact") else (value / 1.1, value * 1.1)
+        mse = {"mse": value, "mse_low": low, "mse_high": high}
+        bias = {"relative": options.get("bias", 0.0), "untestable": options.get("rare", 0)}
+        method = "exact" if options.get("exact") else "sampled"
+        points.append(
+            {"method": method, "step": 100 * step, "f_evals": options.get("f_evals", 2), "q": mse, "bias": bias}
+        )
+    problem = {"kind": "vae", "label": "digits"}
+    config = {"measurement": {"kind": "moments"}, "problem": problem, "estimator": {"label": label, "samples": 2}}
+    found = dict.fromkeys(KEYS) | {"schema": 1, "cell": label, "status": options.get("status", "ok"), "config": config}
+    found |= {"tags": {"unbiased": options.get("unbiased", True)}, "provenance": {}, "measurements": {"points": points}}
+    return read(found)
+
+
+def test_the_one_that_is_nearest_to_the_best_everywhere_is_taken() -> None:
+    """a is best at first and five times the best in the end; b is never more than twice the best."""
+    found = answer([record("a", [1.0, 50.0]), record("b", [2.0, 15.0]), record("c", [9.0, 10.0])], budget=2)
+    assert [one.label for one in found.candidates] == ["b", "a", "c"]
+    assert [one.worst for one in found.candidates] == pytest.approx([2, 5, 9])
+    assert found.candidates[0].worst_at == "digits, step 0"
+    assert found.sentence == (
+        "Take b with samples=2 at 2 evaluations of f a row: its mean squared error is nowhere more than 2.00 times the "
+        "least (digits, step 0): 2.00 [1.82, 2.20] at digits, step 0; 15.0 [13.6, 16.5] at digits, step 100. "
+        "3 estimators compared."
+    )
+
+
+def test_without_a_budget_evaluations_are_charged() -> None:
+    cheap, dear = record("cheap", [3.0], f_evals=1), record("dear", [1.0], f_evals=4)
+    assert [one.label for one in answer([cheap, dear], budget=None).candidates] == ["cheap", "dear"]
+    assert [one.label for one in answer([cheap, dear], budget=4).candidates] == ["dear", "cheap"]
+    assert (
+        "its mean squared error times evaluations of f is the least: 3.00"
+        in answer([cheap, dear], budget=None).sentence
+    )
+
+
+def test_a_bias_is_said_and_the_best_unbiased_one_named() -> None:
+    records = [record("sly", [1.0], unbiased=False, bias=0.2), record("fair", [2.0]), record("dull", [3.0])]
+    said = answer(records, budget=2).sentence
+    assert "It is declared biased: by 20 % of the gradient here at most; of the unbiased ones take fair with" in said
+    assert answer(records, budget=2, unbiased=True).candidates[0].label == "fair"
+
+
+def test_ties_exact_values_and_rare_outcomes_are_said() -> None:
+    said = answer([record("a", [1.0]), record("b", [1.05]), record("c", [2.0])], budget=2).sentence
+    assert "The draws do not tell b from it." in said
+    exact = answer([record("a", [1.0], exact=True), record("b", [1.05], exact=True)], budget=2).sentence
+    assert "1.00 at digits, step 0. Without an interval: exact" in exact and "do not tell" not in exact
+    assert "too rare for the draws" in answer([record("a", [1.0], rare=1)], budget=2).sentence
+    assert "too rare" not in said
+
+
+def test_what_failed_somewhere_is_not_recommended() -> None:
+    records = [record("a", [1.0]), record("b", [2.0, 2.0]), record("c", [0.1, 0.1], status="failed")]
+    assert [one.label for one in answer(records, budget=2).candidates] == ["b"]
+    with pytest.raises(BadInput, match="nothing was measured"):
+        answer(records[2:], budget=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("vae", {"kind": "vae"}),
+        (
+            "toy[objective=quadratic, logits=[0, 3.5],latents=2]",
+            {"objective": "quadratic", "logits": [0, 3.5], "latents": 2},
+        ),
+        ("mine:Mine[centre=true,name=a-b]", {"kind": "mine:Mine", "centre": True, "name": "a-b"}),
+    ],
+)
+def test_a_problem_is_read_as_an_estimator_is(text: str, table: dict[str, Any]) -> None:
+    (found,) = problem_tables(text)
+    assert found == {"kind": text.partition("[")[0]} | table
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("toy[", "cannot read problem 'toy\\['; expected KIND"),
+        ("vae[dataset]", "cannot read 'dataset' of problem 'vae'; expected key=value"),
+        ("toi", "unknown problem kind 'toi'; did you mean 'toy'"),
+        ("toy[objective=quadratic,family=bernoulli,logit=3]", "unknown key 'logit'; did you mean 'logits'"),
+        ("none.toml", "unknown suite 'none.toml'"),
+    ],
+)
+def test_a_problem_that_cannot_be_is_said_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        suite_of(text, f_evals=4, draws=10, steps=1)
+
+
+def test_it_measures_answers_and_keeps_its_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one bit: exact values, the same from the records of the first time."""
+    monkeypatch.chdir(tmp_path)
+    problem = "toy[objective=quadratic,family=bernoulli,latents=1,logits=[1]]"
+    options: dict[str, Any] = {"f_evals": 2, "estimators": ["rloo", "disarm"], "draws": 50}
+    assert recommend_verb(problem, **options, steps=300, workers=1) == 0
+    said = capsys.readouterr().out
+    assert "Take disarm with samples=2 at 2 evaluations of f a row: its mean squared error is the least: " in said
+    assert recommend_verb(problem, **options, steps=300, workers=1, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"] in said and [row["estimator"] for row in found["ranking"]] == ["disarm", "rloo"]
+    # f(1) - f(0) = .1 of z in {0, 1}; with p the chance of 1, rloo's draws differ with chance 2 p (1 - p).
+    p = 1 / (1 + math.exp(-1))
+    gradient, chance = 0.1 * p * (1 - p), 2 * p * (1 - p)
+    mse = chance * (0.1 / 2) ** 2 - gradient**2
+    assert found["ranking"][1]["quadratic/bernoulli-1, |logit| 1"] == number(mse)
+    assert recommend_verb(problem, **{**options, "estimators": ["reparameterization"]}, steps=300, workers=1) == 2
+    assert "fits no problem of the suite" in capsys.readouterr().err
