@@ -231,7 +231,7 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int) -> OfE
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,
-    divided by their number. It is the same for every estimator.
+    divided by their number. It is the same for every estimator, and left out below three rows.
 
     Args:
         encoder: at the rows.
@@ -239,9 +239,12 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int) -> OfE
         reference: the exact gradient.
         rows: their number.
     """
+    noise = noise_of(d / rows**2)
+    if rows < 3:  # too few to vary between; minibatches drawn afresh tell it
+        return OfEncoder(**dict(noise))
     between = variance_interval(encoder.between_rows(reference.gradient).cpu().numpy())
     ends = Interval(*(value / rows for value in between))
-    return OfEncoder(**dict(noise_of(d / rows**2)), minibatch_variance=Ends(**ends._asdict()))
+    return OfEncoder(**dict(noise), minibatch_variance=Ends(**ends._asdict()))
 
 
 def _test(
