@@ -102,7 +102,10 @@ def compare(
         chosen: list[Subject] = []
         for subject in _subjects(estimators):
             label = subject.config.label
-            config = fitted(subject.config, problem, samples=None, f_evals=f_evals)
+            try:
+                config = fitted(subject.config, problem, samples=None, f_evals=f_evals)
+            except BadInput as error:  # its number of samples is none that it takes
+                config = str(error)
             if isinstance(config, str):
                 skipped[label] = config
             elif reason := why_not(points[0], label, relaxable=facts.relaxable, differentiable=facts.differentiable):
