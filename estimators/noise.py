@@ -8,7 +8,7 @@ log(odds) is a logistic number, and log(1 + 1 / odds) an exponential one. An out
 a percent down to 1e-13, a logit of 30, and its order of magnitude down to 1e-15, a logit of 34.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -40,6 +40,17 @@ class Noise:
     def odds(self, count: int, like: Tensor) -> Tensor:
         """The same, never 0, so that a logarithm can be taken."""
         return self.odds_to_compare(count, like).clamp_min_(LEAST)
+
+    def odds_among(self, count: int, like: Tensor, places: Callable[[Tensor], Tensor]) -> Tensor:
+        """`odds` that are compared with several numbers each.
+
+        Args:
+            count: of draws.
+            like: parameters that they are drawn for.
+            places: gives, for rows of such parameters, the odds [K, *rows] that they are compared with; who integrates
+                over the noise cuts there, and nobody else asks.
+        """
+        return self.odds(count, like)
 
     def uniform(self, count: int, like: Tensor) -> Tensor:
         """Uniform numbers in (0, 1), fine near 0; near 1 as fine as their precision.

@@ -156,6 +156,9 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
         ]
         return [apart[0], turned, apart[1]] if count > 1 else apart
     period = math.prod(site.rest)
+    if site.cuts is not None:
+        at = site.cuts.reshape(len(site.cuts), rows, -1)  # K x B x numbers of a draw
+        return [[Single.cut_at(index, number, rows, *at[..., number % period]) for number in numbers]]
     if guide is None:
         return [[Single.cut_at(index, number, rows) for number in numbers]]
     own = guide.reshape(rows, -1)

@@ -12,7 +12,7 @@ from estimators.families import Enumerated, Family
 
 
 class Signature:
-    """A sum over evaluations of f at hard draws of the ones in z, each with a weight of its own.
+    """A sum over evaluations of f at hard draws of the numbers in z, each with a weight of its own.
 
     Args:
         family: of q.
@@ -44,10 +44,9 @@ class Signature:
     def note(self, z: Tensor) -> None:
         """Take in draws [S, *rows, *event]."""
         self.calls += 1
-        ones = (z.detach() == 1).double()
         if self.calls in self.relaxed:
             return
-        if not bool((ones + (z.detach() == 0)).all()):
+        if not self.family.discrete or self.family.off_support(z.detach()):
             self.relaxed.add(self.calls)
             return
         shape = (len(z), *z.shape[z.dim() - self.dims :])
@@ -55,7 +54,7 @@ class Signature:
         weight = (
             (index * 12.9898).sin().mul(43758.5453).frac().reshape(len(z), *[1] * (z.dim() - 1 - self.dims), *shape[1:])
         )
-        found = (ones * weight).sum((0, *range(-self.dims, 0)))
+        found = (z.detach().double() * weight).sum((0, *range(-self.dims, 0)))
         self.sum = found if self.sum is None else self.sum + found
         if isinstance(self.family, Enumerated):
             self.draws += len(z)

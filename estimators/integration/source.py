@@ -37,6 +37,9 @@ class Site(NamedTuple):
     """[B, *rest], logits that the numbers are drawn for, where they are known and the same at all nodes."""
     options: int = 0
     """Of a choice."""
+    cuts: Tensor | None = None
+    """[K, B, *rest], logits of the places that each uniform number is compared with, where they are known and the same
+    at all nodes."""
 
     @property
     def numbers(self) -> int:
@@ -101,14 +104,21 @@ class Source(TorchFunctionMode):
         return NotIntegrable(self.failure)
 
     def values(
-        self, kind: str, source: str, shape: Sequence[int], guide: Tensor | None = None, options: int = 0
+        self,
+        kind: str,
+        source: str,
+        shape: Sequence[int],
+        guide: Tensor | None = None,
+        options: int = 0,
+        cuts: Tensor | None = None,
     ) -> Values:
         """The numbers of one call, in its shape."""
         where = axis_of(shape, self.rows)
         if where is None:
             raise self.fail(f"{source} draws numbers of shape {list(shape)}, whose rows cannot be told")
         lead, rest = tuple(shape[:where]), tuple(shape[where + 2 :])
-        site = Site(kind, source, lead, rest, self._constant(guide, rest), options)
+        known = cuts is not None and len(cuts) > 0 and cuts.shape[1:] == (self.rows[1], *rest)
+        site = Site(kind, source, lead, rest, self._constant(guide, rest), options, cuts if known else None)
         index = len(self.sites)
         self.sites.append(site)
         if self.given is None:
@@ -165,6 +175,14 @@ class Scripted(Noise):
 
     def odds(self, count: int, like: Tensor) -> Tensor:
         return self.odds_to_compare(count, like).clamp_min(LEAST)
+
+    def odds_among(self, count: int, like: Tensor, places: Callable[[Tensor], Tensor]) -> Tensor:
+        cuts = None
+        if like.shape[:2] == self.source.rows and bool((like == like[0]).all()):  # not of what earlier noise decides
+            odds = places(like[0].detach().double())
+            cuts = torch.where(odds < LEAST, 0.0, odds).log()  # numbers below the least decide as that one does
+        u, rest = self.source.values("uniform", "noise", (count, *like.shape), cuts=cuts)
+        return (u.clamp_min(1e-300) / rest.clamp_min(1e-300)).to(precision(like)).clamp_min(LEAST)
 
     def uniform(self, count: int, like: Tensor) -> Tensor:
         dtype = precision(like)
