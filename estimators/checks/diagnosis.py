@@ -7,6 +7,7 @@ import torch
 
 from estimators.checks.subject import Subject
 from estimators.checks.tally import Tally
+from estimators.families import Enumerated
 
 Case = tuple[Tally, int]
 GENERIC = (
@@ -147,7 +148,8 @@ def _constant_too(subject: Subject, cases: list[Case], wrong: list[Case], log_al
 
 def _sign(subject: Subject, cases: list[Case], wrong: list[Case], log_alpha: float) -> str | None:
     """Only the logits of one sign are wrong."""
-    if not subject.kind.discrete or subject.kind.latent_dims:  # the sign of a logit means something for bits alone
+    if not isinstance(subject.kind, Enumerated) or subject.kind.latent_dims:
+        # The sign of a logit means something for bits alone.
         return None
     seen = {1: [0, 0], -1: [0, 0]}
     for tally, row in cases:

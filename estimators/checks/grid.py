@@ -168,7 +168,7 @@ class Grid:
             return bool(self.states**self.samples <= MAX_STATES // 8)
         if isinstance(self.kind, Projected):
             return bool(self._steps)
-        points, _ = self.kind.quadrature(self.kind.build(*(v[:1] for v in self.values)), NODES)
+        points, _ = self.kind.quadrature(self.kind.build(*self.values), NODES)
         return bool(len(points) ** self.samples <= MAX_STATES)
 
     def _expectation(self, values: Sequence[Tensor], theta: Tensor, coarser: float = 1.0) -> Tensor:

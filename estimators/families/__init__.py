@@ -7,7 +7,7 @@ entry-point group `gradest.families` or as `module:Class`.
 import importlib
 import pkgutil
 
-from estimators.families.base import CAPABILITIES, Enumerated, Family, Projected, Relaxed, Reparameterized
+from estimators.families.base import CAPABILITIES, Counted, Enumerated, Family, Projected, Relaxed, Reparameterized
 from estimators.families.registry import FAMILIES, capable, family_named, family_of, register_family
 
 _FIRST = ("gaussian", "bernoulli", "categorical")  # as lists name them; other files follow
@@ -17,6 +17,7 @@ for _name in (*_FIRST, *(module.name for module in pkgutil.iter_modules(__path__
 __all__ = [
     "CAPABILITIES",
     "FAMILIES",
+    "Counted",
     "Enumerated",
     "Family",
     "Projected",

@@ -8,6 +8,7 @@ what every family gives; the classes after it are capabilities that some have an
     enumeration   finitely many values of each latent: `Enumerated`
     relaxation    draws that are decided by continuous scores: `Relaxed`
     projection    the law of a linear combination of latents is known: `Projected`
+    counts        whole numbers without an end, whose law moves by jumps of one latent: `Counted`
 
 Shapes: q has rows *B and an event [D], or [L, C] where the value of one latent is a vector of C numbers; draws are
 [S, *B, *event]. Values of a family's parameters come and go as one tensor [*B, *event] for each.
@@ -42,10 +43,12 @@ class Family(ABC):
     sweep: ClassVar[str]
     """What a toy of this family is swept over: logits or scales."""
     certified_events: ClassVar[tuple[tuple[int, ...], ...]] = ((1,), (2,), (3,), (6,))
-    """Three or four events at which certificates are made, the smallest first, the second with several latents."""
+    """Two to four events at which certificates are made, the smallest first, the second with several latents."""
 
     small_event: ClassVar[tuple[int, ...]] = (3,)
     """The event at which a certificate checks all but the mean."""
+    kl_of_any_two: ClassVar[bool] = True
+    """Whether `kl` has a closed form for every two members, so that a problem can count on it."""
 
     # q and its parameters
 
@@ -265,6 +268,32 @@ class Relaxed(Enumerated):
         """
 
 
+class Counted(Family):
+    """A family of counts 0, 1, 2, ... without an end, so that nothing can be enumerated, and only cut off."""
+
+    discrete = True
+
+    def off_support(self, z: Tensor) -> bool:
+        """Whether z holds a number that is not whole, or is negative."""
+        return not bool(((z >= 0) & (z == z.round())).all())
+
+    @abstractmethod
+    def jumps(self, q: Distribution, samples: int, noise: Noise) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Jumps of a latent by which the mean of any f changes with q's parameters.
+
+        With the other latents and z itself drawn from q, independently of the jump x of latent i, the derivative in a
+        parameter of that latent is the mean of its weight times f(z, z_i + x in the place of z_i) - f(z).
+
+        Args:
+            q: of rows *B.
+            samples: S.
+            noise: of the jumps, where they have any.
+
+        Returns:
+            Jumps [S, *B, D] and for each parameter weights that broadcast to them, outside any graph.
+        """
+
+
 class Projected(Family):
     """A continuous family of which the law of w . z is known, so that ridge functions have exact means."""
 
@@ -293,5 +322,6 @@ CAPABILITIES: dict[str, type[Family]] = {
     "enumeration": Enumerated,
     "relaxation": Relaxed,
     "projection": Projected,
+    "counts": Counted,
 }
 """What an estimator may ask of a family, by name."""
