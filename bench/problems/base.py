@@ -161,11 +161,16 @@ class PointProblem(Problem):
 
         Without it estimators are held against a long run of an unbiased one.
         """
-        states, family = self.states(), self.kind_of_latents
+        states = self.states()
         if states is not None:
             return "enumeration" if states <= MAX_STATES else None
-        known = type(family).quadrature is not Family.quadrature and NODES**self.latents <= MAX_STATES
-        return "quadrature" if known else None
+        if NODES**self.latents > MAX_STATES:
+            return None
+        try:
+            self.kind_of_latents.quadrature(self.q(), NODES)  # how many points it takes may depend on q
+        except ValueError:
+            return None
+        return "quadrature"
 
     def expectation(self, q: Distribution) -> Tensor:
         """E_q[f], [*B], exact and differentiable in q's parameters: by enumeration or quadrature."""

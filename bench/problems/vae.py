@@ -14,6 +14,7 @@ from bench.problems.base import TrainedProblem, register_problem, row
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae_model import VAE
 from estimators.base import Estimator
+from estimators.families import Enumerated
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
@@ -36,7 +37,7 @@ class VAEConfig(TrainedProblem):
     centre_input: bool = True
     """Whether the encoder sees x minus the train mean."""
     signed_decoder_input: bool = False
-    """Whether the decoder of discrete latents sees 2z - 1 rather than z."""
+    """Whether the decoder of latents of 0 and 1 sees 2z - 1 rather than z."""
     bias_from_data: bool = True
     """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]; else at zero."""
 
@@ -48,8 +49,10 @@ class VAEConfig(TrainedProblem):
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
         if self.stochastic_layers == 2 and (self.bound == "iwae" or self.entropy == "analytic"):
             raise ValueError('stochastic_layers = 2 takes bound = "elbo" and entropy = "sampled"')
-        if self.signed_decoder_input and not self.kind_of_latents.discrete:
-            raise ValueError("signed_decoder_input is for discrete latents")
+        if self.signed_decoder_input and not isinstance(self.kind_of_latents, Enumerated):
+            raise ValueError("signed_decoder_input is for latents of 0 and 1")
+        if self.entropy == "analytic" and not self.kind_of_latents.kl_of_any_two:
+            raise ValueError(f'{self.family} latents have no analytic entropy here; use entropy = "sampled"')
         return self
 
     def default_label(self) -> str:

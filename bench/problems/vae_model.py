@@ -125,16 +125,17 @@ class VAE(Model):
         return inner(self.encode_upper(z), self.upper_objective(z), z)
 
     def bounds(self, x: Tensor, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """With one layer the ELBO is that of the closed-form KL and the mean of log p(x|z).
+        """With one layer the ELBO is that of the closed-form KL, where there is one, and the mean of log p(x|z).
 
-        With two layers it is the mean log weight, log p(x, z) - log q(z|x), of draws of both.
+        Else it is the mean log weight, log p(x, z) - log q(z|x); with two layers of draws of both.
         """
         q = self.encode(x)
         z = sample(q, samples, generator)
         if self.config.stochastic_layers == 1:
             log_likelihood = self.log_likelihood(x, z)  # K x E x B
             log_weights = log_likelihood + log_prob(self.prior(), z) - log_prob(q, z)
-            return log_likelihood.mean(0) - self.kl(q), log_weights
+            elbo = log_likelihood.mean(0) - self.kl(q) if self.family.kl_of_any_two else log_weights.mean(0)
+            return elbo, log_weights
 
         def one_draw(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
             return f(sample(upper, 1, generator), upper)[0]
