@@ -7,7 +7,7 @@ import estimators
 from bench.cli.catalogue import SHORT, rows, short
 from bench.suite.load import load_suite
 
-ALL = ["gaussian", "bernoulli", "categorical"]
+ALL = ["gaussian", "bernoulli", "categorical", "poisson", "negative-binomial"]
 
 
 def test_problems_are_the_toys_and_the_vae_with_their_families() -> None:

@@ -8,15 +8,23 @@ from torch.distributions import Distribution
 
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
+from estimators.families import family_named
 
 FAMILIES = ("gaussian", "bernoulli", "categorical")
 
 
 def leaves(family: str, sharpness: float, rows: int = 2) -> list[Tensor]:
-    """Parameters of a q of `rows` rows: |logits| of size `sharpness` and mixed sign, or a scale of 1 / (1 + it)."""
+    """Parameters of a q of `rows` rows: |logits| of size `sharpness` and mixed sign, or a scale of 1 / (1 + it).
+
+    Of families beyond the three those of a certificate at that level, three latents a row.
+    """
     if family == "gaussian":
         loc = torch.linspace(-1, 1, rows * 3, dtype=torch.float64).reshape(rows, 3)
         return [loc.requires_grad_(), torch.full_like(loc, 1 / (1 + sharpness)).detach().requires_grad_()]
+    if family not in FAMILIES:
+        event = torch.arange(3).expand(rows, 3)
+        values = family_named(family).sharpened(torch.full((rows,), sharpness, dtype=torch.float64), event, (3,))
+        return [value.clone().requires_grad_() for value in values]
     if family == "bernoulli":
         signs = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
         tilt = torch.linspace(0.9, 1, rows, dtype=torch.float64)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
+    Binomial,
     Categorical,
     Distribution,
     Gamma,
+    Geometric,
     Independent,
     Normal,
     OneHotCategorical,
@@ -200,8 +202,10 @@ def test_a_single_number_is_a_row_of_one_latent() -> None:
 @pytest.mark.parametrize(
     ("q", "says"),
     [
-        (Gamma(torch.ones(2, 2), torch.ones(2, 2)), "q is a Gamma; expected Normal, Bernoulli or OneHotCategorical"),
+        (Gamma(torch.ones(2, 2), torch.ones(2, 2)), "q is a Gamma; expected Normal, Bernoulli, OneHotCategorical"),
         (Categorical(logits=torch.zeros(2, 2)), "write OneHotCategorical"),
+        (Geometric(logits=torch.zeros(2, 2)), "write NegativeBinomial"),
+        (Binomial(3, logits=torch.zeros(2, 2)), "counts up to n are no family"),
         (Independent(Gamma(torch.ones(2, 2), torch.ones(2, 2)), 1), "q is a Gamma"),
     ],
 )

@@ -69,6 +69,8 @@ def per_draw(family: str, values: list[Tensor], z: Tensor) -> tuple[Tensor, ...]
 
 N, K, D, L, C = 4, 5, 3, 2, 3
 """Samples, samples of a bound, latents, latents of C categories each."""
+COUNTS = ("poisson", "negative-binomial")
+ALL = ("gaussian", *DISCRETE, *COUNTS)
 
 COLUMNS: dict[str, tuple[bool, str, dict[str, int]]] = {
     "reparameterization": (True, "gradient of f", {"gaussian": N}),
@@ -79,9 +81,9 @@ COLUMNS: dict[str, tuple[bool, str, dict[str, int]]] = {
     "measure-valued": (True, "neither", {"gaussian": N * (3 * D + 1)}),
     "delta-method": (True, "gradient of f", {"gaussian": N + 1}),
     "lax": (True, "neither", {"gaussian": N}),
-    "reinforce": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
-    "optimal-baseline": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
-    "rloo": (True, "neither", {"gaussian": N, "bernoulli": N, "categorical": N}),
+    "reinforce": (True, "neither", dict.fromkeys(ALL, N)),
+    "optimal-baseline": (True, "neither", dict.fromkeys(ALL, N)),
+    "rloo": (True, "neither", dict.fromkeys(ALL, N)),
     "exact": (True, "neither", {"bernoulli": 2**D, "categorical": C**L}),
     "local-expectation": (True, "neither", {"bernoulli": N * (D + 1), "categorical": N * (L * (C - 1) + 1)}),
     "muprop": (True, "relaxed f", {"bernoulli": N + 1, "categorical": N + 1}),
@@ -117,13 +119,16 @@ COLUMNS: dict[str, tuple[bool, str, dict[str, int]]] = {
     "reinmax-rao": (False, "gradient of f", {"categorical": N}),
     "mve": (False, "gradient of f", {"categorical": N}),
     "mve-int": (False, "gradient of f", {"categorical": N}),
+    "measure-valued-counts": (True, "neither", dict.fromkeys(COUNTS, N * (D + 1))),
+    "fini": (False, "gradient of f", {"poisson": N}),
+    "exponential-arrivals": (False, "relaxed f", {"poisson": N}),
     "iwae-reparameterization": (True, "gradient of f", {"gaussian": K}),
     "iwae-sticking-the-landing": (False, "gradient of f", {"gaussian": K}),
     "dreg": (True, "gradient of f", {"gaussian": K}),
-    "iwae-score": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
-    "vimco": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
-    "ovis": (True, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
-    "reweighted-wake-sleep": (False, "neither", {"gaussian": K, "bernoulli": K, "categorical": K}),
+    "iwae-score": (True, "neither", dict.fromkeys(ALL, K)),
+    "vimco": (True, "neither", dict.fromkeys(ALL, K)),
+    "ovis": (True, "neither", dict.fromkeys(ALL, K)),
+    "reweighted-wake-sleep": (False, "neither", dict.fromkeys(ALL, K)),
     "disarm-iwae": (True, "neither", {"bernoulli": 2 * K}),
     "arms-iwae": (True, "neither", {"bernoulli": 2 * K}),
 }
@@ -157,6 +162,7 @@ DEFAULTS = {
     "delta-method": {"order": 2},
     "disarm-stick-breaking": {"order": "given"},
     "double-cv": {"scale": 0.0},
+    "exponential-arrivals": {**TEMPERED, "temperature": 0.1, "indicator": "sigmoid", "arrivals": 50},
     "gapped-straight-through": {"gap": 1.0, **TEMPERED, "temperature": 1.0},
     "gumbel-rao": {"inner": 10, **TEMPERED},
     "gumbel-sigmoid": TEMPERED,
