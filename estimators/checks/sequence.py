@@ -19,6 +19,8 @@ ENOUGH = 2**16
 """Most draws to measure a declared bias; after as many, a problem that is far from its target is given up."""
 HOPELESS = 2.0
 """How many times its target a detectable bias may be to be worth four times the draws."""
+MUCH_NOISE = 12
+"""Numbers of noise that take as long as one latent of an evaluation of f."""
 
 
 class Sampled(NamedTuple):
@@ -77,7 +79,7 @@ class _Work:
         """Draw until every active row has `look` draws; those that could show a bias of `target` are done."""
         while self.active and self.tally.count[self.active[0]] < look:
             noise, latents = self.sizes
-            fits = AT_ONCE // (len(self.active) * latents)
+            fits = AT_ONCE // (len(self.active) * max(latents, noise // MUCH_NOISE))
             count = next((prime for prime in PRIMES if prime <= fits), PRIMES[-1])
             found = deviations(self.prepared, self.grid, self.active, count, self.generator, self.choices, noise)
             self.tally.add(self.active, found)

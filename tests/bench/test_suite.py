@@ -177,7 +177,7 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("seeds = 2", "device = 'gpu'", "device: Input should be 'cpu' or 'cuda', got 'gpu'"),
         ('family = "bernoulli", latents = 3', 'family = "bernouli", latents = 3',
          "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: gaussian, bernoulli, "
-         "categorical (or module:Class)"),
+         "categorical, poisson, negative-binomial (or module:Class)"),
         ('name = "small"', "", "name is missing"),
         (LIST, "", "estimators is missing"),
         (LIST, "estimators = []", "estimators is empty; it needs at least one item"),

@@ -290,7 +290,7 @@ def test_joint_states_are_counted_over_layers(factors: dict[str, object], states
     ("factors", "message"),
     [
         ({"family": "bernoulli", "categories": 3}, "categories belongs to categorical"),
-        ({"family": "gaussian", "signed_decoder_input": True}, "for discrete latents"),
+        ({"family": "gaussian", "signed_decoder_input": True}, "for latents of 0 and 1"),
         (
             {"family": "gaussian", "bound": "iwae", "importance_samples": 5, "entropy": "analytic"},
             "no analytic entropy",

@@ -1,8 +1,8 @@
 """A first look at the certificate of every registered estimator; the published ones take up to 64 times the draws."""
 
 import estimators
-from estimators.checks import parametrize_with_checks
 from estimators.checks.sampling import LOOKS, PRIMES
+from tests.estimators.first_looks import each_check
 
 UNBIASED = [entry for entry in estimators.available() if entry.unbiased]
 BIASED = [entry for entry in estimators.available() if not entry.unbiased]
@@ -10,7 +10,7 @@ WARNS = {"rodeo-bernoulli-finite": "does not grow in proportion to costs"}
 """Warnings that are known: the networks of RODEO read costs, whatever their size, and are no clipping."""
 
 
-@parametrize_with_checks(UNBIASED, draws=LOOKS[0])
+@each_check(UNBIASED, draws=LOOKS[0])
 def test_registered_estimators(check) -> None:
     result = check()
     for warning in result.warnings:
@@ -23,7 +23,7 @@ def test_registered_estimators(check) -> None:
     assert result.message
 
 
-@parametrize_with_checks(BIASED, draws=PRIMES[-1])
+@each_check(BIASED, draws=PRIMES[-1])
 def test_registered_estimators_that_are_biased(check) -> None:
     """In one call a grid: how large their bias is decides no test, and one that is not there is seen elsewhere."""
     result = check()

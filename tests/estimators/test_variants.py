@@ -1,19 +1,19 @@
 """A first look at the certificates of options beside the defaults, in a file of its own: files run side by side."""
 
 import estimators
-from estimators.checks import parametrize_with_checks
 from estimators.checks.sampling import LOOKS, PRIMES
+from tests.estimators.first_looks import each_check
 
 VARIANTS = [(entry, options) for entry in estimators.available() for options in entry.variants]
 UNBIASED = [(entry, options) for entry, options in VARIANTS if entry.claims_unbiased(options)]
 BIASED = [(entry, options) for entry, options in VARIANTS if not entry.claims_unbiased(options)]
 
 
-@parametrize_with_checks(UNBIASED, draws=LOOKS[0])
+@each_check(UNBIASED, draws=LOOKS[0])
 def test_their_variants(check) -> None:
     check()
 
 
-@parametrize_with_checks(BIASED, draws=PRIMES[-1])
+@each_check(BIASED, draws=PRIMES[-1])
 def test_their_variants_that_are_biased(check) -> None:
     check()
