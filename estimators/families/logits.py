@@ -16,9 +16,9 @@ FEW_CLASSES = 16
 def watchable(p: Tensor) -> bool:
     """Whether values can be looked at: not under a transform, a trace, a compiler or the capture of a GPU's work."""
     return (
-        type(p) in (Tensor, torch.nn.Parameter)
+        not torch.compiler.is_compiling()  # first: a compiler cannot follow what comes next
+        and type(p) in (Tensor, torch.nn.Parameter)
         and not torch._C._functorch.is_functorch_wrapped_tensor(p)
-        and not torch.compiler.is_compiling()
         and not is_in_torch_dispatch_mode()
         and not (p.is_cuda and torch.cuda.is_current_stream_capturing())
     )
