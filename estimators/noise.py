@@ -70,6 +70,22 @@ class Noise:
         """Standard Gumbel numbers."""
         return gumbel_of(self.odds(count, like))
 
+    def gamma(self, count: int, concentration: Tensor) -> Tensor:
+        """Logarithms of Gamma(concentration, 1) numbers, in double precision, each finite however small its number.
+
+        G. Marsaglia, W. W. Tsang, A simple method for generating gamma variables, 2000: a Gamma(a + 1) number times
+        u^(1/a) is a Gamma(a) number, which at a concentration of a thousandth is less than any that is no logarithm.
+        In single precision the logarithm of a large number would not keep the digits in which it differs from others.
+
+        Args:
+            count: of numbers for each concentration.
+            concentration: says the law of its numbers beside their shape and device; outside any graph.
+        """
+        shape = (count, *concentration.shape)
+        # Laid out in order, since rejection takes the generator's numbers in the order in which they lie.
+        a = concentration.detach().double().expand(shape).contiguous()
+        return torch._standard_gamma(a + 1, generator=self.generator).log() + self.uniform(1, a)[0].log() / a
+
     def choice(self, options: int, shape: Sequence[int], device: torch.device) -> Tensor:
         """Whole numbers from 0 to options - 1, each equally likely, of this shape."""
         return torch.randint(options, tuple(shape), generator=self.generator, device=device)

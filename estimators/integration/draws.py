@@ -27,6 +27,8 @@ SOURCES: dict[Callable[..., Any], str] = {
         "binomial",
         "poisson",
         "dropout",
+        "_standard_gamma",
+        "_sample_dirichlet",
     )
 } | {
     getattr(Tensor, name): f"Tensor.{name}"

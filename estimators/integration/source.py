@@ -195,5 +195,9 @@ class Scripted(Noise):
         u, rest = self._uniform("race", count, like)
         return gumbel_of((u / rest).to(precision(like)).clamp_min(LEAST))
 
+    def gamma(self, count: int, concentration: Tensor) -> Tensor:
+        """No rule: a Gamma number is made of as many numbers as it takes until one is not rejected."""
+        raise self.source.fail("Gamma numbers are drawn by rejection, which no rule integrates over")
+
     def choice(self, options: int, shape: Sequence[int], device: torch.device) -> Tensor:
         return self.source.values("choice", "noise", tuple(shape), options=options).at.long().to(device)
