@@ -62,10 +62,10 @@ class Form(NamedTuple):
     dtype: torch.dtype | None
     """q's own half precision, None for single and double."""
 
-    def z(self, z: Tensor, dims: int) -> Tensor:
-        """Draws [..., *event], the event having `dims` dims, in the form in which q was given."""
-        z = z if self.dtype is None else z.to(self.dtype)
-        return z.reshape((*z.shape[: z.dim() - dims], *self.event))
+    def z(self, z: Tensor, family: Family) -> Tensor:
+        """Draws [..., *event] of a family in the form in which q was given; rounding leaves them in its support."""
+        z = z if self.dtype is None else family.inside(z.to(self.dtype))
+        return z.reshape((*z.shape[: z.dim() - 1 - family.latent_dims], *self.event))
 
     def q(self, q: Distribution) -> Distribution:
         """q, or q with other parameters, in the form in which it was given."""

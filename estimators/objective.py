@@ -71,7 +71,7 @@ class CheckedObjective:
             return self._folded(lead, z, q, *more)
         form, at, seen = self.given.form, z, q
         if form is not None:
-            at, seen = form.z(z, self.dims), form.q(q)
+            at, seen = form.z(z, family_of(q)), form.q(q)
         if self.look is not None:
             self.look.note(z, q)
             seen = self.look.watched(seen)

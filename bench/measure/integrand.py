@@ -90,7 +90,7 @@ class OfRows:
         form = form._replace(dtype=None)
         try:
             with torch.no_grad():
-                objective.f(form.z(sample(wide, 1, stream("exact")), dims), form.q(wide))
+                objective.f(form.z(sample(wide, 1, stream("exact")), family), form.q(wide))
         except Exception:  # f may hold single-precision weights
             form = form._replace(dtype=own)
         return cls(objective.f, form, row_shape(q), dims, every, every)
@@ -104,7 +104,7 @@ class OfRows:
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """z [..., b, *event] to [..., b]."""
         at = family_of(q).again(*(self._filled(p) for p in parameters(q)))
-        value = self.f(self.form.z(self._filled(z), self.dims), self.form.q(at), *more)
+        value = self.f(self.form.z(self._filled(z), family_of(q)), self.form.q(at), *more)
         return value.reshape(*z.shape[: -1 - self.dims], -1).index_select(-1, self.own).to(DOUBLE)
 
     def _filled(self, x: Tensor) -> Tensor:

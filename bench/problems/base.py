@@ -164,7 +164,7 @@ class PointProblem(Problem):
         states = self.states()
         if states is not None:
             return "enumeration" if states <= MAX_STATES else None
-        if NODES**self.latents > MAX_STATES:
+        if not self.kind_of_latents.integrable(self.event, NODES):
             return None
         try:
             self.kind_of_latents.quadrature(self.q(), NODES)  # how many points it takes may depend on q

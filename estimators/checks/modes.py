@@ -55,7 +55,7 @@ def _one_class(subject: Subject) -> str | None:
     samples, event = subject.sample_counts[0], (2, 1)
     grid = Grid(subject.family, event, samples, subject.entry.bound)
     estimator = subject.create(grid)
-    leaf = torch.linspace(-1, 1, 6, dtype=DOUBLE).reshape(3, 2, 1).requires_grad_()
+    leaf = grid.values[0][:3].clone().requires_grad_()
     estimate = call(estimator, subject.family, [leaf], lambda z, q: 3 * z.sum((-2, -1)), None, subject.context(3))
     if apart([estimate.value], [torch.full((3,), 6.0, dtype=DOUBLE)]) > CLOSE:
         return f"with one class the value is {float(estimate.value[0]):.3g} where f is 6"
@@ -63,5 +63,5 @@ def _one_class(subject: Subject) -> str | None:
         (g,) = torch.autograd.grad(estimate.surrogate.sum(), leaf, allow_unused=True)
         if g is not None and not float(g.abs().max()) < 1e-9:
             size = float(g.abs().max())
-            return f"with one class, whose chance is 1 whatever its logit, there is a gradient of {size:.2g}"
+            return f"with one class, whose latent is 1 whatever its parameter, there is a gradient of {size:.2g}"
     return None

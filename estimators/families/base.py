@@ -18,10 +18,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from estimators.families.quadrature import MAX_STATES
 from estimators.noise import Noise
 
 
@@ -90,6 +90,10 @@ class Family(ABC):
     def sample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
         """Draws [S, *B, *event], outside any graph."""
 
+    def inside(self, z: Tensor) -> Tensor:
+        """z, with what was rounded to the edge of the open support moved back inside; f need not be defined there."""
+        return z
+
     @abstractmethod
     def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
         """log q(z), summed over the event: [S, *B]; differentiable in z, also between the values of a discrete z."""
@@ -116,6 +120,10 @@ class Family(ABC):
             ValueError: too many points, or no rule is known for the family.
         """
         raise ValueError(f"no quadrature is known for {self.name} latents")
+
+    def integrable(self, event: tuple[int, ...], nodes: int) -> bool:
+        """Whether `quadrature` reaches events of this shape with so many points a latent."""
+        return bool(type(self).quadrature is not Family.quadrature and nodes ** event[0] <= MAX_STATES)
 
     # what f is looked at with
 
@@ -157,7 +165,7 @@ class Family(ABC):
 
     def noise_shift(self, *values: Tensor) -> Tensor:
         """Logits [B, D] or [B, L] by which a latent's noise is shifted to make rare outcomes common; 0 for none."""
-        return torch.zeros_like(values[0])
+        return values[0].new_zeros(values[0].shape[:2])
 
 
 class Reparameterized(Family):

@@ -354,7 +354,7 @@ def test_a_gradient_of_one_class_shows_from_a_billionth_on() -> None:
     def found(slope: float) -> str | None:
         return modes._one_class(subject_of(type("Of", (OfTheLeaf,), {"slope": slope}), family="categorical"))
 
-    words = "with one class, whose chance is 1 whatever its logit, there is a gradient of"
+    words = "with one class, whose latent is 1 whatever its parameter, there is a gradient of"
     assert found(0.0) is None
     assert found(0.9e-9) is None
     assert found(1e-9) == f"{words} 1e-09"
