@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from estimators.distributions import again, event_shape, parameters, row_shape
-from estimators.errors import BadInput
+from estimators.errors import BadInput, listed
 from estimators.families import Family, family_of
 
 FULL = (torch.float32, torch.float64)
@@ -168,7 +168,7 @@ def refuse_family(label: str, families: tuple[str, ...], q: Distribution) -> Non
     Raises:
         BadInput: always.
     """
-    raise BadInput(f"{label} is for {' and '.join(families)} latents; q is a {described(q)}")
+    raise BadInput(f"{label} is for {listed(families)} latents; q is a {described(q)}")
 
 
 def check_context(label: str, context: Tensor, q: Distribution) -> None:

@@ -15,7 +15,7 @@ from estimators.base import Estimator
 from estimators.bounds import Bound
 from estimators.call import canonical
 from estimators.distributions import event_shape, parameters, row_shape
-from estimators.errors import BadInput, unknown
+from estimators.errors import BadInput, listed, unknown
 from estimators.families import CAPABILITIES, FAMILIES, Family, family_named, family_of
 from estimators.labels import label_of
 from estimators.parts.sizes import Unsized
@@ -218,7 +218,7 @@ class Entry:
             states: number of joint states of q, None for a continuous q.
         """
         if not self.takes(found := family_named(family)):
-            return f"is for {' and '.join(self.families)} latents, not {found.name}"
+            return f"is for {listed(self.families)} latents, not {found.name}"
         if bound != self.bound:
             return f"estimates the {self.bound} bound, not {bound}"
         if self.enumerates and (states is None or states > MAX_STATES_AT_ONCE):

@@ -11,9 +11,15 @@ class BadInput(ValueError):
     """Something a person typed or passed cannot be used; the message is one line that says what to do."""
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence: a, b and c."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
     """One line for a name that does not exist: what was typed, the nearest names, all where they are few, and more."""
     near = difflib.get_close_matches(str(typed), known, n=2)
     guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
-    listed = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
-    return f"unknown {what} {typed!r}{guess} Known: {listed}" + (f" ({where})" if where else "")
+    names = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
+    return f"unknown {what} {typed!r}{guess} Known: {names}" + (f" ({where})" if where else "")

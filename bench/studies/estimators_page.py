@@ -73,11 +73,16 @@ def evaluations(entry: Entry) -> str:
     return "; ".join(found)
 
 
+def families(entry: Entry) -> str:
+    """Initials of the families that it is for by name, or what it asks of a family."""
+    return entry.capability or " ".join(family[0].upper() for family in entry.declared)
+
+
 def row(entry: Entry) -> str:
     """An estimator's row: name, families, unbiased, S, evaluations, needs, paper."""
     cells = (
         f"`{entry.name}`",
-        " ".join(family[0].upper() for family in entry.families),
+        families(entry),
         "yes" if entry.unbiased else "no",
         entry.samples.words().removeprefix("samples "),
         evaluations(entry),

@@ -6,8 +6,9 @@ import bench.datasets
 import estimators
 from bench.cli.catalogue import SHORT, rows, short
 from bench.suite.load import load_suite
+from estimators.families import FAMILIES
 
-ALL = ["gaussian", "bernoulli", "categorical", "poisson", "negative-binomial"]
+ALL = list(FAMILIES)
 
 
 def test_problems_are_the_toys_and_the_vae_with_their_families() -> None:

@@ -13,6 +13,7 @@ from bench.suite.plan import plan
 from bench.suite.schema import Suite
 from bench.suite.toml import dumps
 from estimators import BadInput
+from estimators.families import FAMILIES
 
 SMALL = """
 name = "small"
@@ -57,15 +58,16 @@ def test_every_suite_that_ships_is_whole() -> None:
         assert plan(suite).cells
 
 
-def test_the_catalogue_holds_every_estimator_in_every_family_and_bound() -> None:
+def test_the_catalogue_holds_every_estimator_in_every_family_that_is_published_and_bound() -> None:
     import estimators
 
     suite = load_suite("catalogue")
     chosen = plan(suite)
+    published = {"gaussian", "bernoulli", "categorical"}
     assert suite.moments.draws >= 1000
     assert suite.seeds >= 10
     for entry in estimators.available():
-        for family in entry.families:
+        for family in published & set(entry.families):
             kinds = {
                 cell.measurement.kind
                 for cell in chosen.cells
@@ -176,8 +178,8 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("steps = 4", "optimiser = 'adamw'", "training.optimiser: Input should be 'adam' or 'sgd', got 'adamw'"),
         ("seeds = 2", "device = 'gpu'", "device: Input should be 'cpu' or 'cuda', got 'gpu'"),
         ('family = "bernoulli", latents = 3', 'family = "bernouli", latents = 3',
-         "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: gaussian, bernoulli, "
-         "categorical, poisson, negative-binomial (or module:Class)"),
+         "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: "
+         f"{', '.join(FAMILIES)} (or module:Class)"),
         ('name = "small"', "", "name is missing"),
         (LIST, "", "estimators is missing"),
         (LIST, "estimators = []", "estimators is empty; it needs at least one item"),
@@ -303,7 +305,7 @@ def test_numbers_have_limits(key: str, allowed: Any, refused: Any) -> None:
         (["rlo"], "", "", "unknown estimator 'rlo'; did you mean 'rloo'?"),
         (["rloo[sampels=4]"], "", "", "unknown option of estimator 'rloo': 'sampels'; did you mean 'samples'?"),
         (["disarm[samples=3]"], "", "", "even number of samples"),
-        (["sticking-the-landing"], "", "", "fits no problem of the suite: it is for gaussian latents, not bernoulli"),
+        (["lax"], "", "", "fits no problem of the suite: it is for gaussian latents, not bernoulli"),
         (["rloo"], '"digits"', '"mnist-statik"', "unknown data set 'mnist-statik'; did you mean 'mnist-static' or "
          "'mnist-dynamic'? Known: digits, mnist-static, mnist-dynamic, mnist-threshold, fashion-dynamic, omniglot, "
          "caltech-silhouettes (gradest list datasets, or module:Name)"),

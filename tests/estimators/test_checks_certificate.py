@@ -24,6 +24,7 @@ from estimators.checks.result import failed
 from estimators.checks.subject import Subject
 from estimators.contract import Broken
 from estimators.errors import BadInput
+from estimators.families import FAMILIES
 from tests.estimators.still import NONE, SILENT, Still, by_name, entry, subject_of
 
 # Certificates
@@ -31,13 +32,13 @@ from tests.estimators.still import NONE, SILENT, Still, by_name, entry, subject_
 
 def test_subjects_share_what_may_be_spent() -> None:
     found = subjects("reinforce", {"baseline": "moving-average"}, seed=3, draws=77, alpha=0.3, workers=5)
-    assert [subject.family for subject in found] == ["gaussian", "bernoulli", "categorical"]
+    assert [subject.family for subject in found] == list(FAMILIES)
     for subject in found:
         assert subject.entry is estimators.get("reinforce")
         assert (subject.options, subject.seed, subject.draws, subject.workers) == (
             {"baseline": "moving-average"}, 3, 77, 5,
         )  # fmt: skip
-        assert subject.alpha == pytest.approx(0.1)
+        assert subject.alpha == pytest.approx(0.3 / len(FAMILIES))
     (plain,) = subjects(estimators.get("disarm"))
     assert (plain.options, plain.seed, plain.draws, plain.alpha, plain.workers) == ({}, 0, 2**18, 1e-3, 1)
     with pytest.raises(BadInput, match="unknown option of estimator 'disarm':"):
@@ -152,7 +153,7 @@ def test_a_certificate_passes_on_what_may_be_spent(monkeypatch: pytest.MonkeyPat
 
     scripted(monkeypatch, says)
     found = certify("rloo", {"samples": 4}, seed=7, draws=99, alpha=0.3, workers=2)
-    assert set(map(str, spent)) == {str((7, 99, 0.3 / 3, 2, {"samples": 4}))}
+    assert set(map(str, spent)) == {str((7, 99, 0.3 / len(FAMILIES), 2, {"samples": 4}))}
     assert (found.estimator, found.seed, found.samples, found.verdict) == ("rloo[samples=4]", 7, (4,), "certified")
     spent.clear()
     certify("disarm")
@@ -203,7 +204,7 @@ def test_checks_are_bound_to_what_is_asked_for() -> None:
         ([("disarm", {"samples": 4}), "arm"], ["disarm[samples=4]-bernoulli", "arm-bernoulli"]),
         ((("disarm", {"samples": 4}), (disarm, {})), ["disarm[samples=4]-bernoulli", "disarm-bernoulli"]),
         ((disarm, {}), ["disarm-bernoulli"]),
-        ("rloo", ["rloo-gaussian", "rloo-bernoulli", "rloo-categorical"]),
+        ("rloo", [f"rloo-{family}" for family in FAMILIES]),
         ([], []),
     ):
         found = list(checks_for(wanted))  # type: ignore[arg-type]

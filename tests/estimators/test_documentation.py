@@ -8,9 +8,10 @@ import pytest
 import estimators
 from bench.studies.estimators_page import made
 from estimators.entry import Entry
+from estimators.errors import listed
+from estimators.families import CAPABILITIES, FAMILIES, family_named
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
-EVENTS = {"categorical": (3, 5)}
 NEEDS = {"neither": "values", "gradient of f": "gradient", "relaxed f": "relaxed"}
 
 ROWS = [
@@ -35,11 +36,19 @@ def test_every_estimator_has_one_row() -> None:
     assert sorted(row[0] for row in ROWS) == [entry.name for entry in estimators.available()]
 
 
+def test_the_page_says_which_families_have_what() -> None:
+    page = " ".join(PAGE.read_text().split())
+    for name, capability in CAPABILITIES.items():
+        own = [family for family, kind in FAMILIES.items() if isinstance(kind, capability)]
+        words = "all of them" if len(own) == len(FAMILIES) else listed(own)
+        assert name == "projection" or f"*{name}* ({words})" in page
+
+
 @pytest.mark.parametrize("entry", estimators.available(), ids=lambda entry: entry.name)
 def test_a_row_says_what_the_tags_say(entry: Entry) -> None:
     (row,) = (row for row in ROWS if row[0] == entry.name)
     _, families, unbiased, samples, evaluations, needs, paper = row
-    assert families.split() == [family[0].upper() for family in entry.families]
+    assert families == (entry.capability or " ".join(family[0].upper() for family in entry.declared))
     assert unbiased == ("yes" if entry.unbiased else "no")
     assert f"samples {samples}" == entry.samples.words()
     assert needs == NEEDS[str(entry.needs)] + ", own parameters" * entry.own_parameters
@@ -49,6 +58,6 @@ def test_a_row_says_what_the_tags_say(entry: Entry) -> None:
         return
     formulas = re.findall("`(.*?)`", evaluations) * 2  # one for all families, or one for each
     for formula, family in zip(formulas, entry.families, strict=False):
-        event = EVENTS.get(family, (7,))
+        event = family_named(family).event(latents=7, categories=5)
         names = dict(zip("LC" if len(event) == 2 else "D", event, strict=True)) | {"S": 4, "min": min}
         assert eval(formula, {}, names) == entry.evaluations(4, event)
