@@ -14,8 +14,9 @@ from bench.training.trainer import Trainer
 from estimators import Estimate, Estimator
 from estimators.distributions import live, parameters, sample, stopped
 from estimators.entry import Entry
+from tests.estimators.cases import families_of
 
-CASES = [(entry, family) for entry in estimators.available() for family in entry.families]
+CASES = [(entry, family) for entry in estimators.available() for family in families_of(entry)]
 
 
 def model(family: str, bound: str = "elbo", samples: int | None = None) -> tuple[VAE, Tensor]:

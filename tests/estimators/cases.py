@@ -8,9 +8,16 @@ from torch.distributions import Distribution
 
 from estimators.base import Objective
 from estimators.distributions import from_parameters, log_prob
+from estimators.entry import Entry
 from estimators.families import family_named
 
 FAMILIES = ("gaussian", "bernoulli", "categorical")
+"""Those that problems are made of here, one of every kind of support; others have test files of their own."""
+
+
+def families_of(entry: Entry) -> tuple[str, ...]:
+    """Those of `FAMILIES` that an estimator is for."""
+    return tuple(family for family in entry.families if family in FAMILIES)
 
 
 def leaves(family: str, sharpness: float, rows: int = 2) -> list[Tensor]:

@@ -13,6 +13,7 @@ from estimators.checks import Result, run_check, single
 from estimators.checks.grid import LEVELS, Grid
 from estimators.distributions import parameters
 from estimators.integration.source import Site, Values
+from tests.estimators.cases import families_of
 from tests.estimators.drawing import normal, uniform
 from tests.estimators.faults.base import Score
 from tests.estimators.still import DOUBLE, Call, Noted, Rule, by_name, ruled, subject_of
@@ -47,7 +48,7 @@ def found_of(rule: Rule, **tags: Any) -> Result:
 
 @pytest.mark.parametrize("name", ["rloo", "disarm", "arsm", "gumbel-softmax", "reparameterization", "rebar", "dreg"])
 def test_correct_estimators_are_the_same_but_for_rounding(name: str) -> None:
-    for family in estimators.get(name).families:
+    for family in families_of(estimators.get(name)):
         found = run_check("float32", subject_of(name, family=family))
         assert (found.status, found.message) == ("passed", ALIKE)
         assert set(found.numbers["by_level"]) == set(LEVELS)

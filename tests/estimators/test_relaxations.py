@@ -17,7 +17,7 @@ from bench.measure import gradient_moments
 from estimators.distributions import from_parameters, log_prob
 from estimators.exact import expectation, states
 from estimators.unordered_set import draw_set, log_mass_outside
-from tests.estimators.cases import build, flat, gradients, leaves, objective
+from tests.estimators.cases import build, families_of, flat, gradients, leaves, objective
 from tests.estimators.tables import Table, deciding, estimate_with
 
 DISCRETE = ("bernoulli", "categorical")
@@ -117,7 +117,7 @@ def test_straight_through_is_exact_for_affine_f_without_noise(family: str) -> No
 @pytest.mark.parametrize("name", [*HARD, "straight-through-gumbel-sigmoid"])
 def test_f_is_evaluated_at_vertices_exactly(name: str) -> None:
     """The vertex plus its soft copy minus its soft copy would be off by rounding."""
-    for family in estimators.get(name).families:
+    for family in families_of(estimators.get(name)):
         (logits,) = (v.detach().float().requires_grad_() for v in leaves(family, 1.0, rows=50))
         seen: list[Tensor] = []
 

@@ -11,7 +11,7 @@ from torch import Tensor
 import estimators
 from estimators.entry import Entry
 from estimators.exact import expectation, expectation_of_bound
-from tests.estimators.cases import FAMILIES, build, leaves, objective, uneven
+from tests.estimators.cases import FAMILIES, build, families_of, leaves, objective, uneven
 
 DRAWS = 50_000  # at |logit| 6 the rarer value of a bit is drawn some 120 times
 FEW = 10_000  # of a declared bias, which is 17 to 390 standard errors of so many
@@ -21,8 +21,7 @@ LIMIT = 5.0  # standard errors; of 600 coordinates one is beyond by chance in on
 PAIRS = [
     (entry, family)
     for entry in estimators.available()
-    for family in entry.families
-    if family in FAMILIES
+    for family in families_of(entry)
     if (entry.bound, family) != ("iwae", "gaussian")
 ]
 
