@@ -69,8 +69,8 @@ class Form(NamedTuple):
 
     def q(self, q: Distribution) -> Distribution:
         """q, or q with other parameters, in the form in which it was given."""
-        rows = row_shape(q)
-        values = [p.reshape((*rows, *self.event)) for p in parameters(q)]
+        rows, shapes = row_shape(q), family_of(q).parameter_shapes(self.event)
+        values = [p.reshape((*rows, *shape)) for p, shape in zip(parameters(q), shapes, strict=True)]
         given = again(q, *(values if self.dtype is None else [v.to(self.dtype) for v in values]))
         return given if self.wrapped is None else Independent(given, self.wrapped, validate_args=False)
 
@@ -134,10 +134,18 @@ def _brought(q: Distribution) -> Given:
     batch = len(shape) - own
     # Without Independent the last dim of the batch is the event's, but where there is none to spare.
     taken = wrapped if wrapped is not None else 0 if own and batch == 1 else min(1, batch)
+    if family.joint:
+        if wrapped:
+            raise BadInput(
+                f"q is an Independent over {wrapped} batch dims of a {type(inner).__name__}, whose event is whole "
+                "without it: leave it out, to have those dims as rows, or write one covariance over all numbers"
+            )
+        taken = 1
     rows, event = shape[: batch - taken], shape[batch - taken :]
     if math.prod(event) == 0:
         raise BadInput(f"q has events of shape {list(event)}, without a number; expected at least one latent")
-    values = tuple(p.reshape(*rows, math.prod(event[: len(event) - own]), *event[len(event) - own :]) for p in values)
+    shapes = family.parameter_shapes((math.prod(event[: len(event) - own]), *event[len(event) - own :]))
+    values = tuple(p.reshape(*rows, *shape) for p, shape in zip(values, shapes, strict=True))
     dtype = functools.reduce(torch.promote_types, [p.dtype for p in values])
     if not dtype.is_floating_point:
         raise BadInput(f"q has parameters of type {str(dtype).removeprefix('torch.')}; expected floating-point ones")

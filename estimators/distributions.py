@@ -13,7 +13,10 @@ from estimators.noise import Noise
 
 
 def parameters(q: Distribution) -> tuple[Tensor, ...]:
-    """q's parameters: (loc, scale), each [*B, D], or (logits,), [*B, D] or [*B, L, C], the latter log probabilities."""
+    """q's parameters: (loc, scale), each [*B, D], or (logits,), [*B, D] or [*B, L, C], the latter log probabilities.
+
+    Other families say theirs in `parameter_names` and `parameter_shapes`.
+    """
     return family_of(q).parameters(q)
 
 
@@ -50,7 +53,17 @@ def event_dims(q: Distribution) -> tuple[int, ...]:
 
 def over_event(x: Tensor, q: Distribution) -> Tensor:
     """x [..., *B] with a dim of size one for each of the event's."""
-    return x[(..., *(None for _ in event_dims(q)))]
+    return over_dims(x, len(event_dims(q)))
+
+
+def over_dims(x: Tensor, dims: int) -> Tensor:
+    """x with so many dims of size one more."""
+    return x[(..., *[None] * dims)]
+
+
+def parameter_shapes(q: Distribution) -> tuple[tuple[int, ...], ...]:
+    """What each of q's parameters has after the rows: the shape of an event, but for joint latents."""
+    return family_of(q).parameter_shapes(event_shape(q))
 
 
 def row_shape(q: Distribution) -> torch.Size:
@@ -80,7 +93,7 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
 
 
 def scores(q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
-    """Gradients of log q(z) with respect to q's parameters, each [S, *B, *event], outside any graph."""
+    """Gradients of log q(z) in q's parameters, each [S, *B, *shape] of `parameter_shapes`, outside any graph."""
     return family_of(q).scores(q, z)
 
 
@@ -94,8 +107,14 @@ def scored(q: Distribution, z: Tensor, weight: Tensor) -> Tensor:
         z: draws [S, *B, *event].
         weight: [S, *B], taken as it is: no gradient reaches it.
     """
-    weight, event = over_event(weight.detach(), q), event_dims(q)
-    first, *others = ((p * (weight * s).sum(0)).sum(event) for p, s in zip(parameters(q), scores(q, z), strict=True))
+    of_rows = row_shape(q)
+
+    def moved(p: Tensor, score: Tensor) -> Tensor:
+        dims = p.dim() - len(of_rows)
+        change = p * (over_dims(weight.detach(), dims) * score).sum(0)
+        return change.sum(tuple(range(-dims, 0)))
+
+    first, *others = (moved(p, score) for p, score in zip(parameters(q), scores(q, z), strict=True))
     return sum(others, first)
 
 

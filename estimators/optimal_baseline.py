@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
-from estimators.distributions import event_dims, event_shape, over_event, parameters, sample, scores, stopped
+from estimators.distributions import event_shape, over_dims, parameter_shapes, parameters, sample, scores, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.baselines import RunningMean
@@ -31,6 +31,10 @@ class _Ratio(nn.Module):
         """Start anew."""
         self.products.start(stack, event)
         self.squares.start(stack, event)
+
+    def stay_open(self) -> None:
+        """Take a state of another shape, until an update: the shape so far is a guess."""
+        self.products.sized = self.squares.sized = False
 
     def value(self) -> Tensor:
         """The ratio so far, 0 before the first update."""
@@ -67,17 +71,22 @@ class OptimalBaseline(Estimator):
         if sizes.event:
             for ratio in (self.first, self.second):
                 ratio.start(sizes.stack, sizes.event)
+            self.second.stay_open()  # the scale of joint latents has another shape than their event
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         if self.first.products.total.dim() == 1:  # never bound to an event
             self.set_sizes(Sizes(self.stack, event=event_shape(q)))
         z = sample(q, self.samples, noise)
         cost = f(z, stopped(q))  # S x *B
-        costs = over_event(cost.detach(), q)
-        surrogate = cost.mean(0)
-        for p, score, ratio in zip(parameters(q), scores(q, z), (self.first, self.second), strict=False):
+        surrogate, shapes = cost.mean(0), parameter_shapes(q)
+        sized = self.first.products.total
+        stack = sized.shape[: sized.dim() - 1 - len(shapes[0])]
+        for p, shape, score, ratio in zip(parameters(q), shapes, scores(q, z), (self.first, self.second), strict=False):
+            if shape != shapes[0] and ratio.products.total.shape != (*stack, 1, *shape):
+                ratio.start(stack, shape)
+            costs = over_dims(cost.detach(), len(shape))
             weight = (costs - ratio.value().to(costs)) * score
-            surrogate = surrogate + (weight.mean(0) * p).sum(event_dims(q))
+            surrogate = surrogate + (weight.mean(0) * p).flatten(-len(shape)).sum(-1)
             if self.training:
                 ratio.update(costs, score)
         return Estimate(surrogate, cost.detach().mean(0))

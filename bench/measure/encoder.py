@@ -5,6 +5,7 @@ sum over rows of outer products, of the layer's input with the signal that is pr
 of two such sums are products of inputs times products of signals, and that is all that variances are made of.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from bench.problems.networks import StackedLinear
-from estimators.distributions import event_shape, parameters
+from estimators.distributions import parameter_shapes, parameters
 
 
 class Behind(Protocol):
@@ -71,8 +72,9 @@ class Encoder:
     def signals(self, gradients: Tensor) -> tuple[Tensor, ...]:
         """Gradients [n, 1, B, P] with respect to q's parameters, at each layer's output: [n, B, out]."""
         outputs = parameters(self.q)
-        shape = tuple(event_shape(self.q))
-        cotangents = [part.unflatten(-1, shape) for part in gradients.to(outputs[0]).chunk(len(outputs), -1)]
+        shapes = parameter_shapes(self.q)
+        parts = gradients.to(outputs[0]).split([math.prod(shape) for shape in shapes], -1)
+        cotangents = [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
         at = [layer.output for layer in self.layers]
         found = torch.autograd.grad(outputs, at, cotangents, is_grads_batched=True, retain_graph=True)
         return tuple(signal[:, 0] for signal in found)

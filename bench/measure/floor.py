@@ -19,7 +19,7 @@ from bench.problems.model import Model
 from bench.problems.per_layer import PerLayer
 from estimators.base import Estimate, Estimator, Objective
 from estimators.call import trusted
-from estimators.distributions import event_dims, parameters, sample, stopped
+from estimators.distributions import event_dims, event_shape, parameter_shapes, parameters, sample, stopped
 
 
 @dataclass
@@ -140,7 +140,9 @@ class Given(Estimator):
         context: Tensor | None = None,
     ) -> Estimate:
         """Surrogate with f's own gradient, and one for q's parameters: along the path to them, or else a constant."""
-        given = parameters(q)
+        shape = event_shape(q)
+        # As one number each: a triangle of joint latents by its columns' sums.
+        given = [p if s == shape else p.sum(-1) for p, s in zip(parameters(q), parameter_shapes(q), strict=True)]
         if not self.draws:
             moved = sum(p.detach() for p in given)
             drawn = [(made, sample(q, made.rows, generator)) for made in self.passes]

@@ -11,7 +11,7 @@ from bench.seeds import stream
 from estimators.base import Estimator, Objective
 from estimators.call import Form, trusted
 from estimators.contract import checked
-from estimators.distributions import event_shape, parameters, row_shape, sample
+from estimators.distributions import event_shape, parameter_shapes, parameters, row_shape, sample
 from estimators.families import Enumerated, family_of
 from estimators.integration import Evaluated, NotIntegrable, Source
 from estimators.integration.signature import Signature
@@ -33,7 +33,9 @@ class RowsIntegrand:
         q = objective.given.q
         rows, event = row_shape(q), event_shape(q)
         self.estimator, self.family, self.f = estimator, family_of(q), OfRows.of(objective)
-        self.values = [p.detach().to(DOUBLE).reshape(-1, *event) for p in parameters(q)]  # B x event
+        shapes = self.family.parameter_shapes(event)
+        values = zip(parameters(q), shapes, strict=True)
+        self.values = [p.detach().to(DOUBLE).reshape(-1, *shape) for p, shape in values]  # B x shape
         self.context: Tensor | None = None
         if context is not None:
             self.context = context.detach().to(DOUBLE).expand(*rows, -1).reshape(-1, context.shape[-1])  # B x X
@@ -103,11 +105,12 @@ class OfRows:
 
     def __call__(self, z: Tensor, q: Distribution, /, *more: Any) -> Tensor:
         """z [..., b, *event] to [..., b]."""
-        at = family_of(q).again(*(self._filled(p) for p in parameters(q)))
-        value = self.f(self.form.z(self._filled(z), family_of(q)), self.form.q(at), *more)
+        shapes = parameter_shapes(q)
+        at = family_of(q).again(*(self._filled(p, len(s)) for p, s in zip(parameters(q), shapes, strict=True)))
+        value = self.f(self.form.z(self._filled(z, self.dims), family_of(q)), self.form.q(at), *more)
         return value.reshape(*z.shape[: -1 - self.dims], -1).index_select(-1, self.own).to(DOUBLE)
 
-    def _filled(self, x: Tensor) -> Tensor:
-        """x [..., b, *event] as [..., *B, *event]."""
-        place = x.dim() - 1 - self.dims
+    def _filled(self, x: Tensor, dims: int) -> Tensor:
+        """x [..., b, *shape], the shape having `dims` dims, as [..., *B, *shape]."""
+        place = x.dim() - 1 - dims
         return x.index_select(place, self.fill).reshape(*x.shape[:place], *self.rows, *x.shape[place + 1 :])

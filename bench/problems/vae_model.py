@@ -52,8 +52,8 @@ class VAE(Model):
         self.family, self.event = config.kind_of_latents, config.event
         pixels, latents = len(pixel_mean), math.prod(self.event)
         self.context_size = pixels
-        count = len(self.family.parameter_names)
-        outputs = count * latents
+        self.shapes = self.family.parameter_shapes(self.event)
+        outputs = sum(map(math.prod, self.shapes))
         self.encoder = network((pixels, *config.hidden, outputs), generators)
         self.decoder = network((latents, *config.hidden[::-1], pixels), generators)
         self.register_buffer("pixel_mean", pixel_mean)
@@ -66,15 +66,15 @@ class VAE(Model):
         if config.stochastic_layers == 2:
             self.upper_encoder = network((latents, *config.hidden, outputs), generators)
             self.upper_decoder = network((latents, *config.hidden[::-1], outputs), generators)
-        # Raw numbers [E, 1, *event] for each parameter: zeros are a standard normal, or uniform classes.
+        # Raw numbers of all parameters, [E, 1, P]: zeros are a standard normal, or uniform classes.
         self.prior_parameters = nn.Parameter(
-            torch.zeros(count, self.stack, 1, *self.event), requires_grad=config.prior == "learned"
+            torch.zeros(self.stack, 1, outputs), requires_grad=config.prior == "learned"
         )
 
     def _latents(self, raw: Tensor) -> Distribution:
         """Latents of rows [..., E, B, *event] from what a network gives."""
-        parts = raw.chunk(len(self.family.parameter_names), -1)
-        return self.family.from_raw(*(part.unflatten(-1, self.event) if self.event[1:] else part for part in parts))
+        parts = zip(raw.split(list(map(math.prod, self.shapes)), -1), self.shapes, strict=True)
+        return self.family.from_raw(*(part.unflatten(-1, shape) if shape[1:] else part for part, shape in parts))
 
     def _input(self, z: Tensor) -> Tensor:
         """Latents as a network sees them, [..., E, B, latents or L C]."""
@@ -92,7 +92,7 @@ class VAE(Model):
 
     def prior(self) -> Distribution:
         """p(z), or p(z2), of rows [E, 1, *event]."""
-        return self.family.from_raw(*self.prior_parameters)
+        return self._latents(self.prior_parameters)
 
     def upper_objective(self, z: Tensor) -> Objective:
         """What E_{q(z2|z1)} is taken of, for z1 [..., E, B, *event]: minus the second layer's ELBO integrand."""

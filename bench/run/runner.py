@@ -112,7 +112,7 @@ def prepare(suite: Suite, chosen: Plan) -> None:
 def _try(config: EstimatorConfig, family: str) -> None:
     """Call an estimator once, on a q of two rows: one that breaks the contract is refused before anything runs."""
     kind = family_named(family)
-    q = kind.from_raw(*(torch.ones(2, *kind.event(2, 3)) for _ in kind.parameter_names))
+    q = kind.from_raw(*(torch.ones(2, *shape) for shape in kind.parameter_shapes(kind.event(2, 3))))
     try:
         probe(copy.deepcopy(example(config)), q, lambda z, q: log_prob(q, z))  # a call may size it
     except ValueError as error:

@@ -41,26 +41,28 @@ def _nothing(subject: Subject, cases: list[Case], *_: object) -> str | None:
     names = subject.kind.parameter_names
     parts = names if len(names) > 1 else ("all of q's parameters",)
     for index, name in enumerate(parts):
-        size = [_largest(case, len(parts), index) for case in cases]
+        size = [_largest(case, index if len(names) > 1 else None) for case in cases]
         if max(size) < 1e-6:
             return f"No gradient reaches {name}: it is detached where z or its log-probability is made"
     return None
 
 
-def _largest(case: Case, parts: int, index: int) -> float:
-    """Size of the mean and the spread of one kind of parameter, relative to the exact gradient."""
+def _largest(case: Case, index: int | None) -> float:
+    """Size of the mean and the spread of one kind of parameter, or of all, relative to the exact gradient."""
     tally, row = case
     if bool((tally.grid.shift[row] > 0).any()):
         return 0.0  # forced noise has weights, so that even a gradient that is always zero would have a variance
     spread = tally.variance[row, : tally.width].sqrt()
-    size = (_found(case).abs() + spread).chunk(parts)[index].max()
+    found = _found(case).abs() + spread
+    kinds = found.split([value[0].numel() for value in tally.grid.values])
+    size = (found if index is None else kinds[index]).max()
     return float(size / tally.norm[row].clamp_min(1e-12))
 
 
 def _one_variable(subject: Subject, cases: list[Case], *_: object) -> str | None:
     """An estimator for one-hot latents has no gradient where there is one of them: it normalises over the latents."""
     single = [case for case in cases if case[0].grid.event[0] == 1]
-    if subject.kind.latent_dims and single and max(_largest(case, 1, 0) for case in single) < 1e-6:
+    if subject.kind.latent_dims and single and max(_largest(case, None) for case in single) < 1e-6:
         return "With one variable there is no gradient: a softmax runs over the wrong axis, variables for categories"
     return None
 

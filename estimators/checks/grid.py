@@ -65,7 +65,7 @@ class Grid:
     def objectives(self) -> tuple[Ridge, ...]:
         """The objectives, in the order of the rows."""
         bounded = self.bound == "iwae"
-        zeros = [torch.zeros(self.event, dtype=DOUBLE) for _ in self.kind.parameter_names]
+        zeros = [torch.zeros(shape, dtype=DOUBLE) for shape in self.kind.parameter_shapes(self.event)]
         noise = Noise(torch.Generator().manual_seed(0))
         typical = self.kind.sample(self.kind.from_raw(*zeros), 1000, noise).flatten(1)
         tied = bounded and isinstance(self.kind, Projected) and self.samples > 1
@@ -80,7 +80,7 @@ class Grid:
 
     @cached_property
     def values(self) -> tuple[Tensor, ...]:
-        """q's parameters, each [B, *event]; the signs of the logits differ between rows, and no two latents agree."""
+        """q's parameters, see `Family.sharpened`: signs of logits differ between rows, and no two latents agree."""
         count = torch.arange(len(self.rows))[:, None]
         level = torch.tensor([row.level for row in self.rows], dtype=DOUBLE)
         # Every level comes with either sign: what is wrong may be so for one of them alone.

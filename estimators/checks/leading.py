@@ -49,7 +49,9 @@ def _arranged(grid: Grid, theta: Tensor) -> Objective:
     line, dims, shape = grid.f(theta.reshape(-1), range(theta.numel())), len(grid.event), theta.shape
 
     def f(z: Tensor, q: Distribution, /) -> Tensor:
-        flat_q = from_parameters(grid.family, *(p.reshape(-1, *grid.event) for p in parameters(q)))
+        flat_q = from_parameters(
+            grid.family, *(p.reshape(-1, *v.shape[1:]) for p, v in zip(parameters(q), grid.values, strict=True))
+        )
         lead = z.shape[: z.dim() - dims - len(shape)]
         return line(z.reshape(*lead, -1, *grid.event), flat_q).reshape(*lead, *shape)
 
@@ -59,7 +61,7 @@ def _arranged(grid: Grid, theta: Tensor) -> Objective:
 def _shaped(subject: Subject, grid: Grid, shape: tuple[int, ...], context: Tensor) -> list[Tensor]:
     """Gradients of the first rows of the grid, arranged in a shape, flattened again."""
     count = int(torch.Size(shape).numel())
-    values = [v[:count].reshape(*shape, *grid.event).clone().requires_grad_() for v in grid.values]
+    values = [v[:count].reshape(*shape, *v.shape[1:]).clone().requires_grad_() for v in grid.values]
     theta = grid.theta[:count].reshape(shape).clone().requires_grad_()
     told = context[:count].reshape(*shape, -1)
     f, generator = _arranged(grid, theta), torch.Generator().manual_seed(11)

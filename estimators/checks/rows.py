@@ -119,7 +119,7 @@ def _shared_noise(subject: Subject) -> str | None:
     """Draws of equal rows: they must not be equal, nor correlated."""
     grid = subject.small(subject.sample_counts[0])
     copies, chosen, count = 4, grid.rows.index(next(r for r in grid.rows if r.objective == "mlp")), 2003
-    values = [v[chosen].expand(count, copies, *grid.event).clone().requires_grad_() for v in grid.values]
+    values = [v[chosen].expand(count, copies, *v.shape[1:]).clone().requires_grad_() for v in grid.values]
     theta = grid.theta[chosen].expand(count, copies)
     context = subject.context(len(grid.rows))[chosen].expand(count, copies, -1)
     f = grid.f(theta, [chosen] * copies)

@@ -242,7 +242,7 @@ def run(
         grid: the problems.
         seed: of the noise.
         context: for input-dependent baselines.
-        values: q's parameters [..., B, *event].
+        values: q's parameters [..., *shape], as `Grid.values` has them without the leading dims.
         scale: factor of f, row by row.
         rate: of a step of own parameters against the sign of their loss's gradient.
 

@@ -11,7 +11,8 @@ what every family gives; the classes after it are capabilities that some have an
     counts        whole numbers without an end, whose law moves by jumps of one latent: `Counted`
 
 Shapes: q has rows *B and an event [D], or [L, C] where the value of one latent is a vector of C numbers; draws are
-[S, *B, *event]. Values of a family's parameters come and go as one tensor [*B, *event] for each.
+[S, *B, *event]. Values of a family's parameters come and go as one tensor for each, [*B, *event] but where the family
+says another shape in `parameter_shapes`; the first always has that one.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +27,7 @@ from estimators.noise import Noise
 
 
 class Family(ABC):
-    """A family of distributions with independent latents."""
+    """A family of distributions, whose latents are independent unless it says that they are `joint`."""
 
     name: ClassVar[str]
     distribution: ClassVar[type[Distribution]]
@@ -36,6 +37,8 @@ class Family(ABC):
     parameter_names: ClassVar[tuple[str, ...]]
     latent_dims: ClassVar[int] = 0
     """Dims of one latent's value: 0 for a number, 1 for a one-hot vector, whose length the problem says."""
+    joint: ClassVar[bool] = False
+    """Whether latents depend on each other, so that torch's own event is all of them."""
     discrete: ClassVar[bool] = False
     """Whether draws lie at isolated points, so that f may be undefined between them."""
     sharpness: ClassVar[str]
@@ -54,7 +57,7 @@ class Family(ABC):
 
     @abstractmethod
     def parameters(self, q: Distribution) -> tuple[Tensor, ...]:
-        """q's parameters, each [*B, *event]."""
+        """q's parameters, each [*B, *shape] of `parameter_shapes`, which is [*B, *event] but for joint latents."""
 
     @abstractmethod
     def build(self, *values: Tensor) -> Distribution:
@@ -80,6 +83,10 @@ class Family(ABC):
         """Shape of an event of so many latents; `categories` is the length of a latent's value where it is a vector."""
         return (latents,) if categories is None or not self.latent_dims else (latents, categories)
 
+    def parameter_shapes(self, event: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """What each parameter has in the place of an event of this shape."""
+        return (tuple(event),) * len(self.parameter_names)
+
     def joint_states(self, event: tuple[int, ...]) -> int | None:
         """Number of values that an event can have, None for infinitely many."""
         return None
@@ -100,7 +107,7 @@ class Family(ABC):
 
     @abstractmethod
     def scores(self, q: Distribution, z: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of log q(z) with respect to each of q's parameters, each [S, *B, *event], outside any graph."""
+        """Gradients of log q(z) in each of q's parameters, [S, *B, *shape] of `parameter_shapes`, outside any graph."""
 
     @abstractmethod
     def kl(self, q: Distribution, p: Distribution) -> Tensor:
@@ -143,7 +150,7 @@ class Family(ABC):
 
     @abstractmethod
     def sharpened(self, level: Tensor, turn: Tensor, event: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """Parameters [B, *event] of a certificate's rows, at a level of sharpness each.
+        """Parameters, [B, *shape] of `parameter_shapes`, of a certificate's rows, at a level of sharpness each.
 
         Args:
             level: [B], 0 for a q as at the start of training, 6 for a converged one, 15 for an extreme one.

@@ -52,7 +52,7 @@ def network(weights: Mapping[str, Tensor], name: str, seed: int, x: Tensor) -> T
 
 def prior(config: VAEConfig, weights: Mapping[str, Tensor], seed: int) -> Distribution:
     """p(z) of one row; parameters lie as a network would give them."""
-    return distribution(config, torch.cat([part[seed].flatten() for part in weights["prior_parameters"]])[None])
+    return distribution(config, weights["prior_parameters"][seed])
 
 
 def seen(config: VAEConfig, z: Tensor) -> Tensor:

@@ -203,7 +203,7 @@ def test_a_seed_starts_from_uniform_weights_of_its_own_stream_layer_by_layer(bia
                     bias = torch.tensor([clipped if bias_from_data else [0.0] * 6])
                 torch.testing.assert_close(layer.weight[index], weight)
                 torch.testing.assert_close(layer.bias[index], bias)
-    assert vae.prior_parameters.shape == (2, 2, 1, 3)
+    assert vae.prior_parameters.shape == (2, 1, 6)
     assert not vae.prior_parameters.any()
 
 
