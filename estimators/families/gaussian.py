@@ -91,7 +91,7 @@ class Gaussian(Reparameterized, Projected):
         That is the square of the part plus a chi-square number: two dimensions, for any number of latents.
         """
         loc, scale = self.parameters(q)
-        part, square, chances = _part_and_square(loc.shape[-1], step)
+        part, square, chances = part_and_square(loc.shape[-1], step)
         mean, deviation = loc @ direction, (scale.square() @ direction.square()).sqrt()  # B
         log_q = -0.5 * square - (scale.log() + HALF_LOG_2_PI).sum(-1, keepdim=True)
         return mean[:, None] + deviation[:, None] * part, log_q, chances
@@ -127,7 +127,7 @@ def scale_of(level: Tensor) -> Tensor:
     return 2 * 10 ** (-level / 8)
 
 
-def _part_and_square(size: int, step: float) -> tuple[Tensor, Tensor, Tensor]:
+def part_and_square(size: int, step: float) -> tuple[Tensor, Tensor, Tensor]:
     """Points [T] of the part of D normal numbers along a direction, their squared length there, and the chances."""
     points, chances = trapezoid(8.4, step)
     if size == 1:
