@@ -4,8 +4,8 @@ Everything here estimates the gradient of E_{z ~ q}[f(z, q)] with respect to the
 else f depends on (theta). An estimator is a module called as `estimator(q, f, generator=g)`; differentiating the
 surrogate it returns gives the estimate:
 
-    q           Normal(loc, scale), Bernoulli(logits=), Poisson(rate) or NegativeBinomial(total_count, logits=) [*B, D],
-                or OneHotCategorical(logits=) [*B, L, C]; an Independent says what of it is the event, and
+    q           Normal(loc, scale) [*B, D], Bernoulli(logits=) [*B, D], OneHotCategorical(logits=) [*B, L, C], or of
+                another family (`estimators.families`); an Independent says what of it is the event, and
                 OneHotCategorical(logits=) [B, C] is B rows of one latent
     f(z, q)     takes z [S, *B, *event] and returns [S, *B]; differentiable in z where z is relaxed, in theta always
     surrogate   [*B], one number a row of q, rows independent of each other

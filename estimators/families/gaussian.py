@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, LogNormal, Normal, StudentT
 
 from estimators.families.base import Projected, Reparameterized
 from estimators.families.quadrature import hermite, laguerre, trapezoid, tuples
@@ -21,6 +21,10 @@ class Gaussian(Reparameterized, Projected):
 
     name = "gaussian"
     distribution = Normal
+    mistaken = {  # noqa: RUF012
+        LogNormal: "write Normal(loc, scale), and let f take z.exp()",
+        StudentT: "write Normal(loc, scale) for one of lighter tails, or a family of your own (docs/adding.md)",
+    }
     parameter_names = ("loc", "scale")
     sharpness = "sharpness s, scale 2 / 10^(s/8)"
     sweep = "scales"

@@ -13,6 +13,8 @@ from torch.distributions import (
     Independent,
     InverseGamma,
     Kumaraswamy,
+    LogNormal,
+    StudentT,
     kl_divergence,
 )
 from torch.distributions import Dirichlet as TorchDirichlet
@@ -266,6 +268,8 @@ def test_a_chi2_is_the_gamma_that_it_is() -> None:
     [
         (Exponential(torch.ones(1, 2)), "write Gamma(torch.ones_like(rate), rate), which it is"),
         (InverseGamma(torch.ones(1, 2), torch.ones(1, 2)), "let f take 1 / z"),
+        (LogNormal(torch.zeros(1, 2), torch.ones(1, 2)), "write Normal(loc, scale), and let f take z.exp()"),
+        (StudentT(torch.ones(1, 2)), "write Normal(loc, scale) for one of lighter tails"),
         (Kumaraswamy(torch.ones(1, 2), torch.ones(1, 2)), "write Beta(concentration1, concentration0)"),
     ],
 )
