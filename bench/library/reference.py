@@ -16,7 +16,7 @@ from estimators import registry
 from estimators.base import Estimator, options_of
 from estimators.distributions import parameters
 from estimators.errors import BadInput
-from estimators.exact import NODES, expectation, expectation_parts
+from estimators.exact import expectation_parts
 from estimators.families import Enumerated, Family, Reparameterized
 from estimators.families.quadrature import MAX_STATES
 
@@ -24,8 +24,8 @@ FEW_STATES = 4096
 """Joint states, or points of a quadrature, that are always summed over; more where a long run would take more."""
 AT_ONCE = 2**14
 """Rows of joint states at which f is evaluated at once."""
-COARSER = 12
-"""Nodes a latent by which it is seen whether a quadrature has converged."""
+RULES = (12, 16, 160, 200, 320)
+"""Nodes a latent; of two rules that differ it is seen whether they have converged. Some families take 128 at least."""
 
 
 def reference_at(point: Point, wanted: str, *, draws: int, seed: int) -> Reference:
@@ -78,19 +78,46 @@ def _exact(point: Point, most: int) -> Reference | str:
             return f"q has {states:.3g} joint states, more than {most}"
         at_once = max(1, AT_ONCE // point.rows.numel())
         return exact_reference(lambda q: whole(expectation_parts(q, point.objective, at_once), q), q, "enumeration")
-    if type(family).quadrature is Family.quadrature:
-        return f"no quadrature is known for {family.name} latents"
-    if NODES ** point.event[0] > most:
-        return f"a quadrature over {point.event[0]} latents takes more than {most} points"
+    found = _points(family, q, point.event, most)
+    if isinstance(found, str):
+        return found
+    at_once = max(1, AT_ONCE // point.rows.numel())
 
     def by_quadrature(nodes: int) -> Reference:
-        return exact_reference(lambda q: whole(iter([expectation(q, point.objective, nodes)]), q), q, "quadrature")
+        def parts(q: Distribution) -> Iterator[Tensor]:
+            z, weights = family.quadrature(q, nodes)
+            for some, share in zip(z.split(at_once), weights.split(at_once), strict=True):
+                yield (share * point.objective(some, q)).sum(0)
 
-    fine, coarse = by_quadrature(NODES), by_quadrature(COARSER)
-    gap = float((fine.gradient - coarse.gradient).norm())
-    if not gap <= torch.finfo(parameters(q)[0].dtype).eps ** 0.5 * float(fine.gradient.norm()):
-        return "a quadrature does not converge, since f has kinks or jumps or changes too fast"
+        return exact_reference(lambda q: whole(parts(q), q), q, "quadrature")
+
+    fine, *coarse = map(by_quadrature, found)
+    for other in coarse:
+        gap = float((fine.gradient - other.gradient).norm())
+        if not gap <= torch.finfo(parameters(q)[0].dtype).eps ** 0.5 * float(fine.gradient.norm()):
+            return "a quadrature does not converge, since f has kinks or jumps or changes too fast"
     return fine
+
+
+def _points(family: Family, q: Distribution, event: tuple[int, ...], most: int) -> list[int] | str:
+    """Numbers of nodes of two rules that differ, or of one that sums up all counts; or why there are none."""
+    known: dict[int, int] = {}
+    for nodes in RULES:
+        with suppress(ValueError):
+            if family.integrable(event, nodes):
+                known.setdefault(len(family.quadrature(q, nodes)[0]), nodes)
+    if not known:
+        return f"no quadrature is known for {family.name} latents {list(event)}"
+    fewest = min(known)
+    if fewest > most:
+        return f"a quadrature takes {fewest} points, more than {most}"
+    if len(known) > 1:
+        return [known[count] for count in sorted(known)[:2]]
+    return (
+        [*known.values()]
+        if family.discrete
+        else "there is no second rule that would tell whether a quadrature is exact"
+    )
 
 
 def _preferred(point: Point) -> Estimator:
