@@ -23,6 +23,9 @@ Criterion = Literal["mse", "variance", "bias", "mse x f_evals", "mse x seconds"]
 CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "mse x seconds")
 
 
+HEAVY = " Its draws have heavy tails, so that its interval is optimistic: take more draws."
+
+
 class Best(NamedTuple):
     """The estimator that is best by a criterion, with its evidence."""
 
@@ -135,6 +138,7 @@ class Comparison:
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
+        heavy = bool(frame.set_index("estimator").loc[first.label, "heavy_tailed"])
         ties = [one for one in others if not apart(first, one)]
         return Best(
             first.label,
@@ -144,7 +148,7 @@ class Comparison:
             first.low,
             first.high,
             tuple(one.label for one in ties),
-            self._sentence(by, first, others, ties),
+            self._sentence(by, first, others, ties) + (HEAVY if heavy else ""),
         )
 
     def _sentence(self, by: str, first: Ranked, others: Sequence[Ranked], ties: Sequence[Ranked]) -> str:
@@ -195,9 +199,13 @@ class Comparison:
             if column in frame:
                 sides = (frame[f"{column}{end}"] for end in _SIDES)
                 shown[words] = [interval(*values) for values in zip(*sides, strict=True)]
+        if frame["heavy_tailed"].any():
+            shown["note"] = ["heavy tails" if heavy else "" for heavy in frame["heavy_tailed"]]
         table = pd.DataFrame(shown).to_html(index=False)
         biased = "" if frame["unbiased"].all() else f" {DAGGER} declared biased."
         skipped = f" Not measured: {len(self.skipped)} (see .skipped)." if self.skipped else ""
+        if frame["heavy_tailed"].any():
+            biased += " Heavy tails: the intervals are optimistic; take more draws."
         draws = count(float(frame["draws"].max()))
         return f"{table}<p>{html.escape(self.name)}: n = {draws} draws, 95 % intervals.{biased}{skipped}</p>"
 
