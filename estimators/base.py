@@ -155,7 +155,8 @@ class Estimator(nn.Module):
             BadInput: q is not of the estimator's families; f returns another shape, is not differentiable where that is
                 needed, or depends on q by a term that would be lost; the context has other rows than q.
         """
-        if torch.is_inference_mode_enabled():  # where autograd, which many methods use inside, does not work
+        # Autograd, which many methods use inside, does not work in inference mode; a compiler cannot ask for the mode.
+        if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 own = None if context is None else context.clone()
                 return self(call.copied(q), f, generator=generator, context=own)

@@ -121,7 +121,8 @@ def as_given(q: Distribution) -> tuple[Tensor, ...]:
 
 def _finite_ones(family: Family, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """See `Family.finite`."""
-    return values if _finite.get() else family.finite(*values)
+    # A compiler reads no ContextVar; there the bound is one clamp, which it puts into a loop that it makes anyway.
+    return values if not torch.compiler.is_compiling() and _finite.get() else family.finite(*values)
 
 
 def _brought(q: Distribution) -> Given:
@@ -157,8 +158,8 @@ def _brought(q: Distribution) -> Given:
 
 
 def looks_are_left_out() -> bool:
-    """Whether this is inside `trusted`."""
-    return _looked.get()
+    """Whether this is inside `trusted`, or compiled, where values cannot be looked at."""
+    return torch.compiler.is_compiling() or _looked.get()
 
 
 def described(q: Distribution) -> str:
