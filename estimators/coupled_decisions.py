@@ -14,7 +14,6 @@ so that it is DisARM over all decisions with the noise of the idle ones integrat
 at most its variance. The a_i are differentiable functions of the logits, through which the estimate reaches them.
 """
 
-import functools
 import math
 
 import torch
@@ -27,12 +26,13 @@ from estimators.entry import one_a_sample
 from estimators.errors import BadInput, unknown
 from estimators.noise import Noise
 from estimators.registry import register
+from estimators.tabulated import tabulated
 
 PAPER = "Dong, Mnih and Tucker 2021, arXiv:2106.08056"
 ORDERS = ("given", "descending", "ascending")
 
 
-@functools.cache
+@tabulated
 def _sides(branches: tuple[tuple[range, range], ...], classes: int, device: torch.device) -> Tensor:
     """Whether a class is in the first and in the second branch of a decision, [2, C - 1, C]."""
     sides = torch.zeros(2, classes - 1, classes, dtype=torch.bool)

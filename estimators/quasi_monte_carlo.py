@@ -7,6 +7,7 @@ most even where S is a power of two. The total derivative is taken, as in `repar
 """
 
 from functools import cache
+from operator import index
 
 import torch
 from torch import Tensor
@@ -21,9 +22,18 @@ from estimators.registry import register
 
 
 @cache
+def _sobol(samples: int, size: int, dtype: torch.dtype, device: torch.device | None) -> Tensor:
+    return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)
+
+
 def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
     """The first `samples` Sobol points [S, D] in [0, 1), not scrambled."""
-    return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)
+    return _sobol(samples, size, dtype, device)
+
+
+# torch.compile cannot trace SobolEngine, and takes the points as a constant. torch.compiler.assume_constant_result
+# does this too, but imports the compiler, which takes a second.
+sobol._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def rotated(points: Tensor, shift: Tensor) -> Tensor:
@@ -50,7 +60,7 @@ class QuasiMonteCarlo(Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         loc, scale = parameters(q)
-        points = sobol(self.samples, loc.shape[-1], loc.dtype, loc.device)
+        points = sobol(self.samples, index(loc.shape[-1]), loc.dtype, loc.device)  # S x D, of a constant's size
         u = rotated(points, noise.uniform(1, loc)[0])  # S x *B x D
         z = loc + scale * torch.special.ndtri(u)
         surrogate = f(z, live(q)).mean(0)

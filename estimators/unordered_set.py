@@ -16,8 +16,6 @@ W_st = F({s, t}) / F({}). All are sums of positive terms, of which the logarithm
 where S has almost all of the mass.
 """
 
-import functools
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -27,6 +25,7 @@ from estimators.distributions import parameters, scored, stopped
 from estimators.families.logits import log_softmax
 from estimators.noise import Noise, exponential_of
 from estimators.registry import register
+from estimators.tabulated import tabulated
 
 MAX_SAMPLES = 10
 """States in the set; the sums over orders have 2^samples terms."""
@@ -76,7 +75,7 @@ def log_mass_outside(log_probs: Tensor, z: Tensor) -> Tensor:
     return (before + left).masked_fill(counted, -torch.inf).logsumexp((-2, -1))
 
 
-@functools.cache
+@tabulated
 def _subsets(count: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Subsets of this size as binary numbers [N], and what each misses [N, count - size]."""
     subsets = [t for t in range(2**count) if t.bit_count() == size]

@@ -1,10 +1,11 @@
 """Points and weights of one-dimensional rules, and their products."""
 
-import functools
 import math
 
 import torch
 from torch import Tensor
+
+from estimators.tabulated import tabulated
 
 MAX_STATES = 65536
 """Joint states, or points of a product rule, that are enumerated, block by block where they are many."""
@@ -21,7 +22,7 @@ def tuples(values: Tensor, size: int) -> Tensor:
     return values[_tuples(len(values), size, values.device)]
 
 
-@functools.cache
+@tabulated
 def _tuples(count: int, size: int, device: torch.device) -> Tensor:
     """All `size`-tuples of the numbers below `count`, [count^size, size]."""
     return torch.cartesian_prod(*[torch.arange(count)] * size).reshape(-1, size).to(device)

@@ -11,7 +11,6 @@ gaussian: n normal numbers minus their mean, with correlation -1 / (n - 1); draw
 independent: no coupling.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 
 from estimators.families.logits import below
 from estimators.noise import Noise
+from estimators.tabulated import tabulated
 
 NODES = 64
 """Gauss-Legendre nodes for Owen's T function: 1 - rho to 14 digits."""
@@ -71,7 +71,7 @@ def _at_least(count: int, away: Tensor) -> Tensor:
     return chances
 
 
-@functools.cache
+@tabulated
 def _inclusion_exclusion(count: int, device: torch.device) -> Tensor:
     """What P(at least k) takes of P(j given events all happen), [n, n]: (-1)^(j - k) C(j - 1, k - 1) C(n, j)."""
     numbers = range(1, count + 1)
@@ -103,7 +103,7 @@ def _events(count: int, happened: Tensor, like: Tensor, noise: Noise) -> Tensor:
     return table.to(like.dtype).flatten(1)[:, happened * length + which]
 
 
-@functools.cache
+@tabulated
 def _subsets(count: int, device: torch.device) -> Tensor:
     """For each number k of events, all choices of k draws, each repeated to fill one common length: [n, n + 1, L]."""
     choices = [list(itertools.combinations(range(count), k)) for k in range(count + 1)]
@@ -144,7 +144,7 @@ def _gaussian_decorrelation(count: int, away: Tensor) -> Tensor:
     return (2 * owen / precise.sigmoid()).to(away.dtype)
 
 
-@functools.cache
+@tabulated
 def _legendre(nodes: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Nodes and weights [nodes] on [-1, 1], by Golub and Welsch."""
     k = torch.arange(1, nodes, dtype=torch.float64)
