@@ -14,6 +14,7 @@ from estimators.distributions import parameters, scored, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.network import Network
+from estimators.parts.pullback import pullback
 from estimators.parts.sizes import Sizes
 from estimators.registry import register
 
@@ -46,10 +47,9 @@ class LAX(Estimator):
         z = path.detach()
         cost = f(z, stopped(q))  # S x *B
         with torch.enable_grad():
-            leaf = z.clone().requires_grad_()
-            control = self.network(leaf, context=noise.context)  # S x *B
+            control, pull = pullback(lambda leaf: self.network(leaf, context=noise.context), z)  # S x *B
             learns = any(p.requires_grad for p in self.network.parameters())
-            (gradient,) = torch.autograd.grad(control.sum(), leaf, create_graph=learns)
+            gradient = pull(create_graph=learns)
             signal = cost.detach() - control
             loss = None
             if learns:

@@ -19,7 +19,8 @@ from estimators.base import Estimate, Estimator, Objective
 from estimators.distributions import event_dims, mean_of, over_event, parameters, row_shape, scores, stopped
 from estimators.families import Relaxed, capable
 from estimators.noise import Noise
-from estimators.parts.controls import derivative, learns, rows_of, weighted
+from estimators.parts.controls import learns, rows_of, weighted
+from estimators.parts.pullback import pullback, pullback_beside
 from estimators.parts.sizes import Resizable, Sizes
 from estimators.registry import register
 
@@ -34,19 +35,18 @@ class RelaxedDraws:
         family = capable(q, Relaxed)
         logits = parameters(q)[0].detach()
         u = noise.odds(samples, logits)
-        with torch.enable_grad():
-            self.logits = logits.expand(u.shape).clone().requires_grad_()
-            first = family.scores_from(self.logits, u)
-            self.b = family.hard(first)
+
+        def difference(each: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            first = family.scores_from(each, u)
+            b = family.hard(first)
             if coupled:
-                again = family.scores_again(self.logits, first)
-                self.difference = first - again  # 0, with the gradient of z minus that of z~
-                points = first
-            else:
-                again = family.scores_given(self.logits, self.b, noise.odds(samples, logits))
-                self.difference = torch.cat((first, -again))
-                points = torch.cat((first, again))
-        self.points = points.detach().requires_grad_()
+                again = family.scores_again(each, first)
+                return first - again, (b, first)  # 0, with the gradient of z minus that of z~
+            again = family.scores_given(each, b, noise.odds(samples, logits))
+            return torch.cat((first, -again)), (b, torch.cat((first, again)))
+
+        _, (b, points), self.path = pullback_beside(difference, logits.expand(u.shape).clone())
+        self.b, self.points = b, points.detach()
         self.q = stopped(q)
         (self.score,) = scores(q, self.b)
 
@@ -59,12 +59,9 @@ class RelaxedDraws:
             create_graph: whether to keep the graph of what c and the temperature depend on.
         """
         with torch.enable_grad():
-            relaxed = mean_of(self.q, self.points * over_event((-log_temperature).exp(), self.q))
-            value = c(relaxed, self.q)
-            gradient = derivative(value, self.points, create_graph=create_graph)
-            (path,) = torch.autograd.grad(
-                self.difference, self.logits, gradient, create_graph=create_graph, retain_graph=True
-            )
+            sharper = over_event((-log_temperature).exp(), self.q)
+            value, pull = pullback(lambda points: c(mean_of(self.q, points * sharper), self.q), self.points)
+            path = self.path(pull(create_graph=create_graph), create_graph=create_graph)
             return path - over_event(value[-len(self.b) :], self.q) * self.score
 
 
@@ -96,16 +93,22 @@ class Relaxing(Resizable, Estimator):
         # f holds theta, which the loss of own parameters must not reach. So the loss is made from a detached copy of
         # what f contributes, and how it depends on each row's temperature through f is worked out here by hand.
         own = rows_of(self.log_temperature, row_shape(q)).to(draws.b)
-        log_temperature = own.detach().requires_grad_(learning)
-        of_f = self.made_of_f(draws, f, log_temperature, learning)
-        detached = of_f.detach().requires_grad_(learning)
-        control = self.control(draws, detached, noise.context, learning)
-        estimate = over_event(cost.detach(), q) * draws.score + control  # S x *B x *event
+
+        def of_temperature(log_temperature: Tensor) -> Tensor:
+            return self.made_of_f(draws, f, log_temperature, learning)
+
+        def squared(of_f: Tensor) -> tuple[Tensor, Tensor]:
+            control = self.control(draws, of_f, noise.context, learning)
+            estimate = over_event(cost.detach(), q) * draws.score + control  # S x *B x *event
+            return estimate.square().sum(event_dims(q)).mean(0), estimate
+
         loss = None
         if learning:
-            loss = estimate.square().sum(event_dims(q)).mean(0)
-            of_temperature = derivative(derivative(loss, detached) * of_f, log_temperature)
-            loss = loss + of_temperature * (own - own.detach())
+            of_f, to_temperature = pullback(of_temperature, own.detach())
+            loss, estimate, to_f = pullback_beside(squared, of_f.detach())
+            loss = loss + to_temperature(to_f()) * (own - own.detach())
+        else:
+            estimate = squared(of_temperature(own.detach()).detach())[1]
         return Estimate(weighted(estimate.mean(0), q) + cost.mean(0), cost.detach().mean(0), loss)
 
 

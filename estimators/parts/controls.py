@@ -12,24 +12,13 @@ from torch.distributions import Distribution
 
 from estimators.base import Estimator, Objective
 from estimators.distributions import event_dims, parameters
-
-
-def derivative(output: Tensor, point: Tensor, *, create_graph: bool = False) -> Tensor:
-    """Gradient of the output's sum, zero where it does not depend on the point; the output's graph is kept."""
-    if not output.requires_grad:
-        return torch.zeros_like(point)
-    (gradient,) = torch.autograd.grad(
-        output.sum(), point, create_graph=create_graph, retain_graph=True, materialize_grads=True
-    )
-    return gradient
+from estimators.parts.pullback import pullback
 
 
 def costs_and_derivatives(f: Objective, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
     """f at z, [S, *B] with theta's graph, and its detached derivative with respect to z, from one evaluation."""
-    with torch.enable_grad():
-        point = z.detach().requires_grad_()
-        cost = f(point, q)
-        return cost, derivative(cost, point)
+    cost, pull = pullback(lambda point: f(point, q), z.detach())
+    return cost, pull()
 
 
 def learns(estimator: Estimator) -> bool:

@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from estimators.base import Objective
 from estimators.distributions import parameters, stopped
+from estimators.parts.pullback import pullback, pullback_beside
 
 
 class Taylor(NamedTuple):
@@ -31,18 +32,19 @@ def taylor(q: Distribution, f: Objective, *, order: int = 2) -> Taylor:
     The diagonal of the Hessian alone would cost as many Hessian-vector products, D, as all of it.
     """
     loc = parameters(q)[0].detach()
-    curvature = loc.new_zeros(*loc.shape, loc.shape[-1])
-    with torch.enable_grad():
-        point = loc.clone().requires_grad_()
-        cost = f(point.unsqueeze(0), stopped(q))[0]
-        if not cost.requires_grad:  # it does not depend on z
-            return Taylor(cost, torch.zeros_like(loc), curvature)
-        (gradient,) = torch.autograd.grad(cost.sum(), point, create_graph=order > 1, materialize_grads=True)
-        if order > 1 and gradient.requires_grad:  # else f is linear
-            # A loop, as batching the products would take D times the memory of f, and is no faster on a CPU.
-            columns = [
-                torch.autograd.grad(one.sum(), point, retain_graph=True, materialize_grads=True)[0]
-                for one in gradient.unbind(-1)
-            ]
-            curvature = torch.stack(columns, -1)
-    return Taylor(cost.detach(), gradient.detach(), curvature)
+
+    def cost_of(point: Tensor) -> Tensor:
+        return f(point.unsqueeze(0), stopped(q))[0]
+
+    if order == 1:
+        cost, pull = pullback(cost_of, loc)
+        return Taylor(cost.detach(), pull(), loc.new_zeros(*loc.shape, loc.shape[-1]))
+
+    def gradient_of(point: Tensor) -> tuple[Tensor, Tensor]:
+        cost, pull = pullback(cost_of, point)
+        return pull(create_graph=True), cost
+
+    gradient, cost, pull = pullback_beside(gradient_of, loc)
+    # A loop, as batching the products would take D times the memory of f, and is no faster on a CPU.
+    columns = [pull(one.expand_as(loc)) for one in torch.eye(loc.shape[-1]).to(loc)]
+    return Taylor(cost.detach(), gradient.detach(), torch.stack(columns, -1))
