@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from estimators.base import mean_to
 from estimators.parts.network import Network
+from estimators.parts.reading import reading
 from estimators.parts.sizes import Resizable, Sizes, is_unsized
 
 
@@ -72,7 +73,8 @@ class RunningMean(Resizable):
 
     def value(self) -> Tensor:
         """The mean so far, 0 before the first update."""
-        return self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
+        mean = self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
+        return reading(mean) if self.training else mean
 
     @torch.no_grad()
     def update(self, values: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from estimators.base import Estimator
+from estimators.parts.reading import reading
 
 
 class Temperature(nn.Module):
@@ -34,6 +35,7 @@ class Temperature(nn.Module):
         progress = (self.step / self.steps).clamp_max(1.0)
         value = self.initial * (self.final / self.initial) ** progress
         if self.training:
+            value = reading(value)
             self.step += 1
         return value
 

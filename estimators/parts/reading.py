@@ -1,0 +1,27 @@
+"""Running state as it was read, for whatever is compiled and changes it afterwards."""
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("gradest::reading", mutates_args=())
+def _reading(value: Tensor) -> Tensor:
+    return value.clone()
+
+
+@_reading.register_fake
+def _(value: Tensor) -> Tensor:
+    return torch.empty_like(value)
+
+
+def reading(value: Tensor) -> Tensor:
+    """What was computed from running state that is updated later in the same step: itself, where nothing is compiled.
+
+    torch.compile may save the state for the backward pass and compute again what followed from it. By then the state is
+    the next step's, and the gradient wrong without a word: https://github.com/pytorch/pytorch/pull/197039 (open). An
+    operation of our own is one that it does not repeat.
+    """
+    if not torch.compiler.is_compiling():
+        return value
+    read: Tensor = _reading(value)
+    return read
