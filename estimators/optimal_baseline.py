@@ -16,6 +16,7 @@ from estimators.distributions import event_shape, over_dims, parameter_shapes, p
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.parts.baselines import RunningMean
+from estimators.parts.reading import reading
 from estimators.parts.sizes import Sizes
 from estimators.registry import register
 
@@ -41,7 +42,8 @@ class _Ratio(nn.Module):
         squares = (
             self.squares.total
         )  # both running means are too small by the same factor at their start, which cancels
-        return self.products.total / squares.clamp_min(torch.finfo(squares.dtype).tiny)
+        ratio = self.products.total / squares.clamp_min(torch.finfo(squares.dtype).tiny)
+        return reading(ratio) if self.training else ratio
 
     def update(self, costs: Tensor, scores: Tensor) -> None:
         """Take in costs [S, *B, 1...] and scores [S, *B, *event]."""

@@ -6,7 +6,6 @@ mapped by the inverse normal distribution function. Every shifted point is unifo
 most even where S is a power of two. The total derivative is taken, as in `reparameterization`.
 """
 
-from functools import cache
 from operator import index
 
 import torch
@@ -19,9 +18,10 @@ from estimators.distributions import live, parameters
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
 from estimators.registry import register
+from estimators.tabulated import tabulated
 
 
-@cache
+@tabulated
 def _sobol(samples: int, size: int, dtype: torch.dtype, device: torch.device | None) -> Tensor:
     return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from estimators.base import mean_to
 from estimators.parts.network import Network
-from estimators.parts.reading import reading
+from estimators.parts.reading import check_update, reading
 from estimators.parts.sizes import Resizable, Sizes, is_unsized
 
 
@@ -79,6 +79,7 @@ class RunningMean(Resizable):
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
         """Take in values [S, *B, *event], each stacked seed its own."""
+        check_update()
         self.total.lerp_(mean_to(values, self.total.shape).to(self.total), 1 - self.decay)
         self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
 

@@ -1,7 +1,9 @@
-"""Running state as it was read, for whatever is compiled and changes it afterwards."""
+"""Running state under torch.compile and torch.func: as it was read, and whether it can be updated."""
 
 import torch
 from torch import Tensor
+
+from estimators.errors import BadInput
 
 
 @torch.library.custom_op("gradest::reading", mutates_args=())
@@ -25,3 +27,16 @@ def reading(value: Tensor) -> Tensor:
         return value
     read: Tensor = _reading(value)
     return read
+
+
+def check_update() -> None:
+    """Whether running state can be updated here.
+
+    Raises:
+        BadInput: under torch.func, where nothing outside of a function can be changed.
+    """
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        raise BadInput(
+            "running state cannot be updated under torch.func, whose functions change nothing outside of them: call "
+            "eval() on the estimator before, or leave torch.func away, as q takes any leading dims"
+        )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from estimators.base import Estimator
-from estimators.parts.reading import reading
+from estimators.parts.reading import check_update, reading
 
 
 class Temperature(nn.Module):
@@ -36,6 +36,7 @@ class Temperature(nn.Module):
         value = self.initial * (self.final / self.initial) ** progress
         if self.training:
             value = reading(value)
+            check_update()
             self.step += 1
         return value
 
