@@ -44,12 +44,14 @@ class trusted:
         self.finite = finite
 
     def __enter__(self) -> None:
-        self.tokens = _looked.set(True), _finite.set(self.finite)
+        if not torch.compiler.is_compiling():  # where no call looks at f anyway
+            self.tokens = _looked.set(True), _finite.set(self.finite)
 
     def __exit__(self, *_: object) -> None:
-        looked, finite = self.tokens
-        _looked.reset(looked)
-        _finite.reset(finite)
+        if not torch.compiler.is_compiling():
+            looked, finite = self.tokens
+            _looked.reset(looked)
+            _finite.reset(finite)
 
 
 class Form(NamedTuple):

@@ -9,6 +9,7 @@ a percent down to 1e-13, a logit of 30, and its order of magnitude down to 1e-15
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -64,7 +65,7 @@ class Noise:
     def normal(self, count: int, like: Tensor) -> Tensor:
         """Standard normal numbers."""
         shape = (count, *like.shape)
-        return torch.randn(shape, generator=self.generator, dtype=precision(like), device=like.device)
+        return torch.randn(shape, **self._source(), dtype=precision(like), device=like.device)
 
     def gumbel(self, count: int, like: Tensor) -> Tensor:
         """Standard Gumbel numbers."""
@@ -84,16 +85,20 @@ class Noise:
         shape = (count, *concentration.shape)
         # Laid out in order, since rejection takes the generator's numbers in the order in which they lie.
         a = concentration.detach().double().expand(shape).contiguous()
-        return torch._standard_gamma(a + 1, generator=self.generator).log() + self.uniform(1, a)[0].log() / a
+        return torch._standard_gamma(a + 1, **self._source()).log() + self.uniform(1, a)[0].log() / a
 
     def choice(self, options: int, shape: Sequence[int], device: torch.device) -> Tensor:
         """Whole numbers from 0 to options - 1, each equally likely, of this shape."""
-        return torch.randint(options, tuple(shape), generator=self.generator, device=device)
+        return torch.randint(options, tuple(shape), **self._source(), device=device)
+
+    def _source(self) -> dict[str, Any]:
+        """The generator, or nothing: torch.compile takes no None for one beside sizes that vary from call to call."""
+        return {} if self.generator is None else {"generator": self.generator}
 
     def _fine(self, count: int, like: Tensor) -> Tensor:
         """Multiples of 2^-53 in [0, 1), in double precision."""
         shape = (count, *like.shape)
-        return torch.rand(shape, generator=self.generator, dtype=torch.float64, device=like.device)
+        return torch.rand(shape, **self._source(), dtype=torch.float64, device=like.device)
 
 
 def precision(like: Tensor) -> torch.dtype:

@@ -7,6 +7,7 @@ most even where S is a power of two. The total derivative is taken, as in `repar
 """
 
 from operator import index
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,18 +23,20 @@ from estimators.tabulated import tabulated
 
 
 @tabulated
-def _sobol(samples: int, size: int, dtype: torch.dtype, device: torch.device | None) -> Tensor:
+def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
+    """The first `samples` Sobol points [S, D] in [0, 1), not scrambled."""
+    if torch.compiler.is_compiling():
+        return torch.tensor(_numbers(samples, size), dtype=torch.float64).to(device, dtype)
     return SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).to(device, dtype)
 
 
-def sobol(samples: int, size: int, dtype: torch.dtype = torch.float64, device: torch.device | None = None) -> Tensor:
-    """The first `samples` Sobol points [S, D] in [0, 1), not scrambled."""
-    return _sobol(samples, size, dtype, device)
+def _numbers(samples: int, size: int) -> list[list[float]]:
+    """The same as numbers, which torch.compile takes as constants, since it cannot trace SobolEngine."""
+    return cast(list[list[float]], SobolEngine(size, scramble=False).draw(samples, dtype=torch.float64).tolist())
 
 
-# torch.compile cannot trace SobolEngine, and takes the points as a constant. torch.compiler.assume_constant_result
-# does this too, but imports the compiler, which takes a second.
-sobol._dynamo_marked_constant = True  # type: ignore[attr-defined]
+# As torch.compiler.assume_constant_result does, without its import of the compiler, which takes a second.
+_numbers._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def rotated(points: Tensor, shift: Tensor) -> Tensor:

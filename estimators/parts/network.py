@@ -110,7 +110,7 @@ class Network(Resizable):
         """
         own, inputs = x.shape[-1], self.inputs
         given = own + (0 if context is None else context.shape[-1])
-        if inputs and inputs not in (own, given):
+        if inputs and inputs != own and inputs != given:  # one by one, as sizes may be symbols of a compiler
             none = "none, or one of another size" if context is None else "one of another size"
             raise ValueError(
                 f"the estimator was bound to a context, and got {none}: its network takes {inputs} numbers, not {given}"
