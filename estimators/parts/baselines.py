@@ -81,7 +81,8 @@ class RunningMean(Resizable):
         """Take in values [S, *B, *event], each stacked seed its own."""
         check_update()
         self.total.lerp_(mean_to(values, self.total.shape).to(self.total), 1 - self.decay)
-        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
+        # As one number in a row: of a double without dims torch.compile 2.13 forgets the update.
+        self.weight.view(1).lerp_(torch.ones_like(self.weight), 1 - self.decay)
 
 
 class MovingAverage(Baseline):

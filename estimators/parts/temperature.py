@@ -37,7 +37,7 @@ class Temperature(nn.Module):
         if self.training:
             value = reading(value)
             check_update()
-            self.step += 1
+            self.step.view(1).add_(1)  # as in `RunningMean.update`
         return value
 
 
