@@ -1,9 +1,10 @@
-"""The tables of docs/estimators.md say what the registry says."""
+"""The tables of docs/estimators.md say what the registry says, and the blocks of docs/training.md run."""
 
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import estimators
 from bench.studies.estimators_page import made
@@ -11,7 +12,8 @@ from estimators.entry import Entry
 from estimators.errors import listed
 from estimators.families import CAPABILITIES, FAMILIES, family_named
 
-PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "estimators.md"
 NEEDS = {"neither": "values", "gradient of f": "gradient", "relaxed f": "relaxed"}
 
 ROWS = [
@@ -61,3 +63,15 @@ def test_a_row_says_what_the_tags_say(entry: Entry) -> None:
         event = family_named(family).event(latents=7, categories=5)
         names = dict(zip("LC" if len(event) == 2 else "D", event, strict=True)) | {"S": 4, "min": min}
         assert eval(formula, {}, names) == entry.evaluations(4, event)
+
+
+@pytest.mark.parametrize("page", ["training.md"])
+def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:
+    text = (DOCS / page).read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == text.count("```python") > 1
+    names: dict[str, object] = {"__name__": "page"}
+    with torch.random.fork_rng():
+        for block in blocks:
+            line = text[: text.index(block)].count("\n")
+            exec(compile("\n" * line + block, str(DOCS / page), "exec"), names)
