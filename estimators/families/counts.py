@@ -19,7 +19,7 @@ FEW = 8.0
 """Rate up to which the chances of all counts are summed up; above it only those near the quantile are."""
 MOST_OF_FEW = 54
 """Count that a Poisson number of rate `FEW` exceeds with a chance below 2^-54, as is no noise."""
-MARGIN = 4
+MARGIN = 2
 """Counts on each side of an approximate quantile that are looked at; it is off by one and a fraction at most."""
 NUMBERS_AT_ONCE = {"cpu": 2**15}
 """Of a table by device: on a CPU it is to stay in its cache, on others it is to fill them."""
