@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.distributions import Distribution, NegativeBinomial
 
 import estimators
-from bench.measure import gradient_moments
+from bench.measure import exact_moments, gradient_moments
+from bench.measure.exact import NotExact
 from estimators.distributions import from_parameters, kl, log_prob, sample, scores
 from estimators.exact import expectation
 from estimators.families import counts, family_named
@@ -157,6 +158,12 @@ def test_infinite_logits_and_total_counts_of_0_stay_at_0(name: str) -> None:
         assert bool(gradient.isfinite().all())
     z = sample(FAMILY.build(*FAMILY.finite(total, logits)), 1000, seeded())
     assert float(z[..., :2].abs().max()) == 0 < float(z[..., 2].max())
+
+
+def test_draws_whose_rate_is_noise_are_not_integrated_over() -> None:
+    q = from_parameters("negative-binomial", torch.ones(1, 1, dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE))
+    with pytest.raises(NotExact, match="counts whose rates other noise decides"):
+        exact_moments(estimators.get("rloo").create(), q, lambda z, q: z.sum(-1))
 
 
 def test_probabilities_are_taken_as_logits() -> None:
