@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.bench.processes import forked
-from tests.bench.test_cli import from_the_shell
 
 PLUGINS = Path(__file__).parents[1] / "plugin"
 SUITE = """
@@ -37,10 +36,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, problem: str, estimators: str, measured: str = MOMENTS, **environment: str) -> Path:
+def run(folder: Path, problem: str, estimators: str, measured: str = MOMENTS) -> Path:
     """The tables of a suite of one problem that `gradest run` brought to its end."""
     (folder / "mine.toml").write_text(SUITE.format(problem=problem, estimators=estimators, measured=measured))
-    gradest = partial(from_the_shell if environment else partial(forked, "bench"), cwd=folder, **environment)
+    gradest = partial(forked, "bench", cwd=folder)
     done = gradest("run", "mine.toml")
     assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
     again = gradest("run", "mine.toml", "--dry-run")
@@ -52,13 +51,12 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def installed(folder: Path, group: str, module: str) -> dict[str, str]:
-    """The environment of a process for which a package is installed that names a module under an entry-point group."""
-    info = folder / "site" / f"{module}-1.0.dist-info"
-    info.mkdir(parents=True)
+def installed(folder: Path, group: str, module: str) -> None:
+    """Install a package, which names a module under an entry-point group, where a fork looks first."""
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{group}]\n{module} = {module}\n")
-    return {"PYTHONPATH": f"{folder / 'site'}:{folder}:{Path(__file__).parents[2]}"}
 
 
 @pytest.mark.parametrize("problem", [
@@ -142,8 +140,9 @@ def test_a_data_set(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["signs:Signs", "signs"])
 def test_a_measurement(folder: Path, kind: str) -> None:
     measured = f'[measurements]\n"{kind}" = {{draws = 50}}'
-    environment = installed(folder, "gradest.measurements", "signs") if kind == "signs" else {}
-    tables = run(folder, BITS, '["rloo", "exact"]', measured, **environment)
+    if kind == "signs":
+        installed(folder, "gradest.measurements", "signs")
+    tables = run(folder, BITS, '["rloo", "exact"]', measured)
     rows = {(row["logit"], row["name"]): row for row in table(tables / "signs.csv")}
     assert rows.keys() == {("0.0", "rloo"), ("3.0", "rloo"), ("0.0", "exact"), ("3.0", "exact")}
     assert rows["0.0", "exact"]["right"] == "1.0" and 0 < float(rows["0.0", "rloo"]["right"]) < 1
@@ -201,10 +200,9 @@ def test_every_estimator_that_fits(folder: Path) -> None:
 
 
 def test_what_is_installed_is_listed(folder: Path) -> None:
-    environment: dict[str, str] = {}
     for group, module in (("problems", "logistic"), ("datasets", "stripes"), ("measurements", "signs")):
-        environment |= installed(folder, f"gradest.{group}", module)
-        listed = json.loads(from_the_shell("list", group, "--json", cwd=folder, **environment).stdout)
+        installed(folder, f"gradest.{group}", module)
+        listed = json.loads(forked("bench", "list", group, "--json", cwd=folder).stdout)
         assert listed[-1]["name"] == module
         assert listed[-1]["summary"]
 

@@ -72,8 +72,8 @@ def test_a_persons_matplotlib_changes_no_byte_of_a_figure(tmp_path: Path) -> Non
     rc.write_text(HOSTILE)
     expected = drawn(tmp_path / "clean")
     assert len(expected) > 20
-    assert drawn(tmp_path / "rc", MATPLOTLIBRC=str(rc)) == expected
-    assert drawn(tmp_path / "backend", MPLBACKEND="module://matplotlib_inline.backend_inline") == expected
+    backend = "module://matplotlib_inline.backend_inline"
+    assert drawn(tmp_path / "theirs", MATPLOTLIBRC=str(rc), MPLBACKEND=backend) == expected
 
 
 @pytest.mark.parametrize("named", ["svg", "module://nowhere.to_be_found"])
