@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estimators.families.logits import watchable
 from estimators.families.quadrature import MAX_STATES, tuples
-from estimators.noise import LEAST, Noise
+from estimators.noise import Noise
 
 DOUBLE = torch.float64
 FEW = 8.0
@@ -150,33 +150,3 @@ def product(least: Tensor, most: Tensor, log_prob: Callable[[Tensor], Tensor], w
     steps = tuples(torch.arange(count, dtype=least.dtype, device=least.device), size)  # N x D
     z = least + steps.reshape(-1, *[1] * (least.dim() - 1), size)
     return z, log_prob(z).exp()
-
-
-def gamma(shape: Tensor, samples: int, noise: Noise) -> Tensor:
-    """Standard gamma draws [samples, *shape.shape] in double precision, of one shape each, outside any graph.
-
-    G. Marsaglia and W. W. Tsang, A simple method for generating gamma variables, 2000: a proposal is kept with a chance
-    of 0.95 or more. `ROUNDS` are made whatever comes, of which none is kept once in 10^15 draws, so that the numbers
-    drawn never depend on what they are. Below shape 1 that of shape + 1 is multiplied by u^(1 / shape).
-    """
-    wide = shape.detach().to(DOUBLE)
-    boosted = torch.where(wide < 1, wide + 1, wide)
-    d = boosted - 1 / 3
-    c = (9 * d).rsqrt()
-    normal = noise.normal(samples * ROUNDS, wide).unflatten(0, (ROUNDS, samples))
-    uniform = noise.uniform(samples * ROUNDS, wide).unflatten(0, (ROUNDS, samples))
-    raised = (noise.uniform(samples, wide).log() / wide).exp()
-    drawn, done = torch.zeros_like(raised), torch.zeros_like(raised, dtype=torch.bool)
-    for x, u in zip(normal, uniform, strict=True):
-        base = 1 + c * x
-        v = base.pow(3).clamp_min(LEAST)
-        kept = (base > 0) & (u.log() < 0.5 * x.square() + d - d * v + d * v.log())
-        drawn = torch.where(done, drawn, d * v)
-        done = done | kept
-        if wide.device.type == "cpu" and watchable(wide) and bool(done.all()):
-            break  # all others would be passed over
-    return torch.where(wide < 1, drawn * raised, drawn)
-
-
-ROUNDS = 12
-"""Of proposals for a gamma number."""

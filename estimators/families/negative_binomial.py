@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from estimators.errors import BadInput
 from estimators.families.base import Counted
-from estimators.families.counts import gamma, poisson, product, reach
+from estimators.families.counts import poisson, product, reach
 from estimators.families.logits import watchable
 from estimators.families.poisson import LARGEST, SMALLEST
 from estimators.families.registry import register_family
@@ -63,7 +63,7 @@ class NegativeBinomial(Counted):
     def sample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
         """A Poisson number of a gamma rate."""
         total, logits = self.parameters(q)
-        rate = gamma(total, samples, noise) * logits.double().exp()
+        rate = (noise.gamma(samples, total) + logits.double()).exp()
         return poisson(rate.clamp(SMALLEST, LARGEST), 1, noise)[0].to(total)
 
     def log_prob(self, q: Distribution, z: Tensor) -> Tensor:

@@ -178,11 +178,9 @@ class Scripted(Noise):
 
     def odds_among(self, count: int, like: Tensor, places: Callable[[Tensor], Tensor]) -> Tensor:
         cuts = None
-        if like.shape[:2] == self.source.rows and bool((like == like[0]).all()):
+        if like.shape[:2] == self.source.rows and bool((like == like[0]).all()):  # not of what earlier noise decides
             odds = places(like[0].detach().double())
             cuts = torch.where(odds < LEAST, 0.0, odds).log()  # numbers below the least decide as that one does
-        elif not self.source.single:  # jumps lie elsewhere at every node, in dozens of numbers: points see little there
-            raise self.source.fail("it draws counts whose rates other noise decides, which are not integrated over")
         u, rest = self.source.values("uniform", "noise", (count, *like.shape), cuts=cuts)
         return (u.clamp_min(1e-300) / rest.clamp_min(1e-300)).to(precision(like)).clamp_min(LEAST)
 
