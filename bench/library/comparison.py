@@ -153,7 +153,7 @@ class Comparison:
 
     def _sentence(self, by: str, first: Ranked, others: Sequence[Ranked], ties: Sequence[Ranked]) -> str:
         least = by.replace("mse", "mean squared error").replace("f_evals", "evaluations of f")
-        said = f"At {self.name}, {first.label} with samples={first.samples} has the least {least}, {first.text}"
+        said = f"At {self.name}, {first.name} has the least {least}, {first.text}"
         if ties:
             names = ", ".join(f"{one.label} ({one.text})" for one in ties[:3])
             more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""

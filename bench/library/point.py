@@ -168,11 +168,17 @@ class Point:
 
 
 def _check_term(name: str, term: Term, q: Distribution, rows: torch.Size) -> None:
-    """Refuse a closed form that is not one number a row."""
+    """Refuse a closed form that is not one number a row, or not a function of q alone."""
     value: Any = term(q)
     if not isinstance(value, Tensor) or value.shape != rows:
         found = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise BadInput(f"{name} returned {found} for q of rows {list(rows)}; expected {list(rows)}, one number a row")
+    again = term(q)
+    if not torch.equal(value.detach(), again.detach()):
+        raise BadInput(
+            f"{name} has noise of its own: at one q it is {float(value.detach().flatten()[0]):g}, and then "
+            f"{float(again.detach().flatten()[0]):g}; let it be a function of q alone"
+        )
 
 
 Given = Point | tuple[Distribution, Objective] | PointProblem

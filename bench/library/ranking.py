@@ -21,6 +21,11 @@ class Ranked(NamedTuple):
     """Ends of the value's 95 % interval; NaN where it is exact."""
 
     @property
+    def name(self) -> str:
+        """The label with its samples."""
+        return self.label if "samples=" in self.label else f"{self.label} with samples={self.samples}"
+
+    @property
     def log_se(self) -> float:
         """Standard error of the value's logarithm, from its interval."""
         if 0 < self.low < self.high < math.inf:

@@ -196,7 +196,8 @@ def _ratio(value: float, best: float) -> float:
 def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[str], budget: int | None) -> str:
     measured = "mean squared error" + ("" if budget is not None else " times evaluations of f")
     spent = f" at {budget} evaluations of f a row" if budget is not None else ""
-    said = f"Take {first.label} with samples={first.samples}{spent}: "
+    name = first.at[places[0]].name
+    said = f"Take {name}{spent}: "
     if first.worst == 1.0:
         said += f"its {measured} is the least at every point" if places[1:] else f"its {measured} is the least"
     else:
@@ -206,7 +207,7 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
     if not first.unbiased:
         said += f" It is declared biased: by {percent(first.relative_bias)} of the gradient here at most"
         rest = [one for one in others if one.unbiased]
-        said += f"; of the unbiased ones take {rest[0].label} with samples={rest[0].samples}." if rest else "."
+        said += f"; of the unbiased ones take {rest[0].at[places[0]].name}." if rest else "."
     if any(math.isnan(one.low) for one in first.at.values()):
         said += " Without an interval: exact, by integration over its noise."
     if first.rare:

@@ -415,6 +415,7 @@ def test_what_cannot_be_used_is_said_in_one_line(arguments: Any, options: Any, m
         ({"context": torch.zeros(4, 2)}, r"context is \[4, 2\] for rows \[3\] of q"),
         ({"closed_form": lambda q: q.entropy()}, r"closed_form returned \[3, 2\] for q of rows \[3\]"),
         ({"closed_form": 3.0}, "closed_form is of type float; expected a function"),
+        ({"closed_form": lambda q: torch.rand(3)}, "closed_form has noise of its own"),
     ],
 )
 def test_a_point_that_cannot_be_is_refused_when_it_is_made(options: Any, message: str) -> None:
