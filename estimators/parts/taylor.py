@@ -46,5 +46,5 @@ def taylor(q: Distribution, f: Objective, *, order: int = 2) -> Taylor:
 
     gradient, cost, pull = pullback_beside(gradient_of, loc)
     # A loop, as batching the products would take D times the memory of f, and is no faster on a CPU.
-    columns = [pull(one.expand_as(loc)) for one in torch.eye(loc.shape[-1]).to(loc)]
+    columns = [pull(one.expand_as(loc)) for one in torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)]
     return Taylor(cost.detach(), gradient.detach(), torch.stack(columns, -1))

@@ -209,14 +209,20 @@ def centred(z: Tensor, q: Distribution, /) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "f",
-    [Dropout(), minibatch(), epochs(), lambda z, q: (z @ WEIGHTS) * (1 + 0.01 * torch.rand(()))],
+    ("f", "source"),
+    [
+        (Dropout(), "dropout"),
+        (minibatch(), "a minibatch that it draws"),
+        (epochs(), "a state that moves on, such as a minibatch from an iterator"),
+        (lambda z, q: (z @ WEIGHTS) * (1 + 0.01 * torch.rand(())), "random numbers of torch"),
+    ],
     ids=["dropout", "minibatch", "batches in turn", "global generator"],
 )
 @pytest.mark.parametrize("name", ["rloo", "exact"])
-def test_noise_of_its_own_is_refused(f: Objective, name: str) -> None:
+def test_noise_of_its_own_is_refused(f: Objective, source: str, name: str) -> None:
     torch.manual_seed(0)
-    with pytest.raises(BadInput, match=r"f has noise of its own: at one z it is .* Make f deterministic"):
+    message = rf"f has noise of its own \({source}\): at one z it is .* Make f deterministic"
+    with pytest.raises(BadInput, match=message):
         gradient_moments(estimators.get(name).create(), bernoulli(), f)
 
 
@@ -245,7 +251,7 @@ def test_nan_is_no_noise() -> None:
 
 
 def test_f_is_looked_at_once_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One draw a call: the draws are 30 calls; one look costs three, the other two, the probe one."""
+    """One draw a call: the draws are 30 calls; one look costs three, another two, that at leading dims three."""
     monkeypatch.setattr("bench.measure.draws.CHUNK_NUMBERS", {"cpu": 1})
     calls = []
 
@@ -254,7 +260,7 @@ def test_f_is_looked_at_once_a_measurement(monkeypatch: pytest.MonkeyPatch) -> N
         return z @ WEIGHTS
 
     gradient_moments(estimators.get("rloo").create(), bernoulli(), f, draws=30, warm_up=0)
-    assert len(calls) == 30 + 3 + 2 + 1
+    assert len(calls) == 30 + 3 + 2 + 3 + 1  # the probe's
 
 
 @pytest.mark.parametrize("draws", [2, 0, -5, 10.0, "10", None])
