@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.training.memory import keep_freed_memory
 from estimators import registry
 
 pytest_plugins = ["pytester"]
@@ -16,6 +17,7 @@ pytest_plugins = ["pytester"]
 def _one_thread() -> None:
     """Two threads on a loaded machine make tiny products slower, and results depend on their number."""
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 @pytest.fixture

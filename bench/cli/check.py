@@ -26,11 +26,19 @@ def check_verb(
     return DONE if check(estimator, seed, as_json) else FAILED
 
 
-def workers() -> int:
-    """Threads for a certificate, one a core; torch itself then needs but one."""
+def one_thread() -> None:
+    """Let torch of this process compute with one thread, and keep the memory that it frees."""
     import torch
 
+    from bench.training.memory import keep_freed_memory
+
     torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def workers() -> int:
+    """Threads for a certificate, one a core; torch itself then needs but one."""
+    one_thread()
     return max(1, min(os.cpu_count() or 1, 8))
 
 

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from bench.cli.check import verdict, workers
+from bench.cli.check import one_thread, verdict, workers
 from bench.run.provenance import machine
 from bench.studies import results
 from bench.studies.certificates import tables
@@ -30,7 +29,7 @@ REPEATED = (("disarm", 2**12),)
 def all_certificates(draws: int) -> Iterator[Certificate]:
     """Every registered estimator, with its defaults and with the variants that its tags name; a process a core."""
     wanted = [(entry.name, dict(options)) for entry in available() for options in ({}, *entry.variants)]
-    with ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(workers(), multiprocessing.get_context("spawn"), one_thread) as pool:
         for certificate in pool.map(partial(certify, draws=draws), *zip(*wanted, strict=True)):
             print(verdict(certificate), flush=True)
             yield certificate
