@@ -218,7 +218,7 @@ def fresh_points(make: Callable[[], Any], count: int, seed: int) -> Iterator[Poi
     """
     first: Point | None = None
     for index in range(count):
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
             torch.manual_seed(stream("minibatch", seed, index).initial_seed())
             point = point_of(make())
         first = first or point

@@ -439,3 +439,13 @@ def test_gradients_are_taken_where_none_are_asked_for_but_not_in_inference_mode(
         assert len(gradest.compare((bits(), cubic), ["rloo"], **QUICK).frame()) == 1
     with torch.inference_mode(), pytest.raises(gradest.BadInput, match="call it outside"):
         gradest.compare((bits(), cubic), ["rloo"], **QUICK)
+
+
+@pytest.mark.gpu
+def test_a_point_on_a_gpu_is_measured_there() -> None:
+    network = nn.Linear(3, 2).cuda()
+    point = gradest.Point(Bernoulli(logits=network(torch.ones(4, 3).cuda())), cubic, through=network)
+    comparison = gradest.compare(point, ["rloo", "rebar"], draws=200, warm_up=5)
+    frame = comparison.frame()
+    assert not comparison.skipped and (frame["variance"] > 0).all() and (frame["weights_variance"] > 0).all()
+    assert {record.config.device for record in comparison.records} == {"cuda"}
