@@ -29,6 +29,8 @@ def read_label(text: str) -> Label:
     Raises:
         ValueError: brackets or equals signs are missing.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...] as a word")
     name, bracket, rest = text.partition("[")
     if not name or bool(bracket) != rest.endswith("]") or (not bracket and "]" in text):
         raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...]")
@@ -37,6 +39,8 @@ def read_label(text: str) -> Label:
         key, equals, value = item.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise ValueError(f"cannot read option {item!r} of estimator {name!r}; expected key=value")
+        if key.strip() in options:
+            raise ValueError(f"{key.strip()} is given twice in {text!r}")
         options[key.strip()] = _scalar(value.strip())
     samples: Any = options.pop("samples", None)  # `create` says what it may be
     return Label(name, samples, options)

@@ -21,7 +21,8 @@ def recommend_verb(
         str, typer.Argument(help="KIND[key=value,...], such as mine:Mine[latents=3], or a suite that ends in .toml.")
     ],
     f_evals: Annotated[
-        int | None, typer.Option(min=1, help="Evaluations of f a row that each may spend; else they are charged.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Evaluations of f a row that each may spend; else they are charged."),
     ] = None,
     estimators: Annotated[
         list[str] | None, typer.Option("--estimator", "-e", help="Only these, as NAME[key=value,...]; repeatable.")
@@ -50,12 +51,20 @@ def recommend_verb(
     cells = {cell.id for cell in plan(suite).cells}
     found = answer([r for r in Store(folder).records() if r.cell in cells], budget=f_evals, unbiased=unbiased)
     if as_json:
-        rows = [_row(candidate) for candidate in found.candidates]
+        rows = [_row(candidate) | {"points": _numbers(candidate)} for candidate in found.candidates]
         print(json.dumps({"answer": found.sentence, "ranking": rows, "records": str(folder)}, indent=1))
     else:
         print_table([_row(candidate) for candidate in found.candidates[:SHOWN]])
         print(f"\n{found.sentence}\nrecords: {folder} (gradest report {folder})")
     return FAILED if outcome.unwell else DONE
+
+
+def _numbers(candidate: "Candidate") -> dict[str, Any]:
+    """Each point's value with the ends of its interval, null where it is exact."""
+    return {
+        place: {key: None if x != x else x for key, x in (("value", r.value), ("low", r.low), ("high", r.high))}
+        for place, r in candidate.at.items()
+    }
 
 
 def _row(candidate: "Candidate") -> dict[str, Any]:

@@ -33,6 +33,8 @@ from estimators.base import Estimator, options_of
 from estimators.distributions import parameters
 from estimators.errors import BadInput
 
+MOST_EVALUATIONS = 100_000
+"""Of f a row and call: more are a slip."""
 REFERENCE_FACTOR = 20
 """Draws of a long run, for each draw of an estimator."""
 
@@ -68,8 +70,8 @@ def compare(
             drawn from torch's global generator, so that variance is split into the estimator's and the minibatch's.
         estimators: labels such as "reinforce[baseline=moving-average]", or estimators; None for every registered one
             that the point allows.
-        f_evals: evaluations of f a row that every estimator spends; those that cannot are skipped. None for their
-            default numbers of samples.
+        f_evals: evaluations of f a row that every estimator spends; those that cannot are skipped, as is an estimator
+            with a number of samples of its own. None for their default numbers of samples.
         draws: of each estimator, over all minibatches.
         reference: what bias is against: "exact" (by enumeration or quadrature), the label of an unbiased estimator (a
             long run of it, 20 times the draws), or "auto", exact where that takes no more evaluations of f.
@@ -88,11 +90,18 @@ def compare(
     for name, given, least in (("f_evals", f_evals, 1), ("warm_up", warm_up, 0)):
         if given is not None:
             _check_number(name, given, least)
+    if f_evals is not None and f_evals > MOST_EVALUATIONS:
+        raise BadInput(f"f_evals = {f_evals} is more than {MOST_EVALUATIONS}")
+    if not isinstance(reference, str):
+        kind = type(reference).__name__
+        raise BadInput(f"reference is of type {kind}; expected 'auto', 'exact' or the label of an estimator")
+    if not isinstance(measure, str | list | tuple) or not all(isinstance(name, str) for name in measure):
+        raise BadInput(f"measure is {measure!r}; expected names of measurements of your own")
     if torch.is_inference_mode_enabled():
         raise BadInput("compare differentiates, which torch.inference_mode() does not allow: call it outside")
     several = callable(point) and not isinstance(point, Point | PointProblem)
     with torch.enable_grad():
-        points = [*fresh_points(point, minibatches, seed)] if several else [point_of(point)]  # type: ignore[arg-type]
+        points = _several(point, minibatches, seed) if several else [point_of(point)]  # type: ignore[arg-type]
         facts = examined(points[0])
         if not facts.ok:
             raise BadInput(facts.refused[0])
@@ -138,6 +147,21 @@ def compare(
     return Comparison(records, skipped)
 
 
+def _several(make: Callable[[], Any], count: int, seed: int) -> list[Point]:
+    """Points of fresh minibatches, all of which are still what they were when the last of them is made.
+
+    Raises:
+        BadInput: f reads what the function changes, so that all points have the last minibatch.
+    """
+    marked = [(point, point.fingerprint()) for point in fresh_points(make, count, seed)]
+    if any(point.fingerprint() != mark for point, mark in marked):
+        raise BadInput(
+            "a minibatch's q or f changes when the next one is made, as it reads a state that the function sets: let f "
+            "close over the rows of its own minibatch"
+        )
+    return [point for point, _ in marked]
+
+
 def _check_number(name: str, number: object, least: int) -> None:
     if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
         raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
@@ -154,6 +178,10 @@ def _subjects(given: Sequence[str | Estimator] | str | None) -> Iterator[Subject
             yield Subject(EstimatorConfig(name=entry.name), None)
         return
     seen: set[str] = set()
+    if not isinstance(given, str | Estimator | Sequence):
+        raise BadInput(f"estimators is of type {type(given).__name__}; expected a list of labels or estimators")
+    if not given and not isinstance(given, Estimator):
+        raise BadInput("estimators is empty; leave it out for every estimator that fits")
     for one in [given] if isinstance(given, str | Estimator) else given:
         if isinstance(one, str):
             registry.create(one)

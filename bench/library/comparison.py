@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
 from bench.records.record import Record
 from bench.records.results import Ends, Moments, Time
-from bench.report.text import DAGGER, count, interval, slug
+from bench.report.text import DAGGER, count, interval, plural, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
 from estimators.errors import BadInput, unknown
@@ -24,6 +24,9 @@ CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "
 
 
 HEAVY = " Its draws have heavy tails, so that its interval is optimistic: take more draws."
+
+
+FIGURES = ("variance", "bias", "time", "efficiency")
 
 
 class Best(NamedTuple):
@@ -116,8 +119,8 @@ class Comparison:
         """The best estimator, and those that the draws do not tell from it.
 
         Args:
-            by: "mse", "variance", "bias" (squared), or mean squared error times a cost, "mse x f_evals" or
-                "mse x seconds".
+            by: "mse", "variance", "bias" (by the upper end of the squared one's interval), or mean squared error times
+                a cost, "mse x f_evals" or "mse x seconds".
             unbiased: whether only estimators that are declared unbiased count; by default where it is by variance, as
                 a constant has none.
 
@@ -135,11 +138,13 @@ class Comparison:
         column = "bias_squared" if column == "bias" else column
         rows = ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
         found = in_order([ranked(row, column, cost) for row in rows])
+        if by == "bias":  # an estimate may be negative by chance: what can be vouched for is the upper end
+            found = sorted(found, key=lambda one: one.high)
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
         heavy = bool(frame.set_index("estimator").loc[first.label, "heavy_tailed"])
-        ties = [one for one in others if not apart(first, one)]
+        ties = [one for one in others if not (one.low > first.high if by == "bias" else apart(first, one))]
         return Best(
             first.label,
             first.samples,
@@ -161,7 +166,7 @@ class Comparison:
         after = [one for one in others if one not in ties]
         if after:
             said += f"; next comes {after[0].label}, {after[0].text}"
-        return f"{said} ({len(others) + 1} estimators compared)."
+        return f"{said} ({plural(len(others) + 1, 'estimator')} compared)."
 
     def plot(self, what: Literal["variance", "bias", "time", "efficiency"] = "variance") -> "Figure":
         """A figure of the report, as matplotlib has it: variance, bias, time, or efficiency relative to rloo.
@@ -169,6 +174,8 @@ class Comparison:
         Raises:
             BadInput: there is none of that, as nothing was timed or rloo was not measured.
         """
+        if what not in FIGURES:
+            raise BadInput(unknown("figure", what, FIGURES))
         from bench.report import fonts
         from bench.report.figures import plots
         from bench.report.matplotlib_alone import own_settings
@@ -218,9 +225,12 @@ class Comparison:
         """Write a run's folder, which `gradest report` reads, and several of which it reads as one.
 
         Raises:
-            OSError: the folder cannot be written.
+            BadInput: the path is no folder.
+            OSError: it cannot be written.
         """
         out = Path(directory)
+        if not str(directory) or (out.exists() and not out.is_dir()):
+            raise BadInput(f"cannot save into {str(directory)!r}: expected a folder, there or to be made")
         name, title = json.dumps(slug(self.name)), json.dumps(f"Gradient estimators at {self.name}")
         text = f"# Made by gradest.compare: what ran is a program, not this file.\nname = {name}\ntitle = {title}\n"
         write_atomic(out / "suite.toml", text.encode())

@@ -15,7 +15,7 @@ from bench.measure.draws import look_at
 from bench.seeds import stream
 from estimators import registry
 from estimators.base import Estimator, Objective
-from estimators.call import described, looks_are_left_out
+from estimators.call import as_given, described, looks_are_left_out
 from estimators.distributions import parameters, sample, stopped
 from estimators.errors import BadInput
 from estimators.examine import CLOSE, Facts, jumps, own_term, points
@@ -98,7 +98,7 @@ def examined(point: Point) -> Examination:
     if of_q == "own":
         of_q = own_term(point.at, point.objective)
     if of_q in TERMS and not looks_are_left_out():
-        uniform = ", or a KL divergence from a uniform prior" if of_q == "entropy" and point.family.discrete else ""
+        uniform = ", or a KL divergence from a uniform prior" if of_q == "entropy" else ""
         refused.append(
             f"f holds {TERMS[of_q]}{uniform}, whose gradient every estimator that takes q as a constant inside f would "
             "lose: take it out of f and give it as closed_form"
@@ -178,12 +178,26 @@ def _refusals(point: Point) -> list[str]:
     except BadInput as error:
         refused.append(str(error))
     else:
+        if _holds_q(point):
+            refused.append(
+                "f uses q by a name of its own, whose gradient would be lost: let it use its second argument"
+            )
         if seen := mixed_rows(point.objective, point.at):
             refused.append(
                 f"f mixes its rows: a row's cost is {seen[0]:g}, and {seen[1]:g} where other rows have another z; let "
                 "f give each row a cost of its own (no mean over the batch; batch normalisation: module.eval())"
             )
     return refused
+
+
+def _holds_q(point: Point) -> bool:
+    """Whether f's value has a gradient in the point's own q, though it is given another."""
+    own = [p for p in as_given(point.q) if p.requires_grad]
+    z = sample(point.at, 1, stream("examine", device=parameters(point.at)[0].device))
+    value = point.plain(z, stopped(point.at))
+    if not own or not value.requires_grad:
+        return False
+    return any(g is not None for g in torch.autograd.grad(value.sum(), own, allow_unused=True, retain_graph=True))
 
 
 def _facts(point: Point) -> Facts | None:

@@ -12,11 +12,12 @@ from torch.distributions import Distribution
 
 from bench.measure.determined import for_leading_dims
 from bench.problems.base import PointProblem
-from bench.seeds import stream
+from bench.seeds import derive, stream
 from estimators.base import Objective
-from estimators.call import check_context
+from estimators.call import check_context, described
 from estimators.distributions import event_shape, parameters, row_shape, sample
 from estimators.errors import BadInput
+from estimators.examine import moderate
 from estimators.families import Family, family_of
 from estimators.objective import CheckedObjective, checked
 
@@ -68,12 +69,20 @@ class Point:
             raise BadInput(str(error)) from error
         if parameters(at)[0].numel() == 0:
             raise BadInput(f"q has no rows to measure at: its parameters are {list(parameters(at)[0].shape)}")
+        if self.family.latent_dims and not self.rows:  # its parameters [L, C] would be read as L rows of one latent
+            raise BadInput(f"q is {described(self.q)}: give its parameters a first dim of 1, for its one row")
+        if not isinstance(self.name, str) or not self.name:
+            raise BadInput(f"name = {self.name!r}; expected a word")
         if self.context is not None:
+            if not isinstance(self.context, Tensor):
+                raise BadInput(f"context is of type {type(self.context).__name__}; expected a tensor [*B, X]")
             check_context(self.name, self.context, at)
         if self.closed_form is not None:
-            _check_term("closed_form", self.closed_form, self.q, self.rows)
+            self._check_term("closed_form", self.closed_form)
+        if self.expectation is not None:
+            self._check_term("expectation", self.expectation)
         if self.through is not None:
-            _ = self.weights
+            self._check_through()
 
     @classmethod
     def of(cls, problem: PointProblem) -> "Point":
@@ -114,12 +123,87 @@ class Point:
         return tuple(event_shape(self.at))
 
     def closed(self, q: Distribution) -> Tensor | None:
-        """The closed form at a q in the form that methods take."""
-        return None if self.closed_form is None else self.closed_form(self._as_given(q))
+        """The closed form at a q in the form that methods take, of these rows or of further leading dims."""
+        if self.closed_form is None:
+            return None
+        lead = row_shape(q)[: len(row_shape(q)) - len(self.rows)]
+        if not lead or self._closed_takes_leading_dims:
+            return self.closed_form(self._as_given(q))
+        values = [p.flatten(0, len(lead) - 1) for p in parameters(q)]
+        each = (self.family.again(*(p[i] for p in values)) for i in range(lead.numel()))
+        return torch.stack([self.closed_form(self._as_given(one)) for one in each]).reshape(*lead, *self.rows)
+
+    @cached_property
+    def _closed_takes_leading_dims(self) -> bool:
+        """Whether the closed form is the same at a q of [2, *B], as one is not that names dims from the left."""
+        assert self.closed_form is not None
+        values = [p.detach() for p in moderate(self.at)]
+        one, two = (self.family.build(*v) for v in (values, [p.expand(2, *p.shape) for p in values]))
+        try:
+            expected, found = self.closed_form(self._as_given(one)), self.closed_form(self._as_given(two))
+        except Exception:  # of foreign code, which was not written for such dims
+            return False
+        same = found.shape == (2, *self.rows) and torch.allclose(found, expected.expand_as(found), rtol=1e-4, atol=1e-6)
+        return bool(same)
 
     def exact(self, q: Distribution) -> Tensor | None:
-        """The known expectation at such a q."""
+        """The known expectation at such a q, of these rows."""
         return None if self.expectation is None else self.expectation(self._as_given(q))
+
+    def _check_term(self, name: str, term: Term) -> None:
+        """Refuse a term that is not one number a row, or not a function of its argument alone.
+
+        Raises:
+            BadInput: see above, or the term raises.
+        """
+        rows = self.rows
+        moved = [p.requires_grad_() for p in moderate(self.at)]
+        try:
+            value: Any = term(self.q)
+            again: Any = term(self.q)
+            other: Any = term(self._as_given(self.family.build(*moved)))
+        except Exception as error:
+            raise BadInput(f"{name} raises {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+        if not isinstance(value, Tensor) or value.shape != rows:
+            found = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise BadInput(
+                f"{name} returned {found} for q of rows {list(rows)}; expected {list(rows)}, one number a row"
+            )
+        if not torch.equal(value.detach(), again.detach()):
+            first, second = (float(x.detach().flatten()[0]) for x in (value, again))
+            raise BadInput(
+                f"{name} has noise of its own: at one q it is {first:g}, and then {second:g}; let it be a function of "
+                "q alone"
+            )
+        used: Sequence[Tensor | None] = ()
+        if other.requires_grad:
+            used = torch.autograd.grad(other.sum(), moved, allow_unused=True)
+        if all(g is None for g in used):
+            raise BadInput(
+                f"{name} does not depend on its argument: let it use the q that it is given, not one by a name of its "
+                "own (a constant has no gradient and can be left out)"
+            )
+
+    def _check_through(self) -> None:
+        """Refuse weights that f holds too, since the variance of their whole gradient is not that through q.
+
+        Raises:
+            BadInput: f's value has a gradient in one of them; see `weights`.
+        """
+        weights = self.weights
+        q = self.family.again(*(p.detach() for p in parameters(self.at)))
+        try:
+            value = self.plain(sample(q, 1, stream("through", device=parameters(q)[0].device)), q)
+        except Exception:  # an f that cannot be called is refused where it is examined
+            return
+        if not value.requires_grad:
+            return
+        held = torch.autograd.grad(value.sum(), weights, allow_unused=True, retain_graph=True)
+        if any(g is not None for g in held):
+            raise BadInput(
+                "f holds weights of through too, as a tied decoder does, and the variance of their whole gradient is "
+                "not that through q: give those that q alone depends on"
+            )
 
     def _as_given(self, q: Distribution) -> Distribution:
         form = self.plain.given.form
@@ -146,7 +230,12 @@ class Point:
         if wanted and outputs:
             total = sum(p.sum() for p in outputs)
             assert isinstance(total, Tensor)
-            found = torch.autograd.grad(total, wanted, retain_graph=True, allow_unused=True)
+            try:
+                found = torch.autograd.grad(total, wanted, retain_graph=True, allow_unused=True)
+            except RuntimeError as error:  # a backward pass or a step of an optimiser lies in between
+                raise BadInput(
+                    "the graph of q's parameters is gone (a backward pass went through it): make q anew"
+                ) from error
         reached = tuple(w for w, g in zip(wanted, found, strict=True) if g is not None)
         if not reached:
             raise BadInput(
@@ -165,20 +254,6 @@ class Point:
         for tensor in (*values, cost):
             digest.update(tensor.double().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-def _check_term(name: str, term: Term, q: Distribution, rows: torch.Size) -> None:
-    """Refuse a closed form that is not one number a row, or not a function of q alone."""
-    value: Any = term(q)
-    if not isinstance(value, Tensor) or value.shape != rows:
-        found = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise BadInput(f"{name} returned {found} for q of rows {list(rows)}; expected {list(rows)}, one number a row")
-    again = term(q)
-    if not torch.equal(value.detach(), again.detach()):
-        raise BadInput(
-            f"{name} has noise of its own: at one q it is {float(value.detach().flatten()[0]):g}, and then "
-            f"{float(again.detach().flatten()[0]):g}; let it be a function of q alone"
-        )
 
 
 Given = Point | tuple[Distribution, Objective] | PointProblem
@@ -219,8 +294,15 @@ def fresh_points(make: Callable[[], Any], count: int, seed: int) -> Iterator[Poi
     first: Point | None = None
     for index in range(count):
         with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
-            torch.manual_seed(stream("minibatch", seed, index).initial_seed())
-            point = point_of(make())
+            torch.manual_seed(derive("minibatch", seed, index))
+            try:
+                made = make()
+            except Exception as error:  # of foreign code, whose reason is wanted
+                short = str(error).partition("\n")[0]
+                raise BadInput(
+                    f"making minibatch {index + 1} of {count} raised {type(error).__name__}: {short}"
+                ) from error
+            point = point_of(made)
         first = first or point
         for what, a, b in (
             ("family", first.family.name, point.family.name),

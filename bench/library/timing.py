@@ -56,7 +56,7 @@ def step_of(estimator: Estimator, point: Point) -> Callable[[], object]:
             loss = subject(fresh, point.objective, generator=generator, context=point.context).loss()
         if (closed := point.closed(fresh)) is not None:
             loss = loss + closed.mean()
-        torch.autograd.grad(loss, wanted, allow_unused=True)
+        torch.autograd.grad(loss, wanted, allow_unused=True, retain_graph=True)  # what f holds of a graph stays
 
     return step
 

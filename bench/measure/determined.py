@@ -14,6 +14,8 @@ from bench.seeds import stream
 from estimators.base import Objective
 from estimators.distributions import parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
+from estimators.families import family_of
+from estimators.noise import Noise
 from estimators.objective import CheckedObjective
 
 
@@ -50,19 +52,22 @@ def check_determined(f: Objective, q: Distribution) -> None:
 
 @torch.no_grad()
 def takes_leading_dims(f: Objective, q: Distribution) -> bool:
-    """Whether f gives the same at z [S, 2, *B, *event] as at z [S, *B, *event], for a q of rows *B.
+    """Whether f gives the same at z [S, 2, *B, *event] as at z [S, *B, *event], for a q of rows *B and of [2, *B].
 
     Many draws are made at a call, as leading dims of q's rows; an f that flattens and unflattens dims whose number it
     takes for granted must be called for each.
     """
     z = sample(q, 4, stream("leading", device=parameters(q)[0].device)).unflatten(0, (2, 2))
     fixed = stopped(q)
+    wide = family_of(q).again(*(p.expand(2, *p.shape) for p in parameters(fixed)))
     expected = torch.stack([f(z[:, 0], fixed), f(z[:, 1], fixed)], 1)
     try:
-        found = f(z, fixed)
+        found = torch.stack([f(z, fixed), f(z, wide)])
     except Exception:  # of foreign code, which was not written for such dims
         return False
-    return found.shape == expected.shape and not _differing(found, expected, torch.finfo(found.dtype).eps ** 0.5)
+    if found.shape[1:] != expected.shape:
+        return False
+    return not _differing(found, expected.expand_as(found), torch.finfo(found.dtype).eps ** 0.5)
 
 
 def for_leading_dims(f: CheckedObjective) -> CheckedObjective:
@@ -77,15 +82,20 @@ def mixed_rows(f: Objective, q: Distribution) -> tuple[float, float] | None:
     A row's gradient is made of its own cost, so that what a row does to the cost of another is lost.
     """
     rows = row_shape(q)
-    if rows.numel() < 2:
+    count = rows.numel()
+    if count < 2:
         return None
-    first, second = sample(q, 2, stream("rows", device=parameters(q)[0].device)).unflatten(0, (2, 1))
-    own = torch.zeros(rows, dtype=torch.bool, device=first.device)
-    own.view(-1)[0] = True
-    mask = own.reshape(*rows, *[1] * (first.dim() - 1 - len(rows)))
+    noise = Noise(stream("rows", device=parameters(q)[0].device))
+    first, second = family_of(q).spread_out(q, 8, noise).unflatten(0, (4, 2)).unbind(1)
+    # Any two rows differ in a bit of their numbers: each keeps its z in a call in which the other's is changed.
+    number = torch.arange(count, device=first.device).reshape(rows)
+    bits = [(number >> place) & 1 for place in range((count - 1).bit_length())]
+    kept = torch.stack([bit == side for bit in bits for side in (0, 1)])  # N x *B
+    mask = kept.reshape(len(kept), 1, *rows, *[1] * (first.dim() - 1 - len(rows)))
     fixed = stopped(q)
-    values = [f(z, fixed)[:, own] for z in (first, torch.where(mask, first, second))]
-    return _differing(values[0], values[1], torch.finfo(values[0].dtype).eps ** 0.5)
+    alone, mixed = f(first, fixed), f(torch.where(mask, first, second).flatten(0, 1), fixed)
+    among, known = mixed.unflatten(0, (len(kept), -1)), kept[:, None].expand(-1, len(first), *rows)
+    return _differing(alone.expand_as(among)[known], among[known], torch.finfo(alone.dtype).eps ** 0.5)
 
 
 class _Called(TorchFunctionMode):

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -87,7 +87,9 @@ def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = 
         watched.conclude()
         value = f(sample(at, 1, generator), stopped(at))
         own = [p for p in as_given(f.as_given) if p.requires_grad]
-        held = torch.autograd.grad(value.sum(), own, allow_unused=True) if own and value.requires_grad else ()
+        held: Sequence[Tensor | None] = ()
+        if own and value.requires_grad:  # what f holds of a graph is its owner's, who will go through it again
+            held = torch.autograd.grad(value.sum(), own, allow_unused=True, retain_graph=True)
     if any(g is not None for g in held):
         raise BadInput(
             f"{estimator.label}: f uses q by a name of its own, whose gradient is not measured; let it use its second "

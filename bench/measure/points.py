@@ -65,7 +65,8 @@ def exact_reference(value: Callable[[Distribution], Iterable[Tensor]], q: Distri
     totals = [torch.zeros_like(p) for p in leaves]
     for part in value(family_of(q).build(*leaves)):
         # The parts share what normalises q's parameters.
-        for total, g in zip(totals, torch.autograd.grad(part.sum(), leaves, retain_graph=True), strict=True):
+        found = torch.autograd.grad(part.sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+        for total, g in zip(totals, found, strict=True):
             total += g
     gradient = torch.cat([g.reshape(*row_shape(q), -1) for g in totals], -1).double().cpu()
     return Reference(gradient, torch.zeros_like(gradient), method)

@@ -65,6 +65,8 @@ def subjects(
         BadInput: no such estimator, or options that it does not take.
     """
     entry = get(estimator) if isinstance(estimator, str) else estimator
+    if not isinstance(entry, Entry):
+        raise BadInput(f"{entry!r} is no name and no entry of an estimator; for options give them apart")
     options = dict(options or {})
     entry.create(**options)  # bad options are bad input, not a refutation
     share = alpha / len(entry.families)

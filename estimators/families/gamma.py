@@ -19,6 +19,9 @@ from estimators.families.registry import register_family
 from estimators.families.support import least
 from estimators.noise import Noise
 
+NEAR_ZERO = 1e-250
+"""Draws below it have the derivative of the distribution function's first term."""
+
 
 @register_family
 class Gamma(Reparameterized):
@@ -61,12 +64,20 @@ class Gamma(Reparameterized):
         return self.inside(log_z.exp().to(rate))
 
     def rsample(self, q: Distribution, samples: int, noise: Noise) -> Tensor:
-        """The draw over the rate, moved by the implicit gradient in the concentration."""
+        """The draw over the rate, moved by the implicit gradient in the concentration.
+
+        That of the draw's logarithm is taken, which has its digits however small the draw is: near 0 the distribution
+        function is z^a / gamma(a + 1).
+        """
         concentration, rate = self.parameters(q)
-        z = self.sample(q, samples, noise)
-        a, standard = concentration.detach(), z * rate.detach()
-        slope = torch._standard_gamma_grad(a.expand_as(z), self.inside(standard))
-        return self.inside((standard + slope * (concentration - a)) / rate)
+        with torch.no_grad():
+            log_standard = noise.gamma(samples, concentration)
+            a = concentration.double().expand_as(log_standard).contiguous()
+            standard = log_standard.exp().clamp_min(NEAR_ZERO)
+            slope = torch._standard_gamma_grad(a, standard) / standard
+            slope = slope.where(standard > NEAR_ZERO, ((a + 1).digamma() - log_standard) / a).to(rate)
+            z = (log_standard - rate.double().log()).exp().to(rate)
+        return self.inside(z * (1 + slope * (concentration - concentration.detach())) * (rate.detach() / rate))
 
     def log_prob(self, q: Distribution, z: Tensor) -> Tensor:
         concentration, rate = self.parameters(q)

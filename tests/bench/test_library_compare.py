@@ -89,6 +89,10 @@ def test_the_same_seed_gives_the_same_numbers_whoever_else_is_there() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def square(z: Tensor, q: Distribution) -> Tensor:
+    return z.square().sum(-1)
+
+
 def regression(rows: int, size: int = 2) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(3)
     return torch.randn(rows, size, dtype=DOUBLE, generator=generator), torch.randn(
@@ -361,10 +365,6 @@ def test_heavy_tails_are_said_where_intervals_stand() -> None:
     assert str(comparison.best()).endswith("its interval is optimistic: take more draws.")
 
 
-def square(z: Tensor, q: Distribution) -> Tensor:
-    return z.square().sum(-1)
-
-
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -388,6 +388,14 @@ def square(z: Tensor, q: Distribution) -> Tensor:
         (((bits(), cubic),), {"draws": True}, "draws = True is no whole number"),
         (((bits(), cubic),), {"f_evals": 0}, "f_evals = 0 is no whole number of at least 1"),
         (((bits(), cubic),), {"seed": 1.5}, "seed = 1.5 is no whole number"),
+        (((bits(), cubic),), {"f_evals": 10**9}, "f_evals = 1000000000 is more than 100000"),
+        (((bits(), cubic), []), {}, "estimators is empty; leave it out"),
+        (((bits(), cubic), 3), {}, "estimators is of type int; expected a list"),
+        (((bits(), cubic), ["rloo[samples=2,samples=4]"]), {}, "samples is given twice"),
+        (((bits(), cubic), ["rloo"]), {"reference": None}, "reference is of type NoneType; expected 'auto'"),
+        (((bits(), cubic), ["rloo"]), {"measure": 3}, "measure is 3; expected names"),
+        (((OneHotCategorical(logits=torch.zeros(3)), square), ["rloo"]), {}, "give its parameters a first dim of 1"),
+        (((bits(), lambda z, q: cubic(z, q) + cubic(z, q).roll(1, -1)),), {}, "f mixes its rows"),
         (((bits(), cubic),), {"minibatches": 2}, "minibatches = 2 is no whole number of at least 3"),
         (((bits(), cubic), ["rloo"]), {"reference": "straight-through"}, "'straight-through' is declared biased"),
         (((bits(), cubic), ["rloo"]), {"reference": "reparameterization"}, "latents, not bernoulli"),
@@ -415,6 +423,15 @@ def test_what_cannot_be_used_is_said_in_one_line(arguments: Any, options: Any, m
         ({"context": torch.zeros(4, 2)}, r"context is \[4, 2\] for rows \[3\] of q"),
         ({"closed_form": lambda q: q.entropy()}, r"closed_form returned \[3, 2\] for q of rows \[3\]"),
         ({"closed_form": 3.0}, "closed_form is of type float; expected a function"),
+        ({"closed_form": lambda: 1}, "closed_form raises TypeError: "),
+        (
+            {"closed_form": lambda q: bits().entropy().sum(-1)},
+            "closed_form does not depend on its argument: ",
+        ),
+        ({"expectation": lambda q: torch.ones(3)}, "expectation does not depend on its argument"),
+        ({"expectation": lambda q: 3}, r"expectation returned a int for q of rows \[3\]"),
+        ({"context": [1.0]}, "context is of type list; expected a tensor"),
+        ({"name": 3}, "name = 3; expected a word"),
         ({"closed_form": lambda q: torch.rand(3)}, "closed_form has noise of its own"),
     ],
 )
@@ -449,3 +466,96 @@ def test_a_point_on_a_gpu_is_measured_there() -> None:
     frame = comparison.frame()
     assert not comparison.skipped and (frame["variance"] > 0).all() and (frame["weights_variance"] > 0).all()
     assert {record.config.device for record in comparison.records} == {"cuda"}
+
+
+@pytest.mark.parametrize("rows", [2, 5, 8])
+@pytest.mark.parametrize("by", [-1, 1])
+def test_rows_that_any_other_row_enters_are_refused(rows: int, by: int) -> None:
+    """As in a chain, whose rows are steps: each but the first, or the last, sees its neighbour."""
+
+    def chain(z: Tensor, q: Distribution) -> Tensor:
+        neighbour = z.roll(by, -2).sum(-1)
+        neighbour[..., 0 if by == 1 else -1] = 0
+        return (z.sum(-1) - neighbour) ** 2
+
+    assert "f mixes its rows" in gradest.examine(bits(rows), chain).refused[0]
+    assert gradest.examine(bits(rows), cubic).ok
+
+
+def test_terms_that_name_dims_from_the_left_are_taken_draw_by_draw() -> None:
+    """A closed form, and what f reads of q: many draws are leading dims of q."""
+    q = Normal(torch.tensor([[0.3, -1.0, 0.5]] * 3, dtype=DOUBLE).T.contiguous(), torch.ones(3, 3, dtype=DOUBLE))
+    frames = []
+    for dim in (-1, 1):
+        point = gradest.Point(
+            q,
+            lambda z, q, dim=dim: (z**2).sum(-1) * q.mean.detach().abs().mean(dim),
+            closed_form=lambda q, dim=dim: 3 * (q.mean**2).mean(dim),
+        )
+        frames.append(gradest.compare(point, ["reparameterization", "rloo"], **QUICK).frame())
+    columns = ["estimator", "variance", "mse", "bias_squared", "cosine"]
+    pd.testing.assert_frame_equal(frames[0][columns], frames[1][columns])
+
+
+def test_a_minibatch_that_is_read_from_changing_state_is_refused() -> None:
+    held = {"x": torch.zeros(3)}
+
+    def make() -> gradest.Point:
+        held["x"] = torch.rand(3, dtype=DOUBLE)
+        return gradest.Point(bits(), lambda z, q: z.sum(-1) * held["x"])
+
+    with pytest.raises(gradest.BadInput, match=r"changes when the next one is made, .* close over the rows of its own"):
+        gradest.compare(make, ["rloo"], minibatches=3, **QUICK)
+    few = iter([bits(), bits()])
+    with pytest.raises(gradest.BadInput, match=r"making minibatch 3 of 5 raised StopIteration"):
+        gradest.compare(lambda: (next(few), cubic), ["rloo"], minibatches=5, **QUICK)
+
+
+def test_weights_that_f_holds_too_are_refused() -> None:
+    tied = nn.Linear(4, 2).double()
+    q = Bernoulli(logits=tied(torch.ones(3, 4, dtype=DOUBLE)))
+    with pytest.raises(gradest.BadInput, match="f holds weights of through too, as a tied decoder does"):
+        gradest.Point(q, lambda z, q: (z @ tied.weight).sum(-1), through=tied)
+    q.logits.sum().backward()
+    with pytest.raises(gradest.BadInput, match=r"the graph of q's parameters is gone .*: make q anew"):
+        gradest.Point(q, cubic, through=tied)
+
+
+def test_graphs_that_a_person_holds_are_left_whole() -> None:
+    trunk = nn.Linear(2, 3).double()
+    hidden = trunk(torch.ones(3, 2, dtype=DOUBLE)).exp()
+    q = Bernoulli(logits=hidden.detach()[:, :2])
+    comparison = gradest.compare((q, lambda z, q: (z.sum(-1) * hidden.sum(-1)) ** 2), ["rloo", "rebar"], draws=50)
+    assert not comparison.skipped and "time_ratio" in comparison.frame()
+    hidden.sum().backward()
+    assert trunk.weight.grad is not None
+    own = Bernoulli(logits=torch.ones(3, 2, requires_grad=True))
+    found = gradest.examine(own, lambda z, q: z.sum(-1) + own.log_prob(z).sum(-1))
+    assert "f uses q by a name of its own" in found.refused[0]
+
+
+def test_the_least_bias_is_the_one_that_can_be_vouched_for() -> None:
+    best = gradest.compare((bits(), cubic), ["rloo", "disarm", "exact", "straight-through"], **QUICK).best("bias")
+    assert best.label == "exact"
+
+
+def test_a_folder_is_asked_for(tmp_path: Path) -> None:
+    comparison = gradest.compare((bits(), cubic), ["rloo"], **QUICK)
+    (tmp_path / "file").touch()
+    for path in ("", tmp_path / "file"):
+        with pytest.raises(gradest.BadInput, match=r"cannot save into .*: expected a folder"):
+            comparison.save(path)
+    with pytest.raises(gradest.BadInput, match="unknown figure 'varience'; did you mean 'variance'"):
+        comparison.plot("varience")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gradest.create(3), "cannot read estimator 3; expected NAME"),
+        (lambda: gradest.check(gradest.create("rloo")), "rloo.samples=2. is no name and no entry of an estimator"),
+    ],
+)
+def test_what_is_no_label_is_said(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(gradest.BadInput, match=message):
+        call()

@@ -37,7 +37,7 @@ def smooth(z: Tensor, q: Distribution) -> Tensor:
         (
             NORMAL,
             lambda z, q: smooth(z, q) + q.log_prob(z).sum(-1) - q.entropy().sum(-1),
-            "f holds an entropy of q, whose",
+            "f holds an entropy of q, or a KL divergence",
         ),
         (
             BITS,

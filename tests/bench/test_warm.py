@@ -251,7 +251,7 @@ def test_nan_is_no_noise() -> None:
 
 
 def test_f_is_looked_at_once_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One draw a call: the draws are 30 calls; one look costs three, another two, that at leading dims three."""
+    """One draw a call: the draws are 30 calls; one look costs three, another two, that at leading dims four."""
     monkeypatch.setattr("bench.measure.draws.CHUNK_NUMBERS", {"cpu": 1})
     calls = []
 
@@ -260,7 +260,7 @@ def test_f_is_looked_at_once_a_measurement(monkeypatch: pytest.MonkeyPatch) -> N
         return z @ WEIGHTS
 
     gradient_moments(estimators.get("rloo").create(), bernoulli(), f, draws=30, warm_up=0)
-    assert len(calls) == 30 + 3 + 2 + 3 + 1  # the probe's
+    assert len(calls) == 30 + 3 + 2 + 4 + 1  # the probe's
 
 
 @pytest.mark.parametrize("draws", [2, 0, -5, 10.0, "10", None])

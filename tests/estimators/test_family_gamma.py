@@ -6,7 +6,7 @@ import torch
 from scipy import special, stats
 from torch.distributions import Gamma
 
-from estimators.distributions import rsample, sample
+from estimators.distributions import from_parameters, rsample, sample
 from estimators.integration import NotIntegrable, Source
 from estimators.noise import Noise
 
@@ -71,3 +71,12 @@ def test_noise_of_somebody_who_integrates_says_why_not() -> None:
     source = Source(7, 2)
     with source, pytest.raises(NotIntegrable, match=r"no rule is known for torch\._standard_gamma"):
         Gamma(torch.ones(7, 2, 3), torch.ones(7, 2, 3)).rsample()
+
+
+@pytest.mark.parametrize(("concentration", "rate"), [(0.1, 1e-3), (0.1, 1e3), (2.0, 1e-6)])
+def test_the_gradient_keeps_its_digits_where_draws_are_small(concentration: float, rate: float) -> None:
+    """In single precision: d E[log z] / d concentration is trigamma, whatever the rate."""
+    a = torch.full((1, 1), concentration, requires_grad=True)
+    z = rsample(from_parameters("gamma", a, torch.full((1, 1), rate)), 100_000, torch.Generator().manual_seed(1))
+    slopes = torch.autograd.grad(z.log().mean(), a)[0]
+    assert float(slopes) == pytest.approx(float(torch.special.polygamma(1, torch.tensor(concentration))), rel=0.05)
