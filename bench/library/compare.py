@@ -14,7 +14,7 @@ import torch
 from bench.config import EstimatorConfig
 from bench.library.cells import OwnMoments, OwnPoint, OwnTime, of_a_person
 from bench.library.comparison import Comparison
-from bench.library.examine import examined, why_not
+from bench.library.examine import Examination, looked_at, why_not
 from bench.library.measured import Place, at_one, at_several, minibatch_variance, warm
 from bench.library.point import Given, Point, fresh_points, point_of
 from bench.library.reference import reference_at
@@ -85,44 +85,16 @@ def compare(
         BadInput: an argument that cannot be used, an f that cannot be measured (see `examine`), or no estimator that
             takes it.
     """
-    for name, number, least in (("draws", draws, 3), ("seed", seed, 0), ("minibatches", minibatches, 3)):
-        _check_number(name, number, least)
-    for name, given, least in (("f_evals", f_evals, 1), ("warm_up", warm_up, 0)):
-        if given is not None:
-            _check_number(name, given, least)
-    if f_evals is not None and f_evals > MOST_EVALUATIONS:
-        raise BadInput(f"f_evals = {f_evals} is more than {MOST_EVALUATIONS}")
-    if not isinstance(reference, str):
-        kind = type(reference).__name__
-        raise BadInput(f"reference is of type {kind}; expected 'auto', 'exact' or the label of an estimator")
-    if not isinstance(measure, str | list | tuple) or not all(isinstance(name, str) for name in measure):
-        raise BadInput(f"measure is {measure!r}; expected names of measurements of your own")
-    if torch.is_inference_mode_enabled():
-        raise BadInput("compare differentiates, which torch.inference_mode() does not allow: call it outside")
+    _check_arguments(f_evals, draws, reference, warm_up, measure, seed, minibatches)
     several = callable(point) and not isinstance(point, Point | PointProblem)
     with torch.enable_grad():
         points = _several(point, minibatches, seed) if several else [point_of(point)]  # type: ignore[arg-type]
-        facts = examined(points[0])
-        if not facts.ok:
+        facts = looked_at(points[0])
+        if facts.refused:
             raise BadInput(facts.refused[0])
         problem = OwnPoint.of(points[0], len(points))
         own = [of_a_person(name) for name in ([measure] if isinstance(measure, str) else measure)]
-        skipped: dict[str, str] = {}
-        chosen: list[Subject] = []
-        for subject in _subjects(estimators):
-            label = subject.config.label
-            try:
-                config = fitted(subject.config, problem, samples=None, f_evals=f_evals)
-            except BadInput as error:  # its number of samples is none that it takes
-                config = str(error)
-            if isinstance(config, str):
-                skipped[label] = config
-            elif reason := why_not(points[0], label, relaxable=facts.relaxable, differentiable=facts.differentiable):
-                skipped[label] = reason
-            else:
-                chosen.append(Subject(config, subject.made))
-        if not chosen:
-            _refuse(estimators, skipped)
+        chosen, skipped = _chosen(estimators, points[0], facts, problem, f_evals)
         total = REFERENCE_FACTOR * draws
         places = [
             Place(
@@ -162,9 +134,61 @@ def _several(make: Callable[[], Any], count: int, seed: int) -> list[Point]:
     return [point for point, _ in marked]
 
 
-def _check_number(name: str, number: object, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
-        raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+def _check_arguments(
+    f_evals: object, draws: object, reference: object, warm_up: object, measure: object, seed: object, count: object
+) -> None:
+    """Refuse arguments of the wrong type or size.
+
+    Raises:
+        BadInput: one line for the first of them.
+    """
+    numbers: list[tuple[str, object, int]] = [("draws", draws, 3), ("seed", seed, 0), ("minibatches", count, 3)]
+    numbers += [("f_evals", f_evals, 1)] * (f_evals is not None) + [("warm_up", warm_up, 0)] * (warm_up is not None)
+    for name, number, least in numbers:
+        if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
+            raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+    if isinstance(f_evals, Integral) and int(f_evals) > MOST_EVALUATIONS:
+        raise BadInput(f"f_evals = {f_evals} is more than {MOST_EVALUATIONS}")
+    if not isinstance(reference, str):
+        kind = type(reference).__name__
+        raise BadInput(f"reference is of type {kind}; expected 'auto', 'exact' or the label of an estimator")
+    if not isinstance(measure, str | list | tuple) or not all(isinstance(name, str) for name in measure):
+        raise BadInput(f"measure is {measure!r}; expected names of measurements of your own")
+    if torch.is_inference_mode_enabled():
+        raise BadInput("compare differentiates, which torch.inference_mode() does not allow: call it outside")
+
+
+def _chosen(
+    estimators: Sequence[str | Estimator] | str | None,
+    point: Point,
+    facts: Examination,
+    problem: OwnPoint,
+    f_evals: int | None,
+) -> tuple[list[Subject], dict[str, str]]:
+    """The estimators that can be measured, with their numbers of samples; the labels of the others, with reasons.
+
+    Raises:
+        BadInput: none can, or see `_subjects`.
+    """
+    chosen: list[Subject] = []
+    skipped: dict[str, str] = {}
+    for subject in _subjects(estimators):
+        label = subject.config.label
+        try:
+            config = fitted(subject.config, problem, samples=None, f_evals=f_evals)
+        except BadInput as error:  # its number of samples is none that it takes
+            config = str(error)
+        if isinstance(config, str):
+            skipped[label] = config
+        elif reason := why_not(point, label, facts):
+            skipped[label] = reason
+        else:
+            chosen.append(Subject(config, subject.made))
+    if not chosen:
+        reasons = "; ".join(f"{label} {reason}" for label, reason in [*skipped.items()][:3])
+        whose = "no registered estimator" if estimators is None else "none of the estimators"
+        raise BadInput(f"{whose} can be measured here: {reasons}")
+    return chosen, skipped
 
 
 def _subjects(given: Sequence[str | Estimator] | str | None) -> Iterator[Subject]:
@@ -197,17 +221,6 @@ def _subjects(given: Sequence[str | Estimator] | str | None) -> Iterator[Subject
             raise BadInput(f"{subject.config.label!r} is given twice")
         seen.add(subject.config.label)
         yield subject
-
-
-def _refuse(given: object, skipped: dict[str, str]) -> None:
-    """Raise, as no estimator is left.
-
-    Raises:
-        BadInput: always.
-    """
-    reasons = "; ".join(f"{label} {reason}" for label, reason in [*skipped.items()][:3])
-    whose = "no registered estimator" if given is None else "none of the estimators"
-    raise BadInput(f"{whose} can be measured here: {reasons}")
 
 
 def _measured(

@@ -2,7 +2,7 @@
 
 import html
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -84,14 +84,23 @@ def examine(q: Distribution | Point | tuple[Distribution, Objective], f: Objecti
 
 def examined(point: Point) -> Examination:
     """`examine` of a point."""
+    found = looked_at(point)
+    if found.refused:
+        return found
+    reasons = {entry.name: why_not(point, entry.name, found) for entry in registry.available()}
+    taken = tuple(name for name, reason in reasons.items() if reason is None)
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
+    return replace(found, estimators=taken, skipped=skipped)
+
+
+def looked_at(point: Point) -> Examination:
+    """What f is at a point, without asking the estimators."""
     words = described(point.q)
     try:
         _call(point)
     except Exception as error:
-        said = str(error).removeprefix(f"{point.name}: ")
-        reason = (
-            said if isinstance(error, BadInput) else f"f raises {type(error).__name__}: {said.partition(chr(10))[0]}"
-        )
+        said = str(error).removeprefix(f"{point.name}: ").partition("\n")[0]
+        reason = said if isinstance(error, BadInput) else f"f raises {type(error).__name__}: {said}"
         return Examination(words, False, None, "other", (reason,))
     refused, facts = _refusals(point), _facts(point)
     of_q: str = "log q" if facts is None else facts.of_q
@@ -110,25 +119,16 @@ def examined(point: Point) -> Examination:
         )
     relaxable = _relaxable(point) if point.family.discrete else None
     differentiable = facts is not None and not facts.flat and (point.family.discrete or not _jumps(point))
-    if refused:
-        return Examination(words, differentiable, relaxable, of_q, tuple(refused))
-    reasons = {
-        entry.name: why_not(point, entry.name, relaxable=relaxable, differentiable=differentiable)
-        for entry in registry.available()
-    }
-    taken = tuple(name for name, reason in reasons.items() if reason is None)
-    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    return Examination(words, differentiable, relaxable, of_q, (), taken, skipped)
+    return Examination(words, differentiable, relaxable, of_q, tuple(refused))
 
 
-def why_not(point: Point, label: str, *, relaxable: bool | None, differentiable: bool) -> str | None:
+def why_not(point: Point, label: str, found: Examination) -> str | None:
     """Why an estimator cannot be taken at a point, in half a sentence; None where it can.
 
     Args:
         point: where.
         label: of the estimator.
-        relaxable: see `Examination`.
-        differentiable: see `Examination`.
+        found: what f is there.
 
     Raises:
         BadInput: no such estimator.
@@ -138,9 +138,9 @@ def why_not(point: Point, label: str, *, relaxable: bool | None, differentiable:
     assert entry is not None
     if reason := entry.reason_against(family=family.name, states=family.joint_states(point.event)):
         return reason
-    if entry.needs == "relaxed f" and relaxable is False:
+    if entry.needs == "relaxed f" and found.relaxable is False:
         return "evaluates f between the values of z, where it is not defined or jumps"
-    if entry.needs == "gradient of f" and not differentiable:
+    if entry.needs == "gradient of f" and not found.differentiable:
         return "needs the gradient of f in z, which f has not"
     return _refused_by(estimator, point)
 
@@ -204,9 +204,9 @@ def _facts(point: Point) -> Facts | None:
     """What f's gradients say; None where it takes no graph, so that it has none."""
     leaves = [p.detach().clone().requires_grad_() for p in parameters(point.at)]
     q = point.family.build(*leaves)
-    for between in (False, True):
+    for f in (point.objective, _at_draws(point)):
         try:
-            return facts_of(q, _at_draws(point) if between else point.objective, CLOSE)
+            return facts_of(q, f, CLOSE)
         except Exception:  # it raises where its gradient is asked for
             continue
     return None

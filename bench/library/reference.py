@@ -60,6 +60,7 @@ def reference_at(point: Point, wanted: str, *, draws: int, seed: int) -> Referen
 def _exact(point: Point, most: int) -> Reference | str:
     """The exact gradient; or why there is none of at most so many points, in half a sentence."""
     family, q = point.family, point.at
+    at_once = max(1, AT_ONCE // point.rows.numel())
 
     def whole(parts: Iterator[Tensor], q: Distribution) -> Iterator[Tensor]:
         closed = point.closed(q)
@@ -76,12 +77,10 @@ def _exact(point: Point, most: int) -> Reference | str:
         states = family.joint_states(point.event)
         if states is None or states > most:
             return f"q has {states:.3g} joint states, more than {most}"
-        at_once = max(1, AT_ONCE // point.rows.numel())
         return exact_reference(lambda q: whole(expectation_parts(q, point.objective, at_once), q), q, "enumeration")
-    found = _points(family, q, point.event, most)
-    if isinstance(found, str):
-        return found
-    at_once = max(1, AT_ONCE // point.rows.numel())
+    rules = _points(family, q, point.event, most)
+    if isinstance(rules, str):
+        return rules
 
     def by_quadrature(nodes: int) -> Reference:
         def parts(q: Distribution) -> Iterator[Tensor]:
@@ -91,12 +90,12 @@ def _exact(point: Point, most: int) -> Reference | str:
 
         return exact_reference(lambda q: whole(parts(q), q), q, "quadrature")
 
-    fine, *coarse = map(by_quadrature, found)
-    for other in coarse:
-        gap = float((fine.gradient - other.gradient).norm())
-        if not gap <= torch.finfo(parameters(q)[0].dtype).eps ** 0.5 * float(fine.gradient.norm()):
+    first, *second = map(by_quadrature, rules)
+    for other in second:
+        gap = float((first.gradient - other.gradient).norm())
+        if not gap <= torch.finfo(parameters(q)[0].dtype).eps ** 0.5 * float(first.gradient.norm()):
             return "a quadrature does not converge, since f has kinks or jumps or changes too fast"
-    return fine
+    return first
 
 
 def _points(family: Family, q: Distribution, event: tuple[int, ...], most: int) -> list[int] | str:
@@ -113,11 +112,9 @@ def _points(family: Family, q: Distribution, event: tuple[int, ...], most: int) 
         return f"a quadrature takes {fewest} points, more than {most}"
     if len(known) > 1:
         return [known[count] for count in sorted(known)[:2]]
-    return (
-        [*known.values()]
-        if family.discrete
-        else "there is no second rule that would tell whether a quadrature is exact"
-    )
+    if not family.discrete:
+        return "there is no second rule that would tell whether a quadrature is exact"
+    return [*known.values()]
 
 
 def _preferred(point: Point) -> Estimator:
