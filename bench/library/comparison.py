@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
 from bench.records.record import Record
 from bench.records.results import Ends, Moments, Time
-from bench.report.text import DAGGER, count, interval, plural, slug
+from bench.report.text import DAGGER, count, interval, percent, plural, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
 from estimators.errors import BadInput, unknown
@@ -143,8 +143,16 @@ class Comparison:
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
-        heavy = bool(frame.set_index("estimator").loc[first.label, "heavy_tailed"])
         ties = [one for one in others if not (one.low > first.high if by == "bias" else apart(first, one))]
+        of_first = frame.set_index("estimator").loc[first.label]
+        reason = self._sentence(by, first, others, ties)
+        if not of_first["unbiased"]:
+            unbiased_ones = set(frame[frame["unbiased"]]["estimator"])
+            fair = [one for one in others if one.label in unbiased_ones]
+            reason += f" It is declared biased, here by {percent(of_first['relative_bias'])} of the gradient"
+            reason += f"; of the unbiased ones it is {fair[0].name}, {fair[0].text}." if fair else "."
+        if of_first["heavy_tailed"]:
+            reason += HEAVY
         return Best(
             first.label,
             first.samples,
@@ -153,7 +161,7 @@ class Comparison:
             first.low,
             first.high,
             tuple(one.label for one in ties),
-            self._sentence(by, first, others, ties) + (HEAVY if heavy else ""),
+            reason,
         )
 
     def _sentence(self, by: str, first: Ranked, others: Sequence[Ranked], ties: Sequence[Ranked]) -> str:
