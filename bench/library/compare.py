@@ -88,10 +88,11 @@ def compare(
     _check_arguments(f_evals, draws, reference, warm_up, measure, seed, minibatches)
     several = callable(point) and not isinstance(point, Point | PointProblem)
     with torch.enable_grad():
-        points = _several(point, minibatches, seed) if several else [point_of(point)]  # type: ignore[arg-type]
+        points = [*fresh_points(point, minibatches, seed)] if several else [point_of(point)]  # type: ignore[arg-type]
         facts = looked_at(points[0])
         if facts.refused:
             raise BadInput(facts.refused[0])
+        _check_still(points)
         problem = OwnPoint.of(points[0], len(points))
         own = [of_a_person(name) for name in ([measure] if isinstance(measure, str) else measure)]
         chosen, skipped = _chosen(estimators, points[0], facts, problem, f_evals)
@@ -119,19 +120,17 @@ def compare(
     return Comparison(records, skipped)
 
 
-def _several(make: Callable[[], Any], count: int, seed: int) -> list[Point]:
-    """Points of fresh minibatches, all of which are still what they were when the last of them is made.
+def _check_still(points: Sequence[Point]) -> None:
+    """Refuse minibatches that are not any more what they were when they were made.
 
     Raises:
-        BadInput: f reads what the function changes, so that all points have the last minibatch.
+        BadInput: f reads what the function that makes them changes, so that all would have the last one's rows.
     """
-    marked = [(point, point.fingerprint()) for point in fresh_points(make, count, seed)]
-    if any(point.fingerprint() != mark for point, mark in marked):
+    if any(point.mark != point.fingerprint() for point in points):
         raise BadInput(
-            "a minibatch's q or f changes when the next one is made, as it reads a state that the function sets: let f "
-            "close over the rows of its own minibatch"
+            "a minibatch changes when the next one is made, as its f, its closed form or its expectation reads a state "
+            "that the function sets: let them close over the rows of their own minibatch"
         )
-    return [point for point, _ in marked]
 
 
 def _check_arguments(

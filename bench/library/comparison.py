@@ -26,7 +26,7 @@ CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "
 HEAVY = " Its draws have heavy tails, so that its interval is optimistic: take more draws."
 
 
-FIGURES = ("variance", "bias", "time", "efficiency")
+FIGURES = ("variance", "bias", "efficiency")
 
 
 class Best(NamedTuple):
@@ -136,7 +136,7 @@ class Comparison:
             raise BadInput("nothing was timed: compare(..., timed=True)")
         column, _, cost = by.partition(" x ")
         column = "bias_squared" if column == "bias" else column
-        rows = ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
+        rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
         found = in_order([ranked(row, column, cost) for row in rows])
         if by == "bias":  # an estimate may be negative by chance: what can be vouched for is the upper end
             found = sorted(found, key=lambda one: one.high)
@@ -144,10 +144,10 @@ class Comparison:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
         ties = [one for one in others if not (one.low > first.high if by == "bias" else apart(first, one))]
-        of_first = frame.set_index("estimator").loc[first.label]
+        (of_first,) = (row for row in rows if row["estimator"] == first.label)
         reason = self._sentence(by, first, others, ties)
         if not of_first["unbiased"]:
-            unbiased_ones = set(frame[frame["unbiased"]]["estimator"])
+            unbiased_ones = {row["estimator"] for row in rows if row["unbiased"]}
             fair = [one for one in others if one.label in unbiased_ones]
             reason += f" It is declared biased, here by {percent(of_first['relative_bias'])} of the gradient"
             reason += f"; of the unbiased ones it is {fair[0].name}, {fair[0].text}." if fair else "."
@@ -176,8 +176,8 @@ class Comparison:
             said += f"; next comes {after[0].label}, {after[0].text}"
         return f"{said} ({plural(len(others) + 1, 'estimator')} compared)."
 
-    def plot(self, what: Literal["variance", "bias", "time", "efficiency"] = "variance") -> "Figure":
-        """A figure of the report, as matplotlib has it: variance, bias, time, or efficiency relative to rloo.
+    def plot(self, what: Literal["variance", "bias", "efficiency"] = "variance") -> "Figure":
+        """A figure of the report, as matplotlib has it: variance, bias, or efficiency relative to rloo.
 
         Raises:
             BadInput: there is none of that, as nothing was timed or rloo was not measured.
@@ -241,8 +241,13 @@ class Comparison:
             raise BadInput(f"cannot save into {str(directory)!r}: expected a folder, there or to be made")
         name, title = json.dumps(slug(self.name)), json.dumps(f"Gradient estimators at {self.name}")
         text = f"# Made by gradest.compare: what ran is a program, not this file.\nname = {name}\ntitle = {title}\n"
-        write_atomic(out / "suite.toml", text.encode())
         store = Store(out)
+        others = {_fingerprint(record) for record in store.whole() if record.config.problem.label == self.name}
+        if others - {_fingerprint(record) for record in self.records}:
+            raise BadInput(
+                f"{str(out)!r} holds a comparison at another point called {self.name!r}: choose a folder or a name"
+            )
+        write_atomic(out / "suite.toml", text.encode())
         for record in self.records:
             store.write(record)
         write_plan(out, store.ids())
@@ -263,6 +268,11 @@ _SHOWN = {
     "minibatch_variance": "variance, minibatch",
     "time_ratio": "time / plain step",
 }
+
+
+def _fingerprint(record: Record) -> object:
+    """Of the point that a record is of."""
+    return (record.config.problem.model_extra or {}).get("fingerprint")
 
 
 def _what(record: Record) -> str:

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.library.point import Point, point_of
-from bench.measure.determined import check_determined, mixed_rows
+from bench.measure.determined import check_determined, mixed_rows, own_tensors
 from bench.measure.draws import look_at
 from bench.seeds import stream
 from estimators import registry
 from estimators.base import Estimator, Objective
-from estimators.call import as_given, described, looks_are_left_out
+from estimators.call import described, looks_are_left_out
 from estimators.distributions import parameters, sample, stopped
 from estimators.errors import BadInput
 from estimators.examine import CLOSE, Facts, jumps, own_term, points
@@ -192,7 +192,7 @@ def _refusals(point: Point) -> list[str]:
 
 def _holds_q(point: Point) -> bool:
     """Whether f's value has a gradient in the point's own q, though it is given another."""
-    own = [p for p in as_given(point.q) if p.requires_grad]
+    own = own_tensors(point.q)
     z = sample(point.at, 1, stream("examine", device=parameters(point.at)[0].device))
     value = point.plain(z, stopped(point.at))
     if not own or not value.requires_grad:

@@ -22,6 +22,7 @@ from bench.statistics import (
     variance_interval,
 )
 from estimators.base import Estimator
+from estimators.distributions import parameters
 from estimators.errors import BadInput
 
 
@@ -116,15 +117,15 @@ def at_several(
 def minibatch_variance(places: Sequence[Place]) -> Ends | None:
     """Variance of the exact gradient over the choice of the minibatch, the same for every estimator.
 
-    Of the weights of `through`, or of q's parameters where q has one row that all minibatches share; None where q is
-    made from the minibatch and no weights are given.
+    Of the weights of `through`, or of q's parameters where all minibatches share a q of one row; None where q is made
+    from the minibatch and no weights are given.
 
     Raises:
         BadInput: there are fewer than three minibatches.
     """
     if len(places) < 3:
         raise BadInput(f"minibatches = {len(places)}; their variance needs at least 3")
-    if places[0].weights is None and places[0].point.rows.numel() != 1:
+    if places[0].weights is None and not _share_q([place.point for place in places]):
         return None
     # The products of two halves of a long run have the variance without the run's own noise.
     halves = [_halves(place) for place in places]
@@ -134,6 +135,13 @@ def minibatch_variance(places: Sequence[Place]) -> Ends | None:
         return Ends(**variance_interval(products.numpy())._asdict())
     count = len(places)
     return Ends(**mean_interval(products.numpy() * count / (count - 1))._asdict())
+
+
+def _share_q(points: Sequence[Point]) -> bool:
+    """Whether all minibatches have the same q, of one row."""
+    first, *others = ([p.detach() for p in parameters(point.at)] for point in points)
+    same = all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+    return points[0].rows.numel() == 1 and same
 
 
 def _halves(place: Place) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from bench.measure.determined import for_leading_dims
+from bench.measure.determined import for_leading_dims, own_tensors, unlike
 from bench.problems.base import PointProblem
 from bench.seeds import derive, stream
 from estimators.base import Objective
@@ -135,15 +136,18 @@ class Point:
 
     @cached_property
     def _closed_takes_leading_dims(self) -> bool:
-        """Whether the closed form is the same at a q of [2, *B], as one is not that names dims from the left."""
+        """Whether the closed form is the same at a q of [L, *B], as one is not that names dims from the left."""
         assert self.closed_form is not None
         values = [p.detach() for p in moderate(self.at)]
-        one, two = (self.family.build(*v) for v in (values, [p.expand(2, *p.shape) for p in values]))
+        lead = unlike(values[0].shape)
+        one, many = (self.family.build(*v) for v in (values, [p.expand(lead, *p.shape) for p in values]))
         try:
-            expected, found = self.closed_form(self._as_given(one)), self.closed_form(self._as_given(two))
+            expected, found = self.closed_form(self._as_given(one)), self.closed_form(self._as_given(many))
         except Exception:  # of foreign code, which was not written for such dims
             return False
-        same = found.shape == (2, *self.rows) and torch.allclose(found, expected.expand_as(found), rtol=1e-4, atol=1e-6)
+        same = found.shape == (lead, *self.rows) and torch.allclose(
+            found, expected.expand_as(found), rtol=1e-4, atol=1e-6
+        )
         return bool(same)
 
     def exact(self, q: Distribution) -> Tensor | None:
@@ -177,12 +181,16 @@ class Point:
             )
         used: Sequence[Tensor | None] = ()
         if other.requires_grad:
-            used = torch.autograd.grad(other.sum(), moved, allow_unused=True)
+            used = torch.autograd.grad(other.sum(), moved, allow_unused=True, retain_graph=True)
         if all(g is None for g in used):
             raise BadInput(
                 f"{name} does not depend on its argument: let it use the q that it is given, not one by a name of its "
                 "own (a constant has no gradient and can be left out)"
             )
+        if own := own_tensors(self.q):
+            held = torch.autograd.grad(other.sum(), own, allow_unused=True, retain_graph=True)
+            if any(g is not None for g in held):
+                raise BadInput(f"{name} uses q by a name of its own beside its argument: let it use the argument alone")
 
     def _check_through(self) -> None:
         """Refuse weights that f holds too, since the variance of their whole gradient is not that through q.
@@ -244,15 +252,24 @@ class Point:
             )
         return reached
 
+    @cached_property
+    def mark(self) -> str:
+        """The fingerprint as it was when this was first read."""
+        return self.fingerprint()
+
     def fingerprint(self) -> str:
-        """16 hex digits of q's parameters and of f at four draws: two points of one name are told apart by it."""
+        """16 hex digits of q's parameters, of f at four draws, and of the terms and the context.
+
+        Two points of one name are told apart by it, and a point whose functions read what has changed since.
+        """
         values = [p.detach() for p in parameters(self.at)]
         q = self.family.again(*values)
         with torch.no_grad():
-            cost = self.plain(sample(q, 4, stream("fingerprint", device=values[0].device)), q)
+            parts = [*values, self.plain(sample(q, 4, stream("fingerprint", device=values[0].device)), q)]
+            parts += [term(self.q) for term in (self.closed_form, self.expectation) if term is not None]
         digest = hashlib.sha256()
-        for tensor in (*values, cost):
-            digest.update(tensor.double().cpu().numpy().tobytes())
+        for tensor in (*parts, *([] if self.context is None else [self.context])):
+            digest.update(tensor.detach().double().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -299,10 +316,11 @@ def fresh_points(make: Callable[[], Any], count: int, seed: int) -> Iterator[Poi
                 made = make()
             except Exception as error:  # of foreign code, whose reason is wanted
                 short = str(error).partition("\n")[0]
-                raise BadInput(
-                    f"making minibatch {index + 1} of {count} raised {type(error).__name__}: {short}"
-                ) from error
+                what = "" if isinstance(error, BadInput) else f"it raised {type(error).__name__}: "
+                raise BadInput(f"making minibatch {index + 1} of {count}: {what}{short}") from error
             point = point_of(made)
+        with suppress(Exception):  # what f lacks is said where it is examined
+            _ = point.mark
         first = first or point
         for what, a, b in (
             ("family", first.family.name, point.family.name),

@@ -139,10 +139,15 @@ def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = Fa
             order[place] = record.config.problem.label, float(point.step or record.config.problem.place or 0)
     places = sorted(order, key=lambda place: order[place])
     if not places:
-        raise BadInput("nothing was measured, so that there is nothing to recommend")
+        left = " but for biased estimators" if unbiased and any(record.went_well for record in records) else ""
+        raise BadInput(f"nothing was measured{left}, so that there is nothing to recommend")
     candidates = _candidates(found, tags, places, budget)
     first, *others = candidates
-    return Answer(_sentence(first, others, places, budget), candidates)
+    sentence = _sentence(first, others, places, budget)
+    labels = {record.config.problem.label for record in records}
+    if missing := sorted(labels - {label for label, _ in order.values()}):
+        sentence += f" Nothing was measured at {', '.join(missing)}."
+    return Answer(sentence, candidates)
 
 
 def _where(record: Record, point: Point) -> str:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
-from bench.measure.determined import check_determined
+from bench.measure.determined import check_determined, own_tensors
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator, Objective
-from estimators.call import as_given, trusted
+from estimators.call import trusted
 from estimators.contract import checked
 from estimators.distributions import parameters, row_shape, sample, stopped
 from estimators.errors import BadInput
@@ -86,7 +86,7 @@ def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = 
         estimator(at, watched, generator=generator, context=context)
         watched.conclude()
         value = f(sample(at, 1, generator), stopped(at))
-        own = [p for p in as_given(f.as_given) if p.requires_grad]
+        own = own_tensors(f.as_given)
         held: Sequence[Tensor | None] = ()
         if own and value.requires_grad:  # what f holds of a graph is its owner's, who will go through it again
             held = torch.autograd.grad(value.sum(), own, allow_unused=True, retain_graph=True)

@@ -80,6 +80,8 @@ def exact_moments(
         Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
+    if not isinstance(estimator, Estimator):
+        raise BadInput(f"{estimator!r} is no estimator; make one, such as estimators.create('rloo')")
     if torch.is_inference_mode_enabled():
         raise BadInput("exact_moments differentiates, which torch.inference_mode() does not allow: call it outside")
     objective = checked(f, q, estimator)

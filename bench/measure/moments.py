@@ -178,6 +178,8 @@ def gradient_moments(
     for name, number, least in (("draws", draws, 3), ("warm_up", 0 if warm_up is None else warm_up, 0)):
         if not isinstance(number, Integral) or number < least:
             raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+    if not isinstance(estimator, Estimator):
+        raise BadInput(f"{estimator!r} is no estimator; make one, such as estimators.create('rloo')")
     if torch.is_inference_mode_enabled():
         raise BadInput("gradient_moments differentiates, which torch.inference_mode() does not allow: call it outside")
     objective = checked(f, q, estimator)

@@ -65,6 +65,8 @@ def subjects(
         BadInput: no such estimator, or options that it does not take.
     """
     entry = get(estimator) if isinstance(estimator, str) else estimator
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise BadInput(f"draws = {draws!r} is no whole number of at least 1")
     if not isinstance(entry, Entry):
         raise BadInput(f"{entry!r} is no name and no entry of an estimator; for options give them apart")
     options = dict(options or {})

@@ -49,15 +49,18 @@ def test_the_same_draws_give_the_same_up_to_64_roundings_of_the_largest(dtype: t
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_draw_alone_gives_the_same_up_to_the_root_of_a_rounding(dtype: torch.dtype) -> None:
-    """The last of two by two draws, at both rows."""
+def test_a_draw_alone_gives_the_same_up_to_the_root_of_a_rounding_of_how_costs_differ(dtype: torch.dtype) -> None:
+    """The last of two by two draws, at both rows; costs are 4 but for one that is 0, and 64 roundings come on top."""
     q = from_parameters("bernoulli", LOGITS.to(dtype))
-    root = 4 * math.sqrt(torch.finfo(dtype).eps)
-    check_determined(in_turn(same, same, off(0.999 * root, (0, 0, 1))), q)
+    eps, spread = torch.finfo(dtype).eps, off(4.0, (0, 0, 0))
+    limit = 4 * (math.sqrt(eps) + 64 * eps)
+    check_determined(in_turn(spread, spread, off(0.999 * limit, (0, 0, 1))), q)
     with pytest.raises(
-        BadInput, match=r"^f mixes its draws: at a z among others it is 4, at the same z alone (4|3\.99862)\. Let"
+        BadInput, match=r"^f mixes its draws: at a z among others it is 4, at the same z alone (4|3\.99859)\. Let"
     ):
-        check_determined(in_turn(same, same, off(1.001 * root, (0, 0, 1))), q)
+        check_determined(in_turn(spread, spread, off(1.001 * limit, (0, 0, 1))), q)
+    with pytest.raises(BadInput, match=r"^f mixes its draws"):  # where all costs are the same, the roundings alone
+        check_determined(in_turn(same, same, off(0.5 * limit, (0, 0, 1))), q)
     check_determined(in_turn(off(1.0, (1, 1, 0)), off(1.0, (1, 1, 0)), off(1.0, (0, 0, 0))), q)
 
 

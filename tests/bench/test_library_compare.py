@@ -317,7 +317,7 @@ def test_the_best_is_named_with_those_that_the_draws_do_not_tell_from_it() -> No
     assert twins.best().label == first and twins.best().ties == (second,)
     assert f"the draws do not tell it from {second}" in str(twins.best())
     with pytest.raises(gradest.BadInput, match=r"unknown criterion 'speed'\. Known: mse"):
-        comparison.best("speed")  # type: ignore[arg-type]
+        comparison.best("speed")
     with pytest.raises(gradest.BadInput, match=r"nothing was timed: compare\(\.\.\., timed=True\)"):
         comparison.best("mse x seconds")
 
@@ -357,8 +357,8 @@ def test_notebooks_show_a_table_and_a_figure() -> None:
     assert repr(comparison) == "<Comparison of 2 estimators at <b>, 0 skipped>"
     figure = comparison.plot()
     assert figure.axes[0].get_xlabel() == "gradient variance w.r.t. q"
-    with pytest.raises(gradest.BadInput, match="no figure of time"):
-        comparison.plot("time")
+    with pytest.raises(gradest.BadInput, match="no figure of efficiency"):
+        comparison.plot("efficiency")
 
 
 def test_heavy_tails_are_said_where_intervals_stand() -> None:
@@ -509,11 +509,78 @@ def test_a_minibatch_that_is_read_from_changing_state_is_refused() -> None:
         held["x"] = torch.rand(3, dtype=DOUBLE)
         return gradest.Point(bits(), lambda z, q: z.sum(-1) * held["x"])
 
-    with pytest.raises(gradest.BadInput, match=r"changes when the next one is made, .* close over the rows of its own"):
+    with pytest.raises(gradest.BadInput, match=r"changes when the next one is made, .* close over the rows of"):
         gradest.compare(make, ["rloo"], minibatches=3, **QUICK)
     few = iter([bits(), bits()])
-    with pytest.raises(gradest.BadInput, match=r"making minibatch 3 of 5 raised StopIteration"):
+    with pytest.raises(gradest.BadInput, match=r"making minibatch 3 of 5: it raised StopIteration"):
         gradest.compare(lambda: (next(few), cubic), ["rloo"], minibatches=5, **QUICK)
+
+
+def test_a_term_of_a_minibatch_that_is_read_from_changing_state_is_refused() -> None:
+    held = {"x": torch.zeros(())}
+
+    def make() -> gradest.Point:
+        held["x"] = x = torch.rand((), dtype=DOUBLE)
+        return gradest.Point(bits(), lambda z, q: z.sum(-1) * x, expectation=lambda q: (q.probs * held["x"]).sum(-1))
+
+    with pytest.raises(gradest.BadInput, match="changes when the next one is made"):
+        gradest.compare(make, ["rloo"], minibatches=3, **QUICK)
+    drops = nn.Dropout()
+    with pytest.raises(gradest.BadInput, match=r"f has noise of its own \(dropout\)"):
+        gradest.compare(lambda: (bits(), lambda z, q: drops(z).sum(-1)), ["rloo"], minibatches=3, **QUICK)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_dims_that_are_read_by_their_number_are_those_of_q(rows: int) -> None:
+    """Whatever the number of rows, none of which is taken for a number of draws."""
+    frames = []
+    for f, term in (
+        (lambda z, q: z.sum(-1) ** 2 / rows, lambda q: 3 * q.entropy().sum(-1) / rows),
+        (lambda z, q: z.sum(-1) ** 2 / z.shape[1], lambda q: 3 * q.entropy().sum(-1) / q.logits.shape[0]),
+    ):
+        frames.append(gradest.compare(gradest.Point(bits(rows), f, closed_form=term), ["rloo"], **QUICK).frame())
+    columns = ["variance", "mse", "bias_squared", "cosine"]
+    pd.testing.assert_frame_equal(frames[0][columns], frames[1][columns])
+
+
+def test_q_is_not_held_in_any_form() -> None:
+    """The probabilities that q was made of, from which torch derives its logits."""
+    probs = torch.full((3, 2), 0.3, requires_grad=True)
+    own = Bernoulli(probs=probs)
+    for f in (lambda z, q: z.sum(-1) + own.probs.log().sum(-1), lambda z, q: z.sum(-1) + own.logits.sum(-1)):
+        assert "f uses q by a name of its own" in gradest.examine(own, f).refused[0]
+    with pytest.raises(gradest.BadInput, match="closed_form uses q by a name of its own beside its argument"):
+        gradest.Point(own, cubic, closed_form=lambda q: q.entropy().sum(-1) - 9 * own.entropy().sum(-1))
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e4])
+def test_a_constant_hides_no_mixing(constant: float) -> None:
+    q = Bernoulli(logits=torch.linspace(-1, 1, 12).reshape(6, 2))
+
+    def mixing(z: Tensor, q: Distribution) -> Tensor:
+        y = z.sum(-1)
+        return constant + (y - y.mean(-1, keepdim=True)) ** 2
+
+    assert "f mixes its rows" in gradest.examine(q, mixing).refused[0]
+    assert gradest.examine(q, lambda z, q: constant + z.sum(-1) ** 2).ok
+
+
+def test_two_points_of_one_name_do_not_share_a_folder(tmp_path: Path) -> None:
+    first = gradest.compare((bits(), cubic), ["rloo"], **QUICK)
+    second = gradest.compare((bits(), square), ["rloo"], **QUICK)
+    more = gradest.compare((bits(), cubic), ["disarm"], **QUICK)
+    first.save(tmp_path)
+    more.save(tmp_path)
+    assert len(Store(tmp_path).records()) == 2
+    with pytest.raises(gradest.BadInput, match="holds a comparison at another point called 'point'"):
+        second.save(tmp_path)
+
+
+def test_q_of_one_row_that_a_minibatch_makes_is_not_shared() -> None:
+    def make() -> tuple[Distribution, Any]:
+        return Bernoulli(logits=torch.rand(1, 2, dtype=DOUBLE)), cubic
+
+    assert "minibatch_variance" not in gradest.compare(make, ["rloo"], minibatches=3, **QUICK).frame()
 
 
 def test_weights_that_f_holds_too_are_refused() -> None:
@@ -551,13 +618,16 @@ def test_a_folder_is_asked_for(tmp_path: Path) -> None:
         with pytest.raises(gradest.BadInput, match=r"cannot save into .*: expected a folder"):
             comparison.save(path)
     with pytest.raises(gradest.BadInput, match="unknown figure 'varience'; did you mean 'variance'"):
-        comparison.plot("varience")  # type: ignore[arg-type]
+        comparison.plot("varience")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: gradest.create(3), "cannot read estimator 3; expected NAME"),
+        (lambda: gradest.check("rloo", draws=0), "draws = 0 is no whole number of at least 1"),
+        (lambda: gradest.gradient_moments("rloo", bits(), cubic), "'rloo' is no estimator; make one"),
+        (lambda: gradest.exact_moments("rloo", bits(), cubic), "'rloo' is no estimator; make one"),
         (lambda: gradest.check(gradest.create("rloo")), "rloo.samples=2. is no name and no entry of an estimator"),
     ],
 )

@@ -74,8 +74,10 @@ def test_ties_exact_values_and_rare_outcomes_are_said() -> None:
 def test_what_failed_somewhere_is_not_recommended() -> None:
     records = [record("a", [1.0]), record("b", [2.0, 2.0]), record("c", [0.1, 0.1], status="failed")]
     assert [one.label for one in answer(records, budget=2).candidates] == ["b"]
-    with pytest.raises(BadInput, match="nothing was measured"):
+    with pytest.raises(BadInput, match="nothing was measured, so that there is nothing"):
         answer(records[2:], budget=2)
+    with pytest.raises(BadInput, match="nothing was measured but for biased estimators"):
+        answer([record("sly", [1.0], unbiased=False)], budget=2, unbiased=True)
 
 
 @pytest.mark.parametrize(
