@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from numbers import Integral
 
 LISTED = 20
 """Names that a message lists at most."""
@@ -9,6 +10,16 @@ LISTED = 20
 
 class BadInput(ValueError):
     """Something a person typed or passed cannot be used; the message is one line that says what to do."""
+
+
+def check_whole(name: str, number: object, least: int) -> None:
+    """Refuse what is no whole number of at least so much.
+
+    Raises:
+        BadInput: one line with the name and what was given.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
+        raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
 
 
 def listed(words: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ classes that were never drawn.
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -173,7 +174,7 @@ def examine(q: Distribution, f: Evaluate, close: float) -> Facts:
     value, z, fresh = value.detach(), z.detach(), family.build(*(p.detach() for p in leaves))
     factor = _of_log_q(fresh, z, gradient)
     flat = factor is not None and _varies(value - factor * log_prob(fresh, z), value)
-    return Facts(flat, _of_q(_left(fresh, z, direct, wanted), close))
+    return Facts(flat, _of_q(compress(_left(fresh, z, direct), wanted), close))
 
 
 def _direct(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
@@ -223,13 +224,10 @@ class _Left(NamedTuple):
     """What is rounding beside it: the largest direct gradient of each latent."""
 
 
-def _left(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence[bool]) -> Iterator[_Left | None]:
-    """For each parameter of q, given the direct gradients [K, *B, *event] at the draws; None for those not wanted."""
+def _left(q: Distribution, z: Tensor, direct: Sequence[Tensor]) -> Iterator[_Left]:
+    """For each parameter of q, given the direct gradients [K, *B, *event] at the draws."""
     inner = tuple(range(-family_of(q).latent_dims, 0))  # a latent's value and its score may be vectors
-    for g, s, asked in zip(direct, scores(q, z), wanted, strict=True):
-        if not asked:
-            yield None
-            continue
+    for g, s in zip(direct, scores(q, z), strict=True):
         centred_g, centred_s = g - g.mean(0), s - s.mean(0)
         products, squares = (centred_g * centred_s).sum(0), centred_s.square().sum(0)
         size, largest = g.abs().amax(0), s.square().amax(0)
@@ -240,10 +238,10 @@ def _left(q: Distribution, z: Tensor, direct: Sequence[Tensor], wanted: Sequence
         yield _Left(squares > VARIED * largest, left, size)
 
 
-def _of_q(lefts: Iterable[_Left | None], close: float) -> OfQ:
+def _of_q(lefts: Iterable[_Left], close: float) -> OfQ:
     """How f depends on q, by what is left of its direct gradients."""
     own = False
-    for known, left, size in filter(None, lefts):
+    for known, left, size in lefts:
         if bool((known & ((left - left.mean(0)).abs().amax(0) > close * size)).any()):
             return "other"
         own |= bool((known & (left.mean(0).abs() > close * size)).any())
@@ -266,8 +264,8 @@ def own_term(q: Distribution, f: Evaluate, close: float = CLOSE) -> str:
         leaves = [p.requires_grad_() for p in moderate(q)]
         fresh = family.build(*leaves)
         z = points(fresh)
-        lefts = [*_left(fresh, z, _direct(f(z, fresh), leaves), [True] * len(leaves))]
-        own = torch.cat([one.left.mean(0).where(one.known, 0.0).flatten() for one in lefts if one is not None])
+        lefts = [*_left(fresh, z, _direct(f(z, fresh), leaves))]
+        own = torch.cat([one.left.mean(0).where(one.known, 0.0).flatten() for one in lefts])
         terms: dict[str, Callable[[], Tensor]] = {
             "entropy": fresh.entropy,
             "KL divergence": lambda: family.kl(fresh, family.from_raw(*(torch.zeros_like(p) for p in leaves))),
@@ -275,7 +273,7 @@ def own_term(q: Distribution, f: Evaluate, close: float = CLOSE) -> str:
         for name, term in terms.items():
             with suppress(NotImplementedError, ValueError, RuntimeError, TypeError):  # the family has no such term
                 gradients = torch.autograd.grad(term().sum(), leaves, materialize_grads=True, allow_unused=True)
-                known = [g.where(one.known, 0.0) for g, one in zip(gradients, lefts, strict=True) if one is not None]
+                known = [g.where(one.known, 0.0) for g, one in zip(gradients, lefts, strict=True)]
                 g = torch.cat([part.flatten() for part in known])
                 factor = (own @ g) / g.square().sum()
                 if bool((own - factor * g).norm() <= 10 * close * own.norm()):

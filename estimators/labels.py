@@ -1,7 +1,8 @@
 """An estimator with its options in one word, `name[key=value,...]`, as a person types it and every table shows it."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 Scalar = bool | int | float | str
@@ -27,23 +28,39 @@ def read_label(text: str) -> Label:
     """Read `name[key=value,...]`, where a value is a number, true, false or a word.
 
     Raises:
-        ValueError: brackets or equals signs are missing.
+        ValueError: brackets or equals signs are missing, or a key is given twice.
     """
-    if not isinstance(text, str):
-        raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...] as a word")
-    name, bracket, rest = text.partition("[")
-    if not name or bool(bracket) != rest.endswith("]") or (not bracket and "]" in text):
-        raise ValueError(f"cannot read estimator {text!r}; expected NAME or NAME[key=value,...]")
-    options: dict[str, Scalar] = {}
-    for item in filter(None, (part.strip() for part in rest.removesuffix("]").split(","))):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise ValueError(f"cannot read option {item!r} of estimator {name!r}; expected key=value")
-        if key.strip() in options:
-            raise ValueError(f"{key.strip()} is given twice in {text!r}")
-        options[key.strip()] = _scalar(value.strip())
+    name, options = read_options(text, "estimator", "NAME or NAME[key=value,...]", _scalar)
     samples: Any = options.pop("samples", None)  # `create` says what it may be
     return Label(name, samples, options)
+
+
+def read_options(text: str, what: str, expected: str, value_of: Callable[[str], Any]) -> tuple[str, dict[str, Any]]:
+    """Read a name with its options, `name[key=value,...]`; a comma inside further brackets belongs to a value.
+
+    Args:
+        text: as a person typed it.
+        what: is named, for messages.
+        expected: in words, for messages.
+        value_of: makes a value of its text.
+
+    Raises:
+        ValueError: brackets or equals signs are missing, or a key is given twice.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"cannot read {what} {text!r}; expected {expected} as a word")
+    name, bracket, rest = text.partition("[")
+    if not name or bool(bracket) != rest.endswith("]") or (not bracket and "]" in text):
+        raise ValueError(f"cannot read {what} {text!r}; expected {expected}")
+    options: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", rest.removesuffix("]")))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not key or not value:
+            raise ValueError(f"cannot read option {item!r} of {what} {name!r}; expected key=value")
+        if key in options:
+            raise ValueError(f"{key} is given twice in {text!r}")
+        options[key] = value_of(value)
+    return name, options
 
 
 def _scalar(text: str) -> Scalar:

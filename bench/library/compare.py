@@ -16,10 +16,12 @@ from bench.library.cells import OwnMoments, OwnPoint, OwnTime, of_a_person
 from bench.library.comparison import Comparison
 from bench.library.examine import Examination, looked_at, why_not
 from bench.library.measured import Place, at_one, at_several, minibatch_variance, warm
-from bench.library.point import Given, Point, fresh_points, point_of
+from bench.library.minibatches import check_still, fresh_points
+from bench.library.point import Given, Point, point_of
 from bench.library.reference import reference_at
 from bench.library.timing import time_step
 from bench.measure.base import Measurement
+from bench.measure.draws import refuse_inference_mode
 from bench.measure.weights import Weights
 from bench.problems.base import PointProblem
 from bench.records.record import Record
@@ -31,7 +33,7 @@ from bench.suite.schema import Cell
 from estimators import registry
 from estimators.base import Estimator, options_of
 from estimators.distributions import parameters
-from estimators.errors import BadInput
+from estimators.errors import BadInput, check_whole
 
 MOST_EVALUATIONS = 100_000
 """Of f a row and call: more are a slip."""
@@ -86,13 +88,15 @@ def compare(
             takes it.
     """
     _check_arguments(f_evals, draws, reference, warm_up, measure, seed, minibatches)
-    several = callable(point) and not isinstance(point, Point | PointProblem)
     with torch.enable_grad():
-        points = [*fresh_points(point, minibatches, seed)] if several else [point_of(point)]  # type: ignore[arg-type]
+        if isinstance(point, Point | PointProblem | tuple) or not callable(point):
+            points = [point_of(point)]
+        else:
+            points = [*fresh_points(point, minibatches, seed)]
         facts = looked_at(points[0])
         if facts.refused:
             raise BadInput(facts.refused[0])
-        _check_still(points)
+        check_still(points)
         problem = OwnPoint.of(points[0], len(points))
         own = [of_a_person(name) for name in ([measure] if isinstance(measure, str) else measure)]
         chosen, skipped = _chosen(estimators, points[0], facts, problem, f_evals)
@@ -105,7 +109,7 @@ def compare(
             )
             for k, one in enumerate(points)
         ]
-        minibatch = minibatch_variance(places) if several else None
+        minibatch = minibatch_variance(places) if len(places) > 1 else None
         setting = OwnMoments(
             draws=draws,
             warm_up=warm_up,
@@ -120,19 +124,6 @@ def compare(
     return Comparison(records, skipped)
 
 
-def _check_still(points: Sequence[Point]) -> None:
-    """Refuse minibatches that are not any more what they were when they were made.
-
-    Raises:
-        BadInput: f reads what the function that makes them changes, so that all would have the last one's rows.
-    """
-    if any(point.mark != point.fingerprint() for point in points):
-        raise BadInput(
-            "a minibatch changes when the next one is made, as its f, its closed form or its expectation reads a state "
-            "that the function sets: let them close over the rows of their own minibatch"
-        )
-
-
 def _check_arguments(
     f_evals: object, draws: object, reference: object, warm_up: object, measure: object, seed: object, count: object
 ) -> None:
@@ -141,11 +132,11 @@ def _check_arguments(
     Raises:
         BadInput: one line for the first of them.
     """
-    numbers: list[tuple[str, object, int]] = [("draws", draws, 3), ("seed", seed, 0), ("minibatches", count, 3)]
-    numbers += [("f_evals", f_evals, 1)] * (f_evals is not None) + [("warm_up", warm_up, 0)] * (warm_up is not None)
-    for name, number, least in numbers:
-        if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
-            raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
+    for name, number, least in (("draws", draws, 3), ("seed", seed, 0), ("minibatches", count, 3)):
+        check_whole(name, number, least)
+    for name, number, least in (("f_evals", f_evals, 1), ("warm_up", warm_up, 0)):
+        if number is not None:
+            check_whole(name, number, least)
     if isinstance(f_evals, Integral) and int(f_evals) > MOST_EVALUATIONS:
         raise BadInput(f"f_evals = {f_evals} is more than {MOST_EVALUATIONS}")
     if not isinstance(reference, str):
@@ -153,8 +144,7 @@ def _check_arguments(
         raise BadInput(f"reference is of type {kind}; expected 'auto', 'exact' or the label of an estimator")
     if not isinstance(measure, str | list | tuple) or not all(isinstance(name, str) for name in measure):
         raise BadInput(f"measure is {measure!r}; expected names of measurements of your own")
-    if torch.is_inference_mode_enabled():
-        raise BadInput("compare differentiates, which torch.inference_mode() does not allow: call it outside")
+    refuse_inference_mode("compare")
 
 
 def _chosen(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
 from bench.records.record import Record
-from bench.records.results import Ends, Moments, Time
+from bench.records.results import Moments, Time
+from bench.report.rows import interval_columns
 from bench.report.text import DAGGER, count, interval, percent, plural, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
@@ -92,16 +93,16 @@ class Comparison:
                 "unbiased": record.tags.unbiased,
                 "f_evals": int(point.f_evals),
                 "draws": point.draws,
-                **_ends("variance", q.variance),
+                **interval_columns("variance", q.variance),
                 "relative_bias": bias.relative,
                 "relative_bias_low": bias.relative_low,
                 "relative_bias_high": bias.relative_high,
-                **_ends("bias_squared", bias.squared),
+                **interval_columns("bias_squared", bias.squared),
                 **{f"{name}{end}": getattr(q, f"{name}{end}") for name in ("mse", "snr", "cosine") for end in _SIDES},
             }
             if point.encoder is not None:
-                row |= _ends("weights_variance", point.encoder.variance)
-                row |= _ends("minibatch_variance", point.encoder.minibatch_variance)
+                row |= interval_columns("weights_variance", point.encoder.variance)
+                row |= interval_columns("minibatch_variance", point.encoder.minibatch_variance)
             if times:
                 ratio = time.plain_ratio
                 row |= {"seconds": time.step.median, "seconds_low": time.step.q25, "seconds_high": time.step.q75}
@@ -279,10 +280,6 @@ def _what(record: Record) -> str:
     """What a record that did not go well is of."""
     label = record.config.estimator.label
     return label if record.kind == "moments" else f"{label} ({record.kind})"
-
-
-def _ends(name: str, ends: Ends) -> dict[str, float]:
-    return {name: float(ends.estimate), f"{name}_low": float(ends.low), f"{name}_high": float(ends.high)}
 
 
 def _factor(log_se: float) -> float:

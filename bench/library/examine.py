@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.library.point import Point, point_of
-from bench.measure.determined import check_determined, mixed_rows, own_tensors
+from bench.measure.determined import check_determined, holds, mixed_rows, own_tensors
 from bench.measure.draws import look_at
 from bench.seeds import stream
 from estimators import registry
@@ -98,7 +98,7 @@ def looked_at(point: Point) -> Examination:
     words = described(point.q)
     try:
         _call(point)
-    except Exception as error:
+    except Exception as error:  # of foreign code, whose reason is what is to be said
         said = str(error).removeprefix(f"{point.name}: ").partition("\n")[0]
         reason = said if isinstance(error, BadInput) else f"f raises {type(error).__name__}: {said}"
         return Examination(words, False, None, "other", (reason,))
@@ -150,7 +150,7 @@ def _refused_by(estimator: Estimator, point: Point) -> str | None:
     try:
         with warnings.catch_warnings(action="error", category=UserWarning):
             look_at(estimator, point.objective, point.context)
-    except Exception as error:
+    except Exception as error:  # of foreign code, whose reason is what is to be said
         said = str(error).partition("\n")[0].removeprefix(f"{estimator.label}: ").removeprefix(f"{estimator.label} ")
         return said if isinstance(error, BadInput | UserWarning) else f"raises {type(error).__name__} there: {said}"
     return None
@@ -178,7 +178,7 @@ def _refusals(point: Point) -> list[str]:
     except BadInput as error:
         refused.append(str(error))
     else:
-        if _holds_q(point):
+        if holds(point.plain, own_tensors(point.q)):
             refused.append(
                 "f uses q by a name of its own, whose gradient would be lost: let it use its second argument"
             )
@@ -188,16 +188,6 @@ def _refusals(point: Point) -> list[str]:
                 "f give each row a cost of its own (no mean over the batch; batch normalisation: module.eval())"
             )
     return refused
-
-
-def _holds_q(point: Point) -> bool:
-    """Whether f's value has a gradient in the point's own q, though it is given another."""
-    own = own_tensors(point.q)
-    z = sample(point.at, 1, stream("examine", device=parameters(point.at)[0].device))
-    value = point.plain(z, stopped(point.at))
-    if not own or not value.requires_grad:
-        return False
-    return any(g is not None for g in torch.autograd.grad(value.sum(), own, allow_unused=True, retain_graph=True))
 
 
 def _facts(point: Point) -> Facts | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.library.point import Point
-from bench.measure.points import Reference, measure_point
+from bench.measure.points import Reference, measure_point, sizes_of_bias, snr_of
 from bench.measure.warm import LEARNING, SETTLING, warmed
 from bench.measure.weights import Weights
 from bench.records.results import Bias, Ends, OfEncoder, OfParameters, Variance
@@ -23,7 +23,6 @@ from bench.statistics import (
 )
 from estimators.base import Estimator
 from estimators.distributions import parameters
-from estimators.errors import BadInput
 
 
 class Place(NamedTuple):
@@ -76,7 +75,6 @@ def at_several(
     cosines = [q.cosine for q in of_q if not math.isnan(q.cosine)]
     cosine = mean_interval(cosines) if cosines else Interval(math.nan, math.nan, math.nan)
     squared = mean_interval([one.bias.squared.estimate for one in found])
-    half = squared.estimate - squared.low
     kurtosis = max(q.kurtosis for q in of_q)
     encoder = None
     if minibatch is not None:
@@ -92,9 +90,7 @@ def at_several(
             heavy_tailed=kurtosis > HEAVY_TAIL_KURTOSIS,
             coordinates=of_q[0].coordinates,
             gradient_norm=norm,
-            snr=_ratio(norm, math.sqrt(variance.estimate)),
-            snr_low=_ratio(norm, math.sqrt(variance.high)),
-            snr_high=_ratio(norm, math.sqrt(variance.low)),
+            **snr_of(norm, variance),
             cosine=cosine.estimate,
             cosine_low=cosine.low,
             cosine_high=cosine.high,
@@ -103,11 +99,7 @@ def at_several(
             mse_high=mse.high,
         ),
         bias=Bias(
-            squared=Ends(**squared._asdict()),
-            relative=_ratio(_root(squared.estimate), norm),
-            relative_low=_ratio(_root(squared.low), norm),
-            relative_high=_ratio(_root(max(squared.high, half)), norm),
-            smallest_visible=_ratio(_root(half), norm),
+            **sizes_of_bias(squared, squared.estimate - squared.low, norm),
             reference=f"{found[0].bias.reference}, at each of {len(found)} minibatches",
         ),
         encoder=encoder,
@@ -120,11 +112,9 @@ def minibatch_variance(places: Sequence[Place]) -> Ends | None:
     Of the weights of `through`, or of q's parameters where all minibatches share a q of one row; None where q is made
     from the minibatch and no weights are given.
 
-    Raises:
-        BadInput: there are fewer than three minibatches.
+    Args:
+        places: three at least.
     """
-    if len(places) < 3:
-        raise BadInput(f"minibatches = {len(places)}; their variance needs at least 3")
     if places[0].weights is None and not _share_q([place.point for place in places]):
         return None
     # The products of two halves of a long run have the variance without the run's own noise.
@@ -189,11 +179,3 @@ def _positive(values: Sequence[float]) -> Variance:
         return Variance(estimate=mean, low=0.0, high=math.inf, log_se=log_se)
     factor = math.exp(float(t.ppf(0.975, len(values) - 1)) * log_se)
     return Variance(estimate=mean, low=mean / factor, high=mean * factor, log_se=log_se)
-
-
-def _root(x: float) -> float:
-    return math.sqrt(max(x, 0.0))
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b > 0 else math.nan

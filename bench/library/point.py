@@ -1,19 +1,19 @@
 """A point of a person's own model: q and f as they are called with, and what else the loss and the graph hold."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from bench.measure.determined import for_leading_dims, own_tensors, unlike
+from bench.measure.determined import for_leading_dims, holds, own_tensors, unlike
 from bench.problems.base import PointProblem
-from bench.seeds import derive, stream
+from bench.seeds import stream
 from estimators.base import Objective
 from estimators.call import check_context, described
 from estimators.distributions import event_shape, parameters, row_shape, sample
@@ -89,9 +89,9 @@ class Point:
     def of(cls, problem: PointProblem) -> "Point":
         """The point that a problem of a suite is."""
         exact = problem.expectation if problem.exact_method is not None else None
-        closed = None if type(problem).closed_form is PointProblem.closed_form else problem.closed_form
-        q, f, context = problem.q(), problem.f(), problem.context()
-        return cls(q, f, context, closed, expectation=exact, name=problem.label)  # type: ignore[arg-type]
+        own = type(problem).closed_form is not PointProblem.closed_form
+        closed = cast(Term, problem.closed_form) if own else None  # a problem's own is a tensor everywhere, or None
+        return cls(problem.q(), problem.f(), problem.context(), closed, expectation=exact, name=problem.label)
 
     @cached_property
     def plain(self) -> CheckedObjective:
@@ -166,7 +166,7 @@ class Point:
             value: Any = term(self.q)
             again: Any = term(self.q)
             other: Any = term(self._as_given(self.family.build(*moved)))
-        except Exception as error:
+        except Exception as error:  # of foreign code, whose reason is wanted
             raise BadInput(f"{name} raises {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
         if not isinstance(value, Tensor) or value.shape != rows:
             found = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
@@ -198,16 +198,10 @@ class Point:
         Raises:
             BadInput: f's value has a gradient in one of them; see `weights`.
         """
-        weights = self.weights
-        q = self.family.again(*(p.detach() for p in parameters(self.at)))
-        try:
-            value = self.plain(sample(q, 1, stream("through", device=parameters(q)[0].device)), q)
-        except Exception:  # an f that cannot be called is refused where it is examined
-            return
-        if not value.requires_grad:
-            return
-        held = torch.autograd.grad(value.sum(), weights, allow_unused=True, retain_graph=True)
-        if any(g is not None for g in held):
+        weights, held = self.weights, False
+        with suppress(Exception):  # an f that cannot be called is refused where it is examined
+            held = holds(self.plain, weights)
+        if held:
             raise BadInput(
                 "f holds weights of through too, as a tied decoder does, and the variance of their whole gradient is "
                 "not that through q: give those that q alone depends on"
@@ -295,39 +289,3 @@ def point_of(given: Any) -> Point:
         f"the point is {kind}; expected Point(q, f, ...), a pair (q, f), or a function that makes one of a fresh "
         f"minibatch{pair}"
     )
-
-
-def fresh_points(make: Callable[[], Any], count: int, seed: int) -> Iterator[Point]:
-    """Points of fresh minibatches, with torch's global generator seeded for each and put back afterwards.
-
-    Args:
-        make: returns a point, of a minibatch that it draws from torch's global generator or by itself.
-        count: how many.
-        seed: of the generator.
-
-    Raises:
-        BadInput: what it returns is no point, or its points differ in more than their numbers.
-    """
-    first: Point | None = None
-    for index in range(count):
-        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
-            torch.manual_seed(derive("minibatch", seed, index))
-            try:
-                made = make()
-            except Exception as error:  # of foreign code, whose reason is wanted
-                short = str(error).partition("\n")[0]
-                what = "" if isinstance(error, BadInput) else f"it raised {type(error).__name__}: "
-                raise BadInput(f"making minibatch {index + 1} of {count}: {what}{short}") from error
-            point = point_of(made)
-        with suppress(Exception):  # what f lacks is said where it is examined
-            _ = point.mark
-        first = first or point
-        for what, a, b in (
-            ("family", first.family.name, point.family.name),
-            ("rows", list(first.rows), list(point.rows)),
-            ("event", list(first.event), list(point.event)),
-            ("number of weights", len(first.weights), len(point.weights)),
-        ):
-            if a != b:
-                raise BadInput(f"minibatches differ in {what}: {a} and {b}; make points of one shape (drop_last=True)")
-        yield point

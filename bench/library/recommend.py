@@ -4,7 +4,6 @@ What is measured is a suite like any other, so that its records can be reported,
 """
 
 import math
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.suite.faults import explain
 from bench.suite.load import load_suite
 from bench.suite.schema import Suite
 from estimators.errors import BadInput
+from estimators.labels import read_options
 
 STEPS = 300
 """Of the reference trajectory, at whose start and end a trained problem is measured."""
@@ -35,16 +35,11 @@ def problem_tables(text: str) -> list[dict[str, Any]]:
     """
     if Path(text).suffix == ".toml":
         return [problem.model_dump(mode="json", exclude_none=True) for problem in load_suite(text).problems]
-    kind, bracket, rest = text.partition("[")
-    if not kind or bool(bracket) != rest.endswith("]"):
-        raise BadInput(f"cannot read problem {text!r}; expected KIND[key=value,...], or a suite that ends in .toml")
-    table: dict[str, Any] = {"kind": kind}
-    for item in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", rest[:-1]))):
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or not key or not value:
-            raise BadInput(f"cannot read {item!r} of problem {kind!r}; expected key=value")
-        table[key] = _value(value)
-    return [table]
+    try:
+        kind, options = read_options(text, "problem", "KIND[key=value,...], or a suite that ends in .toml", _value)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return [{"kind": kind, **options}]
 
 
 def _value(text: str) -> Any:

@@ -4,7 +4,6 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +12,10 @@ from bench.machine_load import here
 from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import plain
-from bench.records.results import Quartiles, Ratio, Time
+from bench.measure.wallclock import ratio_of
+from bench.records.results import Quartiles, Time
 from bench.seeds import stream
-from bench.statistics import median_log_se, quartiles
+from bench.statistics import quartiles
 from estimators.base import Estimator
 from estimators.call import trusted
 from estimators.distributions import parameters, sample
@@ -68,11 +68,10 @@ def time_step(estimator: Estimator, point: Point) -> Time:
     once = interleaved(subjects, rounds=1, warm_up=WARM_UP, device=device)
     rounds = int(min(max(SECONDS / sum(seconds[0] for seconds in once), FEWEST), MOST))
     taken, plainly = interleaved(subjects, rounds=rounds, warm_up=0, device=device)
-    ratios = np.divide(taken, plainly).tolist()
     return Time(
         step=Quartiles(**quartiles(taken)),
         plain=Quartiles(**quartiles(plainly)),
-        plain_ratio=Ratio(**quartiles(ratios), log_se=median_log_se(ratios)),
+        plain_ratio=ratio_of(taken, plainly),
         rows=probe(estimator, point.at, point.objective, point.context).evaluations,
         load_before=before,
         load=os.getloadavg(),

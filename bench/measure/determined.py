@@ -95,6 +95,18 @@ def own_tensors(q: Distribution) -> list[Tensor]:
     return [*(found | given).values()]
 
 
+def holds(f: CheckedObjective, tensors: Sequence[Tensor]) -> bool:
+    """Whether f's value has a gradient in one of the tensors, though it is given a q that is made of none of them."""
+    q = f.given.q
+    with torch.enable_grad():
+        value = f(sample(q, 1, stream("held", device=parameters(q)[0].device)), stopped(q))
+    if not tensors or not value.requires_grad:
+        return False
+    # What f holds of a graph is its owner's, who will go through it again.
+    found = torch.autograd.grad(value.sum(), tensors, allow_unused=True, retain_graph=True)
+    return any(g is not None for g in found)
+
+
 def for_leading_dims(f: CheckedObjective) -> CheckedObjective:
     """f, or one that calls it draw by draw where it takes no further leading dims."""
     return f if takes_leading_dims(f, f.given.q) else replace(f, fold=True)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
-from bench.measure.determined import check_determined, own_tensors
+from bench.measure.determined import check_determined, holds, own_tensors
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
 from estimators.contract import checked
-from estimators.distributions import parameters, row_shape, sample, stopped
+from estimators.distributions import parameters, row_shape, stopped
 from estimators.errors import BadInput
 from estimators.examine import Look, jumps
 from estimators.families import family_of
@@ -33,6 +33,27 @@ SHORTEST_BLOCK = 256
 """Least number of draws in a block, however much memory they take: intervals are computed within blocks."""
 
 ClosedForm = Callable[[Distribution], Tensor | None]
+
+
+def refuse_inference_mode(caller: str) -> None:
+    """Raise where nothing can be differentiated.
+
+    Raises:
+        BadInput: this is inside torch.inference_mode().
+    """
+    if torch.is_inference_mode_enabled():
+        raise BadInput(f"{caller} differentiates, which torch.inference_mode() does not allow: call it outside")
+
+
+def check_measurable(caller: str, estimator: object) -> None:
+    """Refuse what is no estimator, and to measure where nothing can be differentiated.
+
+    Raises:
+        BadInput: see above.
+    """
+    if not isinstance(estimator, Estimator):
+        raise BadInput(f"{estimator!r} is no estimator; make one, such as estimators.create('rloo')")
+    refuse_inference_mode(caller)
 
 
 class Probe(NamedTuple):
@@ -85,12 +106,7 @@ def look_at(estimator: Estimator, f: CheckedObjective, context: Tensor | None = 
     with frozen(estimator), torch.enable_grad():
         estimator(at, watched, generator=generator, context=context)
         watched.conclude()
-        value = f(sample(at, 1, generator), stopped(at))
-        own = own_tensors(f.as_given)
-        held: Sequence[Tensor | None] = ()
-        if own and value.requires_grad:  # what f holds of a graph is its owner's, who will go through it again
-            held = torch.autograd.grad(value.sum(), own, allow_unused=True, retain_graph=True)
-    if any(g is not None for g in held):
+    if holds(f, own_tensors(f.as_given)):
         raise BadInput(
             f"{estimator.label}: f uses q by a name of its own, whose gradient is not measured; let it use its second "
             "argument instead"

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.determined import check_determined
-from bench.measure.draws import frozen, look_at, probe
+from bench.measure.draws import check_measurable, frozen, look_at, probe
 from bench.measure.integrand import RowsIntegrand
 from bench.measure.warm import warmed
 from estimators.base import Estimator, Objective
@@ -80,10 +80,7 @@ def exact_moments(
         Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
-    if not isinstance(estimator, Estimator):
-        raise BadInput(f"{estimator!r} is no estimator; make one, such as estimators.create('rloo')")
-    if torch.is_inference_mode_enabled():
-        raise BadInput("exact_moments differentiates, which torch.inference_mode() does not allow: call it outside")
+    check_measurable("exact_moments", estimator)
     objective = checked(f, q, estimator)
     at = objective.given.q
     rows = row_shape(at)

@@ -1,6 +1,5 @@
 """Moments of a gradient, summed up as its draws come."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -8,13 +7,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.determined import for_leading_dims
-from bench.measure.draws import gradients, look_at
+from bench.measure.draws import check_measurable, gradients, look_at
 from bench.measure.warm import warmed
 from bench.statistics import Interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.call import as_given, trusted
 from estimators.distributions import parameters
-from estimators.errors import BadInput
+from estimators.errors import BadInput, check_whole
 from estimators.objective import checked
 from estimators.parts.sizes import is_unsized
 
@@ -175,13 +174,10 @@ def gradient_moments(
         Broken: what the estimator returns breaks the contract.
         FloatingPointError: a gradient is not finite.
     """
-    for name, number, least in (("draws", draws, 3), ("warm_up", 0 if warm_up is None else warm_up, 0)):
-        if not isinstance(number, Integral) or number < least:
-            raise BadInput(f"{name} = {number!r} is no whole number of at least {least}")
-    if not isinstance(estimator, Estimator):
-        raise BadInput(f"{estimator!r} is no estimator; make one, such as estimators.create('rloo')")
-    if torch.is_inference_mode_enabled():
-        raise BadInput("gradient_moments differentiates, which torch.inference_mode() does not allow: call it outside")
+    check_whole("draws", draws, 3)
+    if warm_up is not None:
+        check_whole("warm_up", warm_up, 0)
+    check_measurable("gradient_moments", estimator)
     objective = checked(f, q, estimator)
     at = objective.given.q
     if parameters(at)[0].numel() == 0:

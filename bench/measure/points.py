@@ -183,21 +183,14 @@ def measure_point(
         **dict(noise),
         coordinates=moments.mean.numel(),
         gradient_norm=norm,
-        snr=_ratio(norm, math.sqrt(variance)),
-        snr_low=_ratio(norm, math.sqrt(noise.variance.high)),
-        snr_high=_ratio(norm, math.sqrt(noise.variance.low)),
+        **snr_of(norm, noise.variance),
         cosine=cosine.estimate,
         cosine_low=cosine.low,
         cosine_high=cosine.high,
         **_mse(max(squared.estimate, 0.0) + variance, found.lengths.numpy(), noiseless),
     )
     bias_found = Bias(
-        squared=Ends(**squared._asdict()),
-        relative=_ratio(_root(squared.estimate), norm),
-        relative_low=_ratio(_root(squared.low), norm),
-        # Not below what could have been detected: an interval that ends below 0 by chance says nothing more.
-        relative_high=_ratio(_root(max(squared.high, visible)), norm),
-        smallest_visible=_ratio(_root(visible), norm),
+        **sizes_of_bias(squared, visible, norm),
         reference=reference.method,
         **_test(moments, None if noiseless else found.moves, reference, q, rounding, samples=estimator.samples),
     )
@@ -205,6 +198,30 @@ def measure_point(
     if encoder is not None:
         of_encoder = _encoder(encoder, found.weights.all() * (not noiseless), reference, rows)
     return Point(draws=draws, rows=rows, f_evals=f_evals, q=of_parameters, bias=bias_found, encoder=of_encoder)
+
+
+def snr_of(norm: float, variance: Ends) -> dict[str, Any]:
+    """The norm of the reference over a draw's standard deviation, with the ends that the variance's interval gives."""
+    ends = {"snr": variance.estimate, "snr_low": variance.high, "snr_high": variance.low}
+    return {name: _ratio(norm, math.sqrt(value)) for name, value in ends.items()}
+
+
+def sizes_of_bias(squared: Interval, visible: float, norm: float) -> dict[str, Any]:
+    """A squared bias, and its root as a share of the gradient's norm.
+
+    Args:
+        squared: with its interval.
+        visible: the smallest squared bias that would have shown.
+        norm: of the reference.
+    """
+    return {
+        "squared": Ends(**squared._asdict()),
+        "relative": _ratio(_root(squared.estimate), norm),
+        "relative_low": _ratio(_root(squared.low), norm),
+        # Not below what could have been detected: an interval that ends below 0 by chance says nothing more.
+        "relative_high": _ratio(_root(max(squared.high, visible)), norm),
+        "smallest_visible": _ratio(_root(visible), norm),
+    }
 
 
 def _mse(estimate: float, lengths: NDArray[np.float64], noiseless: bool) -> dict[str, Any]:

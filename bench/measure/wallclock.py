@@ -122,8 +122,8 @@ class Timing:
             step=step,
             floor=floor,
             plain=plain_step,
-            ratio=_ratio(taken, given),
-            plain_ratio=_ratio(taken, plain),
+            ratio=ratio_of(taken, given),
+            plain_ratio=ratio_of(taken, plain),
             rows=self.f_evals,
             captured=self.subject.graph is not None,
             eager_because=self.subject.eager_because,
@@ -161,7 +161,7 @@ def measure_time(
     return timing.measurements(*seconds)
 
 
-def _ratio(over: list[float], under: list[float]) -> Ratio:
+def ratio_of(over: list[float], under: list[float]) -> Ratio:
     """Quartiles of a ratio round by round, and the standard error of the logarithm of its median."""
     rounds = np.divide(over, under).tolist()
     return Ratio(**quartiles(rounds), log_se=median_log_se(rounds))

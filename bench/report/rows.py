@@ -19,7 +19,7 @@ def _value(x: float | None) -> float:
     return NAN if x is None else float(x)
 
 
-def _interval(name: str, ends: Ends) -> dict[str, float]:
+def interval_columns(name: str, ends: Ends) -> dict[str, float]:
     """Three columns of an interval."""
     return {name: float(ends.estimate), f"{name}_low": float(ends.low), f"{name}_high": float(ends.high)}
 
@@ -69,7 +69,7 @@ def _place(record: Record, step: int | None) -> dict[str, Any]:
 
 def _noise(prefix: str, noise: Noise) -> dict[str, Any]:
     return {
-        **_interval(f"{prefix}variance", noise.variance),
+        **interval_columns(f"{prefix}variance", noise.variance),
         f"{prefix}kurtosis": float(noise.kurtosis),
         f"{prefix}heavy_tailed": noise.heavy_tailed,
     }
@@ -95,8 +95,8 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "log_se": float(q.variance.log_se),
         **{key: float(getattr(q, key)) for key in ("coordinates", "gradient_norm", "snr", "cosine", "mse")},
         **_noise("encoder_", encoder),
-        **_interval("minibatch_variance", encoder.minibatch_variance),
-        **_interval("bias_squared", bias.squared),
+        **interval_columns("minibatch_variance", encoder.minibatch_variance),
+        **interval_columns("bias_squared", bias.squared),
         "relative_bias": float(bias.relative),
         "relative_bias_low": float(bias.relative_low),
         "relative_bias_high": float(bias.relative_high),

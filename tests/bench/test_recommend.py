@@ -100,7 +100,7 @@ def test_a_problem_is_read_as_an_estimator_is(text: str, table: dict[str, Any]) 
     ("text", "message"),
     [
         ("toy[", "cannot read problem 'toy\\['; expected KIND"),
-        ("vae[dataset]", "cannot read 'dataset' of problem 'vae'; expected key=value"),
+        ("vae[dataset]", "cannot read option 'dataset' of problem 'vae'; expected key=value"),
         ("toi", "unknown problem kind 'toi'; did you mean 'toy'"),
         ("toy[objective=quadratic,family=bernoulli,logit=3]", "unknown key 'logit'; did you mean 'logits'"),
         ("none.toml", "unknown suite 'none.toml'"),
