@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from estimators.base import Estimator
 from estimators.entry import SIZES
@@ -15,6 +15,18 @@ class Config(BaseModel):
     """A frozen part of a suite file, in which an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def added_later(default: Any) -> Any:
+    """The field of a setting that came after records were published: left out of what is written where it is `default`.
+
+    A cell's id, and so its noise, is the hash of its configuration. Without the setting that is as it was before, so
+    that published records stay those of their suites; any other value is written, and is another cell.
+
+    Args:
+        default: what every earlier record was made with.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default)
 
 
 class EstimatorConfig(Config):

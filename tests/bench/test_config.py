@@ -1,9 +1,9 @@
 """What an estimator is in a suite or on the command line: its name, its draws and its options."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SerializeAsAny, ValidationError
 
-from bench.config import EstimatorConfig, parse_estimator
+from bench.config import Config, EstimatorConfig, added_later, parse_estimator
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,33 @@ def test_a_configuration_does_not_change() -> None:
     config = EstimatorConfig(name="a")
     with pytest.raises(ValidationError, match="frozen"):
         config.name = "b"
+
+
+class _Old(Config):
+    """What a release wrote."""
+
+    rounds: int = 3
+
+
+class _New(_Old):
+    """With a setting of a later release."""
+
+    precision: str = added_later("highest")
+
+
+class _Whole(Config):
+    part: SerializeAsAny[_Old]
+    fast: bool | str = added_later("auto")
+
+
+def test_a_setting_that_was_added_later_is_written_only_where_it_is_not_the_default() -> None:
+    """However it came by the default, inside another part too, and read back as it was."""
+    before = {"part": {"rounds": 3}}
+    for untouched in (_Whole(part=_New()), _Whole(part=_New(precision="highest"), fast="auto")):
+        assert untouched.model_dump() == untouched.model_dump(mode="json") == before
+        assert _Whole.model_validate(before | {"part": _New()}) == untouched
+    changed = _Whole(part=_New(precision="high"), fast=False)
+    written = {"part": {"rounds": 3, "precision": "high"}, "fast": False}
+    assert changed.model_dump(mode="json") == written
+    with pytest.raises(ValidationError, match="Input should be a valid string"):
+        _New.model_validate({"precision": 1})
