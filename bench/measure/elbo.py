@@ -11,12 +11,12 @@ from bench.measure.base import Common, Measurement, Settings, register_measureme
 from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
 from bench.problems.base import Problem, TrainedProblem
-from bench.records.results import Curve, Elbos, Final, Rows, Training
+from bench.records.results import Curve, Elbos, Final, Program, Rows, Training
 from bench.seeds import stream
 from bench.training.batches import Batches, shared_rows
-from bench.training.capture import Steps
 from bench.training.evaluation import evaluate
 from bench.training.settings import Optimisation
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
@@ -84,10 +84,10 @@ def measure_training(
     stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})
     curve: dict[str, list[Any]] = {key: [] for key in ("step", "f_evals", "seconds", "train_elbo", "test_elbo")}
     clock = Stopwatch(device)
+    made = steps.prepare()
     for stop in stops:
         with clock:
-            while trainer.steps < stop:
-                steps.step()
+            steps.run(stop - trainer.steps)
         bounds = [evaluate(model, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
         trainer.mark_diverged(sum(bounds[1:], bounds[0]))
         values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
@@ -102,7 +102,8 @@ def measure_training(
         diverged=diverged,
         rows_per_step=config.optimisation.batch,
         evaluated_rows=Rows(train=len(train), test=len(test)),
-        captured=steps.graph is not None,
+        captured=steps.captured,
+        program=Program(**made._asdict()),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad) // len(seeds),
         curve=Curve.model_validate(curve),
         final=Final(

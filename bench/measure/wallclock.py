@@ -18,12 +18,13 @@ from bench.measure.clock import interleaved
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.base import Problem, TrainedProblem
-from bench.records.results import Quartiles, Ratio, Time
+from bench.records.results import Program, Quartiles, Ratio, Time
 from bench.seeds import stream
 from bench.statistics import median_log_se, quartiles
 from bench.training.batches import Batches
-from bench.training.capture import Steps
+from bench.training.capture import EagerSteps
 from bench.training.settings import Optimisation
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
@@ -72,6 +73,8 @@ class TimeConfig(TimeSettings, Measurement):
 class Timing:
     """A step of an estimator beside its floor, each on a model and batches of its own; captured on a GPU.
 
+    Where training would compile the step, its compiled form is timed beside it.
+
     Args:
         problem: the model.
         estimator: not bound yet.
@@ -98,25 +101,23 @@ class Timing:
         model, x = self.subject.trainer.model, next(self.subject.batches)
         with torch.no_grad():
             self.f_evals = probe(estimator, model.encode(x), model.objective(x), model.context(x)).evaluations
-        self.peak = _peak_memory(self.subject, device)
+        self.peak = _peak_memory(self.subject.eager, device)
         self.floor = steps(floor_of(estimator, model, x, self.f_evals))
         # The same for all estimators of a problem, so that their times compare though they were taken at other moments.
         self.plain = steps(plain(estimator))
         self.tries, self.load_before = 1, here()
 
     def subjects(self) -> list[Callable[[], None]]:
-        """A round's steps of the estimator, of its floor, and of the plain step."""
+        """A round's steps of the estimator, of its floor, the plain step, and the compiled one where there is one."""
+        self.subject.prepare()
+        forms = [self.subject.eager, self.floor.eager, self.plain.eager, self.subject.program]
+        return [partial(form.run, self.each) for form in forms if form is not None]
 
-        def several(steps: Steps) -> None:
-            for _ in range(self.each):
-                steps.step()
-
-        return [partial(several, steps) for steps in (self.subject, self.floor, self.plain)]
-
-    def measurements(self, taken: list[float], given: list[float], plain: list[float]) -> Time:
+    def measurements(self, taken: list[float], given: list[float], plain: list[float], *more: list[float]) -> Time:
         """What a record holds, from the seconds of rounds of the subjects."""
-        step, floor, plain_step = (
-            Quartiles(**quartiles([seconds / self.each for seconds in rounds])) for rounds in (taken, given, plain)
+        step, floor, plain_step, *compiled = (
+            Quartiles(**quartiles([seconds / self.each for seconds in rounds]))
+            for rounds in (taken, given, plain, *more)
         )
         return Time(
             step=step,
@@ -125,8 +126,11 @@ class Timing:
             ratio=ratio_of(taken, given),
             plain_ratio=ratio_of(taken, plain),
             rows=self.f_evals,
-            captured=self.subject.graph is not None,
-            eager_because=self.subject.eager_because,
+            captured=self.subject.eager.graph is not None,
+            program=Program(**self.subject.prepare()._asdict()),
+            compiled=compiled[0] if compiled else None,
+            compiled_ratio=ratio_of(taken, more[0]) if more else None,
+            eager_because=self.subject.eager.eager_because,
             kernels=self._kernel_seconds(),
             peak_memory_bytes=self.peak,
             tries=self.tries,
@@ -167,11 +171,11 @@ def ratio_of(over: list[float], under: list[float]) -> Ratio:
     return Ratio(**quartiles(rounds), log_se=median_log_se(rounds))
 
 
-def _peak_memory(steps: Steps, device: torch.device) -> int | None:
+def _peak_memory(steps: EagerSteps, device: torch.device) -> int | None:
     """Bytes at the peak of a step, data included; None on the CPU, where a process's peak says little of one step."""
     if device.type != "cuda":
         return None
-    steps.step()  # makes the optimiser's state
+    steps.run(1)  # makes the optimiser's state
     torch.cuda.reset_peak_memory_stats(device)
-    steps.step()
+    steps.run(1)
     return torch.cuda.max_memory_allocated(device)

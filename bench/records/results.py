@@ -148,6 +148,16 @@ class Rows(Part):
     test: Number = NAN
 
 
+class Program(Part):
+    """What came of compiling the training steps."""
+
+    compiled: bool = False
+    seconds: float | None = None
+    """That compiling took; no clock of steps holds them."""
+    because: str | None = None
+    """Why they were not compiled."""
+
+
 class Training(Part):
     """ELBO of seeds trained side by side."""
 
@@ -157,6 +167,7 @@ class Training(Part):
     rows_per_step: Number = NAN
     evaluated_rows: Rows = Rows()
     captured: bool = False
+    program: Program = Program()
     parameters: Number = NAN
     curve: Curve = Curve()
     final: Final = Final()
@@ -189,6 +200,12 @@ class Time(Part):
     """Evaluations of f a row."""
     captured: bool = False
     eager_because: str | None = None
+    program: Program = Program()
+    """Of the compiled step, where one was timed beside the others."""
+    compiled: Quartiles | None = None
+    """The compiled step."""
+    compiled_ratio: Ratio | None = None
+    """How many times as long the step takes that is not compiled."""
     kernels: float | None = None
     """Seconds of a step's kernels; None on the CPU."""
     peak_memory_bytes: int | None = None

@@ -1,20 +1,22 @@
-"""The whole training step as one CUDA graph: batch gather, noise, forward, backward, optimiser.
+"""Steps as CUDA graphs: what a graph can hold, and its capture.
 
 A captured step is launched at once instead of kernel by kernel, so its time is that of its kernels. The eager step is
 the readable fallback, and gives the same numbers for the same noise: the generators are registered with the graph,
 which advances them as the eager step would.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Generator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.training.batches import Batches
 from bench.training.trainer import Trainer
 
 WARM_UP = 3
-"""Eager steps before the capture, in which libraries and the optimiser allocate memory; they train the model."""
+"""Steps before a capture, in which libraries and the optimiser allocate memory."""
 
 aten = torch.ops.aten
 _READS = {
@@ -51,8 +53,30 @@ class HostReads(TorchDispatchMode):
         return result
 
 
-class Steps:
-    """Training steps on batches of their own, captured where the device and the estimator allow it.
+def capture(
+    body: Callable[[], object], generators: Sequence[Generator] = ()
+) -> tuple[torch.cuda.CUDAGraph | None, str | None]:
+    """A graph of what the body does, which is recorded and not run; or None and why there is none.
+
+    Args:
+        body: does nothing for the first time.
+        generators: that it draws from; the graph advances them as the body would. Where there is no graph they refuse
+            to be used outside of a capture, and must be replaced.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    for generator in generators:
+        graph.register_generator_state(generator)
+    try:
+        with torch.cuda.graph(graph):
+            body()
+    except RuntimeError as error:
+        torch.cuda.set_stream(stream)  # where ending it fails too, the reason is that of the capture
+        return None, "the capture failed: " + str(error).partition("\n")[0]
+    return graph, None
+
+
+class EagerSteps:
+    """Training steps as they are written, captured where the device and the estimator allow it.
 
     Args:
         trainer: takes the steps.
@@ -71,8 +95,12 @@ class Steps:
             self.eager_because = "not asked for"
         self._side = torch.cuda.Stream(trainer.device) if self.eager_because is None else None
 
-    def step(self) -> None:
-        """Take one step."""
+    def run(self, count: int) -> None:
+        """Take so many steps."""
+        for _ in range(count):
+            self._step()
+
+    def _step(self) -> None:
         self.batches.advance()
         if self.eager_because is None and self.graph is None:
             if self.trainer.steps < WARM_UP:
@@ -99,23 +127,15 @@ class Steps:
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """The captured step, or None where something that was not seen in the warm-up cannot be captured."""
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         generators = [self.trainer.generator, *self.batches.noise]
         states = [generator.get_state() for generator in generators]
-        for generator in generators:
-            graph.register_generator_state(generator)
         self.trainer.optimiser.zero_grad()
-        try:
-            with torch.cuda.graph(graph):
-                self.trainer.device_step(self.batches.gather())
-        except RuntimeError as error:
-            self.eager_because = "the capture failed: " + str(error).partition("\n")[0]
-            torch.cuda.set_stream(stream)  # where ending it fails too, the reason is that of the capture
+        graph, self.eager_because = capture(lambda: self.trainer.device_step(self.batches.gather()), generators)
+        if graph is None:
             # Generators that were registered would still refuse to be used outside a capture.
             fresh = [torch.Generator(self.trainer.device) for _ in generators]
             for generator, state in zip(fresh, states, strict=True):
                 generator.set_state(state)
             self.trainer.generator, self.batches.noise = fresh[0], fresh[1:]
             self.trainer.optimiser.zero_grad()
-            return None
         return graph

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from bench.config import Config
+from bench.config import Config, added_later
 
 
 class Optimisation(Config):
@@ -17,6 +17,8 @@ class Optimisation(Config):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Rate of the estimator's own parameters."""
+    compile: Literal["auto"] | bool = added_later("auto")
+    """Whether steps are compiled: where it pays, always, or never."""
 
 
 def make_optimiser(optimisation: Optimisation, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -23,7 +23,7 @@ class Trainer:
 
     def __init__(self, model: Model, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
         keep_freed_memory()
-        self.model, self.estimator = model.train(), estimator.train()
+        self.model, self.estimator, self.optimisation = model.train(), estimator.train(), optimisation
         weights = [p for p in model.parameters() if p.requires_grad]
         groups = [{"params": weights, "lr": optimisation.learning_rate}]
         if own := [p for p in estimator.parameters() if p.requires_grad]:
@@ -36,8 +36,8 @@ class Trainer:
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
         self.diverged_at = torch.full((model.stack,), -1, device=self.device)
 
-    def backward(self, x: Tensor) -> Tensor:
-        """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
+    def losses(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """For the rows x [E, B, X], each seed's loss [E], and the scalar whose gradient is that of a step."""
         q = self.model.encode(x)
         with trusted():  # f is the model's own, and needs no look in every step
             f, context = self.model.objective(x), self.model.context(x)
@@ -50,13 +50,18 @@ class Trainer:
         total = surrogate.mean(-1).sum()
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
+        return loss.mean(-1), total
+
+    def backward(self, x: Tensor) -> Tensor:
+        """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
+        loss, total = self.losses(x)
         self.optimiser.zero_grad()
         # For the optimised parameters only: draws at which f was differentiated are leaves of the graph too.
         total.backward(inputs=self.parameters)
-        return loss.mean(-1)
+        return loss
 
     def step(self, x: Tensor) -> None:
-        """One optimiser step on the rows x [E, B, X]; a seed whose loss is not finite is marked diverged."""
+        """One optimiser step on the rows x [E, B, X]."""
         self.device_step(x)
         self.steps += 1
 
@@ -64,6 +69,10 @@ class Trainer:
         """What of a step takes place on the device; nothing of it waits for a value."""
         loss = self.backward(x)
         self.optimiser.step()
+        self.count(loss)
+
+    def count(self, loss: Tensor) -> None:
+        """Count a step on the device, and the seeds that diverged in it, by their loss [E]."""
         self.step_on_device += 1
         self.mark_diverged(loss)
 

@@ -11,7 +11,7 @@ import estimators
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches
-from bench.training.capture import WARM_UP, HostReads, Steps
+from bench.training.capture import WARM_UP, EagerSteps, HostReads
 from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from estimators.distributions import from_parameters
@@ -93,11 +93,11 @@ def test_on_the_cpu_steps_are_eager_and_say_so() -> None:
     for _ in range(2):
         vae = VAE(config, dataset.train.mean(0), [0, 1])
         trainers.append(Trainer(vae, estimators.get("rloo").create(), Optimisation(), noise_seed=0))
-    steps = Steps(trainers[0], Batches(dataset, 10, [0, 1], torch.device("cpu")))
+    steps = EagerSteps(trainers[0], Batches(dataset, 10, [0, 1], torch.device("cpu")))
     assert steps.eager_because == "the device is cpu"
     batches = Batches(dataset, 10, [0, 1], torch.device("cpu"))
     for _ in range(5):
-        steps.step()
+        steps.run(1)
         trainers[1].step(next(batches))
     assert trainers[0].steps == 5
     for a, b in zip(trainers[0].model.parameters(), trainers[1].model.parameters(), strict=True):
@@ -148,10 +148,10 @@ def test_three_steps_are_taken_to_warm_up_and_the_others_replayed_where_nothing_
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: side)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     driven = Driven(reads_in)
-    steps = Steps(driven, driven, capture=capture)
+    steps = EagerSteps(driven, driven, capture=capture)
     monkeypatch.setattr(steps, "_capture", lambda: driven)
     for _ in range(5):
-        steps.step()
+        steps.run(1)
     assert driven.log == log
     assert driven.steps == 5
     assert steps.eager_because == because
@@ -170,9 +170,9 @@ def test_captured_steps_give_the_numbers_of_eager_ones(entry: Entry, family: str
         vae = VAE(model.config, dataset.train.mean(0), [0, 1]).to(device)
         estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device)
         trainer = Trainer(vae, estimator, Optimisation(), noise_seed=0)
-        steps = Steps(trainer, Batches(dataset, 500, [0, 1], device), capture=capture)
+        steps = EagerSteps(trainer, Batches(dataset, 500, [0, 1], device), capture=capture)
         for _ in range(WARM_UP + 6):  # beyond a pass of two batches
-            steps.step()
+            steps.run(1)
         assert (steps.graph is not None) == capture, steps.eager_because
         assert trainer.steps == int(trainer.step_on_device) == WARM_UP + 6
         ends.append([p.detach() for p in trainer.parameters] + [*estimator.buffers()])
@@ -187,13 +187,13 @@ def test_a_seed_that_diverges_in_a_captured_step_is_marked() -> None:
     device = torch.device("cuda")
     vae = VAE(config, dataset.train.mean(0), [0, 1]).to(device)
     trainer = Trainer(vae, estimators.get("rloo").create(), Optimisation(), noise_seed=0)
-    steps = Steps(trainer, Batches(dataset, 100, [0, 1], device))
+    steps = EagerSteps(trainer, Batches(dataset, 100, [0, 1], device))
     for _ in range(WARM_UP + 2):
-        steps.step()
+        steps.run(1)
     with torch.no_grad():
         vae.encoder[0].weight[1] = torch.nan
     for _ in range(3):
-        steps.step()
+        steps.run(1)
     assert steps.graph is not None
     assert trainer.diverged_at.tolist() == [-1, WARM_UP + 3]
 

@@ -103,6 +103,7 @@ def test_a_training_cell_beside_a_plain_loop(monkeypatch: pytest.MonkeyPatch) ->
         "rows_per_step": 10,
         "evaluated_rows": {"train": 400, "test": 60},
         "captured": False,
+        "program": {"compiled": False, "seconds": None, "because": found["program"]["because"]},
         "parameters": (64 * 4 + 4) + (4 * 2 + 2) + (2 * 4 + 4) + (4 * 64 + 64),
         "curve": {
             "step": STOPS,

@@ -27,7 +27,7 @@ from bench.seeds import stream
 from bench.statistics import median_log_se
 from bench.training import memory
 from bench.training.batches import Batches
-from bench.training.capture import Steps
+from bench.training.capture import EagerSteps
 from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from tests.bench.plain import measure_time, values
@@ -109,7 +109,7 @@ SECONDS = {
 
 
 def config(**more: Any) -> TimeConfig:
-    return TimeConfig(optimisation=Optimisation(batch=10), rounds=5, warm_up=2, **more)
+    return TimeConfig(optimisation=Optimisation(batch=10, compile=False), rounds=5, warm_up=2, **more)
 
 
 def problem(**more: Any) -> VAEConfig:
@@ -147,6 +147,9 @@ def test_a_time_cell_holds_medians_and_quartiles_of_each_and_of_ratios_round_by_
         "rows": 4,
         "captured": False,
         "eager_because": "the device is cpu",
+        "program": {"compiled": False, "seconds": None, "because": "not asked for"},
+        "compiled": None,
+        "compiled_ratio": None,
         "kernels": None,
         "peak_memory_bytes": None,
         "tries": 1,
@@ -195,8 +198,8 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Timing:
     """A timing that believes itself on one: 20 steps lie between two readings of the clock."""
     timing = Timing(problem(), estimators.get("rloo").create(), config(), seed=0, device=CPU)
     timing.device, timing.each = torch.device("cuda"), wallclock.STEPS_A_ROUND["cuda"]
-    monkeypatch.setattr(Steps, "step", lambda steps: timing.events.append(names[id(steps)]))
-    timing.events, names = [], {id(timing.subject): "s", id(timing.floor): "f", id(timing.plain): "p"}
+    monkeypatch.setattr(EagerSteps, "run", lambda steps, count: timing.events.extend(count * names[id(steps)]))
+    timing.events, names = [], {id(timing.subject.eager): "s", id(timing.floor.eager): "f", id(timing.plain.eager): "p"}
     return timing
 
 
@@ -218,7 +221,7 @@ def test_on_a_gpu_a_rounds_seconds_are_those_of_twenty_steps(monkeypatch: pytest
 
     monkeypatch.setattr(torch.profiler, "profile", profile)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: timing.events.append(f"wait for {device}"))
-    timing.subject.graph, timing.subject.eager_because, timing.peak = object(), None, 2**20
+    timing.subject.eager.graph, timing.subject.eager.eager_because, timing.peak = object(), None, 2**20
     timing.tries, timing.load_before = 3, 1.75
     rounds = [[20.0, 40.0, 60.0, 100.0, 200.0], [10.0, 20.0, 20.0, 20.0, 20.0], [5.0, 4.0, 5.0, 10.0, 5.0]]
     found = values(timing.measurements(*rounds))
@@ -236,7 +239,7 @@ def test_on_a_gpu_a_rounds_seconds_are_those_of_twenty_steps(monkeypatch: pytest
 def test_the_peak_is_that_of_a_second_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one makes what the optimiser keeps."""
     events = list[str]()
-    steps: Any = SimpleNamespace(step=lambda: events.append("step"))
+    steps: Any = SimpleNamespace(run=lambda count: events.extend(count * ["step"]))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: events.append(f"reset {device}"))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: events.append(f"read {device}") or 12345)
     assert wallclock._peak_memory(steps, torch.device("cuda:2")) == 12345

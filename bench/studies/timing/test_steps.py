@@ -3,8 +3,8 @@
 Timing decides no test: what is asserted here is only that the steps were taken.
 """
 
-import shutil
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +13,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.datasets import DataError
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
-from bench.problems.vae_model import VAE
 from bench.records.values import plain
 from bench.run.runner import make_record
 from bench.studies.timing.sides import note, side_by_side, timer
@@ -79,25 +78,20 @@ def test_stacked_seeds(benchmark: BenchmarkFixture, name: str, threads: int) -> 
     assert ten.subject.trainer.steps > 0
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ for the CPU")
-@pytest.mark.filterwarnings("default")
-@pytest.mark.benchmark(timer=timer, group="torch.compile")
+@pytest.mark.benchmark(timer=timer, group="compiled steps beside eager ones, batch 50")
+@pytest.mark.parametrize("seeds", [1, 5, 10])
+@pytest.mark.parametrize("name", ["disarm", "rebar", "rloo"])
 @pytest.mark.parametrize("shape", list(PROBLEMS))
-def test_compiled_step(benchmark: BenchmarkFixture, shape: str) -> None:
-    """Time a step whose networks and likelihood went through torch.compile, the eager one, and compiling itself."""
+def test_compiled_step(benchmark: BenchmarkFixture, shape: str, name: str, seeds: int) -> None:
+    """Time ten steps of the program and ten eager ones, on the same model; compiling itself is noted beside them."""
+    if (shape, seeds) in (("digits", 5), ("mnist", 10)):
+        pytest.skip("the digits are timed with one seed and with ten, MNIST with one and with five")
     torch.set_num_threads(2 if shape == "mnist" else 1)
-    config = TimeConfig(optimisation=Optimisation(batch=100))
-    compiled, eager = (timing_of(PROBLEMS[shape], registry.get("rloo").create(), config) for _ in range(2))
-    vae = compiled.subject.trainer.model
-    assert isinstance(vae, VAE)
-    start = timer()
-    object.__setattr__(vae, "log_likelihood", torch.compile(vae.log_likelihood))
-    object.__setattr__(vae.encoder, "forward", torch.compile(vae.encoder.forward))
-    for _ in range(3):
-        compiled.subject.step()
-    seconds = timer() - start
-    taken, given = side_by_side(
-        benchmark, compiled.subject.step, eager.subject.step, rounds=config.rounds, warm_up=config.warm_up
-    )
-    note(benchmark, f"compiled / eager step, {shape}", taken, given, estimator="rloo", compile_seconds=seconds)
-    assert compiled.subject.trainer.steps > 3
+    config = TimeConfig(optimisation=Optimisation(batch=50, compile=True), stacked=seeds)
+    steps = timing_of(PROBLEMS[shape], registry.get(name).create(), config).subject
+    made = steps.prepare()
+    assert steps.program is not None, made.because
+    program, eager = partial(steps.program.run, 10), partial(steps.eager.run, 10)
+    taken, given = side_by_side(benchmark, program, eager, rounds=30, warm_up=3)
+    what = f"eager / compiled step, {shape}, {seeds} seed" + "s" * (seeds > 1)
+    note(benchmark, what, given, taken, estimator=name, compile_seconds=made.seconds)

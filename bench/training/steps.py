@@ -1,0 +1,101 @@
+"""Training steps in the fastest form that there is: compiled where that pays, captured on a GPU, or eager.
+
+The eager step is the readable meaning of the others. A compiled one gives its numbers up to rounding, on the same noise
+on the CPU; on a GPU its noise comes in larger draws, which are other numbers of the same generators.
+"""
+
+import time
+from typing import NamedTuple
+
+from bench.training.batches import Batches
+from bench.training.capture import EagerSteps
+from bench.training.noise import Untraceable
+from bench.training.program_steps import ProgramSteps
+from bench.training.step_program import look_at
+from bench.training.trainer import Trainer
+
+
+class Worth(NamedTuple):
+    """What compiling costs and what it saves on a device, as typical of the models here."""
+
+    start: float
+    """Seconds to compile the smallest step."""
+    a_call: float
+    """Seconds more for each operation of the eager step."""
+    saved: float
+    """Seconds that a step gets faster by, for each operation."""
+
+    def pays(self, calls: int, steps: int) -> bool:
+        """Whether so many steps save more time than compiling takes, with a margin for what is not typical."""
+        return steps * calls * self.saved > MARGIN * (self.start + calls * self.a_call)
+
+
+MARGIN = 1.5
+WORTH = {"cpu": Worth(3.0, 0.015, 3e-6), "cuda": Worth(3.0, 0.03, 1e-6)}
+
+
+class Made(NamedTuple):
+    """What came of compiling."""
+
+    compiled: bool
+    seconds: float | None
+    """That it took."""
+    because: str | None
+    """Why it was not done."""
+
+
+class Steps:
+    """Training steps on batches of their own.
+
+    `trainer.optimisation` says whether they are compiled; with "auto" where as many steps as it names make up for the
+    time that compiling takes.
+
+    Args:
+        trainer: takes the steps.
+        batches: on the trainer's device.
+        capture: whether to capture at all.
+    """
+
+    def __init__(self, trainer: Trainer, batches: Batches, *, capture: bool = True) -> None:
+        self.trainer, self.batches = trainer, batches
+        self.eager = EagerSteps(trainer, batches, capture=capture)
+        self.program: ProgramSteps | None = None
+        self.made: Made | None = None
+        """None before the first step."""
+
+    @property
+    def captured(self) -> bool:
+        """Whether steps are replayed from a CUDA graph."""
+        return bool(self.program.graphs) if self.program else self.eager.graph is not None
+
+    def step(self) -> None:
+        """Take one step."""
+        self.run(1)
+
+    def run(self, count: int) -> None:
+        """Take so many steps."""
+        self.prepare()
+        (self.program or self.eager).run(count)
+
+    def prepare(self) -> Made:
+        """Compile, if it is wished and can be; done by the first step where nobody asked for it before."""
+        if self.made is None:
+            self.made = self._compile()
+        return self.made
+
+    def _compile(self) -> Made:
+        optimisation, started = self.trainer.optimisation, time.perf_counter()
+        if optimisation.compile is False:
+            return Made(False, None, "not asked for")
+        try:
+            look = look_at(self.trainer, self.batches)
+            worth, steps = WORTH[self.trainer.device.type], optimisation.steps
+            if optimisation.compile == "auto" and not worth.pays(look.calls, steps):
+                return Made(
+                    False, None, f"{steps} steps of {look.calls} operations save less time than compiling takes"
+                )
+            capture = self.eager.eager_because is None
+            self.program = ProgramSteps(self.trainer, self.batches, look, capture=capture)
+        except Untraceable as error:
+            return Made(False, None, str(error))
+        return Made(True, time.perf_counter() - started, None)

@@ -1,0 +1,83 @@
+"""What an optimiser does to one parameter, as operations that a program can hold.
+
+torch's own optimisers count their steps on the host or read them back, and are one operation that no compiler looks
+into. Here the same update stands in plain operations, on the optimiser's own state, so that eager steps and those of a
+program may follow one another.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Update(Protocol):
+    """The update of one optimiser."""
+
+    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
+        """The optimiser's own tensors for the parameter, made where they are not there yet."""
+        ...
+
+    def factors(self, group: dict[str, Any], step: int) -> list[float]:
+        """Numbers that depend on how many steps were taken, the present one included."""
+        ...
+
+    def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
+        """Change the parameter and the state in place.
+
+        Args:
+            group: the optimiser's settings for the parameter.
+            p: the parameter.
+            g: its gradient.
+            state: of the parameter.
+            factors: [n], those of the group at this step.
+        """
+        ...
+
+
+class Adam:
+    """D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, 2014, arXiv 1412.6980."""
+
+    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
+        """Number of steps, and running means of the gradient and of its square."""
+        own = optimiser.state[parameter]
+        if not own:
+            own["step"] = torch.zeros((), device=parameter.device)
+            own["exp_avg"], own["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return [own["step"], own["exp_avg"], own["exp_avg_sq"]]
+
+    def factors(self, group: dict[str, Any], step: int) -> list[float]:
+        """The rate over the first moment's bias correction, and the root of the second's, by which one divides."""
+        first, second = group["betas"]
+        return [group["lr"] / (1 - first**step), 1 / math.sqrt(1 - second**step)]
+
+    def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
+        """As torch's own does."""
+        first, second = group["betas"]
+        step, mean, square = state
+        rate, scale = factors.unbind()
+        step.add_(1)
+        mean.lerp_(g, 1 - first)
+        square.mul_(second).addcmul_(g, g, value=1 - second)
+        p.sub_(rate * mean / (square.sqrt() * scale + group["eps"]))
+
+
+class SGD:
+    """Plain gradient descent."""
+
+    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
+        """There is none."""
+        return []
+
+    def factors(self, group: dict[str, Any], step: int) -> list[float]:
+        """The rate."""
+        return [group["lr"]]
+
+    def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
+        """A step against the gradient."""
+        p.sub_(factors[0] * g)
+
+
+UPDATES: dict[type[torch.optim.Optimizer], Update] = {torch.optim.Adam: Adam(), torch.optim.SGD: SGD()}
