@@ -27,7 +27,8 @@ from bench.records.results import Moments
 from bench.seeds import derive, stream
 from bench.training.batches import Batches, shared_rows
 from bench.training.evaluation import evaluate
-from bench.training.settings import Optimisation, make_optimiser
+from bench.training.settings import Optimisation
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators import registry
 from estimators.base import Estimator
@@ -161,37 +162,19 @@ def travel(
         problem: what is trained.
         config: how, and where the checkpoints are.
         device: where.
-        learner: an estimator to warm up along it, bound and in `train()`; None for none.
+        learner: an estimator to warm up along it, bound; None for none.
     """
     dataset = problem.data()
     model = problem.model(dataset, [config.trajectory_seed]).to(device)
     reference = problem.estimator(config.reference)
     initial = stream("estimator", config.trajectory_seed)
     reference.bind(stack=(1,), context_size=model.context_size, event=model.event, generator=initial)
-    trainer = Trainer(model, reference.to(device), config.optimisation, noise_seed=config.trajectory_seed)
-    data = Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device)
-    generator = stream("passenger", config.trajectory_seed, device=device)
-    own = list(learner.parameters()) if learner else []
-    optimiser = None
-    if own:
-        rate = config.optimisation.own_learning_rate
-        optimiser = make_optimiser(config.optimisation, [{"params": own, "lr": rate}])
+    trainer = Trainer(model, reference.to(device), config.optimisation, config.trajectory_seed, passenger=learner)
+    steps = Steps(trainer, Batches(dataset, config.optimisation.batch, [config.trajectory_seed], device))
     rows = shared_rows(dataset.train, config.rows, dataset.dynamic).to(device)
-    for step in range(max(config.checkpoints) + 1):
-        if step in config.checkpoints:
-            yield Checkpoint(step, problem, model, rows, config)
-        x = next(data)
-        if learner is not None:
-            with torch.no_grad():
-                q = model.encode(x)
-            with torch.set_grad_enabled(optimiser is not None):
-                context = model.context(x)
-                auxiliary = learner(q, model.objective(x), generator=generator, context=context).auxiliary
-            if optimiser is not None and auxiliary is not None:
-                optimiser.zero_grad()
-                auxiliary.mean().backward()
-                optimiser.step()
-        trainer.step(x)
+    for step in sorted(set(config.checkpoints)):
+        steps.run(step - trainer.steps)
+        yield Checkpoint(step, problem, model, rows, config)
 
 
 @lru_cache(maxsize=4)
@@ -211,7 +194,7 @@ def measure_basket(
     estimator.bind(**sizes, generator=initial).to(device)
     warm: Iterable[Checkpoint] = stops
     if [*estimator.buffers(), *estimator.parameters()]:  # trained along the trajectory up to each checkpoint
-        warm = travel(problem, config, device, estimator.train())
+        warm = travel(problem, config, device, estimator)
     points = []
     for stop, _ in zip(stops, warm, strict=True):
         model, x = stop.model, stop.x

@@ -127,7 +127,7 @@ class EagerSteps:
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """The captured step, or None where something that was not seen in the warm-up cannot be captured."""
-        generators = [self.trainer.generator, *self.batches.noise]
+        generators = [self.trainer.generator, self.trainer.passenger_generator, *self.batches.noise]
         states = [generator.get_state() for generator in generators]
         self.trainer.optimiser.zero_grad()
         graph, self.eager_because = capture(lambda: self.trainer.device_step(self.batches.gather()), generators)
@@ -136,6 +136,6 @@ class EagerSteps:
             fresh = [torch.Generator(self.trainer.device) for _ in generators]
             for generator, state in zip(fresh, states, strict=True):
                 generator.set_state(state)
-            self.trainer.generator, self.batches.noise = fresh[0], fresh[1:]
+            self.trainer.generator, self.trainer.passenger_generator, *self.batches.noise = fresh
             self.trainer.optimiser.zero_grad()
         return graph

@@ -4,6 +4,7 @@ What autograd does within, first and second derivatives, is part of the trace, a
 place. The trace runs on tensors without values: a function that reads a value, or whose shapes depend on one, has none.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +43,8 @@ def compiled(graph: GraphModule, tensors: Sequence[Tensor]) -> Function:
     """
     options = {"cpp.threads": torch.get_num_threads()}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's own, of how it is written
             program: Function = torch._inductor.compile(graph, list(tensors), options=options)
     except Exception as error:  # whatever a compiler may raise: the step is there without it
         raise Untraceable(f"it does not compile here: {type(error).__name__}: {_first_line(error)}") from error

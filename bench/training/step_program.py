@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.training.batches import Batches
 from bench.training.noise import Draw, Given, Noted, Untraceable, aligned
@@ -42,7 +42,7 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
     Raises:
         Untraceable: what is seen cannot be a program.
     """
-    generators = [trainer.generator, *batches.noise]
+    generators = [trainer.generator, trainer.passenger_generator, *batches.noise]
     states = [generator.get_state() for generator in generators]
     try:
         twin = copy.deepcopy(trainer, {id(generator): generator for generator in generators})
@@ -131,8 +131,8 @@ class StepProgram:
             factors, *numbers = rest
             with _replaced(places, [given[index] for index in self._of_place]), Given(look.draws, numbers):
                 with torch.enable_grad():
-                    loss, total = twin.losses(rows.gather())
-                    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+                    loss, totals = twin.losses(rows.gather())
+                    gradients = _gradients(totals, [len(part) for part in twin.learned], list(leaves.values()))
                 twin.count(loss)
                 for (owner, name), index in zip(places, self._of_place, strict=True):
                     if owner[name] is not given[index]:  # a buffer that was replaced, not changed in place
@@ -164,11 +164,25 @@ class StepProgram:
 
 def _places(trainer: Trainer, batches: Batches) -> list[Place]:
     """Where all that a step reads or changes is kept, but for the optimiser's state."""
-    modules = [*trainer.model.modules(), *trainer.estimator.modules()]
+    modules = [part for module in _modules(trainer) for part in module.modules()]
     owners = [owner for module in modules for owner in (module._parameters, module._buffers)]
     own = [(owner, name) for owner in owners for name, tensor in owner.items() if tensor is not None]
     of_trainer: list[Place] = [(vars(trainer), name) for name in OF_TRAINER]
     return own + of_trainer + [(vars(batches), name) for name in OF_BATCHES]
+
+
+def _modules(trainer: Trainer) -> list[nn.Module]:
+    return [module for module in (trainer.model, trainer.estimator, trainer.passenger) if module is not None]
+
+
+def _gradients(totals: Sequence[Tensor], counts: Sequence[int], leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    """Of each total with respect to its own share of the leaves; None where there is none."""
+    found: list[Tensor | None] = []
+    for index, count in enumerate(counts):
+        share = leaves[len(found) : len(found) + count]
+        none = [None] * count
+        found += torch.autograd.grad(totals[index], share, allow_unused=True) if index < len(totals) else none
+    return found
 
 
 @contextmanager
@@ -187,7 +201,7 @@ def _replaced(places: Sequence[Place], tensors: Sequence[Tensor]) -> Iterator[No
 def _plain_attributes(trainer: Trainer) -> dict[str, tuple[Any, Any]]:
     """Attributes of the modules that are no parameter, buffer or module: each with what shows that it changed."""
     found = {}
-    for module in (trainer.model, trainer.estimator):
+    for module in _modules(trainer):
         for path, part in module.named_modules():
             for name, value in vars(part).items():
                 if name not in ("_parameters", "_buffers", "_modules"):

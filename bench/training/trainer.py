@@ -19,25 +19,45 @@ class Trainer:
         estimator: bound to the same stack.
         optimisation: the optimiser's settings.
         noise_seed: of the estimator's noise, shared by the stack.
+        passenger: another estimator, bound to the same stack, that is called on the same rows before the step: its
+            running state settles and its own parameters learn, and it has no part in the model's training.
     """
 
-    def __init__(self, model: Model, estimator: Estimator, optimisation: Optimisation, noise_seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        estimator: Estimator,
+        optimisation: Optimisation,
+        noise_seed: int,
+        passenger: Estimator | None = None,
+    ) -> None:
         keep_freed_memory()
         self.model, self.estimator, self.optimisation = model.train(), estimator.train(), optimisation
         weights = [p for p in model.parameters() if p.requires_grad]
         groups = [{"params": weights, "lr": optimisation.learning_rate}]
         if own := [p for p in estimator.parameters() if p.requires_grad]:
             groups.append({"params": own, "lr": optimisation.own_learning_rate})
+        self.passenger = passenger.train() if passenger else None
+        if carried := [p for p in passenger.parameters() if p.requires_grad] if passenger else []:
+            groups.append({"params": carried, "lr": optimisation.own_learning_rate})
         self.parameters = weights + own
+        self.learned = [self.parameters] + [carried] * bool(carried)
+        """What each of the losses is differentiated with respect to."""
         self.optimiser = make_optimiser(optimisation, groups)
         self.device = weights[0].device
         self.generator = stream("noise", noise_seed, device=self.device)
+        self.passenger_generator = stream("passenger", noise_seed, device=self.device)
         self.steps = 0
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
         self.diverged_at = torch.full((model.stack,), -1, device=self.device)
 
-    def losses(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """For the rows x [E, B, X], each seed's loss [E], and the scalar whose gradient is that of a step."""
+    def losses(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """For the rows x [E, B, X], each seed's loss [E], and the scalars whose gradients are those of a step.
+
+        The first is differentiated with respect to `parameters`, the second, where there is one, with respect to the
+        passenger's own.
+        """
+        carried = self._carried(x)
         q = self.model.encode(x)
         with trusted():  # f is the model's own, and needs no look in every step
             f, context = self.model.objective(x), self.model.context(x)
@@ -50,14 +70,27 @@ class Trainer:
         total = surrogate.mean(-1).sum()
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
-        return loss.mean(-1), total
+        return loss.mean(-1), [total, *carried]
+
+    def _carried(self, x: Tensor) -> list[Tensor]:
+        """Call the passenger; the loss of its own parameters, if it has some."""
+        if self.passenger is None:
+            return []
+        learns = len(self.learned) > 1
+        with torch.no_grad():
+            q = self.model.encode(x)
+        with trusted(), torch.set_grad_enabled(learns):
+            f, context = self.model.objective(x), self.model.context(x)
+            auxiliary = self.passenger(q, f, generator=self.passenger_generator, context=context).auxiliary
+        return [] if auxiliary is None or not learns else [auxiliary.mean(-1).sum()]
 
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
-        loss, total = self.losses(x)
+        loss, totals = self.losses(x)
         self.optimiser.zero_grad()
         # For the optimised parameters only: draws at which f was differentiated are leaves of the graph too.
-        total.backward(inputs=self.parameters)
+        for total, learned in zip(totals, self.learned, strict=False):
+            total.backward(inputs=learned)
         return loss
 
     def step(self, x: Tensor) -> None:
