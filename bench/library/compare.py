@@ -250,8 +250,14 @@ def _measured(
     jobs += [(one, partial(_run, one, problem, fresh, seed)) for one in own]
     for measurement, job in jobs:
         device: Any = first.device.type
+        precision: Any = torch.get_float32_matmul_precision()
         cell = Cell(
-            measurement=measurement, problem=problem, estimator=config, device=device, threads=torch.get_num_threads()
+            measurement=measurement,
+            problem=problem,
+            estimator=config,
+            device=device,
+            threads=torch.get_num_threads(),
+            matmul_precision=precision,
         )
         started, clock = datetime.now(UTC), time.perf_counter()
         try:

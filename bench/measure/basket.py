@@ -178,8 +178,13 @@ def travel(
 
 
 @lru_cache(maxsize=4)
-def _checkpoints(problem: TrainedProblem, config: BasketConfig, device: torch.device) -> tuple[Checkpoint, ...]:
-    """The trajectory with no estimator to warm up, trained once in a process and shared by its cells."""
+def _checkpoints(
+    problem: TrainedProblem, config: BasketConfig, device: torch.device, matmul_precision: str
+) -> tuple[Checkpoint, ...]:
+    """The trajectory with no estimator to warm up, trained once in a process and shared by its cells.
+
+    The precision is that of torch, by which trajectories of one process may differ.
+    """
     return tuple(travel(problem, config, device))
 
 
@@ -187,7 +192,7 @@ def measure_basket(
     problem: TrainedProblem, estimator: Estimator, config: BasketConfig, *, seed: int, device: torch.device
 ) -> Moments:
     """Points of one estimator, one a checkpoint: moments with respect to q's parameters and to encoder weights."""
-    stops = _checkpoints(problem, config, device)
+    stops = _checkpoints(problem, config, device, torch.get_float32_matmul_precision())
     initial = stream("estimator", config.trajectory_seed)
     first = stops[0].model
     sizes: dict[str, Any] = {"stack": (1,), "context_size": first.context_size, "event": first.event}

@@ -3,9 +3,9 @@
 - A **cell** is a resolved configuration; its id is the hash of that, and its noise comes from the id. Two records with
   one id are the same draws again, and the same numbers up to the rounding of two machines or the versions of two
   sources. But a time is a measurement of a machine: two machines give two.
-- The **subject** of a cell is what it measures, whatever the settings (how many draws, steps, seeds, threads): kind of
-  measurement, problem at its point, estimator, device. Where one run measured a subject twice, the newer record is
-  shown. Other settings mean another id, and so other draws.
+- The **subject** of a cell is what it measures, whatever the settings (how many draws, steps, seeds, threads, how exact
+  products of matrices are): kind of measurement, problem at its point, estimator, device. Where one run measured a
+  subject twice, the newer record is shown. Other settings mean another id, and so other draws.
 """
 
 import hashlib
@@ -79,6 +79,8 @@ class Identity(Open):
     estimator: Estimator
     device: str | None = None
     threads: int | None = None
+    matmul_precision: str = "highest"
+    """Of float32; not written where it is this."""
 
     @property
     def kind(self) -> str:
@@ -110,4 +112,4 @@ class Identity(Open):
     def settings(self) -> dict[str, Any]:
         """How the cell is measured, apart from what every row of a table states."""
         own = self.measurement.model_dump(exclude=set(STATED), exclude_unset=True)
-        return {**own, "device": self.device, "threads": self.threads}
+        return {**own, "device": self.device, "threads": self.threads, "matmul_precision": self.matmul_precision}

@@ -28,6 +28,8 @@ class Provenance(Open):
     gpu: str | None = None
     cores: int | None = None
     load: tuple[float | None, ...] = ()
+    matmul_precision: str = "highest"
+    """Of float32; what torch begins with, and what all had that did not record it."""
     estimator_source: str | None = None
     """The hash of the estimator's source."""
 

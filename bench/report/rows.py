@@ -48,6 +48,7 @@ def head(record: Record, problem: str, setting: str, label: str, reference: str 
         "is_reference": label == reference,
         "device": cell.device,
         "threads": cell.threads,
+        "matmul_precision": cell.matmul_precision,
         "cell_seconds": _value(record.seconds),
         "machine": record.machine,
         "source": record.provenance.estimator_source,

@@ -97,6 +97,7 @@ def machine(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": list(os.getloadavg()),
         "threads": torch.get_num_threads(),
+        "matmul_precision": torch.get_float32_matmul_precision(),
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "driver": _driver() if cuda else None,
         "cuda": torch.version.cuda if cuda else None,

@@ -3,8 +3,8 @@
 import copy
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
 from bench.suite.plan import Plan, plan
-from bench.suite.schema import Cell, Suite
+from bench.suite.schema import Cell, MatmulPrecision, Suite
 from bench.suite.toml import dumps
 from estimators import registry
 from estimators.distributions import log_prob
@@ -44,15 +44,34 @@ def measure(cell: Cell) -> Part | Mapping[str, Any]:
     return dict(plain(result))
 
 
+@contextmanager
+def matmul_precision(wanted: MatmulPrecision) -> Iterator[None]:
+    """Products of matrices in float32 as exact as that, and afterwards as before.
+
+    Torch is told only where that changes something: whoever set it by torch's newer names, one for each library of
+    products, keeps what they set.
+    """
+    before = torch.get_float32_matmul_precision()
+    if before == wanted:
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def run_cell(cell: Cell) -> Record:
     """Run one cell; whatever goes wrong inside it becomes its record."""
     torch.set_num_threads(cell.threads)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    try:
-        result, failure = measure(cell), None
-    except Exception as error:  # a cell that fails is a result; the others go on
-        result, failure = None, error
-    return make_record(cell, result or {}, failure, started, time.perf_counter() - clock)
+    with matmul_precision(cell.matmul_precision):
+        started, clock = datetime.now(UTC), time.perf_counter()
+        try:
+            result, failure = measure(cell), None
+        except Exception as error:  # a cell that fails is a result; the others go on
+            result, failure = None, error
+        return make_record(cell, result or {}, failure, started, time.perf_counter() - clock)
 
 
 def make_record(

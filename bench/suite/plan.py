@@ -51,6 +51,7 @@ def plan(suite: Suite) -> Plan:
                     estimator=config,
                     device="cpu" if point.only_on_cpu else suite.device,
                     threads=suite.threads,
+                    matmul_precision=suite.matmul_precision,
                 )
                 for point in problem.points()
                 for table in suite.tables()

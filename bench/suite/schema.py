@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from bench.config import Config, EstimatorConfig
+from bench.config import Config, EstimatorConfig, added_later
 from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
 from bench.measure.basket import MomentsSettings
 from bench.measure.elbo import ElboSettings
@@ -25,6 +25,9 @@ from bench.training.settings import Optimisation
 from estimators import registry
 
 Device = Literal["cpu", "cuda"]
+MatmulPrecision = Literal["highest", "high", "medium"]
+"""What `torch.set_float32_matmul_precision` takes: float32 throughout, or factors rounded to TF32 or to bfloat16 where
+the device has fast products of those."""
 
 
 def _problem(data: Any) -> Any:
@@ -63,6 +66,8 @@ class Suite(Config):
     device: Device = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
     """Torch threads of a cell; part of what decides a result's last bits."""
+    matmul_precision: MatmulPrecision = added_later("highest")
+    """How exactly a cell's products of matrices in float32 are taken; part of what decides its numbers."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
     samples: Annotated[int, Field(ge=1)] | None = None
     """Draws of z a row for estimators that do not say otherwise, where legal for them."""
@@ -134,9 +139,10 @@ class Cell(Config):
     estimator: EstimatorConfig
     device: Device
     threads: int
+    matmul_precision: MatmulPrecision = added_later("highest")
 
     def resolved(self) -> dict[str, Any]:
-        """The configuration in plain values, every default filled in."""
+        """The configuration in plain values, defaults filled in, but those of settings that were added later."""
         return self.model_dump(mode="json")
 
     @property

@@ -314,6 +314,7 @@ def _shared(a: Record, b: Record, tmp_path: Path) -> bool:
         ("estimator.name", "reinforce", True),
         ("estimator.samples", 3, True),
         ("threads", 2, True),
+        ("matmul_precision", "high", True),
         ("device", "cuda", True),
         ("problem.kind", "toy", False),
         ("problem.label", "mnist", False),
@@ -330,7 +331,7 @@ def test_what_is_set_side_by_side_is_one_estimator_on_one_problem(
     inner = b["config"]
     for place in places:
         inner = inner[place]
-    old, inner[last] = inner.get(last), value
+    old, inner[last] = inner.get(last, "highest" if last == "matmul_precision" else None), value
     b["cell"] = cell_id(b["config"])
     assert _shared(a, b, tmp_path) == same
     if same:
@@ -370,6 +371,7 @@ def test_every_difference_of_provenance_is_named_with_all_values(tmp_path: Path)
     hosts = {"a": "x", "b": "y"}
     first = [made("moments", variances((0, 4.0, 0.3)), label=name, host=host) for name, host in hosts.items()]
     changed = {key: f"new {key}" for key in PROVENANCE} | {"cores": 9, "load": [1.0, 1.0, 1.0], "dirty": True}
+    changed |= {"matmul_precision": "high"}
     second = copy.deepcopy(first)
     for record, host in zip(second, "wv", strict=True):
         record["provenance"] |= changed | {"host": host}
@@ -381,6 +383,7 @@ def test_every_difference_of_provenance_is_named_with_all_values(tmp_path: Path)
         "cpu: a processor in A, new cpu in B",
         "gpu: None in A, new gpu in B",
         "threads: 1 in A, new threads in B",
+        "matmul_precision: highest in A, high in B",
         "python: 3.11.7 in A, new python in B",
         "torch: 2.13.0 in A, new torch in B",
         "gradest: 0.1.0 in A, new gradest in B",

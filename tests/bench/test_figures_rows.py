@@ -389,6 +389,11 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
     for record in records:
         record["config"]["threads"] = 2
     assert made(records)["time-digits-b"].caption == common.replace("1 thread", "2 threads")
+    records = some()
+    for record in records:
+        record["config"]["matmul_precision"] = "high"
+    with_tf32 = ABOUT.replace(")", ", matmul precision high)")
+    assert made(records)["time-digits-b"].caption == common.replace(ABOUT, with_tf32)
     assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].caption == (
         f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
         "did something else (load above its cores): a, b."

@@ -274,6 +274,7 @@ SUBJECTS = [
     ("config.estimator.samples", 7, ""),
     ("config.device", "cuda", "subject"),
     ("config.threads", 7, ""),
+    ("config.matmul_precision", "high", ""),
     ("cell", "another", "measurement"),
     ("started", "2027", ""),
     ("status", "failed", ""),

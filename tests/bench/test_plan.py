@@ -351,6 +351,8 @@ def test_every_part_of_a_configuration_counts_for_its_id() -> None:
         ('title = "Every', 'title = "Each', ""),
         ('device = "cuda"', 'device = "cpu"', "moments train time"),
         ("threads = 3", "threads = 2", "toy moments train time"),
+        ("threads = 3", 'threads = 3\nmatmul_precision = "high"', "toy moments train time"),
+        ("threads = 3", 'threads = 3\nmatmul_precision = "highest"', ""),
         ("seeds = 7", "seeds = 6", "train"),
         ("steps = 21", "steps = 20", "moments train time"),
         ("batch = 22", "batch = 23", "moments train time"),

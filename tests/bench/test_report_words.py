@@ -149,3 +149,5 @@ def test_cells_that_differ_in_a_setting_stand_apart(config: type[Config], key: s
     ]
     words = [""] * 2 if key in STATED else [f"{key}=1", f"{key}=2"]
     assert naming.settings(records, ["digits", "digits"]) == words
+    records[1]["config"] = records[0]["config"] | {"matmul_precision": "high"}
+    assert naming.settings(records, ["digits", "digits"]) == ["matmul_precision=highest", "matmul_precision=high"]

@@ -115,6 +115,39 @@ def test_a_record_says_what_was_run_how_when_and_by_what(monkeypatch: pytest.Mon
     }
 
 
+@pytest.mark.parametrize("failure", [None, RuntimeError("no such luck"), KeyboardInterrupt()])
+def test_matmul_precision_is_set_for_a_cell_and_then_as_before(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException | None
+) -> None:
+    """Seen by the measurement and by provenance; a run that is interrupted leaves none behind either."""
+    default, *_ = plan(suite_of()).cells
+    high, *_ = plan(suite_of(text='matmul_precision = "high"\n' + SMALL)).cells
+    seen = []
+
+    def measured(cell: Cell) -> Record:
+        seen.append(torch.get_float32_matmul_precision())
+        if failure is not None:
+            raise failure
+        return {}
+
+    monkeypatch.setattr(runner, "measure", measured)
+    for cell, expected in ((high, "high"), (default, "highest")):
+        for before in ("highest", "medium"):
+            torch.set_float32_matmul_precision(before)
+            try:
+                if isinstance(failure, KeyboardInterrupt):
+                    with pytest.raises(KeyboardInterrupt):
+                        run_cell(cell)
+                else:
+                    assert run_cell(cell)["provenance"]["matmul_precision"] == expected
+                assert torch.get_float32_matmul_precision() == before
+            finally:
+                torch.set_float32_matmul_precision("highest")
+            assert seen.pop() == expected
+    assert high.id != default.id and "matmul_precision" not in default.resolved()
+    assert high.identity.settings["matmul_precision"] == "high"
+
+
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"
 
 

@@ -135,8 +135,8 @@ def test_a_suite_survives_its_own_toml() -> None:
 
 
 SUITE_KEYS = (
-    "name, title, device, threads, seeds, samples, f_evals, problems, estimators, training, elbo, moments, time, "
-    "measurements"
+    "name, title, device, threads, matmul_precision, seeds, samples, f_evals, problems, estimators, training, elbo, "
+    "moments, time, measurements"
 )
 VAE_KEYS = (
     "kind, family, latents, categories, label, dataset, bound, importance_samples, architecture, entropy, "
@@ -177,6 +177,10 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("steps = 4", "learning_rate = nan", "training.learning_rate: Input should be a finite number, got nan"),
         ("steps = 4", "optimiser = 'adamw'", "training.optimiser: Input should be 'adam' or 'sgd', got 'adamw'"),
         ("seeds = 2", "device = 'gpu'", "device: Input should be 'cpu' or 'cuda', got 'gpu'"),
+        ("seeds = 2", "matmul_precision = 'hihg'",
+         "matmul_precision: Input should be 'highest', 'high' or 'medium', got 'hihg'"),
+        ("seeds = 2", "matmul_precisoin = 'high'",
+         f"unknown key 'matmul_precisoin'; did you mean 'matmul_precision'? Known: {SUITE_KEYS} (at the top)"),
         ('family = "bernoulli", latents = 3', 'family = "bernouli", latents = 3',
          "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: "
          f"{', '.join(FAMILIES)} (or module:Class)"),

@@ -23,7 +23,7 @@ HEAD = (
     "samples",
     "unbiased",
 )
-TAIL = ("device", "threads", "machine", "status", "reason", "cell")
+TAIL = ("device", "threads", "matmul_precision", "machine", "status", "reason", "cell")
 
 
 class Column(NamedTuple):
@@ -56,11 +56,15 @@ class Table(NamedTuple):
 
 
 def about(row: Row) -> str:
-    """The benchmark a row belongs to: `digits, bernoulli latents, ELBO, sampled entropy`."""
+    """The benchmark a row belongs to: `digits, bernoulli latents, ELBO, sampled entropy`.
+
+    And how exact products of matrices are, where that is not float32 throughout.
+    """
     parts = [] if missing(row["dataset"]) else [str(row["dataset"])]
     parts += [] if missing(row["family"]) else [f"{row['family']} latents"]
     parts += [] if missing(row["bound"]) else [str(row["bound"]).upper()]
     parts += [] if missing(row["entropy"]) else [f"{row['entropy']} entropy"]
+    parts += [] if row["matmul_precision"] == "highest" else [f"matmul precision {row['matmul_precision']}"]
     return ", ".join(parts)
 
 

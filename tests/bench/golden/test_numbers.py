@@ -86,6 +86,7 @@ def head(run: str, record: Record) -> Row:
         "is_reference": label == REFERENCE[run],
         "device": config["device"],
         "threads": config["threads"],
+        "matmul_precision": "highest",
         "machine": host(record),
         "source": record["provenance"]["estimator_source"],
     }
@@ -189,7 +190,7 @@ def points(run: str) -> list[Row]:
 
 
 HEAD = ("problem", "setting", "family", "dataset", "bound", "entropy", "estimator", "name", "samples", "unbiased")
-TAIL = ("device", "threads", "machine", "status", "reason", "cell")
+TAIL = ("device", "threads", "matmul_precision", "machine", "status", "reason", "cell")
 
 
 def columns(names: str) -> list[str]:
