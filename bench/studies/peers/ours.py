@@ -1,19 +1,52 @@
-"""Our half: the trainer that a run uses, with a registered estimator, and its floor."""
+"""Our half: the steps that a run takes, with a registered estimator, and their floor."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import estimators
+from bench import datasets
+from bench.datasets import Dataset
 from bench.measure.floor import floor_of
 from bench.problems.vae_model import VAE
-from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison
+from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison, Shape
+from bench.training.batches import Batches
+from bench.training.capture import Steps
 from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
 PIXEL_MEAN = 0.3
+CPU = torch.device("cpu")
+
+
+INFO = datasets.info("digits")
+"""Of a data set that does not matter: what is trained on is invented."""
+
+
+@lru_cache(maxsize=1)
+def data(shape: Shape, binarised: bool) -> Dataset:
+    """Train rows [N, X] that are gathered from: random bits, or random intensities, of the same mean."""
+    uniform = torch.rand(shape.rows, shape.pixels, generator=torch.Generator().manual_seed(0))
+    train = 2 * PIXEL_MEAN * uniform if binarised else (uniform < PIXEL_MEAN).float()
+    return Dataset(shape.name, train, train[:0], train[:0], binarised, INFO)
+
+
+def steps(comparison: Comparison, trainer: Trainer, compile: bool) -> Steps:
+    """Training steps on batches of their own, as a run takes them; the one place where the study makes them."""
+    batches = Batches(data(comparison.shape, comparison.binarised), BATCH, list(range(comparison.stacked)), CPU)
+    return Steps(trainer, batches)
+
+
+def take(steps: Steps, count: int) -> None:
+    """Take so many steps."""
+    if hasattr(steps, "run"):
+        steps.run(count)
+        return
+    for _ in range(count):
+        steps.step()
 
 
 def rows(comparison: Comparison) -> Tensor:

@@ -1,68 +1,176 @@
-"""The measurement: every step of a comparison takes its turn in one process, so that ratios survive a noisy machine."""
+"""The measurement: everything compared takes its turn, a number of steps, so that ratios survive a noisy machine.
+
+All run on the same cores, as many as there are threads, and while one runs the others are idle: before a turn beside
+JAX there is a pause, in which the threads of torch's OpenMP, that wait for work in a loop for about 10 ms, and those of
+XLA, that do so for less than 1, go to sleep.
+"""
 
 import importlib.metadata
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.measure.clock import interleaved
 from bench.problems.vae_model import VAE
 from bench.run.provenance import machine
 from bench.studies.peers import ours, pyro_steps, storchastic_steps
-from bench.studies.peers.cases import BATCH, THREADS, Comparison, Peer
+from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison, Peer
+from bench.studies.peers.jax_process import JaxProcess, Job
 from bench.studies.peers.networks import Network, PeerStep
 from bench.studies.results import Row, Run
+from bench.training.trainer import Trainer
 
-PACKAGES = ("storchastic", "pyro-ppl", "entmax")
-WARM_UP = 10
+PACKAGES = ("storchastic", "pyro-ppl", "entmax", "jax", "optax")
+WARM_UP = 2
+"""Turns of each that do not count."""
+PAUSE = 0.03
+"""Seconds before a turn beside JAX."""
+
+
+class Subject(NamedTuple):
+    """What is timed."""
+
+    turn: Callable[[], float]
+    """Takes a turn's steps and gives its seconds."""
+    first: float
+    """Seconds of the first turn, with all that is made and compiled for it; NaN where compiling is known by itself."""
+    compiling: float = np.nan
+    """Seconds of compiling."""
+
+    def compile_seconds(self, turns: Sequence[float]) -> float:
+        """Those known, or how much longer the first turn took than the later ones did."""
+        return self.first - float(np.median(turns)) if np.isnan(self.compiling) else self.compiling
 
 
 def peer_step(comparison: Comparison, peer: Peer, network: Network, x: Tensor) -> PeerStep:
-    """A peer's step on the rows x [B, X], with a network of its own."""
+    """The step of a peer of torch on the rows x [B, X], with a network of its own."""
     if peer.library == "pyro":
         return pyro_steps.STEPS[peer.usage](network, x)
     kind = storchastic_steps.TunedStep if peer.usage == "tuned" else storchastic_steps.ExampleStep
     return kind(comparison, network, x)
 
 
-def measure(comparison: Comparison, threads: int, rounds: int, warm_up: int = WARM_UP) -> Iterator[Row]:
-    """Rows for each peer: seconds of its step, ours and the floor's, and their ratios round by round."""
-    torch.set_num_threads(threads)
-    x = ours.rows(comparison)
-    stacked = ours.stacked(comparison, x)
-    subject, floor = ours.subject(comparison), ours.floor(comparison)
-    # All start from the weights of our first seed.
-    assert isinstance(subject.model, VAE)
-    steps = [peer_step(comparison, peer, Network(comparison, subject.model), x) for peer in comparison.peers]
-    *peers, mine, least = interleaved(
-        [*(step.step for step in steps), lambda: subject.step(stacked), lambda: floor.step(stacked)],
-        rounds=rounds,
-        warm_up=warm_up,
+def job(comparison: Comparison, threads: int) -> Job:
+    """The same training for JAX."""
+    config, shape = comparison.config(), comparison.shape
+    return Job(
+        estimator=comparison.estimator,
+        sizes=(shape.pixels, *config.hidden, config.latents),
+        stacked=comparison.stacked,
+        batch=BATCH,
+        steps=shape.steps,
+        learning_rate=LEARNING_RATE,
+        rows=shape.rows,
+        pixel_mean=ours.PIXEL_MEAN,
+        binarised=comparison.binarised,
+        threads=threads,
     )
+
+
+@contextmanager
+def on_cores(threads: int) -> Iterator[None]:
+    """Run on so many threads and cores, the first of those allowed; threads made meanwhile inherit the cores."""
+    before, cores = torch.get_num_threads(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:threads])
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        os.sched_setaffinity(0, cores)
+
+
+def in_turns(subjects: Sequence[Subject], rounds: int, warm_up: int, pause: float) -> list[list[float]]:
+    """Seconds of each subject's turns; who goes first in a round moves on, as in `bench.measure.clock`."""
+    seconds: list[list[float]] = [[] for _ in subjects]
+    for index in range(warm_up + rounds):
+        for place in range(len(subjects)):
+            which = (index + place) % len(subjects)
+            time.sleep(pause)
+            taken = subjects[which].turn()
+            if index >= warm_up:
+                seconds[which].append(taken)
+    return seconds
+
+
+def _here(turn: Callable[[], object], began: float) -> Subject:
+    """A subject of this process, the making of which began at that time."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        turn()
+        return time.perf_counter() - start
+
+    turn()
+    return Subject(timed, first=time.perf_counter() - began)
+
+
+def _own(comparison: Comparison, trainer: Trainer, compile: bool) -> Subject:
+    began = time.perf_counter()
+    steps = ours.steps(comparison, trainer, compile)
+    return _here(lambda: ours.take(steps, comparison.shape.steps), began)
+
+
+def _peer(comparison: Comparison, peer: Peer, network: Network, threads: int, stack: ExitStack) -> Subject:
+    if peer.library == "ours":
+        return _own(comparison, ours.subject(comparison), compile=False)
+    if peer.library == "jax":
+        process = stack.enter_context(JaxProcess(job(comparison, threads)))
+        if process.started["threads"] != threads:
+            raise RuntimeError(f"{threads} threads were asked for, and JAX found {process.started['threads']} cores")
+        return Subject(process.seconds, first=np.nan, compiling=process.started["compile_seconds"])
+    began = time.perf_counter()
+    step = peer_step(comparison, peer, network, ours.rows(comparison))
+
+    def turn() -> None:
+        for _ in range(comparison.shape.steps):
+            step.step()
+
+    return _here(turn, began)
+
+
+def measure(comparison: Comparison, threads: int, rounds: int, warm_up: int = WARM_UP) -> Iterator[Row]:
+    """Rows for each peer: seconds of its step, ours and the floor's, of compiling, and their ratios round by round."""
     case = {**comparison.case(), "threads": threads, "judged": threads == comparison.shape.threads}
     case["load"] = list(os.getloadavg())
-    for peer, seconds in zip(comparison.peers, peers, strict=True):
+    with on_cores(threads), ExitStack() as stack:
+        trainer = ours.subject(comparison)
+        # All peers of torch start from the weights of our first seed.
+        assert isinstance(trainer.model, VAE)
+        networks = [Network(comparison, trainer.model) for _ in comparison.peers]
+        subjects = [
+            *(_peer(comparison, *each, threads, stack) for each in zip(comparison.peers, networks, strict=True)),
+            _own(comparison, trainer, compile=True),
+            _own(comparison, ours.floor(comparison), compile=True),
+        ]
+        turns = in_turns(subjects, rounds, warm_up, PAUSE if comparison.beside_jax else 0.0)
+    *peers, mine, least = np.asarray(turns) / comparison.shape.steps
+    compiling = [subject.compile_seconds(taken) for subject, taken in zip(subjects, turns, strict=True)]
+    for index, (peer, seconds) in enumerate(zip(comparison.peers, peers, strict=True)):
         of_peer = {**case, "peer": peer.label}
         for name, taken in (("ours_seconds", mine), ("peer_seconds", seconds), ("floor_seconds", least)):
             yield Row.repeated(name, taken, keep=False, unit="s", case=of_peer)
         # How many times the seeds a second of ours, and of the floor, are the peer's.
-        ratio, to_floor = (comparison.stacked * np.divide(seconds, own) for own in (mine, least))
-        target = comparison.target if peer.documented else None
+        more = comparison.stacked / comparison.stacked_of(peer)
+        target = comparison.target(peer)
+        ratio, to_floor = (more * np.divide(seconds, own) for own in (mine, least))
         yield Row.repeated("ratio", ratio, keep=False, case=of_peer, target=target, at_least=True)
         yield Row.repeated("peer_over_floor", to_floor, keep=False, case=of_peer)
+        yield Row(quantity="ours_compile_seconds", value=compiling[-2], unit="s", case=of_peer)
+        if peer.compiles:
+            yield Row(quantity="peer_compile_seconds", value=compiling[index], unit="s", case=of_peer)
 
 
 def measure_all(comparisons: Sequence[Comparison], rounds: int) -> Run:
-    """Everything that the table and the figure are made from."""
-    before = torch.get_num_threads()
+    """Everything that the tables and the figures are made from."""
     provenance = machine("cpu")
-    try:
-        rows = tuple(row for each in comparisons for threads in THREADS for row in measure(each, threads, rounds))
-    finally:
-        torch.set_num_threads(before)
+    cases = [(each, threads) for each in comparisons for threads in each.thread_counts]
+    rows = tuple(row for each, threads in cases for row in measure(each, threads, rounds))
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     about = {"batch": BATCH, "rounds": rounds, "warm_up": WARM_UP, "peers": versions}
     return Run(name="peers", provenance=provenance, about=about, rows=rows)
