@@ -148,7 +148,8 @@ class Checkpoint:
         context, closed_form = model.context(self.x), model.closed_form
 
         def draw(draws: int, seed: int) -> Iterator[Tensor]:
-            return gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form)
+            more: Any = {"context": context, "closed_form": closed_form, "compile": config.optimisation.compile}
+            return gradients(estimator, q, f, draws=draws, seed=seed, **more)
 
         return long_run_reference(draw, draws=config.reference_draws, seed=self.step, label=config.reference.label)
 
@@ -217,6 +218,7 @@ def measure_basket(
                 context=model.context(x),
                 closed_form=model.closed_form,
                 encoder=None if network is None else Encoder(q, layers),
+                compile=config.optimisation.compile,
             )
         points.append(point.model_copy(update={"step": stop.step, "elbo": stop.elbo}))
     return Moments(points=tuple(points))

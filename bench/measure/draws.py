@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
+from bench.measure.chunks import Chunk, ClosedForm
 from bench.measure.determined import check_determined, holds, own_tensors
 from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
+from bench.training.worth import Wish
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
 from estimators.contract import checked
-from estimators.distributions import parameters, row_shape, stopped
+from estimators.distributions import parameters, row_shape
 from estimators.errors import BadInput
 from estimators.examine import Look, jumps
 from estimators.families import family_of
@@ -31,8 +33,6 @@ BLOCK_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 """Coordinates of gradients that are held at once."""
 SHORTEST_BLOCK = 256
 """Least number of draws in a block, however much memory they take: intervals are computed within blocks."""
-
-ClosedForm = Callable[[Distribution], Tensor | None]
 
 
 def refuse_inference_mode(caller: str) -> None:
@@ -162,6 +162,7 @@ def gradients(
     seed: int,
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
+    compile: Wish = False,
 ) -> Iterator[Tensor]:
     """Independent draws of every row's gradient, block by block, so that memory does not grow with their number.
 
@@ -175,6 +176,8 @@ def gradients(
         seed: of the one generator that all noise comes from.
         context: [*B, X] for input-dependent baselines.
         closed_form: what the loss holds besides E_q[f], such as an analytic KL divergence; it carries no noise.
+        compile: whether the calls that make many draws are compiled; with "auto", where so many draws pay for it. What
+            cannot be compiled is called as it is.
 
     Yields:
         [n / blocks, *B, P] in q's dtype, on its device, the last dim being q's parameters: logits, or loc and scale
@@ -194,11 +197,13 @@ def gradients(
             check_determined(f, q)
         length = max(1, CHUNK_NUMBERS[device.type] // seen.largest)
         generator = stream("gradients", seed, device=device)
+        chunks = Chunk(estimator, q, f, generator, context, closed_form)
+        chunks.compile(values[0].new_empty(min(length, draws), *rows, size // rows.numel()), draws, compile)
         blocks = max(1, min(math.ceil(draws * size / BLOCK_NUMBERS[device.type]), draws // SHORTEST_BLOCK))
         for block in torch.arange(draws).tensor_split(blocks):
             g = values[0].new_empty(len(block), *rows, size // rows.numel())
             for chunk in g.split(length):
-                _fill(chunk, estimator, q, f, generator, context, closed_form)
+                chunks.fill(chunk)
             if not g.sum().isfinite() and not (finite := g.flatten(1).isfinite().all(1)).all():
                 raise FloatingPointError(
                     f"the gradient is not finite in {int((~finite).sum())} of {len(block)} draws"
@@ -206,35 +211,3 @@ def gradients(
                 )
             yield g
             del g
-
-
-def _fill(
-    target: Tensor,
-    estimator: Estimator,
-    q: Distribution,
-    f: Objective,
-    generator: torch.Generator,
-    context: Tensor | None,
-    closed_form: ClosedForm | None,
-) -> None:
-    """Put draws of the gradient into the target [n, *B, P]."""
-    count, fixed = len(target), stopped(q)
-    leaves = [p.detach().expand(count, *p.shape).clone().requires_grad_() for p in parameters(q)]
-    copies = family_of(q).build(*leaves)
-    known = [p.data_ptr() for p in parameters(copies)]
-
-    def objective(z: Tensor, given: Distribution, /, *more: Any) -> Tensor:
-        own = parameters(given)
-        if z.requires_grad or any(p.requires_grad for p in own):
-            return f(z, given, *more)
-        # The copies of q differ in their gradients alone: f takes q itself, and computes what depends on it once.
-        with torch.no_grad():
-            return f(z, fixed if [p.data_ptr() for p in own] == known else given, *more)
-
-    with trusted():
-        loss = estimator(copies, objective, generator=generator, context=context).surrogate.sum()
-    if closed_form and (closed := closed_form(copies)) is not None:
-        loss = loss + closed.sum()
-    parts = [g.reshape(*target.shape[:-1], -1) for g in torch.autograd.grad(loss, leaves)]
-    for place, part in zip(target.split([part.shape[-1] for part in parts], -1), parts, strict=True):
-        place.copy_(part)

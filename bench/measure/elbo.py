@@ -95,7 +95,8 @@ def measure_training(
             curve[key].append(value)
 
     samples = config.iwae_samples
-    test_iwae = evaluate(model, dataset.test.to(device), samples=samples, seed=0)[1]
+    wish = config.optimisation.compile
+    test_iwae = evaluate(model, dataset.test.to(device), samples=samples, seed=0, compile=wish)[1]
     diverged = tuple(None if at < 0 else at for at in trainer.diverged_at.tolist())
     return Training(
         seeds=tuple(seeds),

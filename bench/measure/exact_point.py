@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.measure.draws import ClosedForm, probe
+from bench.measure.chunks import ClosedForm
+from bench.measure.draws import probe
 from bench.measure.exact import exact_moments
 from bench.measure.points import Reference, exact_reference
 from bench.records.results import Bias, Ends, OfParameters, Point, Variance

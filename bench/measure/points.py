@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.measure.draws import ClosedForm, gradients, probe
+from bench.measure.chunks import ClosedForm
+from bench.measure.draws import gradients, probe
 from bench.measure.encoder import Behind
 from bench.measure.moments import Distances, Moments, Moves
 from bench.records.results import Bias, Ends, Noise, OfEncoder, OfParameters, Point, Variance
@@ -27,6 +28,7 @@ from bench.statistics import (
     variance_interval,
     variance_log_se,
 )
+from bench.training.worth import Wish
 from estimators.base import Estimator, Objective
 from estimators.distributions import parameters, row_shape
 from estimators.families import Enumerated, family_of
@@ -162,10 +164,12 @@ def measure_point(
     context: Tensor | None = None,
     closed_form: ClosedForm | None = None,
     encoder: Behind | None = None,
+    compile: Wish = False,
 ) -> Point:
     """Measure one estimator at fixed parameters and rows; all gradients are those of the mean over rows."""
     found = Draws(draws, reference.gradient, encoder)
-    for block in gradients(estimator, q, f, draws=draws, seed=seed, context=context, closed_form=closed_form):
+    more: Any = {"context": context, "closed_form": closed_form, "compile": compile}
+    for block in gradients(estimator, q, f, draws=draws, seed=seed, **more):
         found.add(block)
     rows = reference.gradient.shape[:-1].numel()
     f_evals, rounding, *_ = probe(estimator, q, f, context)

@@ -13,20 +13,13 @@ from torch import Generator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.training.batches import Batches
+from bench.training.noise import READS
 from bench.training.trainer import Trainer
 
 WARM_UP = 3
 """Steps before a capture, in which libraries and the optimiser allocate memory."""
 
 aten = torch.ops.aten
-_READS = {
-    aten._local_scalar_dense.default,
-    aten.equal.default,
-    aten.is_nonzero.default,
-    aten.masked_select.default,
-    aten.nonzero.default,
-    aten.repeat_interleave.Tensor,
-}
 _INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 
 
@@ -43,7 +36,7 @@ class HostReads(TorchDispatchMode):
         """Call, and look at what was called."""
         result = func(*args, **(kwargs or {}))
         indices = [i for i in args[1] if i is not None] if func in _INDEXED else []
-        if func in _READS or any(i.dtype in (torch.bool, torch.uint8) for i in indices):
+        if func in READS or any(i.dtype in (torch.bool, torch.uint8) for i in indices):
             self.found.append(f"{func} reads values back")
         if any(i.device != args[0].device for i in indices):
             self.found.append(f"{func} copies indices to {args[0].device}")
@@ -127,7 +120,7 @@ class EagerSteps:
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """The captured step, or None where something that was not seen in the warm-up cannot be captured."""
-        generators = [self.trainer.generator, self.trainer.passenger_generator, *self.batches.noise]
+        generators = [*self.trainer.generators, *self.batches.noise]
         states = [generator.get_state() for generator in generators]
         self.trainer.optimiser.zero_grad()
         graph, self.eager_because = capture(lambda: self.trainer.device_step(self.batches.gather()), generators)
@@ -136,6 +129,7 @@ class EagerSteps:
             fresh = [torch.Generator(self.trainer.device) for _ in generators]
             for generator, state in zip(fresh, states, strict=True):
                 generator.set_state(state)
-            self.trainer.generator, self.trainer.passenger_generator, *self.batches.noise = fresh
+            own = len(self.trainer.generators)
+            self.trainer.generators, self.batches.noise = fresh[:own], fresh[own:]
             self.trainer.optimiser.zero_grad()
         return graph

@@ -3,17 +3,20 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from bench.problems.model import Model
 from bench.seeds import stream
+from bench.training.noise import Untraceable
+from bench.training.program import Program, draws_of
+from bench.training.worth import WORTH, Wish
 
 EVALUATION_ROWS = 2**15
 """Rows of the decoder evaluated at once."""
 
 
 @torch.no_grad()
-def evaluate(model: Model, rows: Tensor, *, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+def evaluate(model: Model, rows: Tensor, *, samples: int, seed: int, compile: Wish = False) -> tuple[Tensor, Tensor]:
     """Bounds on log p(x) in nats a row, averaged over the rows: each [E].
 
     Args:
@@ -21,14 +24,46 @@ def evaluate(model: Model, rows: Tensor, *, samples: int, seed: int) -> tuple[Te
         rows: [N, X], the same for all seeds.
         samples: K, draws of z a row.
         seed: of the draws.
+        compile: whether to compile what is done to some rows at once; with "auto", where so many rows pay for it.
 
     Returns:
         The ELBO, and the K-sample importance-weighted bound from the same draws (`Model.bounds`).
     """
     generator = stream("evaluate", seed, device=rows.device)
-    elbo = iwae = torch.zeros(model.stack, dtype=torch.float64, device=rows.device)
-    for part in torch.split(rows, max(1, EVALUATION_ROWS // (samples * model.stack))):
-        integrand, log_weights = model.bounds(part.expand(model.stack, *part.shape), samples, generator)
-        elbo = elbo + integrand.double().sum(-1)
-        iwae = iwae + (log_weights.logsumexp(0) - math.log(samples)).double().sum(-1)
-    return elbo / len(rows), iwae / len(rows)
+    totals = torch.zeros(2, model.stack, dtype=torch.float64, device=rows.device)
+    parts = torch.split(rows, max(1, EVALUATION_ROWS // (samples * model.stack)))
+    place = parts[0].clone()
+    program = _program(model, totals, place, samples, generator, len(parts), compile)
+    for part in parts:
+        if program is None or part.shape != place.shape:
+            _add(model, totals, part, samples, generator)
+        else:
+            place.copy_(part)
+            program.draw()
+            program.run()
+    elbo, iwae = totals / len(rows)
+    return elbo, iwae
+
+
+def _add(model: Model, totals: Tensor, part: Tensor, samples: int, generator: Generator) -> None:
+    """Add the bounds of some rows [n, X] to the totals [2, E]."""
+    integrand, log_weights = model.bounds(part.expand(model.stack, *part.shape), samples, generator)
+    bounds = integrand, log_weights.logsumexp(0) - math.log(samples)
+    totals.add_(torch.stack([bound.double().sum(-1) for bound in bounds]))
+
+
+def _program(
+    model: Model, totals: Tensor, place: Tensor, samples: int, generator: Generator, runs: int, wish: Wish
+) -> Program | None:
+    """The same, of the rows in `place`, compiled; None where that is not wished or cannot be done."""
+    if wish is False:
+        return None
+    try:
+        noted = draws_of(lambda: _add(model, totals.clone(), place, samples, generator), [generator])
+        if wish == "auto" and not WORTH[place.device.type].pays(noted.calls, runs, noted.largest):
+            return None
+        return Program(
+            lambda totals, place: _add(model, totals, place, samples, generator), [totals, place], noted.draws
+        )
+    except Untraceable:  # it is evaluated as it is written
+        return None

@@ -20,6 +20,16 @@ UNIFORM = {aten.rand.default, aten.rand.generator}
 NORMAL = {aten.randn.default, aten.randn.generator}
 WHOLE = {aten.randint.default, aten.randint.generator, aten.randint.low, aten.randint.low_generator}
 
+READS = {
+    aten._local_scalar_dense.default,
+    aten.equal.default,
+    aten.is_nonzero.default,
+    aten.masked_select.default,
+    aten.nonzero.default,
+    aten.repeat_interleave.Tensor,
+}
+"""What waits for a value, or makes as many numbers as values say."""
+
 
 class Untraceable(Exception):
     """What is done cannot be made a program; the message says why, and reads on from "because "."""
@@ -85,10 +95,10 @@ def _as_draw(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw |
 
 
 class Noted(TorchDispatchMode):
-    """Notes what is drawn within, and refuses what cannot be drawn ahead.
+    """Notes what is drawn within, and refuses what cannot be drawn ahead, or be a program at all.
 
     Raises:
-        Untraceable: a call draws numbers whose law depends on tensors, or something else than torch draws.
+        Untraceable: a value is read back, numbers are drawn whose law depends on tensors, or not by torch.
     """
 
     def __init__(self) -> None:
@@ -96,18 +106,26 @@ class Noted(TorchDispatchMode):
         self.draws: list[Draw] = []
         self.calls = 0
         """Operations that make something, of whatever kind."""
+        self.largest = 0
+        """Numbers in the largest tensor that one of them makes."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call, and note it if it draws."""
         kwargs = kwargs or {}
-        self.calls += not func.is_view
         if (draw := _as_draw(func, args, kwargs)) is not None:
             self.draws.append(draw)
+        elif func in READS:
+            raise Untraceable(f"{func} reads values back")
         elif torch.Tag.nondeterministic_seeded in func.tags:
             raise Untraceable(f"{func} draws numbers that cannot be drawn ahead")
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if not func.is_view:
+            self.calls += 1
+            made = result if isinstance(result, tuple | list) else (result,)
+            self.largest = max(self.largest, *(part.numel() for part in made if isinstance(part, Tensor)), 0)
+        return result
 
     def __enter__(self) -> Self:
         self._others = _other_generators()
@@ -153,3 +171,12 @@ class Given(TorchDispatchMode):
             raise Untraceable("it draws other numbers in one step than in the next")
         self.used += 1
         return self.numbers[self.used - 1].clone()
+
+    def check_all_used(self) -> None:
+        """Whether all was asked for.
+
+        Raises:
+            Untraceable: there were fewer calls than before.
+        """
+        if self.used != len(self.draws):
+            raise Untraceable("it draws other numbers in one step than in the next")

@@ -1,7 +1,8 @@
 """A function of tensors as one program: traced to a flat graph of operations, which inductor compiles.
 
 What autograd does within, first and second derivatives, is part of the trace, and so is every change of an argument in
-place. The trace runs on tensors without values: a function that reads a value, or whose shapes depend on one, has none.
+place. The random numbers that the function draws are arguments too, drawn before each run. The trace runs on tensors
+without values: a function that reads a value, or whose shapes depend on one, has none.
 """
 
 import warnings
@@ -10,29 +11,115 @@ from typing import Any
 
 import torch
 import torch._inductor
-from torch import Tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch import Generator, Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bench.training.noise import Untraceable
+from bench.training.noise import Draw, Given, Noted, Untraceable
 
 Function = Callable[..., Any]
 
 
-def traced(function: Function, tensors: Sequence[Tensor]) -> GraphModule:
-    """The operations that the function does to such tensors; nothing is computed, and no tensor changes.
+class Program:
+    """A function that changes its arguments in place, compiled.
+
+    Args:
+        function: of the tensors, and of what each step has of its own; what it returns is not kept.
+        tensors: its arguments, the same objects at every run.
+        draws: what it draws, in order, as `draws_of` finds it.
+        each: further arguments, [ahead, ...], of which each step has a row; see `aligned` for their place in memory.
+        ahead: steps whose random numbers are drawn at once.
 
     Raises:
-        Untraceable: it reads a value back, or its shapes depend on values.
+        Untraceable: it cannot be traced, or not compiled here.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        tensors: Sequence[Tensor],
+        draws: Sequence[Draw] = (),
+        *,
+        each: Sequence[Tensor] = (),
+        ahead: int = 1,
+    ) -> None:
+        self.draws = draws
+        self.numbers = [draw.empty(ahead) for draw in draws]
+        own = [[*each_step(each, step), *each_step(self.numbers, step)] for step in range(ahead)]
+        count = len(tensors) + len(each)
+
+        def given(*arguments: Tensor) -> tuple[()]:
+            with Given(draws, arguments[count:]) as numbers:
+                function(*arguments[:count])
+            numbers.check_all_used()
+            return ()
+
+        graph, constants = traced(given, [*tensors, *own[0]])
+        self.arguments = [[*constants, *tensors, *more] for more in own]
+        self._code = compiled(graph, self.arguments[0])
+
+    def draw(self, steps: int = 1) -> None:
+        """Draw the random numbers of the next steps."""
+        for draw, numbers in zip(self.draws, self.numbers, strict=True):
+            draw.into(numbers[0] if steps == 1 else numbers[:steps])
+
+    def run(self, step: int = 0) -> None:
+        """Run, with the numbers that were drawn for this step; to be called under no_grad."""
+        self._code(*self.arguments[step])
+
+
+def each_step(tensors: Sequence[Tensor], step: int) -> list[Tensor]:
+    """What a step has of tensors [steps, ...]."""
+    return [tensor[step] for tensor in tensors]
+
+
+def draws_of(function: Callable[[], Any], generators: Sequence[Generator]) -> Noted:
+    """Run a function once and note what it draws; the generators are left as they were.
+
+    Raises:
+        Untraceable: what it draws cannot be drawn ahead.
+    """
+    states = [generator.get_state() for generator in generators]
+    try:
+        with Noted() as noted:
+            function()
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+    return noted
+
+
+def traced(function: Function, tensors: Sequence[Tensor]) -> tuple[GraphModule, list[Tensor]]:
+    """The operations that the function does to such tensors; nothing is computed, and no tensor changes.
+
+    Returns:
+        The graph, and other tensors that the function uses, which it takes before its arguments. As arguments they are
+        no part of the code: that is then compiled once for all that differs in their values alone.
+
+    Raises:
+        Untraceable: it cannot be traced, such as where shapes depend on values.
     """
     try:
-        graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
-    except (DataDependentOutputException, DynamicOutputShapeException) as error:
-        raise Untraceable(f"{error.func} reads a value back") from error
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph
+        module = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
+    except Untraceable:
+        raise
+    except Exception as error:  # whatever tracing may raise: the function is there without it
+        raise Untraceable(f"it cannot be traced: {type(error).__name__}: {_first_line(error)}") from error
+    graph, constants = module.graph, dict[str, Tensor]()
+    first = next(iter(graph.nodes))
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            name = str(node.target)
+            if name not in constants:
+                constants[name] = getattr(module, name).detach()
+                with graph.inserting_before(first):
+                    graph.placeholder(name)
+            placeholder = next(other for other in graph.nodes if other.op == "placeholder" and other.target == name)
+            placeholder.meta.update(node.meta)
+            node.replace_all_uses_with(placeholder)
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    return GraphModule({}, graph), list(constants.values())
 
 
 def compiled(graph: GraphModule, tensors: Sequence[Tensor]) -> Function:

@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 
 from bench.config import Config, added_later
+from bench.training.worth import Wish
 
 
 class Optimisation(Config):
@@ -17,7 +18,7 @@ class Optimisation(Config):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Rate of the estimator's own parameters."""
-    compile: Literal["auto"] | bool = added_later("auto")
+    compile: Wish = added_later("auto")
     """Whether steps are compiled: where it pays, always, or never."""
 
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy
 import torch
 from torch import Tensor, nn
 
 from bench.training.batches import Batches
-from bench.training.noise import Draw, Given, Noted, Untraceable, aligned
-from bench.training.program import compiled, traced
+from bench.training.noise import Draw, Untraceable, aligned
+from bench.training.program import Program, draws_of
 from bench.training.trainer import Trainer
 from bench.training.updates import UPDATES
 
@@ -42,27 +41,25 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
     Raises:
         Untraceable: what is seen cannot be a program.
     """
-    generators = [trainer.generator, trainer.passenger_generator, *batches.noise]
-    states = [generator.get_state() for generator in generators]
+    generators = [*trainer.generators, *batches.noise]
     try:
         twin = copy.deepcopy(trainer, {id(generator): generator for generator in generators})
     except (RuntimeError, TypeError) as error:
         raise Untraceable(f"the model or the estimator cannot be copied: {error}") from error
     rows = copy.copy(batches)
-    try:
-        rows.position = torch.zeros_like(batches.position)
-        twin.device_step(rows.gather())  # what is made at the first step only is there at the second
+    rows.position = torch.zeros_like(batches.position)
+
+    def step() -> None:
         rows.position.zero_()
-        before = _plain_attributes(twin)
-        with Noted() as noted:
-            twin.device_step(rows.gather())
-        for name, (_, seen) in _plain_attributes(twin).items():
-            if name not in before or before[name][1] != seen:
-                raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-    return Look(twin, rows, tuple(noted.draws), noted.calls)
+        twin.device_step(rows.gather())
+
+    draws_of(step, generators)  # what is made at the first step only is there at the second
+    before = _plain_attributes(twin)
+    noted = draws_of(step, generators)
+    for name, (_, seen) in _plain_attributes(twin).items():
+        if name not in before or before[name][1] != seen:
+            raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
+    return Look(twin, rows, tuple(noted.draws), noted.calls, noted.largest)
 
 
 class Look(NamedTuple):
@@ -74,6 +71,8 @@ class Look(NamedTuple):
     draws: tuple[Draw, ...]
     calls: int
     """Operations of an eager step that make something."""
+    largest: int
+    """Numbers in the largest tensor that one of them makes."""
 
 
 class StepProgram:
@@ -90,7 +89,7 @@ class StepProgram:
     """
 
     def __init__(self, trainer: Trainer, batches: Batches, look: Look, ahead: int = 1) -> None:
-        self.trainer, self.batches, self.draws = trainer, batches, look.draws
+        self.trainer = trainer
         self.groups = trainer.optimiser.param_groups
         self.update = UPDATES[type(trainer.optimiser)]
         self.learned = [
@@ -107,29 +106,20 @@ class StepProgram:
         self.state = [tensor.detach() for tensor in kept] + states
         """All that a step reads and changes."""
         self._kept = len(kept)
-        self.noise = [draw.empty(ahead) for draw in self.draws]
         self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
-        of_one = aligned(1, (sum(self._counts),), torch.float32, torch.device("cpu"))
-        self._host = numpy.zeros((ahead, of_one.stride(0)), dtype=numpy.float32)
-        self._factors = torch.from_numpy(self._host).to(trainer.device)  # on the CPU the same memory
-        self.arguments = [
-            [*self.state, self._factors[step, : sum(self._counts)], *(numbers[step] for numbers in self.noise)]
-            for step in range(ahead)
-        ]
-        graph = traced(self._traced(look), self.arguments[0])
-        self._program = compiled(graph, self.arguments[0])
+        self._factors = aligned(ahead, (sum(self._counts),), torch.float32, trainer.device)
+        self.program = Program(self._traced(look), self.state, look.draws, each=[self._factors], ahead=ahead)
+        self.run = self.program.run
 
-    def _traced(self, look: Look) -> Callable[..., tuple[()]]:
+    def _traced(self, look: Look) -> Callable[..., None]:
         twin, rows = look.twin, look.rows
         places = _places(twin, rows)
 
-        def step(*tensors: Tensor) -> tuple[()]:
-            kept, rest = tensors[: self._kept], list(tensors[self._kept :])
+        def step(*tensors: Tensor) -> None:
+            kept, (*rest, factors) = tensors[: self._kept], tensors[self._kept :]
             leaves = {index: kept[index].detach().requires_grad_() for index in self._of_learned}
             given = [leaves.get(index, tensor) for index, tensor in enumerate(kept)]
-            states = [[rest.pop(0) for _ in each.state] for each in self.learned]
-            factors, *numbers = rest
-            with _replaced(places, [given[index] for index in self._of_place]), Given(look.draws, numbers):
+            with _replaced(places, [given[index] for index in self._of_place]):
                 with torch.enable_grad():
                     loss, totals = twin.losses(rows.gather())
                     gradients = _gradients(totals, [len(part) for part in twin.learned], list(leaves.values()))
@@ -139,27 +129,19 @@ class StepProgram:
                         kept[index].copy_(owner[name])
             each_group = factors.split(self._counts)
             with torch.no_grad():
-                for each, index, g, state in zip(self.learned, leaves, gradients, states, strict=True):
+                for each, index, g in zip(self.learned, leaves, gradients, strict=True):
+                    state, rest = rest[: len(each.state)], rest[len(each.state) :]
                     if g is not None:
                         self.update.apply(self.groups[each.group], kept[index], g, state, each_group[each.group])
-            return ()
 
         return step
 
     def prepare(self, steps: int) -> None:
-        """Draw the noise of the next steps, and the optimiser's factors."""
-        for draw, numbers in zip(self.draws, self.noise, strict=True):
-            draw.into(numbers[0] if steps == 1 else numbers[:steps])
-        for step in range(steps):
-            taken = self.trainer.steps + step + 1
-            found = [factor for group in self.groups for factor in self.update.factors(group, taken)]
-            self._host[step, : len(found)] = found
-        if self._factors.is_cuda:
-            self._factors.copy_(torch.from_numpy(self._host))
-
-    def run(self, step: int) -> None:
-        """Take a step, with the noise that was drawn for this one of the prepared ones."""
-        self._program(*self.arguments[step])
+        """Draw the noise of the next steps, and note the optimiser's factors."""
+        self.program.draw(steps)
+        taken = range(self.trainer.steps + 1, self.trainer.steps + steps + 1)
+        factors = [[f for group in self.groups for f in self.update.factors(group, step)] for step in taken]
+        self._factors[:steps] = torch.tensor(factors)
 
 
 def _places(trainer: Trainer, batches: Batches) -> list[Place]:

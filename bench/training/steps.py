@@ -13,25 +13,7 @@ from bench.training.noise import Untraceable
 from bench.training.program_steps import ProgramSteps
 from bench.training.step_program import look_at
 from bench.training.trainer import Trainer
-
-
-class Worth(NamedTuple):
-    """What compiling costs and what it saves on a device, as typical of the models here."""
-
-    start: float
-    """Seconds to compile the smallest step."""
-    a_call: float
-    """Seconds more for each operation of the eager step."""
-    saved: float
-    """Seconds that a step gets faster by, for each operation."""
-
-    def pays(self, calls: int, steps: int) -> bool:
-        """Whether so many steps save more time than compiling takes, with a margin for what is not typical."""
-        return steps * calls * self.saved > MARGIN * (self.start + calls * self.a_call)
-
-
-MARGIN = 1.5
-WORTH = {"cpu": Worth(3.0, 0.015, 3e-6), "cuda": Worth(3.0, 0.03, 1e-6)}
+from bench.training.worth import WORTH
 
 
 class Made(NamedTuple):
@@ -90,7 +72,7 @@ class Steps:
         try:
             look = look_at(self.trainer, self.batches)
             worth, steps = WORTH[self.trainer.device.type], optimisation.steps
-            if optimisation.compile == "auto" and not worth.pays(look.calls, steps):
+            if optimisation.compile == "auto" and not worth.pays(look.calls, steps, look.largest):
                 return Made(
                     False, None, f"{steps} steps of {look.calls} operations save less time than compiling takes"
                 )

@@ -1,7 +1,7 @@
 """Training of E stacked seeds, one optimiser step at a time."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from bench.problems.model import Model
 from bench.seeds import stream
@@ -45,11 +45,18 @@ class Trainer:
         """What each of the losses is differentiated with respect to."""
         self.optimiser = make_optimiser(optimisation, groups)
         self.device = weights[0].device
-        self.generator = stream("noise", noise_seed, device=self.device)
-        self.passenger_generator = stream("passenger", noise_seed, device=self.device)
+        self.generators = [stream("noise", noise_seed, device=self.device)]
+        """All that a step draws from, but for its batch."""
+        if passenger is not None:
+            self.generators.append(stream("passenger", noise_seed, device=self.device))
         self.steps = 0
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
         self.diverged_at = torch.full((model.stack,), -1, device=self.device)
+
+    @property
+    def generator(self) -> Generator:
+        """Of the estimator's noise."""
+        return self.generators[0]
 
     def losses(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """For the rows x [E, B, X], each seed's loss [E], and the scalars whose gradients are those of a step.
@@ -81,7 +88,7 @@ class Trainer:
             q = self.model.encode(x)
         with trusted(), torch.set_grad_enabled(learns):
             f, context = self.model.objective(x), self.model.context(x)
-            auxiliary = self.passenger(q, f, generator=self.passenger_generator, context=context).auxiliary
+            auxiliary = self.passenger(q, f, generator=self.generators[1], context=context).auxiliary
         return [] if auxiliary is None or not learns else [auxiliary.mean(-1).sum()]
 
     def backward(self, x: Tensor) -> Tensor:

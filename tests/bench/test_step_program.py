@@ -1,23 +1,34 @@
 """The step as one program: on the same noise it gives the numbers of the eager step, for every registered estimator."""
 
 import os
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 
+import numpy
 import pytest
 import torch
-from torch import Tensor
+import torch._inductor
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.fx import GraphModule
 
 import bench.datasets
 import estimators
+from bench.measure.draws import gradients
 from bench.problems.vae import VAE
 from bench.seeds import stream
+from bench.training import evaluation
 from bench.training.batches import Batches
+from bench.training.noise import Given, Noted, Untraceable, aligned
 from bench.training.program_steps import ProgramSteps
 from bench.training.settings import Optimisation
 from bench.training.step_program import look_at
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
-from estimators import Estimator
+from bench.training.worth import Worth
+from estimators import Estimate, Estimator, Noise
+from estimators.base import Objective
 from estimators.entry import Entry
 from tests.bench.test_floor import CASES, bound_to
 
@@ -71,7 +82,7 @@ COMPILE_ALL = "GRADEST_COMPILE_ALL" in os.environ
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The traced operations one by one, since compiling all of them takes minutes; `tox -e programs` compiles them."""
     if not COMPILE_ALL:
-        monkeypatch.setattr("bench.training.step_program.compiled", one_by_one)
+        monkeypatch.setattr("bench.training.program.compiled", one_by_one)
 
 
 def one_by_one(graph: GraphModule, tensors: Sequence[Tensor]) -> GraphModule:
@@ -95,3 +106,243 @@ def test_the_program_of_every_estimator_gives_the_eager_numbers_on_the_same_nois
         program.run(1)
         assert_same(state(*fused), state(*eager))
     assert fused[0].steps == 3
+
+
+def test_adam_and_running_state_go_on_where_the_other_form_left_them() -> None:
+    """Steps of a compiled program and eager ones take turns on one state; both know what the other did."""
+    mixed, alone = (training(estimators.get("reinforce"), own=moving_average()) for _ in range(2))
+    steps = Steps(*mixed)
+    mixed[0].optimisation = mixed[0].optimisation.model_copy(update={"compile": True})
+    assert steps.prepare().compiled
+    assert steps.program is not None
+    for form in (steps.eager, steps.program, steps.program, steps.eager, steps.program):
+        form.run(1)
+        alone[0].step(next(alone[1]))
+    for p, expected in zip(mixed[0].parameters, alone[0].parameters, strict=True):
+        found, other = mixed[0].optimiser.state[p], alone[0].optimiser.state[expected]
+        assert found.keys() == other.keys()
+        for name, value in found.items():
+            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-6)
+    assert [int(state["step"]) for state in mixed[0].optimiser.state.values()] == [5] * len(mixed[0].parameters)
+    assert_same(dict(mixed[0].estimator.named_buffers()), dict(alone[0].estimator.named_buffers()))
+    assert any(value.any() for value in mixed[0].estimator.buffers())
+    assert mixed[0].steps == 5
+    assert torch.equal(mixed[0].generator.get_state(), alone[0].generator.get_state())
+
+
+def moving_average() -> Estimator:
+    return estimators.create("reinforce[baseline=moving-average]")
+
+
+class Odd(Estimator):
+    """An estimator with a fault."""
+
+    def __init__(self, fault: Callable[["Odd", Distribution], object]) -> None:
+        super().__init__(1)
+        self.fault, self.calls, self.history, self.mean = fault, 0, list[int](), torch.zeros(2, 1)
+        self.register_buffer("seen", torch.zeros(2, 1))
+
+    def forward(self, q, f, *, generator=None, context=None) -> Estimate:
+        self.fault(self, q)
+        return rloo()(q, f, generator=generator)
+
+
+def rloo() -> Estimator:
+    return estimators.create("rloo")
+
+
+def count(odd: Odd, q: Distribution) -> None:
+    odd.calls += 1
+
+
+def remember(odd: Odd, q: Distribution) -> None:
+    odd.history.append(1)
+
+
+def replace_plain(odd: Odd, q: Distribution) -> None:
+    odd.mean = 0.9 * odd.mean + 1
+
+
+def change_plain(odd: Odd, q: Distribution) -> None:
+    odd.mean += 1
+
+
+def read(odd: Odd, q: Distribution) -> None:
+    if q.logits.mean() > 0:
+        odd.seen += 1
+
+
+def bernoulli(odd: Odd, q: Distribution) -> None:
+    q.sample()
+
+
+def python(odd: Odd, q: Distribution) -> None:
+    random.random()
+
+
+def of_numpy(odd: Odd, q: Distribution) -> None:
+    numpy.random.rand()
+
+
+@pytest.mark.parametrize(
+    ("fault", "because"),
+    [
+        (count, "Odd.calls changes from step to step and is no buffer: see register_buffer"),
+        (remember, "Odd.history changes from step to step and is no buffer: see register_buffer"),
+        (replace_plain, "Odd.mean changes from step to step and is no buffer: see register_buffer"),
+        (change_plain, "Odd.mean changes from step to step and is no buffer: see register_buffer"),
+        (read, "aten._local_scalar_dense.default reads values back"),
+        (bernoulli, "aten.bernoulli.default draws numbers that cannot be drawn ahead"),
+        (python, "it draws numbers from Python's or numpy's generator"),
+        (of_numpy, "it draws numbers from Python's or numpy's generator"),
+    ],
+)
+def test_what_cannot_be_a_program_stays_as_it_is_and_says_why(fault: Callable[..., object], because: str) -> None:
+    """A third party's estimator may do in Python what no trace sees; it is found out before, and not frozen."""
+    trainer, batches = training(own=Odd(fault), compile=True)
+    before = state(trainer, batches)
+    steps = Steps(trainer, batches)
+    assert steps.prepare() == (False, None, because)
+    assert_same(state(trainer, batches), before)
+    steps.run(2)
+    assert (trainer.steps, steps.captured) == (2, False)
+
+
+def test_a_buffer_may_be_replaced_rather_than_changed() -> None:
+    def fault(odd: Odd, q: Distribution) -> None:
+        odd.seen = odd.seen + q.logits.detach().mean(-1).mean(-1, keepdim=True)
+
+    eager, fused = (training(own=Odd(fault), optimiser="sgd") for _ in range(2))
+    program = ProgramSteps(*fused, look_at(*fused), capture=False)
+    for _ in range(3):
+        eager[0].step(next(eager[1]))
+        program.run(1)
+    assert_same(state(*fused), state(*eager))
+    assert fused[0].estimator.seen.abs().min() > 0
+
+
+def test_noise_by_rejection_is_not_drawn_ahead() -> None:
+    class Rejecting(Estimator):
+        def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
+            noise.gamma(1, q.logits.exp())
+            return rloo().estimate(q, f, noise)
+
+    steps = Steps(*training(own=Rejecting(2), compile=True))
+    made = steps.prepare()
+    assert not made.compiled
+    assert made.because is not None
+    assert "_standard_gamma" in made.because
+
+
+def test_without_a_compiler_steps_are_eager_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object, **more: object) -> None:
+        raise RuntimeError("\n\nNo working C++ compiler found\nin a long text")
+
+    monkeypatch.setattr(torch._inductor, "compile", missing)
+    made = Steps(*training(compile=True)).prepare()
+    assert made == (False, None, "it does not compile here: RuntimeError: No working C++ compiler found")
+
+
+def test_auto_compiles_where_so_many_steps_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.training.program.compiled", one_by_one)
+    few, many = (Steps(*training(steps=steps)).prepare() for steps in (300, 100_000))
+    assert few.because is not None
+    assert few.because.startswith("300 steps of ")
+    assert few.because.endswith(" operations save less time than compiling takes")
+    assert many.compiled
+    never = Steps(*training(steps=100_000, compile=False)).prepare()
+    assert never == (False, None, "not asked for")
+
+
+def test_compiling_pays_from_a_number_of_runs_on() -> None:
+    worth = Worth(start=2.0, a_call=0.01, saved_a_call=1e-5, saved_a_number=1e-8)
+    # Saved by a run of 100 operations and a thousand numbers: 1.01 ms; compiling takes 3 s, half as much again 4.5 s.
+    assert not worth.pays(100, 4455, 1000)
+    assert worth.pays(100, 4456, 1000)
+
+
+@pytest.mark.parametrize("compile", ["yes please", 3, None])
+def test_a_wish_is_auto_true_or_false(compile: object) -> None:
+    with pytest.raises(ValidationError):
+        Optimisation.model_validate({"compile": compile})
+
+
+def test_the_default_leaves_the_ids_of_cells_as_they_were() -> None:
+    assert "compile" not in Optimisation().model_dump()
+    assert Optimisation(compile=True).model_dump()["compile"] is True
+
+
+class Noisy(nn.Module):
+    def forward(self) -> Tensor:
+        return torch.rand(3) + torch.randn(2, 3, dtype=torch.float64) + torch.randint(2, 9, (3,))
+
+
+def test_numbers_drawn_ahead_are_those_of_the_calls() -> None:
+    torch.manual_seed(3)
+    expected = [Noisy()() for _ in range(2)]
+    torch.manual_seed(3)
+    with Noted() as noted:
+        Noisy()()
+    assert [draw.kind for draw in noted.draws] == ["uniform", "normal", "whole"]
+    torch.manual_seed(3)
+    for value in expected:
+        numbers = [draw.empty(1) for draw in noted.draws]
+        for draw, place in zip(noted.draws, numbers, strict=True):
+            draw.into(place[0])
+        with Given(noted.draws, [place[0] for place in numbers]):
+            assert torch.equal(Noisy()(), value)
+
+
+def test_other_draws_than_before_are_refused() -> None:
+    with Noted() as noted:
+        torch.rand(3)
+    with Given(noted.draws, [torch.zeros(3)]) as given:
+        with pytest.raises(Untraceable, match="other numbers in one step than in the next"):
+            torch.rand(4)
+        with pytest.raises(Untraceable, match="other numbers"):
+            given.check_all_used()
+        torch.rand(3)
+        with pytest.raises(Untraceable, match="other numbers"):
+            torch.rand(3)
+
+
+def test_steps_begin_where_a_tensor_of_their_own_may() -> None:
+    numbers = aligned(3, (5, 7), torch.float32, CPU)
+    assert numbers.shape == (3, 5, 7)
+    assert [step.data_ptr() % 64 for step in numbers] == [0, 0, 0]
+    assert all(step.is_contiguous() for step in numbers)
+    assert aligned(2, (), torch.float64, CPU).shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["rloo", "disarm", "rebar"])
+def test_compiled_draws_of_a_gradient_are_those_that_are_not(name: str) -> None:
+    estimator, vae, x = bound_to(estimators.get(name), "bernoulli")
+    q, f = vae.encode(x), vae.objective(x)
+    q = torch.distributions.Bernoulli(logits=q.logits.detach())
+    found, expected = (
+        torch.cat(list(gradients(estimator, q, f, draws=700, seed=4, context=x, compile=wish)))
+        for wish in (True, False)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)  # costs of 50 cancel in them
+    assert found.std(0).min() > 0
+
+
+def test_draws_that_cannot_be_compiled_are_made_as_they_are_with_a_warning() -> None:
+    trainer, batches = training(own=Odd(read))
+    x = next(batches)
+    vae = trainer.model
+    q = torch.distributions.Bernoulli(logits=vae.encode(x).logits.detach())
+    with pytest.warns(UserWarning, match="its draws are not compiled: .* reads values back"):
+        (block,) = gradients(trainer.estimator, q, vae.objective(x), draws=5, seed=0, context=x, compile=True)
+    assert len(block) == 5
+
+
+def test_compiled_bounds_are_those_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows come in two parts of 7 and a rest of 3."""
+    monkeypatch.setattr(evaluation, "EVALUATION_ROWS", 7 * 4 * 2)
+    model = training()[0].model
+    rows = DIGITS.test[:17]
+    found, expected = (evaluation.evaluate(model, rows, samples=4, seed=2, compile=wish) for wish in (True, False))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+        assert one.shape == (2,)

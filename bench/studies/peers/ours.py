@@ -13,8 +13,8 @@ from bench.measure.floor import floor_of
 from bench.problems.vae_model import VAE
 from bench.studies.peers.cases import BATCH, LEARNING_RATE, Comparison, Shape
 from bench.training.batches import Batches
-from bench.training.capture import Steps
 from bench.training.settings import Optimisation
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
@@ -35,18 +35,17 @@ def data(shape: Shape, binarised: bool) -> Dataset:
 
 
 def steps(comparison: Comparison, trainer: Trainer, compile: bool) -> Steps:
-    """Training steps on batches of their own, as a run takes them; the one place where the study makes them."""
+    """Training steps on batches of their own, as a run takes them; the one place where the study makes them.
+
+    Raises:
+        RuntimeError: they were to be compiled and were not.
+    """
+    trainer.optimisation = trainer.optimisation.model_copy(update={"compile": compile})
     batches = Batches(data(comparison.shape, comparison.binarised), BATCH, list(range(comparison.stacked)), CPU)
-    return Steps(trainer, batches)
-
-
-def take(steps: Steps, count: int) -> None:
-    """Take so many steps."""
-    if hasattr(steps, "run"):
-        steps.run(count)
-        return
-    for _ in range(count):
-        steps.step()
+    steps = Steps(trainer, batches)
+    if steps.prepare().compiled != compile:
+        raise RuntimeError(f"the step is not compiled: {steps.prepare().because}")
+    return steps
 
 
 def rows(comparison: Comparison) -> Tensor:

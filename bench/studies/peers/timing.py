@@ -113,7 +113,7 @@ def _here(turn: Callable[[], object], began: float) -> Subject:
 def _own(comparison: Comparison, trainer: Trainer, compile: bool) -> Subject:
     began = time.perf_counter()
     steps = ours.steps(comparison, trainer, compile)
-    return _here(lambda: ours.take(steps, comparison.shape.steps), began)
+    return _here(lambda: steps.run(comparison.shape.steps), began)
 
 
 def _peer(comparison: Comparison, peer: Peer, network: Network, threads: int, stack: ExitStack) -> Subject:
