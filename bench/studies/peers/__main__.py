@@ -38,7 +38,7 @@ def _refuse(message: str) -> typer.Exit:
 
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to write into.")],
-    rounds: Annotated[int, typer.Option(min=5, help="Rounds timed of each comparison.")] = 30,
+    rounds: Annotated[int, typer.Option(min=5, help="Rounds timed of each comparison.")] = 20,
     redraw: Annotated[bool, typer.Option("--redraw", help="Measure nothing; remake tables and figures.")] = False,
 ) -> None:
     """Time a training step beside that of storchastic, Pyro and JAX."""
