@@ -335,6 +335,12 @@ def test_the_table_judges_documented_use_at_the_declared_threads() -> None:
     assert headings[7:] and all(line.endswith("for comparison") for line in headings[7:])
 
 
+def test_a_method_that_comes_twice_says_how_the_kl_divergence_is_had() -> None:
+    both = [{"method": "Pathwise", "entropy": entropy} for entropy in ("analytic", "sampled")]
+    assert list(table.method_names(both).values()) == ["Pathwise, KL closed", "Pathwise, KL sampled"]
+    assert list(table.method_names(both[1:]).values()) == ["Pathwise"]
+
+
 def test_the_table_judges_jax_and_our_eager_step() -> None:
     text = table.markdown(_measurements())
     judged = {}

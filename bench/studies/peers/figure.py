@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from bench.report.figures.canvas import LINE, PAGE, blank, log_axis, log_limits, text_width
 from bench.report.style import COLOURS, FAINT
 from bench.studies.peers.cases import EAGER
-from bench.studies.peers.table import Wide, heading, sections, wide
+from bench.studies.peers.table import Wide, heading, method_names, sections, wide
 from bench.studies.results import Run
 
 GREY = "#777777"
@@ -29,12 +29,6 @@ LIBRARIES = {"storchastic": COLOURS[0], "Pyro": COLOURS[1], "JAX": COLOURS[2], "
 
 def _colour(peer: str) -> str:
     return next(colour for library, colour in LIBRARIES.items() if peer.startswith(library))
-
-
-def _name(method: str, entropy: str, peer: str, twice: bool) -> str:
-    """A row's name; where the method comes twice, with how the KL divergence is had."""
-    words = {"analytic": ", KL closed", "sampled": ", KL sampled"}[entropy] if twice else ""
-    return f"{method}{words}: {peer}"
 
 
 def _panel(axes: Axes, rows: list[Wide], places: Mapping[tuple[str, str, str], float]) -> None:
@@ -64,8 +58,8 @@ def draw(run: Run, beside_jax: bool) -> Figure:
     step = LINE * 1.15
     places = {key: step * (i + 0.6 + 0.6 * gap) for i, (key, gap) in enumerate(zip(keys, gaps, strict=True))}
     height = max(places.values()) + step * 0.6
-    entropies = {(method, entropy) for method, entropy, _ in keys}
-    names = [_name(*key, twice=sum(method == key[0] for method, _ in entropies) > 1) for key in keys]
+    methods = method_names(judged)
+    names = [f"{methods[method, entropy]}: {peer}" for method, entropy, peer in keys]
     panels = sections(judged)
     figure, axes = blank(PAGE, height + 0.8, text_width(names) + 0.18, 0.08, 0.4, 0.4, len(panels))
     for panel, rows in zip(axes, panels.values(), strict=True):

@@ -1,6 +1,6 @@
 """The table and the page, from the measurements alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.report.text import interval, number, plural
@@ -40,11 +40,19 @@ def heading(row: Wide) -> str:
     return f"{beside}{row['shape']}{seeds}, {plural(row['threads'], 'thread')}"
 
 
-def _cells(row: Wide) -> list[str]:
+def method_names(rows: Iterable[Wide]) -> dict[tuple[str, str], str]:
+    """Names of methods, by method and entropy: where one comes twice, with how the KL divergence is had."""
+    found = dict.fromkeys((row["method"], row["entropy"]) for row in rows)
+    words = {"analytic": ", KL closed", "sampled": ", KL sampled"}
+    twice = {method for method, entropy in found if any((method, other) in found for other in {*words} - {entropy})}
+    return {(method, entropy): method + words[entropy] * (method in twice) for method, entropy in found}
+
+
+def _cells(row: Wide, names: Mapping[tuple[str, str], str]) -> list[str]:
     milliseconds = (number(1e3 * row[f"{who}_seconds"]) for who in ("ours", "peer", "floor"))
     return [
         row["model"],
-        row["method"],
+        names[row["method"], row["entropy"]],
         row["peer"],
         *milliseconds,
         interval(row["ratio"], row["ratio_q25"], row["ratio_q75"]),
@@ -122,5 +130,8 @@ def markdown(run: Run) -> str:
     blocks = []
     for judged, note in ((True, ""), (False, ", for comparison")):
         for title, section in sections([row for row in rows if row["judged"] == judged]).items():
-            blocks += [f"## {title}{note}", results.table(TITLES, list(map(_cells, section)), RIGHT)]
+            blocks += [
+                f"## {title}{note}",
+                results.table(TITLES, [_cells(row, method_names(section)) for row in section], RIGHT),
+            ]
     return results.page("Beside other libraries", *caption(run), peers, FIGURES, *blocks)
