@@ -394,6 +394,16 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
         record["config"]["matmul_precision"] = "high"
     with_tf32 = ABOUT.replace(")", ", matmul precision high)")
     assert made(records)["time-digits-b"].caption == common.replace(ABOUT, with_tf32)
+    records = some()
+    for record in records:
+        record["config"]["device"] = "cuda"
+        record["measurements"]["captured"] = True
+    on_gpu = common.replace(ABOUT, ABOUT.replace(")", ", on cuda)"))
+    assert made(records)["time-digits-b"].caption == (f"{on_gpu} Steps are captured, each replayed as one CUDA graph.")
+    records[0]["measurements"]["captured"] = False  # b, the first
+    assert made(records)["time-digits-b"].caption == (
+        f"{on_gpu} Steps are captured, each replayed as one CUDA graph, but those of b."
+    )
     assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].caption == (
         f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
         "did something else (load above its cores): a, b."

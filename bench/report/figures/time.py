@@ -34,11 +34,20 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Bars: interquartile range of {span(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
         "Grey bar: the floor, a step that makes the same passes over f with all that is drawn and learned given.",
         f"Without one, since their step was below it, so that it is no floor: {beaten}." if beaten else "",
+        _captured(drawn, summary),
         phrases.busy(drawn, summary.styles),
         phrases.BIASED if not drawn["unbiased"].all() else "",
         phrases.bare(rows, summary.styles),
         phrases.absent(rows, summary.styles),
     )
+
+
+def _captured(drawn: pd.DataFrame, summary: Summary) -> str:
+    """How steps run on a GPU, where a kernel's launch may cost more than the kernel; empty where none was captured."""
+    if not drawn["captured"].any():
+        return ""
+    eager = ", ".join(summary.styles[str(label)].label for label in drawn[~drawn["captured"]]["label"])
+    return f"Steps are captured, each replayed as one CUDA graph{f', but those of {eager}' if eager else ''}."
 
 
 def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:

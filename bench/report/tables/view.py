@@ -58,12 +58,14 @@ class Table(NamedTuple):
 def about(row: Row) -> str:
     """The benchmark a row belongs to: `digits, bernoulli latents, ELBO, sampled entropy`.
 
-    And how exact products of matrices are, where that is not float32 throughout.
+    And, where it was not on the CPU, on which device, and how exact products of matrices are, where that is not float32
+    throughout.
     """
     parts = [] if missing(row["dataset"]) else [str(row["dataset"])]
     parts += [] if missing(row["family"]) else [f"{row['family']} latents"]
     parts += [] if missing(row["bound"]) else [str(row["bound"]).upper()]
     parts += [] if missing(row["entropy"]) else [f"{row['entropy']} entropy"]
+    parts += [] if missing(row["device"]) or row["device"] == "cpu" else [f"on {row['device']}"]
     parts += [] if row["matmul_precision"] == "highest" else [f"matmul precision {row['matmul_precision']}"]
     return ", ".join(parts)
 
