@@ -107,7 +107,7 @@ class StepProgram:
         """All that a step reads and changes."""
         self._kept = len(kept)
         self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
-        self._factors = aligned(ahead, (sum(self._counts),), torch.float32, trainer.device)
+        self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
         self.program = Program(self._traced(look), self.state, look.draws, each=[self._factors], ahead=ahead)
         self.run = self.program.run
 
@@ -141,7 +141,7 @@ class StepProgram:
         self.program.draw(steps)
         taken = range(self.trainer.steps + 1, self.trainer.steps + steps + 1)
         factors = [[f for group in self.groups for f in self.update.factors(group, step)] for step in taken]
-        self._factors[:steps] = torch.tensor(factors)
+        self._factors[:steps] = torch.tensor(factors, dtype=torch.float64)
 
 
 def _places(trainer: Trainer, batches: Batches) -> list[Place]:

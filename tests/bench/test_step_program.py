@@ -35,7 +35,7 @@ from tests.bench.test_floor import CASES, bound_to
 CPU = torch.device("cpu")
 IDS = [f"{entry.name}-{family}" for entry, family in CASES]
 DIGITS = bench.datasets.load("digits")
-GREY = DIGITS._replace(train=0.5 * DIGITS.train, dynamic=True)
+GREY = DIGITS._replace(train=0.5 * DIGITS.train.double(), dynamic=True)
 
 
 def training(
@@ -47,11 +47,11 @@ def training(
     batch: int = 500,
     **optimisation: object,
 ) -> tuple[Trainer, Batches]:
-    """Two seeds on grey digits, drawn to bits anew for each batch: two batches a pass."""
+    """Two seeds on grey digits, drawn to bits anew for each batch: two batches a pass; in double precision."""
     estimator, model, _ = bound_to(entry or estimators.get("rloo"), family)
     estimator = own or estimator
-    vae = VAE(model.config, GREY.train.mean(0), [0, 1]).to(device)
-    estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device)
+    vae = VAE(model.config, GREY.train.mean(0), [0, 1]).to(device).double()
+    estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device).double()
     settings = Optimisation.model_validate({"learning_rate": 0.1, "own_learning_rate": 0.1} | optimisation)
     return Trainer(vae, estimator, settings, noise_seed=0), Batches(GREY, batch, [0, 1], device)
 
@@ -72,7 +72,8 @@ def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     for name, value in found.items():
-        torch.testing.assert_close(value, expected[name], rtol=2e-4, atol=2e-6, msg=lambda m, name=name: f"{name}: {m}")
+        where = f"{name}: {{}}".format
+        torch.testing.assert_close(value, expected[name], rtol=1e-8, atol=1e-11, msg=where)
 
 
 COMPILE_ALL = "GRADEST_COMPILE_ALL" in os.environ
@@ -122,7 +123,7 @@ def test_adam_and_running_state_go_on_where_the_other_form_left_them() -> None:
         found, other = mixed[0].optimiser.state[p], alone[0].optimiser.state[expected]
         assert found.keys() == other.keys()
         for name, value in found.items():
-            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(value, other[name], rtol=1e-7, atol=1e-10)
     assert [int(state["step"]) for state in mixed[0].optimiser.state.values()] == [5] * len(mixed[0].parameters)
     assert_same(dict(mixed[0].estimator.named_buffers()), dict(alone[0].estimator.named_buffers()))
     assert any(value.any() for value in mixed[0].estimator.buffers())
@@ -316,14 +317,15 @@ def test_steps_begin_where_a_tensor_of_their_own_may() -> None:
 
 @pytest.mark.parametrize("name", ["rloo", "disarm", "rebar"])
 def test_compiled_draws_of_a_gradient_are_those_that_are_not(name: str) -> None:
-    estimator, vae, x = bound_to(estimators.get(name), "bernoulli")
+    trainer, batches = training(estimators.get(name))
+    estimator, vae, x = trainer.estimator, trainer.model, next(batches)[:, :5]
     q, f = vae.encode(x), vae.objective(x)
     q = torch.distributions.Bernoulli(logits=q.logits.detach())
     found, expected = (
         torch.cat(list(gradients(estimator, q, f, draws=700, seed=4, context=x, compile=wish)))
         for wish in (True, False)
     )
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)  # costs of 50 cancel in them
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-10)
     assert found.std(0).min() > 0
 
 
@@ -341,8 +343,8 @@ def test_compiled_bounds_are_those_that_are_not(monkeypatch: pytest.MonkeyPatch)
     """Rows come in two parts of 7 and a rest of 3."""
     monkeypatch.setattr(evaluation, "EVALUATION_ROWS", 7 * 4 * 2)
     model = training()[0].model
-    rows = DIGITS.test[:17]
+    rows = DIGITS.test[:17].double()
     found, expected = (evaluation.evaluate(model, rows, samples=4, seed=2, compile=wish) for wish in (True, False))
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
         assert one.shape == (2,)
