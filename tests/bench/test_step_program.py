@@ -3,6 +3,8 @@
 import os
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -21,7 +23,7 @@ from bench.seeds import stream
 from bench.training import evaluation
 from bench.training.batches import Batches
 from bench.training.noise import Given, Noted, Untraceable, aligned
-from bench.training.program_steps import ProgramSteps
+from bench.training.program_steps import AHEAD, ProgramSteps
 from bench.training.settings import Optimisation
 from bench.training.step_program import look_at
 from bench.training.steps import Steps
@@ -348,3 +350,74 @@ def test_compiled_bounds_are_those_that_are_not(monkeypatch: pytest.MonkeyPatch)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
         assert one.shape == (2,)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_graphs_hold_twenty_steps_and_never_the_end_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, with graphs that call what they hold: a pass of 28 batches is a graph of 20 and eight of one."""
+    sizes = list[int]()
+
+    def capture(body: Callable[[], object]) -> tuple[object, None]:
+        size = 1 if not sizes else AHEAD
+        sizes.append(size)
+
+        def replay() -> None:
+            sizes.append(size)
+            body()
+
+        return SimpleNamespace(replay=replay), None
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr("bench.training.program_steps.capture", capture)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    alone, graphs = (training(batch=45) for _ in range(2))
+    for _, batches in (alone, graphs):
+        batches.dynamic, batches.noise = False, []  # numbers of one call alone come in the same order in larger draws
+    program = ProgramSteps(*graphs, look_at(*graphs), capture=True)
+    assert graphs[0].step_on_device == 0  # the steps before the capture are undone
+    del sizes[:]
+    for count in (5, 47):
+        program.run(count)
+    for _ in range(52):
+        alone[0].step(next(alone[1]))
+    assert sizes == [1] * 5 + [20, 1, 1, 1] + [20] + [1] * 4
+    assert_same(state(*graphs), state(*alone))
+    assert graphs[0].steps == 52
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("entry", "family"), CASES, ids=IDS)
+def test_compiled_steps_on_a_gpu_give_the_numbers_of_eager_ones(entry: Entry, family: str) -> None:
+    """Eager steps are given the very noise of the program's, which on a GPU is drawn for twenty steps at once."""
+    device = torch.device("cuda")
+    eager, fused = (training(entry, family, device=device, optimiser="sgd") for _ in range(2))
+    program = ProgramSteps(*fused, look_at(*fused), capture=False)
+    trainer, batches = eager
+    for _ in range(3):
+        program.run(1)
+        batches.advance()
+        numbers = [each[0] for each in program.program.program.numbers]
+        with Given(program.program.program.draws, numbers):
+            trainer.step(batches.gather())
+        found, expected = (
+            {name: value for name, value in state(*each).items() if not name.startswith(("noise", "binarisation"))}
+            for each in (fused, eager)
+        )
+        assert_same(found, expected)
+
+
+@pytest.mark.gpu
+def test_a_graph_of_twenty_steps_takes_them_on_a_gpu() -> None:
+    device = torch.device("cuda")
+    trainer, batches = training(device=device, batch=45, compile=True)
+    start = [p.detach().clone() for p in trainer.parameters]
+    steps = Steps(trainer, batches)
+    steps.run(50)
+    assert steps.made is not None
+    assert steps.made.compiled, steps.made.because
+    assert steps.captured
+    assert trainer.steps == int(trainer.step_on_device) == 50
+    assert all(not torch.equal(p, before) for p, before in zip(trainer.parameters, start, strict=True))
+    assert trainer.diverged_at.tolist() == [-1, -1]
