@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -37,16 +38,23 @@ class Job(NamedTuple):
     threads: int
 
 
+ON_CPU = {"JAX_PLATFORMS": "cpu"}
+
+
 class JaxProcess(AbstractContextManager["JaxProcess"]):
     """Training steps in another process, compiled when it is entered.
+
+    Args:
+        job: what to train.
+        variables: of its environment, beside those of this process.
 
     Raises:
         RuntimeError: the process ended, or trained to a loss that is not finite; what it wrote is on stderr.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, variables: Mapping[str, str] = ON_CPU) -> None:
         command = [sys.executable, "-m", "bench.studies.peers.jax_process", json.dumps(job._asdict())]
-        environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+        environment = os.environ | dict(variables)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

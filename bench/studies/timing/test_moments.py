@@ -4,16 +4,14 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
-from torch.distributions import Distribution
 
 import estimators
-from bench.measure import gradient_moments
-from bench.measure.draws import CHUNK_NUMBERS, frozen, probe
+from bench.measure.draws import frozen
 from bench.seeds import stream
-from bench.studies.models import DIGITS, MNIST, build
+from bench.studies.models import DIGITS, MNIST
+from bench.studies.moments import MomentsCase
 from bench.studies.timing.sides import note, side_by_side, timer
-from estimators import Objective
-from estimators.distributions import from_parameters, parameters, sample
+from estimators.distributions import from_parameters, parameters
 from estimators.entry import Entry
 
 DRAWS = 1000
@@ -28,30 +26,11 @@ ENTRIES = [
 ]
 
 
-class Case:
-    """An estimator at a model of these shapes with random weights and rows, since times do not depend on them."""
+class Case(MomentsCase):
+    """Both fast sides, and the plain one."""
 
     def __init__(self, entry: Entry, shape: str) -> None:
-        setting = SETTINGS[shape]
-        vae, self.estimator, self.x = build(entry.name, setting)
-        with torch.no_grad():
-            self.q: Distribution = vae.encode(self.x)
-        self.f: Objective = vae.objective(self.x)
-        self.evaluations = probe(self.estimator, self.q, self.f, self.x).evaluations
-        self.rows = max(
-            1, CHUNK_NUMBERS["cpu"] // (setting.pixels * setting.batch)
-        )  # draws at once that suit the cache
-        self.z = sample(self.q, self.rows, stream("timing"))
-
-    def moments(self) -> None:
-        """All draws, the fast way."""
-        gradient_moments(self.estimator, self.q, self.f, draws=DRAWS, context=self.x, warm_up=0)
-
-    @torch.no_grad()
-    def forward(self) -> None:
-        """As many evaluations of f, and nothing else."""
-        for start in range(0, DRAWS * self.evaluations, self.rows):
-            self.f(self.z[: DRAWS * self.evaluations - start], self.q)
+        super().__init__(entry.name, SETTINGS[shape], DRAWS)
 
     def loop(self, draws: int) -> tuple[Tensor, Tensor]:
         """The plain way: the surrogate of each draw, differentiated; theta's gradient comes with it, as in training."""
