@@ -1,6 +1,7 @@
 """The command for a machine with a GPU, rehearsed on the CPU: what it measures, keeps, leaves out and asks for."""
 
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -143,29 +144,37 @@ def test_the_marked_tests_are_counted(
 ) -> None:
     calls: list[Any] = []
 
-    def run(command: list[str], **options: Any) -> Any:
-        calls.append((command, options["timeout"]))
-        return SimpleNamespace(stdout=f".\n{line}\n", stderr="", returncode=code)
+    def started(command: list[str], **options: Any) -> Any:
+        calls.append(command)
+        return SimpleNamespace(communicate=lambda timeout: (f".\n{line}\n", None), returncode=code)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", started)
     rows = list(marked_tests.measure(50.0))
     assert {row.quantity: row.value for row in rows} == {f"tests {word}": count for word, count in counts.items()}
     assert [row.met for row in rows if row.target is not None] == [
         "no" if counts[word] else "yes" for word in ("failed", "error")
     ]
-    ((command, limit),) = calls
-    assert limit == 50.0 and "gpu" in command
+    (command,) = calls
+    assert "gpu" in command
     assert Path(__file__).with_name("test_capture.py") in map(Path, command)
     assert Path(__file__).with_name("test_toml.py") not in map(Path, command)
 
 
-def test_tests_that_take_too_long_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(command: list[str], **options: Any) -> Any:
-        raise subprocess.TimeoutExpired(command, options["timeout"])
+def test_tests_that_do_not_run_or_take_too_long_are_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In real processes: a name that pytest does not know, and one that sleeps with a child of its own."""
+    monkeypatch.setattr(marked_tests, "files", lambda: [Path("no_such_file.py")])
+    (row,) = marked_tests.measure(60.0)
+    assert row.quantity == "failed" and row.case["title"] == "tests marked gpu"
+    real = subprocess.Popen
 
-    monkeypatch.setattr(subprocess, "run", run)
-    (row,) = marked_tests.measure(7.0)
-    assert (row.quantity, row.value) == ("tests stopped", 7.0)
+    def asleep(command: list[str], **options: Any) -> Any:
+        return real(["sh", "-c", "sleep 100 & sleep 100"], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", asleep)
+    began = time.monotonic()
+    (row,) = marked_tests.measure(0.2)
+    assert (row.quantity, row.value) == ("tests stopped", 0.2)
+    assert time.monotonic() - began < 20
 
 
 def test_a_page_of_a_gpu_says_what_is_met() -> None:

@@ -1,6 +1,8 @@
 """The tests that need a GPU, in a process of their own and within a time."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from bench.studies.results import Row
 
 ROOT = Path(__file__).parents[3]
 MARK = "pytest.mark.gpu"
+_RAN = (0, 1)
+"""Exit codes of pytest after tests that all passed or were skipped, and after some that failed."""
 _COUNTS = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 
@@ -19,23 +23,31 @@ def files() -> list[Path]:
 
 
 def measure(limit: float) -> Iterator[Row]:
-    """How many passed, failed, broke and were skipped, a row each; one that says so where the time ran out.
+    """How many passed, failed, broke and were skipped, a row each; or one that says why that is not known.
 
     Args:
         limit: in seconds.
     """
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *map(str, files())]
+    # A session of its own: processes that a test started are stopped with it, or they would hold the pipe open.
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
+        output, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         yield Row(quantity="tests stopped", unit="s", value=limit, case={"because": "they took longer"})
         return
-    last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
-    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0) | {
-        word: int(count) for count, word in _COUNTS.findall(last)
-    }
+    last = (output.strip().splitlines() or ["no output"])[-1]
+    if process.returncode:
+        print(output[-4000:])
+    if process.returncode not in _RAN:
+        yield Row(quantity="failed", case={"title": "tests marked gpu", "because": last})
+        return
+    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
+    counts |= {word: int(count) for count, word in _COUNTS.findall(last)}
     for word, count in counts.items():
         asked = 0.0 if word in ("failed", "error") else None
         yield Row(quantity=f"tests {word}", value=count, case={"because": last}, target=asked)
-    if done.returncode:
-        print(done.stdout[-4000:])
