@@ -79,7 +79,7 @@ def items(
             budget.left_out += [f"suite: cells of {name}, whose files are not here" for name in sorted(absent)]
             for cell in cells:
                 if not absent & set(cell.problem.datasets()):
-                    yield Item(cell.identity.title, partial(suite.measure, cell, out))
+                    yield Item(f"cells of {cell.problem.label}", partial(suite.measure, cell, out))
 
 
 def measure(

@@ -28,7 +28,7 @@ def measure(limit: float) -> Iterator[Row]:
     Args:
         limit: in seconds.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *map(str, files())]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", *map(str, files())]
     # A session of its own: processes that a test started are stopped with it, or they would hold the pipe open.
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -41,13 +41,12 @@ def measure(limit: float) -> Iterator[Row]:
         yield Row(quantity="tests stopped", unit="s", value=limit, case={"because": "they took longer"})
         return
     last = (output.strip().splitlines() or ["no output"])[-1]
+    found = {word: int(count) for count, word in _COUNTS.findall(last)}
     if process.returncode:
         print(output[-4000:])
-    if process.returncode not in _RAN:
+    if process.returncode not in _RAN or not found:
         yield Row(quantity="failed", case={"title": "tests marked gpu", "because": last})
         return
-    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
-    counts |= {word: int(count) for count, word in _COUNTS.findall(last)}
-    for word, count in counts.items():
-        asked = 0.0 if word in ("failed", "error") else None
+    for word, count in (dict.fromkeys(("passed", "failed", "error", "skipped"), 0) | found).items():
+        asked = 0.0 if found.get("passed") and word in ("failed", "error") else None
         yield Row(quantity=f"tests {word}", value=count, case={"because": last}, target=asked)

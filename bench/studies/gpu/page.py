@@ -1,5 +1,6 @@
 """The page and the table, from the measurements alone."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ def _method(run: Run) -> str:
         f"batch {about['batch']}, Adam: median [quartiles] of n = {sizes['rounds']} rounds of {sizes['steps']} steps, "
         "the device synchronised before and after each. Compiled: one program of the whole step; captured: replayed as "
         "a CUDA graph, which takes a GPU; eager: neither. Ready: seconds from nothing to the first "
-        "steps of that form, compiling in them. Kernels: of a step, and the time that they take one after another. "
+        "steps of that form, compiling in them, with torch's cache of compiled code as it stood. "
+        "Kernels: of a step, and the time that they take one after another. "
         "JAX: its linear DisARM step with a fixed prior, in a process of its own on the same device, in the same run. "
         f"Moments: {sizes['draws']} draws at 784-200-784, batch 100, beside as many bare evaluations of f in turns, "
         f"n = {sizes['moments_rounds']}. Measured once, on one machine: {where}{results.made_on(run.provenance)}."
@@ -92,7 +94,7 @@ def _steps(rows: Sequence[Row]) -> str:
         cells.append([
             case["estimator"], case.get("architecture", "linear"), str(case["seeds"]), _form(case),
             PRECISIONS[case["precision"]], interval(rate.value, rate.low, rate.high), rate.bound, rate.met,
-            *found.values(), case.get("because") or "",
+            *found.values(), (case.get("variant") == "compiled" and case["because"]) or "",
         ])  # fmt: skip
     return results.table(STEPS, cells) if cells else "None was measured."
 
@@ -123,8 +125,9 @@ def _rest(found: Results) -> Iterator[str]:
     failed = [row for run in found.runs for row in run.rows if row.quantity == "failed"]
     if failed:
         yield "\n".join(f"- {row.case['title']} failed: {row.case['because']}" for row in failed)
-    left_out = found.runs[-1].about["left_out"]
+    left_out = Counter(found.runs[-1].about["left_out"])
     if left_out:
-        yield "Left out, for want of time or of what they need:\n\n" + "\n".join(f"- {title}" for title in left_out)
+        lines = (f"- {title}" + (f" ({count})" if count > 1 else "") for title, count in left_out.items())
+        yield "Left out, for want of time or of what they need:\n\n" + "\n".join(lines)
     else:
         yield "Nothing was left out."

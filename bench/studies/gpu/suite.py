@@ -1,4 +1,4 @@
-"""The suite `timing` on a device, a record a cell as soon as it is measured, those of the largest model first."""
+"""The suite `timing` on a device, a record a cell as soon as it is measured, those of MNIST first."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,8 @@ from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
 
-SMALL = "digits"
+EMBEDDED = "digits"
+"""The data set whose cells come last."""
 
 
 def of(device: str, name: str = "timing") -> Suite:
@@ -28,7 +29,7 @@ def waiting(suite: Suite, out: Path) -> list[Cell]:
     results.write_texts(out, {"suite.toml": dumps(suite.model_dump(mode="json", exclude_none=True))})
     write_plan(out, [cell.id for cell in cells])
     todo = [cell for cell in cells if store.read(cell.id) is None]
-    return sorted(todo, key=lambda cell: -cell.problem.cost)
+    return sorted(todo, key=lambda cell: EMBEDDED in cell.problem.datasets())
 
 
 def without_data(cells: list[Cell]) -> set[str]:
