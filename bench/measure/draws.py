@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from bench.measure.chunks import Chunk, ClosedForm
 from bench.measure.determined import check_determined, holds, own_tensors
-from bench.seeds import stream
+from bench.seeds import derive, stream
 from bench.training.memory import keep_freed_memory
 from bench.training.worth import Wish
 from estimators.base import Estimator, Objective
@@ -164,6 +164,12 @@ def gradients(
     closed_form: ClosedForm | None = None,
     compile: Wish = False,
 ) -> Iterator[Tensor]:
+    """Blocks of draws of every row's gradient; see `Gradients`."""
+    made = Gradients(estimator, q, f, draws=draws, context=context, closed_form=closed_form, compile=compile)
+    return made.blocks(seed)
+
+
+class Gradients:
     """Independent draws of every row's gradient, block by block, so that memory does not grow with their number.
 
     f's own parameters stay out of the graph: where f is not differentiated in z either, it is evaluated without one.
@@ -173,41 +179,68 @@ def gradients(
         q: the distribution; its parameters are leaves here, whatever graph they hang in.
         f: the objective.
         draws: number n of draws.
-        seed: of the one generator that all noise comes from.
         context: [*B, X] for input-dependent baselines.
         closed_form: what the loss holds besides E_q[f], such as an analytic KL divergence; it carries no noise.
         compile: whether the calls that make many draws are compiled; with "auto", where so many draws pay for it. What
             cannot be compiled is called as it is.
 
-    Yields:
-        [n / blocks, *B, P] in q's dtype, on its device, the last dim being q's parameters: logits, or loc and scale
-        side by side; categorical logits are flattened, P = L C. Blocks differ in length by one at most.
-
     Raises:
         BadInput: f has noise of its own or mixes its draws, or the context has other rows than q.
         Broken: what the estimator returns breaks the contract.
-        FloatingPointError: a gradient is not finite.
     """
-    values = [p.detach() for p in parameters(q)]
-    rows, size, device = row_shape(q), sum(p.numel() for p in values), values[0].device
-    keep_freed_memory()
-    with frozen(estimator):
-        seen = probe(estimator, q, f, context)
-        if seen.plain:
-            check_determined(f, q)
-        length = max(1, CHUNK_NUMBERS[device.type] // seen.largest)
-        generator = stream("gradients", seed, device=device)
-        chunks = Chunk(estimator, q, f, generator, context, closed_form)
-        chunks.compile(values[0].new_empty(min(length, draws), *rows, size // rows.numel()), draws, compile)
-        blocks = max(1, min(math.ceil(draws * size / BLOCK_NUMBERS[device.type]), draws // SHORTEST_BLOCK))
-        for block in torch.arange(draws).tensor_split(blocks):
-            g = values[0].new_empty(len(block), *rows, size // rows.numel())
-            for chunk in g.split(length):
-                chunks.fill(chunk)
-            if not g.sum().isfinite() and not (finite := g.flatten(1).isfinite().all(1)).all():
-                raise FloatingPointError(
-                    f"the gradient is not finite in {int((~finite).sum())} of {len(block)} draws"
-                    + (f" of a block, of {draws} in all" if blocks > 1 else "")
-                )
-            yield g
-            del g
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        q: Distribution,
+        f: Objective,
+        *,
+        draws: int,
+        context: Tensor | None = None,
+        closed_form: ClosedForm | None = None,
+        compile: Wish = False,
+    ) -> None:
+        values = [p.detach() for p in parameters(q)]
+        rows, size, device = row_shape(q), sum(p.numel() for p in values), values[0].device
+        keep_freed_memory()
+        self.estimator, self.draws, self.generator = estimator, draws, torch.Generator(device)
+        with frozen(estimator):
+            seen = probe(estimator, q, f, context)
+            if seen.plain:
+                check_determined(f, q)
+            self.room = values[0].new_empty(0, *rows, size // rows.numel())
+            self.length = max(1, CHUNK_NUMBERS[device.type] // seen.largest)
+            self.blocks_in_all = math.ceil(draws * size / BLOCK_NUMBERS[device.type])
+            self.chunk = Chunk(estimator, q, f, self.generator, context, closed_form)
+            self.chunk.compile(self._empty(min(self.length, draws)), draws, compile)
+
+    def _empty(self, draws: int) -> Tensor:
+        return self.room.new_empty(draws, *self.room.shape[1:])
+
+    def blocks(self, seed: int) -> Iterator[Tensor]:
+        """The draws.
+
+        Args:
+            seed: of the one generator that all noise comes from.
+
+        Yields:
+            [n / blocks, *B, P] in q's dtype, on its device, the last dim being q's parameters: logits, or loc and scale
+            side by side; categorical logits are flattened, P = L C. Blocks differ in length by one at most.
+
+        Raises:
+            FloatingPointError: a gradient is not finite.
+        """
+        self.generator.manual_seed(derive("gradients", seed))
+        blocks = max(1, min(self.blocks_in_all, self.draws // SHORTEST_BLOCK))
+        with frozen(self.estimator):
+            for block in torch.arange(self.draws).tensor_split(blocks):
+                g = self._empty(len(block))
+                for part in g.split(self.length):
+                    self.chunk.fill(part)
+                if not g.sum().isfinite() and not (finite := g.flatten(1).isfinite().all(1)).all():
+                    raise FloatingPointError(
+                        f"the gradient is not finite in {int((~finite).sum())} of {len(block)} draws"
+                        + (f" of a block, of {self.draws} in all" if blocks > 1 else "")
+                    )
+                yield g
+                del g

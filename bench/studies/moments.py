@@ -1,10 +1,13 @@
 """An estimator at a model with random weights and rows: moments of its gradient, and as many bare evaluations of f."""
 
+from collections.abc import Callable
+
 import torch
 from torch.distributions import Distribution
 
 from bench.measure import gradient_moments
-from bench.measure.draws import CHUNK_NUMBERS, probe
+from bench.measure.draws import CHUNK_NUMBERS, Gradients, probe
+from bench.measure.moments import Moments
 from bench.seeds import stream
 from bench.studies.models import Setting, build
 from estimators import Objective
@@ -35,6 +38,23 @@ class MomentsCase:
     def moments(self) -> None:
         """All draws, the fast way."""
         gradient_moments(self.estimator, self.q, self.f, draws=self.draws, context=self.x, warm_up=0)
+
+    def compiled(self) -> Callable[[], None]:
+        """The same, compiled beforehand.
+
+        Raises:
+            RuntimeError: it cannot be.
+        """
+        made = Gradients(self.estimator, self.q, self.f, draws=self.draws, context=self.x, compile=True)
+        if made.chunk.program is None:
+            raise RuntimeError("the draws are not compiled")
+
+        def moments() -> None:
+            found = Moments(self.draws)
+            for block in made.blocks(0):
+                found.add(block)
+
+        return moments
 
     @torch.no_grad()
     def forward(self) -> None:

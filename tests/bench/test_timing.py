@@ -51,12 +51,21 @@ def test_a_ratio_is_held_against_its_bound(measured: dict[str, Any], bound: str,
     assert (row.case["subject"], row.bound, row.met, row.n) == ("rloo", bound, met, 7)
 
 
+def test_a_compiled_step_has_the_bound_of_its_estimator_and_its_seconds() -> None:
+    what = "eager / compiled step, digits, 1 seed"
+    measured = [noted(what, 2.3, estimator=name, compile_seconds=6.25) for name in ("disarm", "rebar", "rloo")]
+    table = targets.rows(measured)
+    found = {row.case["subject"]: (row.bound, row.met) for row in table}
+    assert found == {"disarm": ("at least 2.2", "yes"), "rebar": ("at least 3.5", "no"), "rloo": ("", "")}
+    assert f"| {what} | disarm | 2 | 2.30 [2.20, 2.40] | 7 | 6.2 | at least 2.2 | yes |" in targets.markdown(table)
+
+
 def test_tables_hold_every_ratio_with_its_spread_and_n() -> None:
     table = targets.rows(
         [step(1.3, "mnist-static", False, "cuda"), noted("10 seeds / 1 seed", 1.5, estimator="disarm")]
     )
     text = targets.markdown(table)
-    assert "| 10 seeds / 1 seed | disarm | 2 | 1.50 [1.40, 1.60] | 7 | at most 2 | yes |" in text
+    assert "| 10 seeds / 1 seed | disarm | 2 | 1.50 [1.40, 1.60] | 7 |  | at most 2 | yes |" in text
     assert "| step / floor, mnist-static/bernoulli-200 on cuda | rloo | 2 | 1.30 [1.20, 1.40] | 7 |" in text
     assert "n = 7 rounds" in text
     read = list(csv.DictReader(targets.csv(table).splitlines()))

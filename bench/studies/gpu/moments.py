@@ -16,7 +16,7 @@ SETTING = MNIST._replace(batch=100)
 def measure(name: str, device: str, sizes: Sizes, target: float | None) -> Iterator[Row]:
     """The two rates, in rows of x that f is evaluated on, and their ratio round by round."""
     case = MomentsCase(name, SETTING, sizes.draws, device)
-    taken, given = interleaved([case.moments, case.forward], rounds=sizes.moments_rounds, warm_up=1, device=device)
+    taken, given = interleaved([case.compiled(), case.forward], rounds=sizes.moments_rounds, warm_up=1, device=device)
     about = {"estimator": name, "draws": sizes.draws}
     rows = sizes.draws * case.evaluations * SETTING.batch
     yield Row.repeated("rows a second of moments", rows / np.asarray(taken), unit="1/s", case=about)

@@ -57,6 +57,21 @@ def test_moments(benchmark: BenchmarkFixture, entry: Entry) -> None:
     assert len(given) == len(taken)
 
 
+@pytest.mark.benchmark(timer=timer, group="compiled moments of 1000 draws, beside forward evaluations of f")
+@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
+def test_compiled_moments(benchmark: BenchmarkFixture, entry: Entry) -> None:
+    """Time moments whose draws are compiled, and as many forward evaluations that are not."""
+    torch.set_num_threads(2)
+    case = Case(entry, "mnist")
+    start = timer()
+    moments = case.compiled()
+    seconds = timer() - start
+    taken, given = side_by_side(benchmark, moments, case.forward, rounds=7, warm_up=1)
+    what = "rows a second, compiled / floor"
+    note(benchmark, what, given, taken, estimator=entry.name, draws=DRAWS, compile_seconds=seconds)
+    assert len(given) == len(taken)
+
+
 @pytest.mark.benchmark(timer=timer, group="moments beside a plain loop")
 @pytest.mark.parametrize("shape", list(SETTINGS))
 @pytest.mark.parametrize("name", ["rloo", "disarm", "gumbel-sigmoid"])
