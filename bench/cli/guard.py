@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

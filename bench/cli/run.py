@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.doctor import REPORT
-from bench.cli.guard import DONE, FAILED, INTERRUPTED, guarded
+from bench.cli.guard import DONE, FAILED, INTERRUPTED, STOPPED, guarded
 
 if TYPE_CHECKING:
+    from bench.run.limit import Limit
+    from bench.run.runner import Outcome
     from bench.suite.schema import Suite
+
+
+LONG = 10
+"""Seconds of work of a cell whose loss is worth a line."""
 
 
 @guarded
@@ -29,16 +35,24 @@ def run_verb(
     workers: Annotated[int, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop by then, keep everything, exit with 3: 90s, 8m, 1h30m.")
+    ] = None,
 ) -> int:
     """Run a suite from where an earlier run stopped, then write its report."""
+    started = time.monotonic()  # what is imported below takes some of the time too
+    from bench.run.limit import Limit, seconds_of
     from bench.suite.load import load_suite, override
+
+    limit = Limit(None if time_limit is None else seconds_of(time_limit), started)
 
     chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
     folder = out or Path("runs") / chosen.name
     if dry_run:
         show_plan(chosen, folder)
         return DONE
-    return run_and_report(chosen, folder, workers=workers, force=force)
+    with limit:
+        return run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
 
 
 def show_plan(suite: "Suite", out: Path) -> None:
@@ -57,7 +71,7 @@ def show_plan(suite: "Suite", out: Path) -> None:
     print(f"{len(chosen.cells)} cells, into {out}")
 
 
-def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> int:
+def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limit: "Limit") -> int:
     """Run a suite with progress, then its report; returns the exit code.
 
     Raises:
@@ -69,6 +83,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
     from bench.run.store import Store
+    from bench.training.checkpoint import Stopped
     from estimators.errors import BadInput
 
     if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:
@@ -81,16 +96,18 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
         outcome = run_suite(
             suite,
             out,
-            executor=executor_for(workers),
+            executor=executor_for(workers, limit),
             force=force,
             progress=display.cell_done,
             starting=display.running,
+            limit=limit,
         )
     except KeyboardInterrupt:
         done = len(Store(out).ids())
-        again = shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
-        print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {again}", file=sys.stderr)
+        print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {_again()}", file=sys.stderr)
         return INTERRUPTED
+    if outcome.stopped:
+        return say_stopped(outcome, out, force=force)
     page = out / "report.html"
     newest = max((path.stat().st_mtime for path in Store(out).cells.glob("*.json")), default=0.0)
     if outcome.fresh == 0 and page.is_file() and page.stat().st_mtime >= newest:
@@ -102,7 +119,13 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
         if missing:
             print(f"records are in {out}; no report here without {', '.join(missing)}: gradest report {out}")
         else:
-            write_report([out], out)
+            try:
+                limit.check()
+                write_report([out], out)
+            except Stopped as stopped:
+                told = f"stopped by {stopped.reason} before the report was written; all {outcome.done} cells are done"
+                print(f"{told} and kept in {out}. Go on with: {_again()}", file=sys.stderr)
+                return STOPPED
     for record in outcome.unwell:
         print(f"{record.status}: {record.config.title}: {record.reason}", file=sys.stderr)
     if outcome.unwell:
@@ -111,3 +134,29 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool) -> i
             file=sys.stderr,
         )
     return FAILED if outcome.unwell else DONE
+
+
+def _again() -> str:
+    """The command that goes on where this one stopped."""
+    return shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
+
+
+def say_stopped(outcome: "Outcome", out: Path, *, force: bool) -> int:
+    """Say of a run that was stopped what is kept and how it goes on; returns the exit code."""
+    from bench.run.status import status
+
+    assert outcome.stopped
+    for cell, seconds in outcome.lost:
+        if seconds >= LONG:
+            print(
+                f"{cell.title}: begins anew after {seconds:.0f} s: nothing is kept inside such a cell", file=sys.stderr
+            )
+    begun = len(status(out)["in_progress"])
+    inside = f", {begun} of them begun" if begun else ""
+    again = f" again, and {outcome.left} keep their earlier records" if force else f", {outcome.left} are left{inside}"
+    done = outcome.fresh if force else outcome.done
+    print(
+        f"stopped by {outcome.stopped.reason}; {done} cells are done and kept in {out}{again}. Go on with: {_again()}",
+        file=sys.stderr,
+    )
+    return STOPPED

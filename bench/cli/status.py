@@ -31,5 +31,7 @@ def print_status(found: dict[str, Any]) -> None:
     )
     if found["note"]:
         print(found["note"])
+    for item in found["in_progress"]:
+        print(f"in progress: {item['title']}: step {item['step']} of {item['steps']}, {item['seconds']:.0f} s so far")
     for item in found["unwell"]:
         print(f"{item['status']}: {item['title']}: {item['reason']}")

@@ -62,6 +62,8 @@ class Measurement(Settings):
 
     alone: ClassVar[bool] = False
     """Whether nothing else may run meanwhile: its cells are run last, one at a time, in the main process."""
+    resumes: ClassVar[bool] = False
+    """Whether a cell that is stopped goes on from where it was (`bench.training.checkpoint`), and not anew."""
     order: ClassVar[int] = 1
     """Place among the measurements of a problem in the order of a run; moments 0, training 1, times 2."""
     title: ClassVar[str] = ""

@@ -1,7 +1,7 @@
 """ELBO of E stacked seeds along training, against steps, evaluations of f and seconds."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -14,6 +14,7 @@ from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Curve, Elbos, Final, Program, Rows, Training
 from bench.seeds import stream
 from bench.training.batches import Batches, shared_rows
+from bench.training.checkpoint import KEEPER, Progress
 from bench.training.evaluation import evaluate
 from bench.training.settings import Optimisation
 from bench.training.steps import Steps
@@ -44,6 +45,8 @@ class ElboSettings(Settings):
 class TrainConfig(ElboSettings, Measurement):
     """One training cell."""
 
+    resumes: ClassVar[bool] = True
+
     kind: Literal["train"] = "train"
     optimisation: Optimisation
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -71,7 +74,8 @@ def measure_training(
         generator=stream("estimator", seed),
     ).to(device)
     trainer = Trainer(model, estimator, config.optimisation, noise_seed=seed)
-    steps = Steps(trainer, Batches(dataset, config.optimisation.batch, seeds, device))
+    batches = Batches(dataset, config.optimisation.batch, seeds, device)
+    steps = Steps(trainer, batches)
     train, test = (
         shared_rows(split, config.evaluation_rows, dataset.dynamic).to(device)
         for split in (dataset.train, dataset.test)
@@ -82,23 +86,30 @@ def measure_training(
 
     last = config.optimisation.steps
     stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})
-    curve: dict[str, list[Any]] = {key: [] for key in ("step", "f_evals", "seconds", "train_elbo", "test_elbo")}
     clock = Stopwatch(device)
     made = steps.prepare()
-    for stop in stops:
-        with clock:
-            steps.run(stop - trainer.steps)
-        bounds = [evaluate(model, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
-        trainer.mark_diverged(sum(bounds[1:], bounds[0]))
-        values = [stop, stop * config.optimisation.batch * per_row, clock.seconds, *map(_finite, bounds)]
-        for key, value in zip(curve, values, strict=True):
-            curve[key].append(value)
-
-    samples = config.iwae_samples
-    wish = config.optimisation.compile
-    test_iwae = evaluate(model, dataset.test.to(device), samples=samples, seed=0, compile=wish)[1]
+    progress, keeper = Progress(clock, last, trainer=trainer, batches=batches), KEEPER.get()
+    if (kept := keeper.load(progress.state())) is not None:
+        progress.restore(kept)
+    with keeper.stoppable(progress.state):
+        for stop in stops[len(progress.curve) :]:
+            while trainer.steps < stop:
+                with keeper.steps(), clock:
+                    while trainer.steps < stop and not keeper.due():
+                        steps.run(min(steps.stride, stop - trainer.steps))
+                if keeper.due():
+                    keeper.keep(progress.state)
+            bounds = [evaluate(model, rows, samples=config.evaluation_samples, seed=0)[0] for rows in (train, test)]
+            trainer.mark_diverged(sum(bounds[1:], bounds[0]))
+            f_evals = stop * config.optimisation.batch * per_row
+            progress.curve.append((stop, f_evals, clock.seconds, *map(_finite, bounds)))
+        samples = config.iwae_samples
+        wish = config.optimisation.compile
+        test_iwae = evaluate(model, dataset.test.to(device), samples=samples, seed=0, compile=wish)[1]
+    columns = zip(*progress.curve, strict=True)
+    curve = dict(zip(("step", "f_evals", "seconds", "train_elbo", "test_elbo"), columns, strict=True))
     diverged = tuple(None if at < 0 else at for at in trainer.diverged_at.tolist())
-    return Training(
+    found = Training(
         seeds=tuple(seeds),
         diverged=diverged,
         rows_per_step=config.optimisation.batch,
@@ -114,6 +125,9 @@ def measure_training(
             iwae_samples=samples,
         ),
     )
+    if not keeper.resumed:
+        return found
+    return found.model_copy(update={"resumed": keeper.resumed, "elsewhere": keeper.elsewhere})
 
 
 def _finite(values: Tensor) -> Elbos:

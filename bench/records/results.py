@@ -168,6 +168,10 @@ class Training(Part):
     evaluated_rows: Rows = Rows()
     captured: bool = False
     program: Program = Program()
+    resumed: int = 0
+    """How often it was stopped and went on from a checkpoint."""
+    elsewhere: tuple[str, ...] = ()
+    """The machines of its earlier parts that are not the record's own."""
     parameters: Number = NAN
     curve: Curve = Curve()
     final: Final = Final()

@@ -58,11 +58,14 @@ def same_draws(a: Record, b: Record) -> bool:
     return a.cell == b.cell
 
 
+_OF_A_RUN = {"seconds", "resumed", "elsewhere"}
+
+
 def _without_seconds(value: Any) -> Any:
-    """Measurements without the seconds that they took."""
+    """Measurements without the seconds that they took, and the parts in which they were made."""
     match value:
         case Mapping():
-            return {key: _without_seconds(part) for key, part in value.items() if key != "seconds"}
+            return {key: _without_seconds(part) for key, part in value.items() if key not in _OF_A_RUN}
         case list() | tuple():
             return [_without_seconds(part) for part in value]
     return value

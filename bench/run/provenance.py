@@ -62,7 +62,12 @@ def version() -> str:
 
 def source_hash(estimator: torch.nn.Module) -> str:
     """SHA-256 of the files that define an estimator: its class, what that inherits from and its parts, not torch's."""
-    classes = {cls for module in estimator.modules() for cls in type(module).__mro__}
+    return source_of(*{type(module) for module in estimator.modules()})
+
+
+def source_of(*wanted: type) -> str:
+    """SHA-256 of the files that define some classes and what they inherit from, not torch's."""
+    classes = {cls for each in wanted for cls in each.__mro__}
     own = (cls for cls in classes if cls.__module__.partition(".")[0] not in ("torch", "builtins"))
     return _hash_files(frozenset(path for cls in own if (path := _source_file(cls))))
 
@@ -84,6 +89,11 @@ def _hash_files(paths: frozenset[str]) -> str:
 def provenance(estimator: torch.nn.Module, device: str) -> dict[str, Any]:
     """Everything a reader needs to repeat or doubt a record."""
     return machine(device) | {"estimator_source": source_hash(estimator)}
+
+
+def machine_name(device: str) -> str:
+    """The machine, in a few words: its host, and what computes there."""
+    return f"{platform.node()}, {torch.cuda.get_device_name() if device == 'cuda' else _cpu()}"
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -17,13 +17,17 @@ from bench.config import EstimatorConfig, example
 from bench.measure.draws import probe
 from bench.records.record import SCHEMA, Provenance, Record, Tags
 from bench.records.values import Part, plain
+from bench.run.checkpoints import Checkpoints
 from bench.run.executors import Executor, inline
+from bench.run.keeper import Kept
+from bench.run.limit import Limit
 from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, MatmulPrecision, Suite
 from bench.suite.toml import dumps
+from bench.training.checkpoint import KEEPER, Stopped
 from estimators import registry
 from estimators.distributions import log_prob
 from estimators.errors import BadInput
@@ -71,7 +75,8 @@ def run_cell(cell: Cell) -> Record:
             result, failure = measure(cell), None
         except Exception as error:  # a cell that fails is a result; the others go on
             result, failure = None, error
-        return make_record(cell, result or {}, failure, started, time.perf_counter() - clock)
+        seconds = time.perf_counter() - clock + KEEPER.get().seconds  # those of earlier parts of a cell that was resumed
+        return make_record(cell, result or {}, failure, started, seconds)
 
 
 def make_record(
@@ -111,6 +116,12 @@ class Outcome(NamedTuple):
     """Cells that this run ran."""
     unwell: list[Record]
     """Records, of the plan's cells, whose status is not ok."""
+    left: int = 0
+    """Cells that the run was to run and did not."""
+    stopped: Stopped | None = None
+    """What stopped it."""
+    lost: tuple[tuple[Cell, float], ...] = ()
+    """Cells that were stopped and begin anew, each with the seconds of its work."""
 
 
 def prepare(suite: Suite, chosen: Plan) -> None:
@@ -162,17 +173,24 @@ def run_suite(
     force: bool = False,
     progress: Callable[[Record, Cell], None] = lambda record, cell: None,
     starting: Callable[[list[Cell], int], AbstractContextManager[None]] = lambda cells, kept: nullcontext(),
+    limit: Limit | None = None,
 ) -> Outcome:
     """Run what is not done yet of a suite, and write a record a cell into `out`.
+
+    A training that takes long leaves checkpoints there, from which it goes on after whatever ended it.
 
     Args:
         suite: the suite.
         out: the run's folder.
         executor: runs cells; timing cells always run here, one at a time.
-        force: run every cell again.
+        force: run every cell again, and from its beginning.
         progress: called after each record was written.
         starting: called with the cells to run in their order, and the number of those done before; returns a
             context that the run takes place in.
+        limit: when to stop; for ever later without one.
+
+    Raises:
+        KeyboardInterrupt: as the limit hears it; what was done is kept.
     """
     chosen = plan(suite)
     store = Store(out)
@@ -183,15 +201,32 @@ def run_suite(
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
+    checkpoints, limit = Checkpoints(out), limit or Limit()
+    # A process that ran a cell which another one has finished may have left a checkpoint of it.
+    checkpoints.remove(cell.id for cell in chosen.cells if force or cell not in todo)
     timed = [cell for cell in todo if cell.measurement.alone]
     others = [cell for cell in todo if not cell.measurement.alone]
-    with starting(others + timed, len(chosen.cells) - len(todo)):
-        for cell, result in chain(executor(others, run_cell), inline(timed, run_cell)):
-            if isinstance(
-                result, Exception
-            ):  # its worker died, so that `run_cell` could not make a record of the failure
-                result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
-            store.write(result)
-            progress(result, cell)
+    run, stopped, fresh, lost = Kept(out, limit, run_cell), None, 0, []
+    try:
+        with starting(others + timed, len(chosen.cells) - len(todo)):
+            for cell, result in chain(executor(others, run), inline(timed, run)):
+                if isinstance(result, Stopped):
+                    stopped = result
+                    lost += [(cell, result.lost)] if result.lost is not None else []
+                    continue
+                if isinstance(
+                    result, Exception
+                ):  # its worker died, so that `run_cell` could not make a record of the failure
+                    result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
+                with limit.finishing():
+                    store.write(result)
+                    checkpoints.remove([cell.id])
+                    progress(result, cell)
+                fresh += 1
+                run.done(result)
+    except Stopped as raised:
+        stopped = raised
+    checkpoints.tidy()
     records = [record for cell in chosen.cells if (record := store.read(cell.id))]
-    return Outcome(len(records), len(todo), [record for record in records if not record.went_well])
+    unwell = [record for record in records if not record.went_well]
+    return Outcome(len(records), fresh, unwell, len(todo) - fresh, stopped, tuple(lost))

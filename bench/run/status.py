@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.records.results import Training
+from bench.run.checkpoints import Checkpoints
 from bench.run.folder import name_of_run, suite_file
 from bench.run.planned import read_plan
 from bench.run.store import Store
@@ -47,6 +48,10 @@ def status(directory: Path) -> dict[str, Any]:
     name, (planned, note) = name_of_run(directory), _planned(directory)
     records = [record for record in Store(directory).whole() if note or record.cell in planned]
     unwell = [record for record in records if not record.went_well]
+    done = {record.cell for record in records}
+    begun = [
+        head for head in Checkpoints(directory).headers() if head.cell not in done and (note or head.cell in planned)
+    ]
     trained = [record.result(Training) for record in records if record.kind == "train"]
     return {
         "suite": name,
@@ -54,6 +59,10 @@ def status(directory: Path) -> dict[str, Any]:
         "cells": None if note else len(planned),
         "done": len(records),
         "pending": None if note else len(planned) - len(records),
+        "in_progress": [
+            {"cell": head.cell, "title": head.title, "step": head.step, "steps": head.steps, "seconds": head.seconds}
+            for head in begun
+        ],
         "failed": len(unwell),
         "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
         "seconds": sum(record.seconds or 0.0 for record in records),

@@ -7,6 +7,7 @@ lies in both, the record in the folder counts.
 import gc
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,8 @@ STALE_SECONDS = 3600
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in its folder, flush it to the disk, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two machines that share a folder may give their processes the same number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -1,12 +1,14 @@
 """The rows that a model is trained and evaluated on: a seed's own minibatches, and the rows that all share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.seeds import stream
+from bench.training.checkpoint import State
 from estimators.families.logits import below
 
 
@@ -51,6 +53,25 @@ class Batches:
             return x
         noise = [torch.rand(x.shape[1:], generator=g, dtype=x.dtype, device=x.device) for g in self.noise]
         return below(torch.stack(noise), x)
+
+    def state(self) -> State:
+        """All that later batches depend on, but for the rows."""
+        return {
+            "orders": [generator.get_state() for generator in self.orders],
+            "noise": [generator.get_state() for generator in self.noise],
+            "order": self.order,
+            "position": self.position,
+            "left": self.left,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of the batches of the same rows and seeds, written into the tensors that are there."""
+        for name in ("orders", "noise"):
+            for generator, kept in zip(getattr(self, name), state[name], strict=True):
+                generator.set_state(kept)
+        self.order.copy_(state["order"])
+        self.position.copy_(state["position"])
+        self.left = state["left"]
 
     def __iter__(self) -> Iterator[Tensor]:
         return self

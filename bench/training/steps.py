@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bench.training.batches import Batches
 from bench.training.capture import EagerSteps
 from bench.training.noise import Untraceable
-from bench.training.program_steps import ProgramSteps
+from bench.training.program_steps import AHEAD, ProgramSteps
 from bench.training.step_program import look_at
 from bench.training.trainer import Trainer
 from bench.training.worth import WORTH
@@ -49,6 +49,11 @@ class Steps:
     def captured(self) -> bool:
         """Whether steps are replayed from a CUDA graph."""
         return bool(self.program.graphs) if self.program else self.eager.graph is not None
+
+    @property
+    def stride(self) -> int:
+        """How many steps are best taken at once: those of a graph, else one."""
+        return AHEAD if self.program and self.program.graphs else 1
 
     def step(self) -> None:
         """Take one step."""

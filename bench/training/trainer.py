@@ -1,10 +1,14 @@
 """Training of E stacked seeds, one optimiser step at a time."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
 from bench.problems.model import Model
 from bench.seeds import stream
+from bench.training.checkpoint import State, module_state, restore_module, restore_optimiser
 from bench.training.memory import keep_freed_memory
 from bench.training.settings import Optimisation, make_optimiser
 from estimators.base import Estimator
@@ -120,3 +124,25 @@ class Trainer:
         """Note the present step for the seeds whose value [E] is not finite, unless they had diverged before."""
         fresh = (values - values != 0) & (self.diverged_at < 0)  # infinity and NaN minus themselves are NaN
         self.diverged_at.copy_(torch.where(fresh, self.step_on_device, self.diverged_at))
+
+    def state(self) -> State:
+        """All that later steps depend on: the very tensors that they write to, to be stored or copied before them."""
+        return {
+            "model": module_state(self.model),
+            "estimator": module_state(self.estimator),
+            "optimiser": self.optimiser.state_dict()["state"],
+            "generator": self.generator.get_state(),
+            "steps": self.steps,
+            "step_on_device": self.step_on_device,
+            "diverged_at": self.diverged_at,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a trainer of the same settings, written into the tensors that are there."""
+        restore_module(self.model, state["model"])
+        restore_module(self.estimator, state["estimator"])
+        restore_optimiser(self.optimiser, state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.steps = state["steps"]
+        self.step_on_device.copy_(state["step_on_device"])
+        self.diverged_at.copy_(state["diverged_at"])

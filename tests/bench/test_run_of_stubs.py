@@ -440,6 +440,9 @@ class Distributed:
         self.log.append("connected")
         yield self
 
+    def run(self, function: Callable[..., None], *arguments: Any) -> None:
+        self.log.append((function.__name__, *arguments))
+
     def submit(self, run: Callable[[Cell], Record], cell: Cell, **options: Any) -> Any:
         self.log.append((cell.title, options))
         distributed = self
@@ -469,6 +472,7 @@ def test_workers_are_processes_of_one_thread_whose_results_come_as_they_are_done
     assert fake.log == [
         {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL},
         "connected",
+        ("_leave_signals",),
         *((cell.title, {"pure": False, "retries": 2}) for cell in cells),
         "closed",
     ]

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.records.record import Record
 from bench.suite.schema import Cell
+from bench.training.checkpoint import Stopped
 
 
-def inline(cells: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record]]:
+def inline(cells: Sequence[Cell], run: Callable[[Cell], Record | Stopped]) -> Iterator[tuple[Cell, Record | Stopped]]:
     """Run the cells here, in order."""
     for cell in cells:
         yield cell, run(cell)

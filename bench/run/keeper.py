@@ -1,0 +1,178 @@
+"""A cell with its checkpoint: what executors run in the place of `run_cell`."""
+
+import io
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from bench.config import example
+from bench.records.record import Record
+from bench.run.checkpoints import Checkpoints, Header, Unusable
+from bench.run.limit import AT_LIMIT, MARGIN, Limit
+from bench.run.provenance import machine_name, source_hash, source_of, version
+from bench.suite.schema import Cell
+from bench.training.checkpoint import KEEPER, Keeper, State, Stopped, misfit
+
+INTERVAL = 30.0
+"""Seconds between two checkpoints of a cell, and before the first: a cell that is done by then has none."""
+SHARE = 0.05
+"""Of a cell's time that may go into its checkpoints, where writing one takes long."""
+
+
+def made_by(cell: Cell) -> dict[str, str]:
+    """What a checkpoint of a cell depends on, besides the cell: in words that its header holds."""
+    return {
+        "the estimator's source": source_hash(example(cell.estimator)),
+        "the source of the problem or the measurement": source_of(type(cell.problem), type(cell.measurement)),
+        "torch": torch.__version__,
+        "gradest": version(),
+        "the device": cell.device,
+        "the number of threads": str(cell.threads),
+    }
+
+
+class CellKeeper(Keeper):
+    """Keeps the training of a cell in the run's folder.
+
+    Args:
+        cell: what is run.
+        checkpoints: where.
+        limit: when it is to stop.
+    """
+
+    def __init__(self, cell: Cell, checkpoints: Checkpoints, limit: Limit) -> None:
+        self.cell, self.checkpoints, self.limit = cell, checkpoints, limit
+        self._machine, self._made_by = machine_name(cell.device), dict[str, str]()
+        self._between = True
+        self._begun = time.monotonic()
+        self._next = self._begun + INTERVAL
+
+    def due(self) -> bool:
+        """Whether a checkpoint is to be written, or the cell to stop."""
+        return time.monotonic() >= self._next or self.limit.reached
+
+    def keep(self, state: Callable[[], State]) -> None:
+        """Write a checkpoint, or stop: see `Keeper.keep`."""
+        self.limit.check()
+        self._write(state())
+
+    def load(self, present: State) -> State | None:
+        """What was kept of this cell, by whatever process; one line says so, or why it cannot be used."""
+        self._made_by = made_by(self.cell)  # of the files as they were when they were imported, or soon after
+        try:
+            found = self.checkpoints.read(self.cell.id)
+            if found is None:
+                return None
+            header, content = found
+            state = self._state(header, content, present)
+        except Unusable as error:
+            self._say(f"the checkpoint {error}; the cell begins anew")
+            return None
+        self.seconds, self.resumed = header.seconds, header.resumed + 1
+        self.elsewhere = tuple(name for name in header.machines if name != self._machine)
+        other = f", of another machine ({', '.join(self.elsewhere)}): last digits may differ" if self.elsewhere else ""
+        self._say(f"goes on at step {header.step} of {header.steps}{other}")
+        return state
+
+    def _state(self, header: Header, content: bytes, present: State) -> State:
+        for name, now in self._made_by.items():
+            if (before := header.made_by.get(name)) != now:
+                change = f" ({before}, now {now})" if max(len(str(before)), len(now)) < 40 else ""  # than a hash
+                raise Unusable(f"is of before {name} changed{change}")
+        try:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            problem = misfit(state["parts"], present["parts"])
+        except Exception as error:  # whatever torch makes of foreign bytes
+            raise Unusable(f"cannot be read ({type(error).__name__})") from error
+        if problem:
+            raise Unusable(f"does not fit: {problem}")
+        return dict(state)
+
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Steps are taken inside: see `Keeper.steps`."""
+        with self.limit.finishing():
+            self._between = False
+            yield
+            self._between = True  # unless a step was left in its middle
+
+    @contextmanager
+    def stoppable(self, state: Callable[[], State]) -> Iterator[None]:
+        """Whatever stops what is inside leaves a checkpoint: see `Keeper.stoppable`."""
+        try:
+            yield
+        except (Stopped, KeyboardInterrupt):
+            if self._between:
+                self._write(state())
+            raise
+
+    def _write(self, state: State) -> None:
+        started = time.monotonic()
+        header = Header(
+            cell=self.cell.id,
+            title=self.cell.title,
+            step=state["step"],
+            steps=state["steps"],
+            seconds=self.seconds + started - self._begun,
+            resumed=self.resumed,
+            machines=(*self.elsewhere, self._machine),
+            made_by=self._made_by,
+        )
+        with self.limit.finishing():
+            packed = io.BytesIO()
+            torch.save(state, packed)
+            try:
+                self.checkpoints.write(header, packed.getvalue())
+            except OSError as error:  # a full disk costs the checkpoint, not the cell
+                self._say(f"no checkpoint could be written ({error.strerror or error})")
+        ended = time.monotonic()
+        self._next = ended + max(INTERVAL, (ended - started) / SHARE)
+
+    def _say(self, words: str) -> None:
+        print(f"{self.cell.title}: {words}", file=sys.stderr, flush=True)
+
+
+class Kept:
+    """Runs cells with their checkpoints, up to a limit.
+
+    Args:
+        root: the run's folder.
+        limit: when to stop.
+        run: what makes a cell's record.
+    """
+
+    def __init__(self, root: Path, limit: Limit, run: Callable[[Cell], Record]) -> None:
+        self.checkpoints, self.limit, self.run = Checkpoints(root.absolute()), limit, run
+        self.took: dict[str, list[float]] = {}
+        """Seconds of cells so far, by what they measure."""
+
+    def __call__(self, cell: Cell) -> Record | Stopped:
+        """A cell's record, or what stopped it; then `lost` says how many seconds of work nothing is left of."""
+        started = time.monotonic()
+        keeper = CellKeeper(cell, self.checkpoints, self.limit)
+        token = KEEPER.set(keeper)
+        try:
+            if self.limit.reached or self.limit.left < self._wants(cell):
+                return Stopped(AT_LIMIT)
+            return self.run(cell)
+        except Stopped as stopped:
+            if not cell.measurement.resumes:
+                stopped.lost = time.monotonic() - started
+            return stopped
+        finally:
+            KEEPER.reset(token)
+
+    def done(self, record: Record) -> None:
+        """Note how long a cell took: none of its kind begins where less time is left than their median."""
+        self.took.setdefault(record.kind, []).append(record.seconds or 0.0)
+
+    def _wants(self, cell: Cell) -> float:
+        """Seconds that must be left for a cell to begin; one that can be resumed is worth any."""
+        measurement = cell.measurement
+        took = [] if measurement.resumes else self.took.get(measurement.kind, [])
+        return max(MARGIN, statistics.median(took) if took else 0.0)
