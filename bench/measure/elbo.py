@@ -125,9 +125,8 @@ def measure_training(
             iwae_samples=samples,
         ),
     )
-    if not keeper.resumed:
-        return found
-    return found.model_copy(update={"resumed": keeper.resumed, "elsewhere": keeper.elsewhere})
+    parts = {"resumed": keeper.resumed, "elsewhere": keeper.elsewhere}
+    return found.model_copy(update={key: value for key, value in parts.items() if value})
 
 
 def _finite(values: Tensor) -> Elbos:

@@ -172,7 +172,9 @@ def misfit(kept: Any, present: Any, where: str = "state") -> str | None:
                 return f"{where} holds other things: {', '.join(sorted(map(str, other)))}"
             found = (misfit(kept[key], present[key], f"{where}.{key}") for key in kept.keys() & present.keys())
             return next(filter(None, found), None)
-        case list(), list() if len(kept) == len(present):
+        case list(), list():
+            if len(kept) != len(present):
+                return f"{where} is of another length"
             found = (misfit(a, b, f"{where}.{i}") for i, (a, b) in enumerate(zip(kept, present, strict=True)))
             return next(filter(None, found), None)
     return None if type(kept) is type(present) else f"{where} is of another sort"
