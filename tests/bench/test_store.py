@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -165,8 +166,12 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     write_atomic(path, b"twelve bytes")
-    temporary = path.parent / f".a.json.{os.getpid()}.tmp"
+    temporary = done[1][1]
     assert done == [("on disk", 12, False), ("renamed", temporary, path)]
+    assert temporary.parent == path.parent
+    assert re.fullmatch(rf"\.a\.json\.{os.getpid()}-[0-9a-f]{{8}}\.tmp", temporary.name)
+    write_atomic(path, b"twelve bytes")
+    assert done[3][1] != temporary  # a process of the same number on another machine has another name
     assert path.read_bytes() == b"twelve bytes"
     assert list(path.parent.iterdir()) == [path]
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import re
 import runpy
@@ -27,6 +28,7 @@ from bench.cli.tables import print_table
 from bench.cli.terminal import Display
 from bench.run import runner
 from bench.run.executors import inline
+from bench.run.limit import Limit
 from bench.run.status import status
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
@@ -165,8 +167,9 @@ def test_workers_run_all_but_the_times(
     asked: list[Any] = []
 
     class Workers:
-        def __init__(self, workers: int) -> None:
+        def __init__(self, workers: int, limit: Limit) -> None:
             asked.append(workers)
+            assert limit.deadline == math.inf
 
         def __call__(self, cells: list[Cell], run: Callable[[Cell], Record]) -> Any:
             asked.append([cell.title for cell in cells])
@@ -328,6 +331,7 @@ def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world
         "cells": 10,
         "done": 8,
         "pending": 2,
+        "in_progress": [],
         "failed": 2,
         "diverged_seeds": 3,  # both of arm, one of rloo
         "seconds": 2.0**10 - 1 - 2.0**2 - 2.0**9,
@@ -522,6 +526,8 @@ CALLS = [
     (["run", "small.toml"], "run", ("small", Path("runs/small"), {"workers": 1, "force": False})),
     (["run", "small.toml", "--out", "x/y", "--workers", "3", "--force"], "run",
      ("small", Path("x/y"), {"workers": 3, "force": True})),
+    (["run", "small.toml", "--time-limit", "1h30m"], "run",
+     ("small", Path("runs/small"), {"workers": 1, "force": False, "limit": 5400})),
     (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"))),
     (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"))),
     (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report", ([Path("a"), Path("b")], "md,csv", Path("c"))),
@@ -544,6 +550,8 @@ def test_verbs_hand_on_what_was_typed(
 
     def noted(name: str, returned: Any) -> Any:
         def called(*positional: Any, **more: Any) -> Any:
+            if (limit := more.pop("limit", None)) and limit.left < math.inf:
+                more["limit"] = round(limit.left, -2)  # it began a moment ago
             first = positional[0]
             named = first.name if hasattr(first, "estimators") else first
             calls.append((name, (named, *positional[1:], *([more] if more else []))))
