@@ -88,7 +88,8 @@ def measure_training(
     stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})
     clock = Stopwatch(device)
     made = steps.prepare()
-    progress, keeper = Progress(clock, last, trainer=trainer, batches=batches), KEEPER.get()
+    form = "compiled" if made.compiled else "eager"
+    progress, keeper = Progress(clock, last, form, trainer=trainer, batches=batches), KEEPER.get()
     if (kept := keeper.load(progress.state())) is not None:
         progress.restore(kept)
     with keeper.stoppable(progress.state):

@@ -75,7 +75,8 @@ def run_cell(cell: Cell) -> Record:
             result, failure = measure(cell), None
         except Exception as error:  # a cell that fails is a result; the others go on
             result, failure = None, error
-        seconds = time.perf_counter() - clock + KEEPER.get().seconds  # those of earlier parts of a cell that was resumed
+        # With those of earlier parts of a cell that was resumed.
+        seconds = time.perf_counter() - clock + KEEPER.get().seconds
         return make_record(cell, result or {}, failure, started, seconds)
 
 

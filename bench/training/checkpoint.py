@@ -89,18 +89,20 @@ class Progress:
     Args:
         clock: its `seconds` go on from those that were kept.
         steps: in all.
+        form: of its steps, in a word; steps of another form differ in their last bits, and do not go on with these.
         parts: by name, each with a `state` and a `restore`; `trainer` among them.
     """
 
-    def __init__(self, clock: _Seconds, steps: int, **parts: _Kept) -> None:
-        self.clock, self.last, self.parts = clock, steps, parts
+    def __init__(self, clock: _Seconds, steps: int, form: str, **parts: _Kept) -> None:
+        self.clock, self.last, self.form, self.parts = clock, steps, form, parts
         self.curve: list[tuple[Any, ...]] = []
         """A row an evaluation."""
 
     def state(self) -> State:
         """All of it; tensors are those that the next step writes to."""
-        parts = {name: part.state() for name, part in self.parts.items()}
+        parts: State = {name: part.state() for name, part in self.parts.items()}
         done = parts["trainer"]["steps"]
+        parts[f"{self.form} steps"] = {}  # which do not fit those of another form
         return {"step": done, "steps": self.last, "clock": self.clock.seconds, "curve": self.curve, "parts": parts}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import estimators
 from bench.measure import elbo
+from bench.measure.clock import Stopwatch
 from bench.measure.elbo import TrainConfig
 from bench.problems import base as problems
 from bench.problems.vae import VAE, VAEConfig
@@ -21,6 +22,7 @@ from bench.training.batches import Batches
 from bench.training.checkpoint import (
     KEEPER,
     Keeper,
+    Progress,
     State,
     Stopped,
     misfit,
@@ -32,6 +34,7 @@ from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from tests.bench.plain import measure_training
 from tests.bench.test_elbo_measure import PROBLEM, SETTINGS, digits
+from tests.bench.test_step_program import one_by_one
 
 CPU = torch.device("cpu")
 BASELINES = ("moving-average", "input-dependent")
@@ -89,23 +92,26 @@ def in_parts(run: Callable[[], Any], after: int) -> tuple[Any, int]:
             KEEPER.reset(token)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize(("optimiser", "form"), [("adam", "eager"), ("sgd", "eager"), ("adam", "compiled")])
 @pytest.mark.parametrize(
     "name", ["reinforce[baseline=moving-average]", "reinforce[baseline=input-dependent]", "relax", "arm"]
 )
 def test_a_training_in_parts_has_the_bits_of_one_left_alone(
-    monkeypatch: pytest.MonkeyPatch, name: str, optimiser: str
+    monkeypatch: pytest.MonkeyPatch, name: str, optimiser: str, form: str
 ) -> None:
     """Three seeds, with rows that are drawn anew in every batch and a pass that ends within a part."""
+    monkeypatch.setattr("bench.training.program.compiled", one_by_one)
     rows = digits()
     short = rows._replace(train=rows.train[:25])
     monkeypatch.setattr(problems, "load_once", lambda name: short)
-    optimisation = SETTINGS.optimisation.model_copy(update={"optimiser": optimiser})
+    optimisation = SETTINGS.optimisation.model_copy(update={"optimiser": optimiser, "compile": form == "compiled"})
     settings = SETTINGS.model_copy(update={"optimisation": optimisation})
 
     def run() -> Any:
         found = measure_training(PROBLEM, estimators.create(name), settings, seed=11, device=CPU)
         assert len(found["curve"].pop("seconds")) == 4
+        assert found["program"].pop("compiled") == (form == "compiled")
+        del found["program"]
         return found
 
     alone = run()
@@ -333,3 +339,13 @@ def test_a_training_that_nobody_keeps_costs_nothing_and_says_nothing() -> None:
     found = TrainConfig(optimisation=Optimisation())
     assert found.resumes
     assert "resumes" not in found.model_dump()
+
+
+@pytest.mark.parametrize("form", ["eager", "compiled"])
+def test_steps_of_one_form_do_not_go_on_with_those_of_the_other(form: str) -> None:
+    trainer, batches = made("moving-average", "adam")
+    kept, present = (
+        Progress(Stopwatch(CPU), 3, each, trainer=trainer, batches=batches).state()["parts"] for each in (form, "eager")
+    )
+    why = "state holds other things: compiled steps, eager steps"
+    assert misfit(kept, present) == (None if form == "eager" else why)
