@@ -1,8 +1,8 @@
 """Checkpoints of cells in progress: one file a cell, `DIR/checkpoints/<id>.pt`, that a reader never sees half of.
 
-A file is a line that says whose it is, a line of JSON, the `Header`, and what `bench.training.checkpoint` has to keep,
-as torch saves it. Nothing here needs torch: how far a cell is stands in the header, and so does a hash of the rest,
-since torch itself would read damaged numbers as if they were whole.
+A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged numbers
+as if they were whole, a line of JSON, the `Header`, and what `bench.training.checkpoint` has to keep, as torch saves it.
+Nothing here needs torch: how far a cell is stands in the header.
 """
 
 import hashlib
@@ -17,6 +17,9 @@ from bench.run.store import write_atomic
 
 SCHEMA = 1
 MAGIC = b"gradest checkpoint\n"
+TORN = "is torn or damaged"
+_FIRST = len(MAGIC) + 65
+"""Where the header begins, after the hash and the end of its line."""
 _NAME = re.compile(r"[0-9a-f]{16}\.pt")
 
 
@@ -44,8 +47,6 @@ class Header(BaseModel):
     """On which its parts were made."""
     made_by: Mapping[str, str]
     """Versions and sources that a state belongs to: all that may change under a cell that stays the same."""
-    sha256: str = ""
-    """Of what follows."""
 
 
 class Checkpoints:
@@ -60,8 +61,8 @@ class Checkpoints:
 
     def write(self, header: Header, state: bytes) -> None:
         """Put a checkpoint into place, atomically; the last of several writers of a cell wins."""
-        told = header.model_copy(update={"sha256": hashlib.sha256(state).hexdigest()})
-        write_atomic(self.path(header.cell), MAGIC + told.model_dump_json().encode() + b"\n" + state)
+        content = header.model_dump_json().encode() + b"\n" + state
+        write_atomic(self.path(header.cell), MAGIC + _hash(content) + content)
 
     def read(self, cell_id: str) -> tuple[Header, bytes] | None:
         """The checkpoint of a cell; None where there is none.
@@ -76,8 +77,8 @@ class Checkpoints:
         except OSError as error:
             raise Unusable(f"cannot be read ({error.strerror})") from error
         header, state = _parted(content)
-        if hashlib.sha256(state).hexdigest() != header.sha256:
-            raise Unusable("is torn or damaged")
+        if _hash(content[_FIRST:]) != content[len(MAGIC) : _FIRST]:
+            raise Unusable(TORN)
         if header.cell != cell_id:
             raise Unusable(f"is of another cell, {header.cell}")
         return header, state
@@ -86,7 +87,7 @@ class Checkpoints:
         """What lies in the folder and says how far a cell is, by cell id."""
         for path in self._files():
             with suppress(Unusable, OSError), path.open("rb") as file:
-                header, _ = _parted(file.readline(len(MAGIC)) + file.readline(1 << 16))
+                header, _ = _parted(file.read(_FIRST) + file.readline(1 << 16))
                 if header.cell == path.stem:
                     yield header
 
@@ -107,6 +108,10 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name))
 
 
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
 def _parted(content: bytes) -> tuple[Header, bytes]:
     """The header and what follows.
 
@@ -115,14 +120,14 @@ def _parted(content: bytes) -> tuple[Header, bytes]:
     """
     if not content.startswith(MAGIC):
         whole = content and not MAGIC.startswith(content)
-        raise Unusable("is no checkpoint of gradest" if whole else "is torn or damaged")
-    line, _, state = content[len(MAGIC) :].partition(b"\n")
+        raise Unusable("is no checkpoint of gradest" if whole else TORN)
+    line, _, state = content[_FIRST:].partition(b"\n")
     try:
         header = Header.model_validate_json(line)
     except ValidationError as error:
         if found := re.match(rb'\{"schema_version":([0-9]+),', line):
             _refuse_other(int(found[1]))
-        raise Unusable("is torn or damaged") from error
+        raise Unusable(TORN) from error
     _refuse_other(header.schema_version)
     return header, state
 

@@ -153,17 +153,20 @@ class Kept:
 
     def __call__(self, cell: Cell) -> Record | Stopped:
         """A cell's record, or what stopped it; then `lost` says how many seconds of work nothing is left of."""
-        started = time.monotonic()
+        started, began = time.monotonic(), False
         keeper = CellKeeper(cell, self.checkpoints, self.limit)
         token = KEEPER.set(keeper)
         try:
-            if self.limit.reached or self.limit.left < self._wants(cell):
+            self.limit.check()
+            if self.limit.left < self._wants(cell):
                 return Stopped(AT_LIMIT)
+            began = True
             return self.run(cell)
         except Stopped as stopped:
-            if not cell.measurement.resumes:
-                stopped.lost = time.monotonic() - started
-            return stopped
+            told = Stopped(stopped.reason)
+            if began and not cell.measurement.resumes:
+                told.lost = time.monotonic() - started
+            return told
         finally:
             KEEPER.reset(token)
 

@@ -212,7 +212,7 @@ def run_suite(
         with starting(others + timed, len(chosen.cells) - len(todo)):
             for cell, result in chain(executor(others, run), inline(timed, run)):
                 if isinstance(result, Stopped):
-                    stopped = result
+                    stopped = stopped or result
                     lost += [(cell, result.lost)] if result.lost is not None else []
                     continue
                 if isinstance(
@@ -226,7 +226,7 @@ def run_suite(
                 fresh += 1
                 run.done(result)
     except Stopped as raised:
-        stopped = raised
+        stopped = stopped or raised
     checkpoints.tidy()
     records = [record for cell in chosen.cells if (record := store.read(cell.id))]
     unwell = [record for record in records if not record.went_well]
