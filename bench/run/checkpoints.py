@@ -1,7 +1,8 @@
 """Checkpoints of cells in progress: one file a cell, `DIR/checkpoints/<id>.pt`, that a reader never sees half of.
 
-A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged numbers
-as if they were whole, a line of JSON, the `Header`, and what `bench.training.checkpoint` has to keep, as torch saves it.
+A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged
+numbers as if they were whole, a line of JSON, the `Header`, and what `bench.training.checkpoint` has to keep, as torch
+saves it.
 Nothing here needs torch: how far a cell is stands in the header.
 """
 
