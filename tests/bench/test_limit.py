@@ -222,7 +222,7 @@ def test_a_run_stops_at_its_time_limit(tmp_path: Path, workers: int) -> None:
         pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
     trainings(tmp_path, 10**6)
     command = [sys.executable, "-m", "bench", "run", "small.toml", "--out", "out", "--workers", str(workers)]
-    limit = ["--time-limit", "8s" if workers > 1 else "6s"]
+    limit = ["--time-limit", "8s" if workers > 1 else "4s"]
     done = subprocess.run([*command, *limit], cwd=tmp_path, capture_output=True, text=True, check=False,
                           env=environment())  # fmt: skip
     assert (done.returncode, done.stdout) == (3, "")
