@@ -53,14 +53,14 @@ class Chunk:
             draws: that will be made in all.
             wish: "auto" to compile where so many pay for it.
         """
-        if wish is False:
+        worth, runs = WORTH[like.device.type], draws // len(like)
+        if wish is False or (wish == "auto" and not worth.may_pay(runs)):
             return
         self.place = torch.empty_like(like)
         values = [p.detach() for p in parameters(self.q)]
         try:
             noted = draws_of(lambda: self._fill(self.place, values), [self.generator])
-            worth = WORTH[like.device.type]
-            if wish == "auto" and not worth.pays(noted.calls, draws // len(like), noted.largest):
+            if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
                 return
 
             def fill(target: Tensor, *values: Tensor) -> None:

@@ -87,6 +87,8 @@ class EagerSteps:
         elif not capture:
             self.eager_because = "not asked for"
         self._side = torch.cuda.Stream(trainer.device) if self.eager_because is None else None
+        self._warm = 0
+        """Steps that were taken to warm up."""
 
     def run(self, count: int) -> None:
         """Take so many steps."""
@@ -96,7 +98,7 @@ class EagerSteps:
     def _step(self) -> None:
         self.batches.advance()
         if self.eager_because is None and self.graph is None:
-            if self.trainer.steps < WARM_UP:
+            if self._warm < WARM_UP:
                 self._warm_up()
                 return
             self.graph = self._capture()  # capturing records the step and does not run it
@@ -113,9 +115,8 @@ class EagerSteps:
         with torch.cuda.stream(self._side), HostReads() as reads:
             self.trainer.step(self.batches.gather())
         torch.cuda.current_stream().wait_stream(self._side)
-        if (
-            reads.found and self.trainer.steps == WARM_UP
-        ):  # earlier steps may copy constants to the device, which stay there
+        self._warm += 1
+        if reads.found and self._warm == WARM_UP:  # earlier steps may copy constants to the device, which stay there
             self.eager_because = reads.found[0]
 
     def _capture(self) -> torch.cuda.CUDAGraph | None:

@@ -56,11 +56,12 @@ def _program(
     model: Model, totals: Tensor, place: Tensor, samples: int, generator: Generator, runs: int, wish: Wish
 ) -> Program | None:
     """The same, of the rows in `place`, compiled; None where that is not wished or cannot be done."""
-    if wish is False:
+    worth = WORTH[place.device.type]
+    if wish is False or (wish == "auto" and not worth.may_pay(runs, EVALUATION_ROWS * place.shape[-1])):
         return None
     try:
         noted = draws_of(lambda: _add(model, totals.clone(), place, samples, generator), [generator])
-        if wish == "auto" and not WORTH[place.device.type].pays(noted.calls, runs, noted.largest):
+        if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
             return None
         return Program(
             lambda totals, place: _add(model, totals, place, samples, generator), [totals, place], noted.draws

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch._inductor
 from torch import Generator, Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -130,9 +129,11 @@ def compiled(graph: GraphModule, tensors: Sequence[Tensor]) -> Function:
     """
     options = {"cpp.threads": torch.get_num_threads()}
     try:
+        import torch._inductor as inductor  # takes a second, and most processes compile nothing
+
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own, of how it is written
-            program: Function = torch._inductor.compile(graph, list(tensors), options=options)
+            program: Function = inductor.compile(graph, list(tensors), options=options)
     except Exception as error:  # whatever a compiler may raise: the step is there without it
         raise Untraceable(f"it does not compile here: {type(error).__name__}: {_first_line(error)}") from error
     return program

@@ -74,9 +74,11 @@ class Steps:
         optimisation, started = self.trainer.optimisation, time.perf_counter()
         if optimisation.compile is False:
             return Made(False, None, "not asked for")
+        worth, steps = WORTH[self.trainer.device.type], optimisation.steps
+        if optimisation.compile == "auto" and not worth.may_pay(steps):
+            return Made(False, None, f"{steps} steps are too few to compile for")
         try:
             look = look_at(self.trainer, self.batches)
-            worth, steps = WORTH[self.trainer.device.type], optimisation.steps
             if optimisation.compile == "auto" and not worth.pays(look.calls, steps, look.largest):
                 return Made(
                     False, None, f"{steps} steps of {look.calls} operations save less time than compiling takes"

@@ -11,6 +11,10 @@ MARGIN = 1.5
 """Times over that it must pay, for what is not typical."""
 
 
+TYPICAL = 2**21
+"""Numbers in the largest tensor of a step, at most, where nothing is known of it."""
+
+
 class Worth(NamedTuple):
     """Of compiling, on a sort of device."""
 
@@ -33,6 +37,16 @@ class Worth(NamedTuple):
         """
         saved = runs * (calls * self.saved_a_call + largest * self.saved_a_number)
         return saved > MARGIN * (self.start + calls * self.a_call)
+
+    def may_pay(self, runs: int, largest: int = TYPICAL) -> bool:
+        """Whether it can pay at all, whatever the number of operations, so that a look is worth its time.
+
+        Args:
+            runs: how often it is run.
+            largest: numbers in the largest tensor of a run, at most.
+        """
+        by_calls = runs * self.saved_a_call > MARGIN * self.a_call
+        return by_calls or runs * largest * self.saved_a_number > MARGIN * self.start
 
 
 # On the CPU from steps and chunks of draws on two cores; on a GPU from one H100, where launches are captured before.

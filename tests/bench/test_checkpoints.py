@@ -194,7 +194,7 @@ def unpicklable(path: Path) -> None:
     [
         (corrupt, "is torn or damaged"),
         (lambda path: path.write_bytes(b"\0" * 99), "is no checkpoint of gradest"),
-        (foreign, "does not fit: state holds other things: batches"),
+        (foreign, "does not fit: state holds other things: batches, eager steps"),
         (unpicklable, "cannot be read (UnpicklingError)"),
         (changed(torch="1.0"), f"is of before torch changed (1.0, now {torch.__version__})"),
         (changed(**{"the estimator's source": "0" * 64}), "is of before the estimator's source changed"),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -249,10 +250,11 @@ def test_without_a_compiler_steps_are_eager_and_say_so(monkeypatch: pytest.Monke
 def test_auto_compiles_where_so_many_steps_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.training.program.compiled", one_by_one)
     few, many = (Steps(*training(steps=steps)).prepare() for steps in (300, 100_000))
-    assert few.because is not None
-    assert few.because.startswith("300 steps of ")
-    assert few.because.endswith(" operations save less time than compiling takes")
+    assert few == (False, None, "300 steps are too few to compile for")
     assert many.compiled
+    some = Steps(*training(steps=2000)).prepare()
+    assert some.because is not None
+    assert re.fullmatch(r"2000 steps of \d+ operations save less time than compiling takes", some.because)
     never = Steps(*training(steps=100_000, compile=False)).prepare()
     assert never == (False, None, "not asked for")
 
@@ -262,6 +264,9 @@ def test_compiling_pays_from_a_number_of_runs_on() -> None:
     # Saved by a run of 100 operations and a thousand numbers: 1.01 ms; compiling takes 3 s, half as much again 4.5 s.
     assert not worth.pays(100, 4455, 1000)
     assert worth.pays(100, 4456, 1000)
+    # Whatever the number of operations: from 1500 runs on, or where numbers alone save 3 s.
+    assert [worth.may_pay(runs, 1000) for runs in (1499, 1501)] == [False, True]
+    assert [worth.may_pay(100, numbers) for numbers in (2_999_999, 3_000_001)] == [False, True]
 
 
 @pytest.mark.parametrize("compile", ["yes please", 3, None])
