@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.machine_load import busy
 from bench.records.record import Record
-from bench.records.results import Ends, Moments, Noise, OfEncoder, Point, Ratio, Time, Training
+from bench.records.results import Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
 from bench.report.verdicts import ROUNDING
 
 NAN = math.nan
@@ -175,6 +175,9 @@ def time(record: Record) -> list[dict[str, Any]]:
     for (key, name), part in zip(TIMES.items(), parts, strict=True):
         row |= {name: float(part.median), f"{name}_low": float(part.q25), f"{name}_high": float(part.q75)}
         row[f"{key}_n"] = float(part.n)
+    compiled, faster = found.compiled or Quartiles(), found.compiled_ratio or Ratio()
+    for name, part in (("compiled_seconds", compiled), ("compiled_ratio", faster)):
+        row |= {name: float(part.median), f"{name}_low": float(part.q25), f"{name}_high": float(part.q75)}
     load = _value((found.load or record.provenance.load or [None])[0])
     cores = _value(record.provenance.cores)
     return [
@@ -191,6 +194,7 @@ def time(record: Record) -> list[dict[str, Any]]:
             "rows": float(found.rows),
             "kernel_seconds": _value(found.kernels),
             "captured": found.captured,
+            "compile_seconds": _value(found.program.seconds),
             "peak_memory_bytes": _value(found.peak_memory_bytes),
         }
     ]

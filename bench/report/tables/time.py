@@ -28,6 +28,7 @@ CSV = csv_columns(
     "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
     "time_ratio_log_se", "plain_ratio_log_se",
     "step_n", "floor_n", "ratio_n", "below_floor", "captured", "kernel_seconds",
+    *with_ends("compiled_seconds", "compiled_ratio"), "compile_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
     *with_ends("efficiency_seconds", "efficiency_f_evals"), "clock_in_interval", "reference_busy",
     "efficiency_mse_seconds",
@@ -169,7 +170,15 @@ def _note(row: Row) -> str:
     noisy = 0 < row["efficiency_seconds"] < math.inf and row["efficiency_seconds_low"] < row["efficiency_seconds_high"]
     bare = "interval leaves the clock out" if noisy and not row["clock_in_interval"] else ""
     other = "relative to a time of a busy machine" if noisy and row["reference_busy"] else ""
-    return note(row, crowd, beaten, bare, other)
+    return note(row, _compiled(row), crowd, beaten, bare, other)
+
+
+def _compiled(row: Row) -> str:
+    """The compiled step, where it was timed beside the others."""
+    if not row["compiled_seconds"] > 0:
+        return ""
+    step, faster = number(1e3 * row["compiled_seconds"]), number(row["compiled_ratio"])
+    return f"compiled {step} ms, {faster} times as fast, after {number(row['compile_seconds'])} s of compiling"
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:

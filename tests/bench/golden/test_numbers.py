@@ -219,7 +219,8 @@ COLUMNS = {
     ),
     "time": columns(
         "rows step_seconds* floor_seconds* time_ratio* plain_seconds* cost_seconds* time_ratio_log_se "
-        "plain_ratio_log_se step_n floor_n ratio_n below_floor captured kernel_seconds variance_point variance* mse "
+        "plain_ratio_log_se step_n floor_n ratio_n below_floor captured kernel_seconds "
+        "compiled_seconds* compiled_ratio* compile_seconds variance_point variance* mse "
         "draws f_evals efficiency_seconds* efficiency_f_evals* clock_in_interval reference_busy efficiency_mse_seconds "
         "peak_memory_bytes tries load_before load cores busy"
     ),
@@ -321,6 +322,9 @@ def clocks(run: str) -> list[Row]:
             "busy": bool(measured) and load > provenance["cores"],
             "rows": number(measured, "rows"), "kernel_seconds": number(measured, "kernels"),
             "captured": bool(measured.get("captured")),
+            **quartiles(measured, "compiled", "compiled_seconds"),
+            **quartiles(measured, "compiled_ratio", "compiled_ratio"),
+            "compile_seconds": number(measured, "program.seconds"),
             "peak_memory_bytes": number(measured, "peak_memory_bytes"),
         })  # fmt: skip
     return rows
