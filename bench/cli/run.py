@@ -42,17 +42,29 @@ def run_verb(
     """Run a suite from where an earlier run stopped, then write its report."""
     started = time.monotonic()  # what is imported below takes some of the time too
     from bench.run.limit import Limit, seconds_of
-    from bench.suite.load import load_suite, override
+    from bench.training.stopped import Stopped
+    from estimators.errors import BadInput
 
+    if force and time_limit is not None:
+        raise BadInput(
+            "--force does not go with --time-limit: the next run could not tell which cells were run again; give a new "
+            "folder with --out"
+        )
     limit = Limit(None if time_limit is None else seconds_of(time_limit), started)
+    try:
+        with limit:
+            from bench.suite.load import load_suite, override
 
-    chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
-    folder = out or Path("runs") / chosen.name
-    if dry_run:
-        show_plan(chosen, folder)
-        return DONE
-    with limit:
-        return run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
+            chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
+            folder = out or Path("runs") / chosen.name
+            if dry_run:
+                show_plan(chosen, folder)
+                return DONE
+            return run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
+    except (Stopped, KeyboardInterrupt) as stopped:  # before the first cell, or between the last one and the report
+        told = f"stopped by {stopped.reason}" if isinstance(stopped, Stopped) else "interrupted"
+        print(f"{told} outside of any cell; what was done is kept. Go on with: {_again()}", file=sys.stderr)
+        return STOPPED if isinstance(stopped, Stopped) else INTERRUPTED
 
 
 def show_plan(suite: "Suite", out: Path) -> None:
@@ -83,7 +95,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
     from bench.run.store import Store
-    from bench.training.checkpoint import Stopped
+    from bench.training.stopped import Stopped
     from estimators.errors import BadInput
 
     if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:

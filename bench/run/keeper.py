@@ -16,7 +16,8 @@ from bench.run.checkpoints import Checkpoints, Header, Unusable
 from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of, version
 from bench.suite.schema import Cell
-from bench.training.checkpoint import KEEPER, Keeper, State, Stopped, misfit
+from bench.training.checkpoint import KEEPER, Keeper, State, misfit
+from bench.training.stopped import Stopped
 
 INTERVAL = 30.0
 """Seconds between two checkpoints of a cell, and before the first: a cell that is done by then has none."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-from bench.training.checkpoint import Stopped
+from bench.training.stopped import Stopped
 from estimators.errors import BadInput
 
 GRACE = 3.0
@@ -35,7 +35,7 @@ def seconds_of(text: str) -> float:
     Raises:
         BadInput: another form, nothing, or more than a year.
     """
-    found = re.fullmatch(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", text.strip().lower())
+    found = re.fullmatch(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?", text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not 1 <= total <= LONGEST:

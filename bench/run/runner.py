@@ -27,7 +27,8 @@ from bench.run.store import Store, write_atomic
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, MatmulPrecision, Suite
 from bench.suite.toml import dumps
-from bench.training.checkpoint import KEEPER, Stopped
+from bench.training.checkpoint import KEEPER
+from bench.training.stopped import Stopped
 from estimators import registry
 from estimators.distributions import log_prob
 from estimators.errors import BadInput

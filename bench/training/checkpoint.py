@@ -19,20 +19,6 @@ State = dict[str, Any]
 """Tensors, numbers, words, and dicts, lists and tuples of them: what `torch.load(weights_only=True)` reads."""
 
 
-class Stopped(BaseException):
-    """A run was told to stop where it is; no failure, and so not to be caught with those.
-
-    Args:
-        reason: what told it, in a few words.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.lost: float | None = None
-        """Seconds of a cell that was stopped and could keep nothing of its work."""
-
-
 class Keeper:
     """Keeps the state of a training; this one keeps nothing, and is what a training has that no run told otherwise."""
 

@@ -24,13 +24,13 @@ from bench.training.checkpoint import (
     Keeper,
     Progress,
     State,
-    Stopped,
     misfit,
     module_state,
     restore_module,
     restore_optimiser,
 )
 from bench.training.settings import Optimisation
+from bench.training.stopped import Stopped
 from bench.training.trainer import Trainer
 from tests.bench.plain import measure_training
 from tests.bench.test_elbo_measure import PROBLEM, SETTINGS, digits

@@ -20,7 +20,8 @@ from bench.run.status import status
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
-from bench.training.checkpoint import KEEPER, Stopped
+from bench.training.checkpoint import KEEPER
+from bench.training.stopped import Stopped
 from bench.training.trainer import Trainer
 from tests.bench.plain import Store
 from tests.bench.test_suite import SMALL

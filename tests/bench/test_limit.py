@@ -17,7 +17,7 @@ from bench.run import limit as limits
 from bench.run.checkpoints import Checkpoints
 from bench.run.limit import AT_LIMIT, GRACE, Limit, seconds_of, tell
 from bench.run.status import status
-from bench.training.checkpoint import Stopped
+from bench.training.stopped import Stopped
 from estimators import BadInput
 from tests.bench.plain import Store
 from tests.bench.processes import forked, start

@@ -7,7 +7,7 @@ from bench.records.record import Record
 from bench.run.executors.inline import inline
 from bench.run.limit import Limit
 from bench.suite.schema import Cell
-from bench.training.checkpoint import Stopped
+from bench.training.stopped import Stopped
 
 __all__ = ["Executor", "executor_for", "inline"]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.records.record import Record
 from bench.suite.schema import Cell
-from bench.training.checkpoint import Stopped
+from bench.training.stopped import Stopped
 
 
 def inline(cells: Sequence[Cell], run: Callable[[Cell], Record | Stopped]) -> Iterator[tuple[Cell, Record | Stopped]]:

@@ -11,7 +11,7 @@ from typing import Any
 from bench.records.record import Record
 from bench.run.limit import Limit, tell
 from bench.suite.schema import Cell
-from bench.training.checkpoint import Stopped
+from bench.training.stopped import Stopped
 from estimators.errors import BadInput
 
 TO_STOP = 5.0
