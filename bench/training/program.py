@@ -53,8 +53,8 @@ class Program:
             numbers.check_all_used()
             return ()
 
-        graph, constants = traced(given, [*tensors, *own[0]])
-        self.arguments = [[*constants, *tensors, *more] for more in own]
+        graph, self.constants = traced(given, [*tensors, *own[0]])
+        self.arguments = [[*self.constants, *tensors, *more] for more in own]
         self._code = compiled(graph, self.arguments[0])
 
     def draw(self, steps: int = 1) -> None:
@@ -79,8 +79,9 @@ def draws_of(function: Callable[[], Any], generators: Sequence[Generator]) -> No
         Untraceable: what it draws cannot be drawn ahead.
     """
     states = [generator.get_state() for generator in generators]
+    devices = {generator.device for generator in generators if generator.device.type == "cuda"}
     try:
-        with Noted() as noted:
+        with torch.random.fork_rng(devices), Noted() as noted:  # torch's global generators too
             function()
     finally:
         for generator, state in zip(generators, states, strict=True):

@@ -33,6 +33,11 @@ class ProgramSteps:
         if capture:
             self._capture()
 
+    @property
+    def current(self) -> bool:
+        """Whether the program is still that of the trainer as it is."""
+        return self.program.current
+
     @torch.no_grad()
     def run(self, count: int) -> None:
         """Take so many steps."""

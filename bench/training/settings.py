@@ -3,10 +3,9 @@
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from bench.config import Config, added_later
-from bench.training.worth import Wish
 
 
 class Optimisation(Config):
@@ -18,7 +17,7 @@ class Optimisation(Config):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Rate of the estimator's own parameters."""
-    compile: Wish = added_later("auto")
+    compile: Literal["auto"] | StrictBool = added_later("auto")
     """Whether steps are compiled: where it pays, always, or never."""
 
 

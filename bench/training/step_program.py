@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.training.attributes import all_known, changed, generators_of, plain_attributes
 from bench.training.batches import Batches
 from bench.training.noise import Draw, Untraceable, aligned
 from bench.training.program import Program, draws_of
@@ -36,12 +37,13 @@ class Learned(NamedTuple):
 
 
 def look_at(trainer: Trainer, batches: Batches) -> "Look":
-    """Take two steps with a copy and watch the second; trainer, batches and generators are left as they are.
+    """Take two steps with a copy and watch them; trainer, batches and generators are left as they are.
 
     Raises:
         Untraceable: what is seen cannot be a program.
     """
-    generators = [*trainer.generators, *batches.noise]
+    _check_hooks(trainer)
+    generators = [*trainer.generators, *batches.noise, *generators_of(_modules(trainer))]
     try:
         twin = copy.deepcopy(trainer, {id(generator): generator for generator in generators})
     except (RuntimeError, TypeError) as error:
@@ -53,21 +55,50 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
         rows.position.zero_()
         twin.device_step(rows.gather())
 
-    draws_of(step, generators)  # what is made at the first step only is there at the second
-    before = _plain_attributes(twin)
-    noted = draws_of(step, generators)
-    for name, (_, seen) in _plain_attributes(twin).items():
-        if name not in before or before[name][1] != seen:
-            raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
-    return Look(twin, rows, tuple(noted.draws), noted.calls, noted.largest)
+    own, others = _places(trainer, batches), _places(twin, rows)
+    kept = [owner[name].detach().clone() for owner, name in own if name != "train"]
+    before, places = plain_attributes(_modules(twin)), [(owner[name], owner[name].data_ptr()) for owner, name in others]
+    try:
+        draws_of(step, generators)  # lets whatever a first step does alone show
+        noted = draws_of(step, generators)
+    finally:
+        touched = [
+            name
+            for ((owner, name), value) in zip((place for place in own if place[1] != "train"), kept, strict=True)
+            if not torch.equal(owner[name], value) and owner[name].detach().copy_(value) is not None
+        ]
+    if touched:  # by a function that was made for the trainer's own module, and that a copy has too
+        raise Untraceable(f"a copy of the model or the estimator changes {touched[0]} of the original")
+    if name := changed(before, plain_attributes(_modules(twin))):
+        raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
+    for (owner, name), (tensor, pointer) in zip(others, places, strict=True):
+        now = owner[name]
+        if now is tensor and now.data_ptr() != pointer:
+            raise Untraceable(f"{name}.data is assigned in a step")
+        if (now.shape, now.dtype) != (tensor.shape, tensor.dtype):
+            raise Untraceable(f"{name} changes its shape or precision in a step")
+    if not all_known([draw.generator for draw in noted.draws if draw.generator is not None], generators):
+        raise Untraceable("it draws from a generator of its own that is not found")
+    return Look(tuple(noted.draws), noted.calls, noted.largest)
+
+
+def _check_hooks(trainer: Trainer) -> None:
+    """Refuse what is called beside the operations of a step.
+
+    Raises:
+        Untraceable: a parameter or the optimiser has hooks.
+    """
+    for p in trainer.parameters:
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            raise Untraceable("a parameter has hooks, which a program would not call")
+    optimiser: Any = trainer.optimiser
+    if optimiser._optimizer_step_pre_hooks or optimiser._optimizer_step_post_hooks:
+        raise Untraceable("the optimiser has hooks, which a program would not call")
 
 
 class Look(NamedTuple):
     """What was seen of a step."""
 
-    twin: Trainer
-    """A copy that has taken two steps."""
-    rows: Batches
     draws: tuple[Draw, ...]
     calls: int
     """Operations of an eager step that make something."""
@@ -89,7 +120,7 @@ class StepProgram:
     """
 
     def __init__(self, trainer: Trainer, batches: Batches, look: Look, ahead: int = 1) -> None:
-        self.trainer = trainer
+        self.trainer, self.batches = trainer, batches
         self.groups = trainer.optimiser.param_groups
         self.update = UPDATES[type(trainer.optimiser)]
         self.learned = [
@@ -108,12 +139,33 @@ class StepProgram:
         self._kept = len(kept)
         self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
         self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
-        self.program = Program(self._traced(look), self.state, look.draws, each=[self._factors], ahead=ahead)
+        before = plain_attributes(_modules(trainer))
+        self.program = Program(self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead)
+        if name := changed(before, plain_attributes(_modules(trainer))):
+            raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
+        held = {tensor.data_ptr() for tensor in self.state if tensor.numel()}
+        if any(tensor.data_ptr() in held for tensor in self.program.constants if tensor.numel()):
+            raise Untraceable("it uses a parameter or buffer by another way than the module that it is registered with")
         self.run = self.program.run
+        self._made_of = self._print()
 
-    def _traced(self, look: Look) -> Callable[..., None]:
-        twin, rows = look.twin, look.rows
-        places = _places(twin, rows)
+    @property
+    def current(self) -> bool:
+        """Whether what it was compiled for is still there: the same tensors, modes, generators and settings."""
+        return self._made_of == self._print()
+
+    def _print(self) -> list[Any]:
+        optimiser, places = self.trainer.optimiser, _places(self.trainer, self.batches)
+        return [
+            *((id(owner[name]), owner[name].data_ptr(), owner[name].requires_grad) for owner, name in places),
+            *(module.training for module in _modules(self.trainer)),
+            *map(id, (*self.trainer.generators, *self.batches.noise)),
+            *(id(value) for state in optimiser.state.values() for value in state.values()),
+            *({key: value for key, value in group.items() if key not in ("params", "lr")} for group in self.groups),
+        ]
+
+    def _traced(self, places: Sequence[Place]) -> Callable[..., None]:
+        trainer, batches = self.trainer, self.batches
 
         def step(*tensors: Tensor) -> None:
             kept, (*rest, factors) = tensors[: self._kept], tensors[self._kept :]
@@ -121,12 +173,17 @@ class StepProgram:
             given = [leaves.get(index, tensor) for index, tensor in enumerate(kept)]
             with _replaced(places, [given[index] for index in self._of_place]):
                 with torch.enable_grad():
-                    loss, totals = twin.losses(rows.gather())
-                    gradients = _gradients(totals, [len(part) for part in twin.learned], list(leaves.values()))
-                twin.count(loss)
-                for (owner, name), index in zip(places, self._of_place, strict=True):
-                    if owner[name] is not given[index]:  # a buffer that was replaced, not changed in place
-                        kept[index].copy_(owner[name])
+                    loss, totals = trainer.losses(batches.gather())
+                    gradients = _gradients(totals, [len(part) for part in trainer.learned], list(leaves.values()))
+                trainer.count(loss)
+                # Buffers that were replaced, not changed in place; by copies, since one may have become another.
+                replaced = [
+                    (index, owner[name].detach().clone())
+                    for (owner, name), index in zip(places, self._of_place, strict=True)
+                    if owner[name] is not given[index]
+                ]
+                for index, value in replaced:
+                    kept[index].copy_(value)
             each_group = factors.split(self._counts)
             with torch.no_grad():
                 for each, index, g in zip(self.learned, leaves, gradients, strict=True):
@@ -178,28 +235,3 @@ def _replaced(places: Sequence[Place], tensors: Sequence[Tensor]) -> Iterator[No
     finally:
         for (owner, name), tensor in zip(places, kept, strict=True):
             owner[name] = tensor
-
-
-def _plain_attributes(trainer: Trainer) -> dict[str, tuple[Any, Any]]:
-    """Attributes of the modules that are no parameter, buffer or module: each with what shows that it changed."""
-    found = {}
-    for module in _modules(trainer):
-        for path, part in module.named_modules():
-            for name, value in vars(part).items():
-                if name not in ("_parameters", "_buffers", "_modules"):
-                    words = ".".join(filter(None, (type(module).__name__, path, name)))
-                    found[words] = value, _print(value)
-    return found
-
-
-def _print(value: Any) -> Any:
-    """Equal for the same value that was not changed in between."""
-    if isinstance(value, Tensor):
-        return id(value), value._version
-    if isinstance(value, bool | int | float | complex | str | bytes | None):
-        return value
-    if isinstance(value, list | tuple | set):
-        return [_print(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _print(part) for key, part in value.items()}
-    return id(value)

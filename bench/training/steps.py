@@ -61,6 +61,8 @@ class Steps:
 
     def run(self, count: int) -> None:
         """Take so many steps."""
+        if self.program is not None and not self.program.current:  # somebody changed more than values
+            self.made = self.program = None
         self.prepare()
         (self.program or self.eager).run(count)
 

@@ -1,0 +1,80 @@
+"""What modules keep outside of their parameters and buffers, and whether it changed.
+
+A trace sees tensors alone. A count, a flag or a tensor in a plain attribute would stay what it was when it was traced.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy
+from torch import Generator, Tensor, nn
+
+REGISTERED = ("_parameters", "_buffers", "_modules")
+_MARK = 7_310_291_882_007
+DEEPEST = 6
+"""Levels of objects within objects that are looked into."""
+
+
+def plain_attributes(modules: Iterable[nn.Module]) -> dict[str, Any]:
+    """By name, what shows that an attribute changed: equal for the same value that nothing was done to in between."""
+    found = {}
+    for module in modules:
+        for path, part in module.named_modules():
+            of_class = {
+                name: value
+                for cls in type(part).__mro__
+                if cls.__module__.partition(".")[0] != "torch"
+                for name, value in vars(cls).items()
+                if isinstance(value, bool | int | float | list | dict | set | Tensor) and not name.startswith("__")
+            }
+            for name, value in {**of_class, **vars(part)}.items():
+                if name not in REGISTERED:
+                    words = ".".join(filter(None, (type(module).__name__, path, name)))
+                    found[words] = _print(value, DEEPEST)
+    return found
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """The name of an attribute that is another one now, or that was not there; None where there is none."""
+    return next((name for name, seen in after.items() if name not in before or before[name] != seen), None)
+
+
+def generators_of(modules: Iterable[nn.Module]) -> list[Generator]:
+    """Generators that modules keep as attributes of their own."""
+    parts = [part for module in modules for part in module.modules()]
+    return [value for part in parts for value in vars(part).values() if isinstance(value, Generator)]
+
+
+def all_known(used: Sequence[Generator], known: Sequence[Generator]) -> bool:
+    """Whether the generators that were used are among the known ones.
+
+    The same generator may be another object in Python each time, so that the known ones are marked by seeds.
+    """
+    states = [generator.get_state() for generator in known]
+    try:
+        for index, generator in enumerate(known):
+            generator.manual_seed(_MARK + index)
+        return all(0 <= generator.initial_seed() - _MARK < len(known) for generator in used)
+    finally:
+        for generator, state in zip(known, states, strict=True):
+            generator.set_state(state)
+
+
+def _print(value: Any, deep: int) -> Any:
+    if isinstance(value, Tensor):
+        # With its sum, since what is done to its `data` counts no version.
+        return id(value), value._version, float(value.detach().double().sum()) if value.numel() else 0.0
+    if isinstance(value, numpy.ndarray):
+        return id(value), value.tobytes()
+    if isinstance(value, bool | int | float | complex | str | bytes | None):
+        return value
+    if deep == 0 or isinstance(value, nn.Module | type):
+        return id(value)
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [_print(part, deep - 1) for part in value]
+    if isinstance(value, dict):
+        return {key: _print(part, deep - 1) for key, part in value.items()}
+    if hasattr(value, "__dict__") and not callable(value):
+        return id(value), {key: _print(part, deep - 1) for key, part in vars(value).items()}
+    return id(value)
