@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from bench.training.attributes import changed, plain_attributes
 from bench.training.noise import Untraceable
 from bench.training.program import Program, draws_of
 from bench.training.worth import WORTH, Wish
@@ -59,7 +60,10 @@ class Chunk:
         self.place = torch.empty_like(like)
         values = [p.detach() for p in parameters(self.q)]
         try:
+            before = plain_attributes([self.estimator])
             noted = draws_of(lambda: self._fill(self.place, values), [self.generator])
+            if name := changed(before, plain_attributes([self.estimator])):
+                raise Untraceable(f"{name} changes from call to call")
             if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
                 return
 

@@ -1,5 +1,6 @@
 """Bounds on log p(x) that trained models reach."""
 
+import copy
 import math
 
 import torch
@@ -7,6 +8,7 @@ from torch import Generator, Tensor
 
 from bench.problems.model import Model
 from bench.seeds import stream
+from bench.training.attributes import changed, plain_attributes
 from bench.training.noise import Untraceable
 from bench.training.program import Program, draws_of
 from bench.training.worth import WORTH, Wish
@@ -60,11 +62,16 @@ def _program(
     if wish is False or (wish == "auto" and not worth.may_pay(runs, EVALUATION_ROWS * place.shape[-1])):
         return None
     try:
-        noted = draws_of(lambda: _add(model, totals.clone(), place, samples, generator), [generator])
+        # What a trace leaves in a module has no values: it is made of a copy.
+        twin = copy.deepcopy(model)
+        before = plain_attributes([twin])
+        noted = draws_of(lambda: _add(twin, totals.clone(), place, samples, generator), [generator])
+        if changed(before, plain_attributes([twin])):
+            return None
         if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
             return None
         return Program(
-            lambda totals, place: _add(model, totals, place, samples, generator), [totals, place], noted.draws
+            lambda totals, place: _add(twin, totals, place, samples, generator), [totals, place], noted.draws
         )
-    except Untraceable:  # it is evaluated as it is written
+    except (Untraceable, RuntimeError, TypeError):  # what cannot be traced, or not be copied, runs as it is written
         return None

@@ -18,6 +18,13 @@ from bench.training.noise import Draw, Given, Noted, Untraceable
 
 Function = Callable[..., Any]
 
+TRIES = 3
+"""Random numbers with which code may agree: rounding seldom turns an outcome that is drawn by a comparison."""
+AGREE, ROUNDING = 0.01, 1e-5
+"""Of a tensor's change, and of its values, what code may depart by."""
+OLDEST_ON_CPU = (2, 13)
+"""Versions of torch before compile some steps on a CPU to wrong numbers: 2.11 those of RELAX and unordered sets."""
+
 
 class Program:
     """A function that changes its arguments in place, compiled.
@@ -28,9 +35,10 @@ class Program:
         draws: what it draws, in order, as `draws_of` finds it.
         each: further arguments, [ahead, ...], of which each step has a row; see `aligned` for their place in memory.
         ahead: steps whose random numbers are drawn at once.
+        held_to: places of the tensors in which it must agree with the function; None for all.
 
     Raises:
-        Untraceable: it cannot be traced, or not compiled here.
+        Untraceable: it cannot be traced, or not compiled here, or the code gives other numbers than the function.
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class Program:
         *,
         each: Sequence[Tensor] = (),
         ahead: int = 1,
+        held_to: Sequence[int] | None = None,
     ) -> None:
         self.draws = draws
         self.numbers = [draw.empty(ahead) for draw in draws]
@@ -56,6 +65,30 @@ class Program:
         graph, self.constants = traced(given, [*tensors, *own[0]])
         self.arguments = [[*self.constants, *tensors, *more] for more in own]
         self._code = compiled(graph, self.arguments[0])
+        held = range(len(tensors)) if held_to is None else held_to
+        if not any(self._agrees(given, held, seed) for seed in range(TRIES)):
+            short = f"compiled by torch {torch.__version__} it gives other numbers"
+            raise Untraceable(f"{short} than as it is written")
+
+    @torch.no_grad()
+    def _agrees(self, function: Function, held: Sequence[int], seed: int) -> bool:
+        """Whether the code gives the function's numbers, both run on copies, with random numbers of their own."""
+        first = len(self.constants)
+        arguments = [copied(tensor) for tensor in self.arguments[0]]
+        numbers = arguments[len(arguments) - len(self.draws) :]
+        for draw, place in zip(self.draws, numbers, strict=True):
+            draw._replace(generator=torch.Generator(draw.device).manual_seed(seed)).into(place)
+        both = [[copied(tensor) for tensor in arguments] for _ in range(2)]
+        self._code(*both[0])
+        function(*both[1][first:])
+        before, found, expected = ([each[first + place].double() for place in held] for each in (arguments, *both))
+        changes = [float((b - a).abs().max()) if a.numel() else 0.0 for a, b in zip(before, expected, strict=True)]
+        for change, a, b in zip(changes, found, expected, strict=True):
+            if a.numel() and not torch.equal(a, b):
+                allowed = AGREE * change + ROUNDING * (float(b.abs().max()) + max(changes))
+                if not float((a - b).abs().max()) <= allowed:
+                    return False
+        return True
 
     def draw(self, steps: int = 1) -> None:
         """Draw the random numbers of the next steps."""
@@ -65,6 +98,14 @@ class Program:
     def run(self, step: int = 0) -> None:
         """Run, with the numbers that were drawn for this step; to be called under no_grad."""
         self._code(*self.arguments[step])
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A copy with the same strides; what has several places for one number is not changed by a program, and itself."""
+    if any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)):
+        return tensor
+    empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+    return empty.copy_(tensor)
 
 
 def each_step(tensors: Sequence[Tensor], step: int) -> list[Tensor]:
@@ -128,6 +169,9 @@ def compiled(graph: GraphModule, tensors: Sequence[Tensor]) -> Function:
     Raises:
         Untraceable: it cannot be compiled here, such as where no C++ compiler is found.
     """
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < OLDEST_ON_CPU and any(tensor.device.type == "cpu" and tensor.dim() for tensor in tensors):
+        raise Untraceable(f"torch {torch.__version__} compiles some steps on a CPU to wrong numbers; 2.13 does not")
     options = {"cpp.threads": torch.get_num_threads()}
     try:
         import torch._inductor as inductor  # takes a second, and most processes compile nothing

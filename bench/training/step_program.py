@@ -22,6 +22,8 @@ from bench.training.updates import UPDATES
 
 Place = tuple[dict[str, Any], str]
 """Where a tensor is kept: the dict of its owner, and its name in it."""
+OTHERWISE = ("weight_decay", "maximize", "amsgrad", "momentum", "nesterov")
+"""Settings of torch's optimisers by which they are others than the updates here."""
 OF_TRAINER = ("step_on_device", "diverged_at")
 OF_BATCHES = ("train", "order", "columns", "position")
 
@@ -42,7 +44,7 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
     Raises:
         Untraceable: what is seen cannot be a program.
     """
-    _check_hooks(trainer)
+    _check_plain(trainer)
     generators = [*trainer.generators, *batches.noise, *generators_of(_modules(trainer))]
     try:
         twin = copy.deepcopy(trainer, {id(generator): generator for generator in generators})
@@ -59,7 +61,8 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
     kept = [owner[name].detach().clone() for owner, name in own if name != "train"]
     before, places = plain_attributes(_modules(twin)), [(owner[name], owner[name].data_ptr()) for owner, name in others]
     try:
-        draws_of(step, generators)  # lets whatever a first step does alone show
+        draws_of(step, generators)
+        first = plain_attributes(_modules(twin))
         noted = draws_of(step, generators)
     finally:
         touched = [
@@ -69,8 +72,10 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
         ]
     if touched:  # by a function that was made for the trainer's own module, and that a copy has too
         raise Untraceable(f"a copy of the model or the estimator changes {touched[0]} of the original")
-    if name := changed(before, plain_attributes(_modules(twin))):
+    if name := changed(first, plain_attributes(_modules(twin))):
         raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
+    if name := changed(before, first):
+        raise Untraceable(f"{name} is set by the first step, and is no buffer: see register_buffer")
     for (owner, name), (tensor, pointer) in zip(others, places, strict=True):
         now = owner[name]
         if now is tensor and now.data_ptr() != pointer:
@@ -82,12 +87,15 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
     return Look(tuple(noted.draws), noted.calls, noted.largest)
 
 
-def _check_hooks(trainer: Trainer) -> None:
-    """Refuse what is called beside the operations of a step.
+def _check_plain(trainer: Trainer) -> None:
+    """Refuse what an optimiser does beside the update that is written out, and what is called beside operations.
 
     Raises:
-        Untraceable: a parameter or the optimiser has hooks.
+        Untraceable: a parameter or the optimiser has hooks, or settings of another update.
     """
+    for group in trainer.optimiser.param_groups:
+        if name := next((name for name in OTHERWISE if group.get(name)), None):
+            raise Untraceable(f"the optimiser has {name} = {group[name]}, which a program does not know")
     for p in trainer.parameters:
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             raise Untraceable("a parameter has hooks, which a program would not call")
@@ -140,7 +148,16 @@ class StepProgram:
         self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
         self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
         before = plain_attributes(_modules(trainer))
-        self.program = Program(self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead)
+        # Adam divides gradients by their size, also those that are rounding: its means are compared, not its weights.
+        rest = [index for index in range(len(kept)) if not states or index not in self._of_learned]
+        held_to = [*rest, *range(len(kept), len(self.state))]
+        self._note_factors(1)
+        position = batches.position.clone()
+        batches.position.zero_()  # the code is tried on a batch, and a pass may be at its end
+        self.program = Program(
+            self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead, held_to=held_to
+        )
+        batches.position.copy_(position)
         if name := changed(before, plain_attributes(_modules(trainer))):
             raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
         held = {tensor.data_ptr() for tensor in self.state if tensor.numel()}
@@ -196,6 +213,9 @@ class StepProgram:
     def prepare(self, steps: int) -> None:
         """Draw the noise of the next steps, and note the optimiser's factors."""
         self.program.draw(steps)
+        self._note_factors(steps)
+
+    def _note_factors(self, steps: int) -> None:
         taken = range(self.trainer.steps + 1, self.trainer.steps + steps + 1)
         factors = [[f for group in self.groups for f in self.update.factors(group, step)] for step in taken]
         self._factors[:steps] = torch.tensor(factors, dtype=torch.float64)

@@ -43,6 +43,7 @@ def steps(comparison: Comparison, trainer: Trainer, compile: bool) -> Steps:
     trainer.optimisation = trainer.optimisation.model_copy(update={"compile": compile})
     batches = Batches(data(comparison.shape, comparison.binarised), BATCH, list(range(comparison.stacked)), CPU)
     steps = Steps(trainer, batches)
+    steps.eager.run(1)  # in which a floor draws what it is given
     if steps.prepare().compiled != compile:
         raise RuntimeError(f"the step is not compiled: {steps.prepare().because}")
     return steps
