@@ -7,13 +7,16 @@ sum_k w_k^2 df/dz dz_k/dphi with q's parameters stopped inside f, and theta's is
 where f depends on q through + log q(z) and nothing else, as -log(p(x, z) / q(z)) does; other f are estimated wrongly.
 """
 
+import torch
+from torch import Tensor
 from torch.distributions import Distribution
 
 from estimators.base import Estimate, Estimator, Objective
 from estimators.bounds import log_mean_exp
-from estimators.distributions import over_event, rsample, stopped
+from estimators.distributions import event_dims, over_event, rsample, stopped
 from estimators.entry import one_a_sample
 from estimators.noise import Noise
+from estimators.parts.controls import costs_and_derivatives
 from estimators.registry import register
 
 
@@ -33,9 +36,24 @@ class DReG(Estimator):
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         z = rsample(q, self.samples, noise)
+        if torch.compiler.is_compiling():
+            return _without_a_hook(z, f, q)
         cost = f(z, stopped(q))  # K x *B
         weight = (-cost.detach()).softmax(0)
         if z.requires_grad:  # the bound has weighted this gradient once; here, between z and q's parameters, again
             z.register_hook(lambda gradient: gradient * over_event(weight, q))
         bound = -log_mean_exp(-cost)
         return Estimate(bound, bound.detach())
+
+
+def _without_a_hook(z: Tensor, f: Objective, q: Distribution) -> Estimate:
+    """The same, with f's gradient in z taken inside, which costs a backward pass more.
+
+    torch.compile of 2.11 puts a hook before the first use of its tensor, and so before the weights that this one needs,
+    and fails; that of 2.13 takes such hooks.
+    """
+    cost, gradient = costs_and_derivatives(f, z, stopped(q))
+    weight = (-cost.detach()).softmax(0)
+    bound = -log_mean_exp(-cost)
+    path = (over_event(weight.square(), q) * gradient * z).sum((0, *event_dims(q)))
+    return Estimate(bound + path - path.detach(), bound.detach())
