@@ -15,6 +15,9 @@ from bench.training.step_program import look_at
 from bench.training.trainer import Trainer
 from bench.training.worth import WORTH
 
+AT_ONCE = 10
+"""Steps of a program on the CPU between two looks at whether to stop."""
+
 
 class Made(NamedTuple):
     """What came of compiling."""
@@ -52,8 +55,10 @@ class Steps:
 
     @property
     def stride(self) -> int:
-        """How many steps are best taken at once: those of a graph, else one."""
-        return AHEAD if self.program and self.program.graphs else 1
+        """How many steps are best taken at once: those of a graph, or some of a program; else one."""
+        if self.program is None:
+            return 1
+        return AHEAD if self.program.graphs else AT_ONCE
 
     def step(self) -> None:
         """Take one step."""
