@@ -101,6 +101,7 @@ def test_a_training_in_parts_has_the_bits_of_one_left_alone(
 ) -> None:
     """Three seeds, with rows that are drawn anew in every batch and a pass that ends within a part."""
     monkeypatch.setattr("bench.training.program.compiled", one_by_one)
+    monkeypatch.setattr("bench.training.steps.AT_ONCE", 1)  # so that compiled steps can be stopped at each too
     rows = digits()
     short = rows._replace(train=rows.train[:25])
     monkeypatch.setattr(problems, "load_once", lambda name: short)
