@@ -83,7 +83,7 @@ def test_stacked_noise_gives_what_single_noise_gives() -> None:
     generator = stream("noise", 5)
     for index, seed in enumerate((0, 1)):
         alone = trainer([seed])
-        alone.generator = generator
+        alone.generators[0] = generator
         alone.backward(x[index : index + 1])
         for a, b in zip(alone.model.encoder.parameters(), together.model.encoder.parameters(), strict=True):
             torch.testing.assert_close(a.grad[0], b.grad[index], rtol=1e-4, atol=1e-6)
