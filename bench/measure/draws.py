@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from bench.measure.chunks import Chunk, ClosedForm
 from bench.measure.determined import check_determined, holds, own_tensors
-from bench.seeds import derive, stream
+from bench.seeds import stream
 from bench.training.memory import keep_freed_memory
 from bench.training.worth import Wish
 from estimators.base import Estimator, Objective
@@ -230,7 +230,7 @@ class Gradients:
         Raises:
             FloatingPointError: a gradient is not finite.
         """
-        self.generator.manual_seed(derive("gradients", seed))
+        self.generator.set_state(stream("gradients", seed, device=self.generator.device).get_state())
         blocks = max(1, min(self.blocks_in_all, self.draws // SHORTEST_BLOCK))
         with frozen(self.estimator):
             for block in torch.arange(self.draws).tensor_split(blocks):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,15 @@ def test_a_worker_that_is_told_to_stop_stops(monkeypatch: pytest.MonkeyPatch) ->
         limit.check()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Heard, though the tests may run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(
     ("number", "raised", "reason"), [(signal.SIGTERM, Stopped, "SIGTERM"), (signal.SIGINT, KeyboardInterrupt, "^$")]
 )
@@ -96,6 +105,7 @@ def test_a_signal_is_heard_at_once_or_at_the_end_of_what_is_being_finished(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_does_not_wait_and_what_is_ignored_stays_so() -> None:
     def twice(limit: Limit) -> None:
         with limit.finishing():

@@ -142,7 +142,7 @@ VAE_KEYS = (
     "kind, family, latents, categories, label, dataset, bound, importance_samples, architecture, entropy, "
     "stochastic_layers, prior, centre_input, signed_decoder_input, bias_from_data"
 )
-TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate"
+TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
 MOMENTS_KEYS = "draws, rows, checkpoints, references, reference_draws, trajectory_seed, warm_up, exact"
 LIST = 'estimators = ["rloo", "reinforce[baseline=moving-average]", "exact", "reparameterization"]'
 MOMENTS = "[moments]\ndraws = 20\ncheckpoints = [0, 4]\n"
