@@ -4,8 +4,8 @@ import torch
 
 from bench.training.batches import Batches
 from bench.training.capture import WARM_UP, capture
-from bench.training.noise import Untraceable
-from bench.training.step_program import Look, StepProgram
+from bench.training.noise import Noted, Untraceable
+from bench.training.step_program import StepProgram
 from bench.training.trainer import Trainer
 
 AHEAD = 20
@@ -18,14 +18,14 @@ class ProgramSteps:
     Args:
         trainer: takes the steps.
         batches: on the trainer's device.
-        look: at its step.
+        look: what `look_at` noted of its step.
         capture: whether to replay them from CUDA graphs.
 
     Raises:
         Untraceable: see `StepProgram`; or the program cannot be captured.
     """
 
-    def __init__(self, trainer: Trainer, batches: Batches, look: Look, *, capture: bool) -> None:
+    def __init__(self, trainer: Trainer, batches: Batches, look: Noted, *, capture: bool) -> None:
         self.trainer, self.batches = trainer, batches
         self.program = StepProgram(trainer, batches, look, ahead=AHEAD if capture else 1)
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.training.attributes import all_known, changed, generators_of, plain_attributes
 from bench.training.batches import Batches
-from bench.training.noise import Draw, Untraceable, aligned
+from bench.training.noise import Noted, Untraceable, aligned
 from bench.training.program import Program, draws_of
 from bench.training.trainer import Trainer
 from bench.training.updates import UPDATES
@@ -38,7 +38,7 @@ class Learned(NamedTuple):
     """The optimiser's own of it."""
 
 
-def look_at(trainer: Trainer, batches: Batches) -> "Look":
+def look_at(trainer: Trainer, batches: Batches) -> Noted:
     """Take two steps with a copy and watch them; trainer, batches and generators are left as they are.
 
     Raises:
@@ -58,18 +58,15 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
         twin.device_step(rows.gather())
 
     own, others = _places(trainer, batches), _places(twin, rows)
-    kept = [owner[name].detach().clone() for owner, name in own if name != "train"]
+    own = [place for place in own if place[1] != "train"]  # the rows are large, and no step changes them
+    kept = [owner[name].detach().clone() for owner, name in own]
     before, places = plain_attributes(_modules(twin)), [(owner[name], owner[name].data_ptr()) for owner, name in others]
     try:
         draws_of(step, generators)
         first = plain_attributes(_modules(twin))
         noted = draws_of(step, generators)
     finally:
-        touched = [
-            name
-            for ((owner, name), value) in zip((place for place in own if place[1] != "train"), kept, strict=True)
-            if not torch.equal(owner[name], value) and owner[name].detach().copy_(value) is not None
-        ]
+        touched = _undo(own, kept)
     if touched:  # by a function that was made for the trainer's own module, and that a copy has too
         raise Untraceable(f"a copy of the model or the estimator changes {touched[0]} of the original")
     if name := changed(first, plain_attributes(_modules(twin))):
@@ -84,7 +81,7 @@ def look_at(trainer: Trainer, batches: Batches) -> "Look":
             raise Untraceable(f"{name} changes its shape or precision in a step")
     if not all_known([draw.generator for draw in noted.draws if draw.generator is not None], generators):
         raise Untraceable("it draws from a generator of its own that is not found")
-    return Look(tuple(noted.draws), noted.calls, noted.largest)
+    return noted
 
 
 def _check_plain(trainer: Trainer) -> None:
@@ -104,14 +101,14 @@ def _check_plain(trainer: Trainer) -> None:
         raise Untraceable("the optimiser has hooks, which a program would not call")
 
 
-class Look(NamedTuple):
-    """What was seen of a step."""
-
-    draws: tuple[Draw, ...]
-    calls: int
-    """Operations of an eager step that make something."""
-    largest: int
-    """Numbers in the largest tensor that one of them makes."""
+def _undo(places: Sequence[Place], kept: Sequence[Tensor]) -> list[str]:
+    """Give tensors the values that were kept of them; returns the names of those that had others."""
+    touched = []
+    for (owner, name), value in zip(places, kept, strict=True):
+        if not torch.equal(owner[name], value):
+            owner[name].detach().copy_(value)
+            touched.append(name)
+    return touched
 
 
 class StepProgram:
@@ -120,14 +117,14 @@ class StepProgram:
     Args:
         trainer: takes the steps.
         batches: on the trainer's device.
-        look: at its step.
+        look: what `look_at` noted of its step.
         ahead: steps whose noise is drawn at once.
 
     Raises:
         Untraceable: the step cannot be traced, or not compiled here.
     """
 
-    def __init__(self, trainer: Trainer, batches: Batches, look: Look, ahead: int = 1) -> None:
+    def __init__(self, trainer: Trainer, batches: Batches, look: Noted, ahead: int = 1) -> None:
         self.trainer, self.batches = trainer, batches
         self.groups = trainer.optimiser.param_groups
         self.update = UPDATES[type(trainer.optimiser)]

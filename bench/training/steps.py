@@ -60,10 +60,6 @@ class Steps:
             return 1
         return AHEAD if self.program.graphs else AT_ONCE
 
-    def step(self) -> None:
-        """Take one step."""
-        self.run(1)
-
     def run(self, count: int) -> None:
         """Take so many steps."""
         if self.program is not None and not self.program.current:  # somebody changed more than values
