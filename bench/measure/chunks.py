@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from bench.training.attributes import changed, plain_attributes
-from bench.training.noise import Untraceable
+from bench.training.compiling import compile_if_worth
+from bench.training.noise import Noted, Untraceable
 from bench.training.program import Program, draws_of
 from bench.training.worth import WORTH, Wish
 from estimators.base import Estimator, Objective
@@ -54,26 +55,23 @@ class Chunk:
             draws: that will be made in all.
             wish: "auto" to compile where so many pay for it.
         """
-        worth, runs = WORTH[like.device.type], draws // len(like)
-        if wish is False or (wish == "auto" and not worth.may_pay(runs)):
-            return
-        self.place = torch.empty_like(like)
         values = [p.detach() for p in parameters(self.q)]
-        try:
+
+        def look() -> Noted:
+            self.place = torch.empty_like(like)
             before = plain_attributes([self.estimator])
             noted = draws_of(lambda: self._fill(self.place, values), [self.generator])
             if name := changed(before, plain_attributes([self.estimator])):
                 raise Untraceable(f"{name} changes from call to call")
-            if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
-                return
+            return noted
 
-            def fill(target: Tensor, *values: Tensor) -> None:
-                self._fill(target, values)
+        def build(seen: Noted) -> Program:
+            return Program(lambda target, *values: self._fill(target, values), [self.place, *values], seen.draws)
 
-            self.program = Program(fill, [self.place, *values], noted.draws)
-        except Untraceable as reason:
-            if wish is True:
-                warnings.warn(f"{self.estimator.label}: its draws are not compiled: {reason}", stacklevel=3)
+        worth, runs = WORTH[like.device.type], draws // len(like)
+        self.program, made = compile_if_worth(wish, worth, runs, look=look, build=build, of="calls")
+        if wish is True and not made.compiled:
+            warnings.warn(f"{self.estimator.label}: its draws are not compiled: {made.because}", stacklevel=3)
 
     def fill(self, target: Tensor) -> None:
         """Put draws into the target."""

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 
 import torch
 from torch import Generator, Tensor
@@ -9,7 +10,8 @@ from torch import Generator, Tensor
 from bench.problems.model import Model
 from bench.seeds import stream
 from bench.training.attributes import changed, plain_attributes
-from bench.training.noise import Untraceable
+from bench.training.compiling import compile_if_worth
+from bench.training.noise import Noted, Untraceable
 from bench.training.program import Program, draws_of
 from bench.training.worth import WORTH, Wish
 
@@ -58,20 +60,25 @@ def _program(
     model: Model, totals: Tensor, place: Tensor, samples: int, generator: Generator, runs: int, wish: Wish
 ) -> Program | None:
     """The same, of the rows in `place`, compiled; None where that is not wished or cannot be done."""
-    worth = WORTH[place.device.type]
-    if wish is False or (wish == "auto" and not worth.may_pay(runs, EVALUATION_ROWS * place.shape[-1])):
-        return None
-    try:
-        # What a trace leaves in a module has no values: it is made of a copy.
-        twin = copy.deepcopy(model)
+    twin = model
+
+    def look() -> Noted:
+        nonlocal twin
+        try:
+            twin = copy.deepcopy(model)  # what a trace leaves in a module has no values
+        except (RuntimeError, TypeError) as error:
+            raise Untraceable(f"the model cannot be copied: {error}") from error
         before = plain_attributes([twin])
         noted = draws_of(lambda: _add(twin, totals.clone(), place, samples, generator), [generator])
-        if changed(before, plain_attributes([twin])):
-            return None
-        if wish == "auto" and not worth.pays(noted.calls, runs, noted.largest):
-            return None
-        return Program(
-            lambda totals, place: _add(twin, totals, place, samples, generator), [totals, place], noted.draws
-        )
-    except (Untraceable, RuntimeError, TypeError):  # what cannot be traced, or not be copied, runs as it is written
-        return None
+        if name := changed(before, plain_attributes([twin])):
+            raise Untraceable(f"{name} changes from call to call")
+        return noted
+
+    def build(seen: Noted) -> Program:
+        return Program(lambda totals, place: _add(twin, totals, place, samples, generator), [totals, place], seen.draws)
+
+    worth, largest = WORTH[place.device.type], EVALUATION_ROWS * place.shape[-1]
+    program, made = compile_if_worth(wish, worth, runs, look=look, build=build, of="parts", largest=largest)
+    if wish is True and not made.compiled:
+        warnings.warn(f"the bounds of a {type(model).__name__} are not compiled: {made.because}", stacklevel=3)
+    return program

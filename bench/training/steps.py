@@ -4,12 +4,9 @@ The eager step is the readable meaning of the others. A compiled one gives its n
 on the CPU; on a GPU its noise comes in larger draws, which are other numbers of the same generators.
 """
 
-import time
-from typing import NamedTuple
-
 from bench.training.batches import Batches
 from bench.training.capture import EagerSteps
-from bench.training.noise import Untraceable
+from bench.training.compiling import Made, compile_if_worth
 from bench.training.program_steps import AHEAD, ProgramSteps
 from bench.training.step_program import look_at
 from bench.training.trainer import Trainer
@@ -17,16 +14,6 @@ from bench.training.worth import WORTH
 
 AT_ONCE = 10
 """Steps of a program on the CPU between two looks at whether to stop."""
-
-
-class Made(NamedTuple):
-    """What came of compiling."""
-
-    compiled: bool
-    seconds: float | None
-    """That it took."""
-    because: str | None
-    """Why it was not done."""
 
 
 class Steps:
@@ -74,20 +61,12 @@ class Steps:
         return self.made
 
     def _compile(self) -> Made:
-        optimisation, started = self.trainer.optimisation, time.perf_counter()
-        if optimisation.compile is False:
-            return Made(False, None, "not asked for")
-        worth, steps = WORTH[self.trainer.device.type], optimisation.steps
-        if optimisation.compile == "auto" and not worth.may_pay(steps):
-            return Made(False, None, f"{steps} steps are too few to compile for")
-        try:
-            look = look_at(self.trainer, self.batches)
-            if optimisation.compile == "auto" and not worth.pays(look.calls, steps, look.largest):
-                return Made(
-                    False, None, f"{steps} steps of {look.calls} operations save less time than compiling takes"
-                )
-            capture = self.eager.eager_because is None
-            self.program = ProgramSteps(self.trainer, self.batches, look, capture=capture)
-        except Untraceable as error:
-            return Made(False, None, str(error))
-        return Made(True, time.perf_counter() - started, None)
+        optimisation, capture = self.trainer.optimisation, self.eager.eager_because is None
+        self.program, made = compile_if_worth(
+            optimisation.compile,
+            WORTH[self.trainer.device.type],
+            optimisation.steps,
+            look=lambda: look_at(self.trainer, self.batches),
+            build=lambda seen: ProgramSteps(self.trainer, self.batches, seen, capture=capture),
+        )
+        return made
