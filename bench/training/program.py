@@ -72,14 +72,21 @@ class Program:
 
     @torch.no_grad()
     def _agrees(self, function: Function, held: Sequence[int], seed: int) -> bool:
-        """Whether the code gives the function's numbers, both run on copies, with random numbers of their own."""
+        """Whether the code gives the function's numbers, both run on copies, with random numbers of their own.
+
+        Raises:
+            Untraceable: the code fails.
+        """
         first = len(self.constants)
         arguments = [copied(tensor) for tensor in self.arguments[0]]
         numbers = arguments[len(arguments) - len(self.draws) :]
         for draw, place in zip(self.draws, numbers, strict=True):
             draw._replace(generator=torch.Generator(draw.device).manual_seed(seed)).into(place)
         both = [[copied(tensor) for tensor in arguments] for _ in range(2)]
-        self._code(*both[0])
+        try:
+            self._code(*both[0])
+        except Exception as error:  # whatever a compiler's mistake may raise
+            raise Untraceable(f"compiled, it fails: {type(error).__name__}: {_first_line(error)}") from error
         function(*both[1][first:])
         before, found, expected = ([each[first + place] for place in held] for each in (arguments, *both))
         compared = [each for each in zip(before, found, expected, strict=True) if not torch.equal(*each[1:])]

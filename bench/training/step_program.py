@@ -151,10 +151,12 @@ class StepProgram:
         self._note_factors(1)
         position = batches.position.clone()
         batches.position.zero_()  # the code is tried on a batch, and a pass may be at its end
-        self.program = Program(
-            self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead, held_to=held_to
-        )
-        batches.position.copy_(position)
+        try:
+            self.program = Program(
+                self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead, held_to=held_to
+            )
+        finally:
+            batches.position.copy_(position)
         if name := changed(before, plain_attributes(_modules(trainer))):
             raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
         held = {tensor.data_ptr() for tensor in self.state if tensor.numel()}

@@ -60,8 +60,8 @@ def training(
 
 
 def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
-    """All that a step changes, but for what an optimiser keeps."""
-    return {
+    """A copy of all that a step changes, but for what an optimiser keeps."""
+    found = {
         **{f"model.{name}": value.detach() for name, value in trainer.model.state_dict().items()},
         **{f"estimator.{name}": value.detach() for name, value in trainer.estimator.state_dict().items()},
         "steps": trainer.step_on_device,
@@ -70,6 +70,7 @@ def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
         "noise": trainer.generator.get_state(),
         **{f"binarisation.{i}": generator.get_state() for i, generator in enumerate(batches.noise)},
     }
+    return {name: value.clone() for name, value in found.items()}
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -379,9 +380,27 @@ def test_code_that_gives_other_numbers_than_the_step_is_not_used(monkeypatch: py
         return code
 
     trainer, batches = training(compile=True)
+    Steps(trainer, batches).eager.run(2)  # so that nothing is zero that ought to stay as it was
     before = state(trainer, batches)
     monkeypatch.setattr("bench.training.program.compiled", wrong)
     because = f"compiled by torch {torch.__version__} it gives other numbers than as it is written"
+    assert Steps(trainer, batches).prepare() == (False, None, because)
+    assert_same(state(trainer, batches), before)
+
+
+def test_code_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., object]:
+        def code(*given: Tensor) -> None:
+            given[-1].zero_()
+            raise RuntimeError("aoti_torch_cpu_pow_Scalar failed\nat line 210")
+
+        return code
+
+    trainer, batches = training(compile=True)
+    Steps(trainer, batches).eager.run(2)
+    before = state(trainer, batches)
+    monkeypatch.setattr("bench.training.program.compiled", failing)
+    because = "compiled, it fails: RuntimeError: aoti_torch_cpu_pow_Scalar failed"
     assert Steps(trainer, batches).prepare() == (False, None, because)
     assert_same(state(trainer, batches), before)
 
