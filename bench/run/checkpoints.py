@@ -85,12 +85,11 @@ class Checkpoints:
         return header, state
 
     def headers(self) -> Iterator[Header]:
-        """What lies in the folder and says how far a cell is, by cell id."""
+        """Those of the checkpoints that are whole, by cell id."""
         for path in self._files():
-            with suppress(Unusable, OSError), path.open("rb") as file:
-                header, _ = _parted(file.read(_FIRST) + file.readline(1 << 16))
-                if header.cell == path.stem:
-                    yield header
+            with suppress(Unusable):
+                if (found := self.read(path.stem)) is not None:
+                    yield found[0]
 
     def remove(self, cells: Iterable[str]) -> None:
         """Remove the checkpoints of some cells, where there are any; nothing else that lies in the folder."""
