@@ -1,6 +1,7 @@
 """The comparison with other libraries: the same model on both sides, and the tables made from measurements."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,33 @@ def test_rows_of_jax_are_shuffled_anew_at_each_pass() -> None:
     assert len({tuple(numbers) for numbers in passes.tolist()}) == 4
 
 
+def test_rounds_in_a_slow_spell_are_taken_again() -> None:
+    pytest.importorskip("storch", reason="the module that times the peers imports them; `tox -e peers` installs them")
+    pytest.importorskip("pyro", reason="the module that times the peers imports them; `tox -e peers` installs them")
+    from bench.studies.peers.timing import CALM, MOST_VOID, Subject, in_turns
+
+    called: list[str] = []
+
+    def subject(name: str, seconds: Iterator[float]) -> Subject:
+        def turn() -> float:
+            called.append(name)
+            return next(seconds)
+
+        return Subject(turn, first=0.0)
+
+    # A warm-up, a round that was slow, as the next shows, another slow one, and another that counts.
+    floor = [2.0, 2.0, 1.0, 1.01 * CALM, 0.99 * CALM]
+    ours = [8.0, 7.0, 6.0, 5.0, 4.0]
+    seconds, void = in_turns([subject("ours", iter(ours)), subject("floor", iter(floor))], 2, 1, 0.0)
+    assert void == 2
+    assert seconds == [[6.0, 4.0], [1.0, 0.99 * CALM]]
+    assert called[:6] == ["ours", "floor", "floor", "ours", "ours", "floor"]
+    called.clear()
+    with pytest.raises(RuntimeError, match="not quiet enough"):
+        in_turns([subject("floor", iter([1.0] + 100 * [2.0]))], 2, 1, 0.0)
+    assert len(called) == 1 + 2 * MOST_VOID
+
+
 COMPARISON_IDS = [f"{c.shape.name}-{c.method}-{c.entropy}-{c.stacked}-{c.peers[-1].library}" for c in COMPARISONS]
 
 
@@ -294,7 +322,7 @@ def _measurements() -> Run:
         for threads in comparison.thread_counts:
             for peer in comparison.peers:
                 case = comparison.case() | {"threads": threads, "judged": threads == comparison.shape.threads}
-                case |= {"model": "784-200-784", "load": [0.0, 0.0, 0.0], "peer": peer.label}
+                case |= {"model": "784-200-784", "load": [0.0, 0.0, 0.0], "void": 1, "peer": peer.label}
                 peer_seconds = 5e-3 if peer.documented else 2e-3
                 more = comparison.stacked / comparison.stacked_of(peer)
                 measured = {
@@ -313,7 +341,13 @@ def _measurements() -> Run:
     return Run(
         name="peers",
         provenance={"gradest": "0.1.0", "torch": "2.13.0", "cpu": "a processor", "cores": 2, "load": [0.5, 0.5, 0.5]},
-        about={"batch": 100, "rounds": 3, "warm_up": 1, "peers": {"storchastic": "0.3.7", "pyro-ppl": "1.9.2"}},
+        about={
+            "batch": 100,
+            "rounds": 3,
+            "warm_up": 1,
+            "calm": 1.2,
+            "peers": {"storchastic": "0.3.7", "pyro-ppl": "1.9.2"},
+        },
         rows=tuple(rows),
     )
 

@@ -87,18 +87,21 @@ def caption(run: Run) -> tuple[str, ...]:
     about = run.about
     versions = ", ".join(f"{name} {version}" for name, version in about["peers"].items())
     turns = ", ".join(f"{shape.steps} steps on {shape.name}" for shape in (MNIST, DIGITS))
+    void = sum({(heading(row), row["method"], row["entropy"]): row["void"] for row in wide(run)}.values())
     measured = (
         f"One training step of a VAE beside the same step of other libraries: the same model, batch of "
         f"{about['batch']} rows, float32, fused Adam unless said otherwise, and number of evaluations of f. Ours is "
         "the compiled step; our eager step stands beside it. Times are medians in milliseconds a step; the ratio is "
         "the peer's time over ours, turn by turn, median and interquartile range, "
         f"n = {about['rounds']} turns of each ({turns}) after {about['warm_up']} of warm-up, all of a comparison one "
-        "after another, on as many cores as there are threads. Compiling is not in these times, and has columns of its "
-        "own: for ours and Pyro what the first turn, with all that is made for it, takes longer than a later one, for "
-        "JAX what its compiler takes. The floor is our step with samples and learning signal given, compiled as ours "
-        "is; `to floor` is the peer's time over the floor's. With several seeds, ours, the floor and JAX train them in "
-        "one step, the others one, and both ratios are of seeds trained per second. DisARM and RLOO draw two samples, "
-        "the others one."
+        "after another, on as many cores as there are threads. A machine that others use has spells in which compiled "
+        f"code takes twice its time and other code as long as ever; a round in which the floor took more than "
+        f"{about['calm']:g} times its least is taken again, which befell {plural(void, 'round')}. Compiling is "
+        "not in these times, and has columns of its own: for ours and Pyro what the first turn, with all that is made "
+        "for it, takes longer than a later one, for JAX what its compiler takes. The floor is our step with samples "
+        "and learning signal given, compiled as ours is; `to floor` is the peer's time over the floor's. With several "
+        "seeds, ours, the floor and JAX train them in one step, the others one, and both ratios are of seeds trained "
+        "per second. DisARM and RLOO draw two samples, the others one."
     )
     compared = (
         "Beside libraries of PyTorch: storchastic has the KL divergence in closed form, Pyro the sampled one, each as "

@@ -31,6 +31,10 @@ WARM_UP = 2
 """Turns of each that do not count."""
 PAUSE = 0.03
 """Seconds before a turn beside JAX."""
+CALM = 1.2
+"""Times the floor's shortest turn that it may take in a round that counts."""
+MOST_VOID = 20
+"""Void rounds, at most, for each that counts."""
 
 
 class Subject(NamedTuple):
@@ -76,27 +80,47 @@ def job(comparison: Comparison, threads: int) -> Job:
 @contextmanager
 def on_cores(threads: int) -> Iterator[None]:
     """Run on so many threads and cores, the first of those allowed; threads made meanwhile inherit the cores."""
-    before, cores = torch.get_num_threads(), os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(cores)[:threads])
+    before, allowed = torch.get_num_threads(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
     torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, allowed)
 
 
-def in_turns(subjects: Sequence[Subject], rounds: int, warm_up: int, pause: float) -> list[list[float]]:
-    """Seconds of each subject's turns; who goes first in a round moves on, as in `bench.measure.clock`."""
-    seconds: list[list[float]] = [[] for _ in subjects]
-    for index in range(warm_up + rounds):
+def in_turns(subjects: Sequence[Subject], rounds: int, warm_up: int, pause: float) -> tuple[list[list[float]], int]:
+    """Seconds of each subject's turns, and how many rounds were void; see `bench.measure.clock` for who goes first.
+
+    A machine that others use has spells in which some code takes twice its time and other code as long as ever. They
+    show in the last subject, which is compared with none of the others: a round in which it took more than `CALM` times
+    its least is void, and another is taken for it.
+
+    Args:
+        subjects: what is timed.
+        rounds: that count.
+        warm_up: rounds before them.
+        pause: seconds before each turn.
+
+    Raises:
+        RuntimeError: as many as `MOST_VOID` times the rounds asked for were void.
+    """
+    taken: list[list[float]] = []
+    while True:
+        index, seconds = len(taken), [0.0] * len(subjects)
         for place in range(len(subjects)):
             which = (index + place) % len(subjects)
             time.sleep(pause)
-            taken = subjects[which].turn()
-            if index >= warm_up:
-                seconds[which].append(taken)
-    return seconds
+            seconds[which] = subjects[which].turn()
+        taken.append(seconds)
+        least = min(each[-1] for each in taken)
+        calm = [each for each in taken[warm_up:] if each[-1] <= CALM * least]
+        void = len(taken[warm_up:]) - len(calm)
+        if len(calm) == rounds:
+            return [list(each) for each in zip(*calm, strict=True)], void
+        if void >= MOST_VOID * rounds:
+            raise RuntimeError(f"{void} rounds were void: the machine is not quiet enough")
 
 
 def _here(turn: Callable[[], object], began: float) -> Subject:
@@ -149,7 +173,8 @@ def measure(comparison: Comparison, threads: int, rounds: int, warm_up: int = WA
             _own(comparison, trainer, compile=True),
             _own(comparison, ours.floor(comparison), compile=True),
         ]
-        turns = in_turns(subjects, rounds, warm_up, PAUSE if comparison.beside_jax else 0.0)
+        pause = PAUSE if comparison.beside_jax else 0.0
+        turns, case["void"] = in_turns(subjects, rounds, warm_up, pause)
     *peers, mine, least = np.asarray(turns) / comparison.shape.steps
     compiling = [subject.compile_seconds(taken) for subject, taken in zip(subjects, turns, strict=True)]
     for index, (peer, seconds) in enumerate(zip(comparison.peers, peers, strict=True)):
@@ -175,5 +200,5 @@ def measure_all(comparisons: Sequence[Comparison], rounds: int) -> Run:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # what an earlier run compiled is compiled again
         rows = tuple(row for each, threads in cases for row in measure(each, threads, rounds))
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    about = {"batch": BATCH, "rounds": rounds, "warm_up": WARM_UP, "peers": versions}
+    about = {"batch": BATCH, "rounds": rounds, "warm_up": WARM_UP, "calm": CALM, "peers": versions}
     return Run(name="peers", provenance=provenance, about=about, rows=rows)
