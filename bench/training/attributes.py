@@ -3,8 +3,10 @@
 A trace sees tensors alone. A count, a flag or a tensor in a plain attribute would stay what it was when it was traced.
 """
 
+import copy
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -21,18 +23,45 @@ def plain_attributes(modules: Iterable[nn.Module]) -> dict[str, Any]:
     found = {}
     for module in modules:
         for path, part in module.named_modules():
-            of_class = {
-                name: value
-                for cls in type(part).__mro__
-                if cls.__module__.partition(".")[0] != "torch"
-                for name, value in vars(cls).items()
-                if isinstance(value, bool | int | float | list | dict | set | Tensor) and not name.startswith("__")
-            }
+            of_class = {name: value for _, name, value in _of_classes(part)}
             for name, value in {**of_class, **vars(part)}.items():
                 if name not in REGISTERED:
                     words = ".".join(filter(None, (type(module).__name__, path, name)))
                     found[words] = _print(value, DEEPEST)
     return found
+
+
+def _of_classes(module: nn.Module) -> Iterator[tuple[type, str, Any]]:
+    """What the classes of a module hold for all their instances, and may change: class, name and value."""
+    for cls in type(module).__mro__:
+        if cls.__module__.partition(".")[0] != "torch":
+            for name, value in vars(cls).items():
+                if isinstance(value, bool | int | float | list | dict | set | Tensor) and not name.startswith("__"):
+                    yield cls, name, value
+
+
+@contextmanager
+def classes_left_alone(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Give the modules' classes what they held before, such as a count of calls: of a module there may be copies."""
+    parts = [part for module in modules for part in module.modules()]
+    kept = [(*each, _copied(each[2])) for part in parts for each in list(_of_classes(part))]
+    try:
+        yield
+    finally:
+        for cls, name, value, before in kept:
+            if isinstance(value, list):
+                value[:] = before
+            elif isinstance(value, dict | set):
+                value.clear()
+                value.update(before)
+            elif isinstance(value, Tensor):
+                value.detach().copy_(before)
+            if vars(cls)[name] is not value:
+                setattr(cls, name, value)
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else copy.copy(value)
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.training.attributes import all_known, changed, generators_of, plain_attributes
+from bench.training.attributes import all_known, changed, classes_left_alone, generators_of, plain_attributes
 from bench.training.batches import Batches
 from bench.training.noise import Noted, Untraceable, aligned
 from bench.training.program import Program, draws_of
@@ -61,15 +61,17 @@ def look_at(trainer: Trainer, batches: Batches) -> Noted:
     own = [place for place in own if place[1] != "train"]  # the rows are large, and no step changes them
     kept = [owner[name].detach().clone() for owner, name in own]
     before, places = plain_attributes(_modules(twin)), [(owner[name], owner[name].data_ptr()) for owner, name in others]
-    try:
-        draws_of(step, generators)
-        first = plain_attributes(_modules(twin))
-        noted = draws_of(step, generators)
-    finally:
-        touched = _undo(own, kept)
+    with classes_left_alone(_modules(twin)):
+        try:
+            draws_of(step, generators)
+            first = plain_attributes(_modules(twin))
+            noted = draws_of(step, generators)
+            then = plain_attributes(_modules(twin))
+        finally:
+            touched = _undo(own, kept)
     if touched:  # by a function that was made for the trainer's own module, and that a copy has too
         raise Untraceable(f"a copy of the model or the estimator changes {touched[0]} of the original")
-    if name := changed(first, plain_attributes(_modules(twin))):
+    if name := changed(first, then):
         raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
     if name := changed(before, first):
         raise Untraceable(f"{name} is set by the first step, and is no buffer: see register_buffer")

@@ -131,7 +131,7 @@ class Trainer:
             "model": module_state(self.model),
             "estimator": module_state(self.estimator),
             "optimiser": self.optimiser.state_dict()["state"],
-            "generator": self.generator.get_state(),
+            "generators": [generator.get_state() for generator in self.generators],
             "steps": self.steps,
             "step_on_device": self.step_on_device,
             "diverged_at": self.diverged_at,
@@ -142,7 +142,8 @@ class Trainer:
         restore_module(self.model, state["model"])
         restore_module(self.estimator, state["estimator"])
         restore_optimiser(self.optimiser, state["optimiser"])
-        self.generator.set_state(state["generator"])
+        for generator, kept in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(kept)
         self.steps = state["steps"]
         self.step_on_device.copy_(state["step_on_device"])
         self.diverged_at.copy_(state["diverged_at"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy
 import pytest
@@ -142,6 +143,10 @@ def moving_average() -> Estimator:
 class Odd(Estimator):
     """An estimator with a fault."""
 
+    made: ClassVar[int] = 0
+    noted: ClassVar[list[int]] = []
+    shared: ClassVar[Tensor] = torch.zeros(3)
+
     def __init__(self, fault: Callable[["Odd", Distribution], object]) -> None:
         super().__init__(1)
         self.fault, self.calls, self.history, self.mean = fault, 0, list[int](), torch.zeros(2, 1)
@@ -189,6 +194,18 @@ def behind_the_version(odd: Odd, q: Distribution) -> None:
     odd.mean.data.add_(1)
 
 
+def count_in_class(odd: Odd, q: Distribution) -> None:
+    Odd.made += 1
+
+
+def note_in_class(odd: Odd, q: Distribution) -> None:
+    Odd.noted.append(1)
+
+
+def share(odd: Odd, q: Distribution) -> None:
+    Odd.shared += 1
+
+
 def read(odd: Odd, q: Distribution) -> None:
     if q.logits.mean() > 0:
         odd.seen += 1
@@ -217,6 +234,9 @@ def of_numpy(odd: Odd, q: Distribution) -> None:
         (once, "Odd.calls is set by the first step, and is no buffer: see register_buffer"),
         (by_data, "seen.data is assigned in a step"),
         (behind_the_version, "Odd.mean changes from step to step and is no buffer: see register_buffer"),
+        (count_in_class, "Odd.made changes from step to step and is no buffer: see register_buffer"),
+        (note_in_class, "Odd.noted changes from step to step and is no buffer: see register_buffer"),
+        (share, "Odd.shared changes from step to step and is no buffer: see register_buffer"),
         (read, "aten._local_scalar_dense.default reads values back"),
         (bernoulli, "aten.bernoulli.default draws numbers that cannot be drawn ahead"),
         (python, "it draws numbers from Python's or numpy's generator"),
@@ -226,10 +246,11 @@ def of_numpy(odd: Odd, q: Distribution) -> None:
 def test_what_cannot_be_a_program_stays_as_it_is_and_says_why(fault: Callable[..., object], because: str) -> None:
     """A third party's estimator may do in Python what no trace sees; it is found out before, and not frozen."""
     trainer, batches = training(own=Odd(fault), compile=True)
-    before = state(trainer, batches)
+    before, of_class = state(trainer, batches), (Odd.made, list(Odd.noted), Odd.shared.tolist())
     steps = Steps(trainer, batches)
     assert steps.prepare() == (False, None, because)
     assert_same(state(trainer, batches), before)
+    assert (Odd.made, Odd.noted, Odd.shared.tolist()) == of_class
     steps.run(2)
     assert (trainer.steps, steps.captured) == (2, False)
 
