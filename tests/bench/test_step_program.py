@@ -25,6 +25,7 @@ from bench.seeds import stream
 from bench.training import evaluation
 from bench.training.batches import Batches
 from bench.training.noise import Given, Noted, Untraceable, aligned
+from bench.training.program import Program
 from bench.training.program_steps import AHEAD, ProgramSteps
 from bench.training.settings import Optimisation
 from bench.training.step_program import look_at
@@ -91,7 +92,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("bench.training.program.compiled", one_by_one)
 
 
-def one_by_one(graph: GraphModule, tensors: Sequence[Tensor]) -> GraphModule:
+def one_by_one(graph: GraphModule, tensors: Sequence[Tensor], **more: object) -> GraphModule:
     """The graph as it is, but for views: operations may leave numbers in another order than the trace supposed."""
     for node in graph.graph.nodes:
         if node.target is torch.ops.aten.view.default:
@@ -390,7 +391,7 @@ def test_without_a_compiler_steps_are_eager_and_say_so(monkeypatch: pytest.Monke
 def test_code_that_gives_other_numbers_than_the_step_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """As inductor of torch 2.11 made of RELAX: one gradient was off by a tenth."""
 
-    def wrong(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., object]:
+    def wrong(graph: GraphModule, tensors: Sequence[Tensor], **more: object) -> Callable[..., object]:
         def code(*given: Tensor) -> None:
             before = [tensor.clone() for tensor in given]
             one_by_one(graph, tensors)(*given)
@@ -409,8 +410,48 @@ def test_code_that_gives_other_numbers_than_the_step_is_not_used(monkeypatch: py
     assert_same(state(trainer, batches), before)
 
 
+def test_a_buffer_may_keep_what_another_was_before() -> None:
+    """inductor gave it the other's new value, which the trial does not show while that value stays as it was."""
+
+    def function(now: Tensor, before: Tensor, a: Tensor, b: Tensor, on: Tensor, was: Tensor, gate: Tensor) -> None:
+        before.copy_(now)
+        now.mul_(torch.where(gate > 0, 2.0, 1.0))
+        a_before = a.clone()
+        a.copy_(b)
+        b.zero_().add_(a_before)
+        was.copy_(on)
+        on.copy_(gate > 0)
+
+    def tensors() -> list[Tensor]:
+        flags = torch.tensor([False, False])
+        return [torch.ones(2), torch.zeros(2), *torch.arange(4.0).chunk(2), flags, ~flags, -torch.ones(2)]
+
+    compiled, expected = tensors(), tensors()
+    program = Program(function, compiled)
+    for gate in (-1.0, 1.0, -1.0):
+        for each, run in ((compiled, program.run), (expected, lambda: function(*expected))):
+            each[-1].fill_(gate)
+            with torch.no_grad():
+                run()
+        assert all(torch.equal(*pair) for pair in zip(compiled, expected, strict=True))
+
+
+def test_where_one_way_of_compiling_fails_the_other_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways: list[bool] = []
+
+    def one_way(graph: GraphModule, tensors: Sequence[Tensor], *, cpp_wrapper: bool) -> Callable[..., object]:
+        ways.append(cpp_wrapper)
+        if cpp_wrapper:
+            raise Untraceable("it does not compile here")
+        return one_by_one(graph, tensors)
+
+    monkeypatch.setattr("bench.training.program.compiled", one_way)
+    assert Steps(*training(compile=True)).prepare().compiled
+    assert ways == [True, False]
+
+
 def test_code_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(graph: GraphModule, tensors: Sequence[Tensor]) -> Callable[..., object]:
+    def failing(graph: GraphModule, tensors: Sequence[Tensor], **more: object) -> Callable[..., object]:
         def code(*given: Tensor) -> None:
             given[-1].zero_()
             raise RuntimeError("aoti_torch_cpu_pow_Scalar failed\nat line 210")
