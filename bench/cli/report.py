@@ -74,21 +74,28 @@ def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] 
     from bench.records.record import Record
     from bench.records.shown import LeftOut, merged, newest, sentences
     from bench.report.output import ALL_FORMATS, write
-    from bench.run.folder import title_of_run
+    from bench.report.text import plural
+    from bench.run.folder import name_of_run, title_of_run
+    from bench.run.planned import read_plan
     from bench.run.store import Store
     from estimators.errors import BadInput
 
     records: list[Record] = []
     older: list[LeftOut] = []
+    unfinished: list[str] = []
     titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
         titles[title_of_run(directory)] = None
         found = newest(Store(directory).whole())
         if not found.records:
             raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
+        planned = read_plan(directory) or set()
+        if missing := planned - {record.cell for record in found.records}:
+            left = f"{len(missing)} of {plural(len(planned), 'cell')} are not there yet"
+            unfinished.append(f"{name_of_run(directory)} is not finished: {left}.")
         records += found.records
         older += found.left_out
-    notes = sentences(older)
+    notes = unfinished + sentences(older)
     started = time.monotonic()
     files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes)
     for note in [*notes, *sentences(merged(records).left_out)]:

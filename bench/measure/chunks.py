@@ -1,5 +1,6 @@
 """One call of an estimator that makes many draws of a gradient: as it is written, or compiled."""
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from torch.distributions import Distribution
 from bench.training.attributes import changed, plain_attributes
 from bench.training.compiling import compile_if_worth
 from bench.training.noise import Noted, Untraceable
-from bench.training.program import Program, draws_of
+from bench.training.program import Program, draws_of, same
 from bench.training.worth import WORTH, Wish
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
@@ -45,6 +46,8 @@ class Chunk:
         self.estimator, self.q, self.f, self.context = estimator, q, f, context
         self.generator, self.closed_form = generator, closed_form
         self.program: Program | None = None
+        self.twin = estimator
+        """What is compiled: a copy."""
         self.place = torch.zeros(0)
 
     def compile(self, like: Tensor, draws: int, wish: Wish) -> None:
@@ -59,14 +62,23 @@ class Chunk:
 
         def look() -> Noted:
             self.place = torch.empty_like(like)
-            before = plain_attributes([self.estimator])
-            noted = draws_of(lambda: self._fill(self.place, values), [self.generator])
-            if name := changed(before, plain_attributes([self.estimator])):
+            try:
+                self.twin = copy.deepcopy(self.estimator)  # what a trace leaves in a module has no values
+            except Exception as error:  # of whatever a third party's class holds
+                raise Untraceable(f"the estimator cannot be copied: {error}") from error
+            before = plain_attributes([self.twin])
+            noted = draws_of(lambda: self._fill(self.twin, self.place, values), [self.generator])
+            if name := changed(before, plain_attributes([self.twin])):
                 raise Untraceable(f"{name} changes from call to call")
+            if not all(map(same, self.twin.buffers(), self.estimator.buffers())):
+                raise Untraceable("a buffer changes in eval()")
             return noted
 
         def build(seen: Noted) -> Program:
-            return Program(lambda target, *values: self._fill(target, values), [self.place, *values], seen.draws)
+            def fill(target: Tensor, *values: Tensor) -> None:
+                self._fill(self.twin, target, values)
+
+            return Program(fill, [self.place, *values], seen.draws)
 
         worth, runs = WORTH[like.device.type], draws // len(like)
         self.program, made = compile_if_worth(wish, worth, runs, look=look, build=build, of="calls")
@@ -76,14 +88,14 @@ class Chunk:
     def fill(self, target: Tensor) -> None:
         """Put draws into the target."""
         if self.program is None or target.shape != self.place.shape:
-            self._fill(target, [p.detach() for p in parameters(self.q)])
+            self._fill(self.estimator, target, [p.detach() for p in parameters(self.q)])
             return
         self.program.draw()
         with torch.no_grad():
             self.program.run()
         target.copy_(self.place)
 
-    def _fill(self, target: Tensor, values: Sequence[Tensor]) -> None:
+    def _fill(self, estimator: Estimator, target: Tensor, values: Sequence[Tensor]) -> None:
         family = family_of(self.q)
         count, fixed = len(target), stopped(family.again(*values))
         leaves = [p.expand(count, *p.shape).clone().requires_grad_() for p in values]
@@ -99,7 +111,7 @@ class Chunk:
                 return self.f(z, fixed if same else given, *more)
 
         with trusted(), torch.enable_grad():
-            estimate = self.estimator(copies, objective, generator=self.generator, context=self.context)
+            estimate = estimator(copies, objective, generator=self.generator, context=self.context)
             loss = estimate.surrogate.sum()
             if self.closed_form and (closed := self.closed_form(copies)) is not None:
                 loss = loss + closed.sum()

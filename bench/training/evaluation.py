@@ -66,7 +66,7 @@ def _program(
         nonlocal twin
         try:
             twin = copy.deepcopy(model)  # what a trace leaves in a module has no values
-        except (RuntimeError, TypeError) as error:
+        except Exception as error:  # of whatever a third party's class holds
             raise Untraceable(f"the model cannot be copied: {error}") from error
         before = plain_attributes([twin])
         noted = draws_of(lambda: _add(twin, totals.clone(), place, samples, generator), [generator])

@@ -7,7 +7,8 @@ very numbers that the step would have drawn itself.
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import numpy
@@ -108,6 +109,8 @@ class Noted(TorchDispatchMode):
         """Operations that make something, of whatever kind."""
         self.largest = 0
         """Numbers in the largest tensor that one of them makes."""
+        self.before: list[tuple[Generator, Tensor]] = []
+        """Generators and what their states were, in the order in which they were used."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -116,6 +119,8 @@ class Noted(TorchDispatchMode):
         kwargs = kwargs or {}
         if (draw := _as_draw(func, args, kwargs)) is not None:
             self.draws.append(draw)
+            if draw.generator is not None:
+                self.before.append((draw.generator, draw.generator.get_state()))
         elif func in READS:
             raise Untraceable(f"{func} reads values back")
         elif torch.Tag.nondeterministic_seeded in func.tags:
@@ -136,6 +141,17 @@ class Noted(TorchDispatchMode):
         super().__exit__(kind, *rest)  # type: ignore[no-untyped-call]
         if kind is None and _other_generators() != self._others:
             raise Untraceable("it draws numbers from Python's or numpy's generator")
+
+
+@contextmanager
+def generators_left_alone() -> Iterator[None]:
+    """Give Python's and numpy's generators the states that they had."""
+    of_python, of_numpy = random.getstate(), numpy.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        numpy.random.set_state(of_numpy)
 
 
 def _other_generators() -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from bench.training.noise import Draw, Given, Noted, Untraceable
+from bench.training.noise import Draw, Given, Noted, Untraceable, generators_left_alone
 
 Function = Callable[..., Any]
 
@@ -109,8 +109,11 @@ class Program:
         except Exception as error:  # whatever a compiler's mistake may raise
             raise Untraceable(f"compiled, it fails: {type(error).__name__}: {_first_line(error)}") from error
         function(*both[1][first:])
+        for constant, *others in zip(arguments[:first], self.constants, both[0][:first], strict=True):
+            if not all(same(constant, other) for other in others):
+                raise Untraceable("it changes a tensor that is no parameter or buffer: see register_buffer")
         before, found, expected = ([each[first + place] for place in held] for each in (arguments, *both))
-        compared = [each for each in zip(before, found, expected, strict=True) if not torch.equal(*each[1:])]
+        compared = [each for each in zip(before, found, expected, strict=True) if not same(*each[1:])]
         if not all(b.is_floating_point() for _, _, b in compared):
             return False
         # Small numbers may be the rounding of large ones; those that are no change at all say nothing of that.
@@ -127,6 +130,11 @@ class Program:
     def run(self, step: int = 0) -> None:
         """Run, with the numbers that were drawn for this step; to be called under no_grad."""
         self._code(*self.arguments[step])
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape hold the same values, NaN being NaN."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _size(tensor: Tensor) -> float:
@@ -147,18 +155,19 @@ def each_step(tensors: Sequence[Tensor], step: int) -> list[Tensor]:
 
 
 def draws_of(function: Callable[[], Any], generators: Sequence[Generator]) -> Noted:
-    """Run a function once and note what it draws; the generators are left as they were.
+    """Run a function once and note what it draws; all generators are left as they were, whoever's they are.
 
     Raises:
         Untraceable: what it draws cannot be drawn ahead.
     """
     states = [generator.get_state() for generator in generators]
     devices = {generator.device for generator in generators if generator.device.type == "cuda"}
+    noted = Noted()
     try:
-        with torch.random.fork_rng(devices), Noted() as noted:  # torch's global generators too
+        with generators_left_alone(), torch.random.fork_rng(devices), noted:
             function()
     finally:
-        for generator, state in zip(generators, states, strict=True):
+        for generator, state in (*reversed(noted.before), *zip(generators, states, strict=True)):
             generator.set_state(state)
     return noted
 

@@ -1,5 +1,7 @@
 """Steps of a program: one by one on the CPU, several in a CUDA graph on a GPU."""
 
+from typing import Any
+
 import torch
 
 from bench.training.batches import Batches
@@ -41,6 +43,8 @@ class ProgramSteps:
     @torch.no_grad()
     def run(self, count: int) -> None:
         """Take so many steps."""
+        optimiser: Any = self.trainer.optimiser
+        optimiser._opt_called = True  # or torch's schedulers of learning rates would warn that no step was taken
         while count:
             count -= self._some(count)
 

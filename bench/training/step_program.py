@@ -13,10 +13,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.training.attributes import all_known, changed, classes_left_alone, generators_of, plain_attributes
+from bench.training.attributes import (
+    all_known,
+    changed,
+    classes_left_alone,
+    generators_of,
+    plain_attributes,
+    settings,
+)
 from bench.training.batches import Batches
 from bench.training.noise import Noted, Untraceable, aligned
-from bench.training.program import Program, draws_of
+from bench.training.program import Program, draws_of, same
 from bench.training.trainer import Trainer
 from bench.training.updates import UPDATES
 
@@ -46,12 +53,7 @@ def look_at(trainer: Trainer, batches: Batches) -> Noted:
     """
     _check_plain(trainer)
     generators = [*trainer.generators, *batches.noise, *generators_of(_modules(trainer))]
-    try:
-        twin = copy.deepcopy(trainer, {id(generator): generator for generator in generators})
-    except (RuntimeError, TypeError) as error:
-        raise Untraceable(f"the model or the estimator cannot be copied: {error}") from error
-    rows = copy.copy(batches)
-    rows.position = torch.zeros_like(batches.position)
+    twin, rows = _copies(trainer, batches)
 
     def step() -> None:
         rows.position.zero_()
@@ -64,13 +66,19 @@ def look_at(trainer: Trainer, batches: Batches) -> Noted:
     with classes_left_alone(_modules(twin)):
         try:
             draws_of(step, generators)
-            first = plain_attributes(_modules(twin))
+            first, added = plain_attributes(_modules(twin)), _added(others, _places(twin, rows))
             noted = draws_of(step, generators)
             then = plain_attributes(_modules(twin))
+        except Untraceable:
+            raise
+        except Exception as error:  # of a third party's code, which the eager step will run
+            raise Untraceable(f"a copy of it fails: {type(error).__name__}: {error}") from error
         finally:
             touched = _undo(own, kept)
     if touched:  # by a function that was made for the trainer's own module, and that a copy has too
         raise Untraceable(f"a copy of the model or the estimator changes {touched[0]} of the original")
+    if added:
+        raise Untraceable(f"{added} is registered by the first step: register it before, with its shape")
     if name := changed(first, then):
         raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
     if name := changed(before, first):
@@ -86,12 +94,47 @@ def look_at(trainer: Trainer, batches: Batches) -> Noted:
     return noted
 
 
-def _check_plain(trainer: Trainer) -> None:
-    """Refuse what an optimiser does beside the update that is written out, and what is called beside operations.
+def _copies(trainer: Trainer, batches: Batches, *, but_for_constants: bool = False) -> tuple[Trainer, Batches]:
+    """Copies that may be tried and traced; the rows and all generators are those of the originals.
+
+    Args:
+        trainer: to copy.
+        batches: to copy.
+        but_for_constants: whether tensors that are neither parameters nor buffers stay the originals too.
 
     Raises:
-        Untraceable: a parameter or the optimiser has hooks, or settings of another update.
+        Untraceable: something has no copy.
     """
+    same = [*trainer.generators, *batches.noise, *batches.orders, *generators_of(_modules(trainer)), batches.train]
+    if but_for_constants:
+        parts = [part for module in _modules(trainer) for part in module.modules()]
+        same += [value for part in parts for value in vars(part).values() if isinstance(value, Tensor)]
+    memo = {id(each): each for each in same}
+    try:
+        twin, rows = copy.deepcopy((trainer, batches), memo)
+    except Exception as error:  # of whatever a third party's class holds
+        raise Untraceable(f"the model or the estimator cannot be copied: {error}") from error
+    return twin, rows
+
+
+def _added(before: Sequence[Place], after: Sequence[Place]) -> str | None:
+    """The name of a tensor that was not there before."""
+    there = {(id(owner), name) for owner, name in before}
+    return next((name for owner, name in after if (id(owner), name) not in there), None)
+
+
+def _check_plain(trainer: Trainer) -> None:
+    """Refuse what a step does beside what is traced of it, which is `Trainer.losses` and an optimiser's plain update.
+
+    Raises:
+        Untraceable: the trainer, a parameter or the optimiser does more, or the optimiser is of another sort.
+    """
+    if type(trainer) is not Trainer or vars(trainer).keys() & vars(Trainer).keys():
+        raise Untraceable("the trainer takes steps of its own, which a program does not know")
+    if type(trainer.optimiser) not in UPDATES:
+        raise Untraceable(f"{type(trainer.optimiser).__name__} has an update that a program does not know")
+    if "step" in vars(trainer.optimiser) and not hasattr(trainer.optimiser.step, "_wrapped_by_lr_sched"):
+        raise Untraceable("the optimiser's step is not its own, and a program would not call it")
     for group in trainer.optimiser.param_groups:
         if name := next((name for name in OTHERWISE if group.get(name)), None):
             raise Untraceable(f"the optimiser has {name} = {group[name]}, which a program does not know")
@@ -107,7 +150,7 @@ def _undo(places: Sequence[Place], kept: Sequence[Tensor]) -> list[str]:
     """Give tensors the values that were kept of them; returns the names of those that had others."""
     touched = []
     for (owner, name), value in zip(places, kept, strict=True):
-        if not torch.equal(owner[name], value):
+        if not same(owner[name], value):
             owner[name].detach().copy_(value)
             touched.append(name)
     return touched
@@ -128,7 +171,6 @@ class StepProgram:
 
     def __init__(self, trainer: Trainer, batches: Batches, look: Noted, ahead: int = 1) -> None:
         self.trainer, self.batches = trainer, batches
-        self.groups = trainer.optimiser.param_groups
         self.update = UPDATES[type(trainer.optimiser)]
         self.learned = [
             Learned(p, index, self.update.state(trainer.optimiser, p))
@@ -146,24 +188,33 @@ class StepProgram:
         self._kept = len(kept)
         self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
         self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
-        before = plain_attributes(_modules(trainer))
         # Adam divides gradients by their size, also those that are rounding: its means are compared, not its weights.
         rest = [index for index in range(len(kept)) if not states or index not in self._of_learned]
         held_to = [*rest, *range(len(kept), len(self.state))]
         self._note_factors(1)
+        # What is traced, and tried, is a copy: what a step does in Python is done to it alone.
+        twin, rows = _copies(trainer, batches, but_for_constants=True)
+        copies = _places(twin, rows)
+        step = self._traced(twin, rows, copies)
+        registered = [*self.state, *(owner[name] for owner, name in copies)]
+        held = {tensor.data_ptr() for tensor in registered if tensor.numel()}
         position = batches.position.clone()
         batches.position.zero_()  # the code is tried on a batch, and a pass may be at its end
         try:
-            self.program = Program(
-                self._traced(places), self.state, look.draws, each=[self._factors], ahead=ahead, held_to=held_to
-            )
+            with classes_left_alone(_modules(twin)):
+                before = plain_attributes(_modules(twin))
+                each = [self._factors]
+                self.program = Program(step, self.state, look.draws, each=each, ahead=ahead, held_to=held_to)
+                name = changed(before, plain_attributes(_modules(twin)))
         finally:
             batches.position.copy_(position)
-        if name := changed(before, plain_attributes(_modules(trainer))):
+        if name:
             raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
-        held = {tensor.data_ptr() for tensor in self.state if tensor.numel()}
         if any(tensor.data_ptr() in held for tensor in self.program.constants if tensor.numel()):
             raise Untraceable("it uses a parameter or buffer by another way than the module that it is registered with")
+        taken = [trainer.optimiser.state[p].get("step", trainer.steps) for p in self._with_gradient]
+        if any(int(step) != trainer.steps for step in taken):  # which are counted by the trainer's
+            raise Untraceable("a parameter has taken fewer steps than the trainer, or more")
         self.run = self.program.run
         self._made_of = self._print()
 
@@ -172,18 +223,31 @@ class StepProgram:
         """Whether what it was compiled for is still there: the same tensors, modes, generators and settings."""
         return self._made_of == self._print()
 
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimiser's."""
+        return self.trainer.optimiser.param_groups
+
     def _print(self) -> list[Any]:
         optimiser, places = self.trainer.optimiser, _places(self.trainer, self.batches)
         return [
             *((id(owner[name]), owner[name].data_ptr(), owner[name].requires_grad) for owner, name in places),
-            *(module.training for module in _modules(self.trainer)),
-            *map(id, (*self.trainer.generators, *self.batches.noise)),
+            *(len(p._backward_hooks or ()) for p in self.trainer.parameters),
+            *settings(_modules(self.trainer)),
+            *map(id, (optimiser, *self.groups, *self.trainer.generators, *self.batches.noise)),
+            (self.batches.dynamic, torch.get_default_dtype()),
             *(id(value) for state in optimiser.state.values() for value in state.values()),
             *({key: value for key, value in group.items() if key not in ("params", "lr")} for group in self.groups),
         ]
 
-    def _traced(self, places: Sequence[Place]) -> Callable[..., None]:
-        trainer, batches = self.trainer, self.batches
+    def _traced(self, trainer: Trainer, batches: Batches, places: Sequence[Place]) -> Callable[..., None]:
+        """The step as a function of all that it reads and changes.
+
+        Args:
+            trainer: whose losses are traced.
+            batches: that it takes rows from.
+            places: of theirs.
+        """
 
         def step(*tensors: Tensor) -> None:
             kept, (*rest, factors) = tensors[: self._kept], tensors[self._kept :]
@@ -203,6 +267,9 @@ class StepProgram:
                 for index, value in replaced:
                     kept[index].copy_(value)
             each_group = factors.split(self._counts)
+            self._with_gradient = [
+                each.parameter for each, g in zip(self.learned, gradients, strict=True) if g is not None
+            ]
             with torch.no_grad():
                 for each, index, g in zip(self.learned, leaves, gradients, strict=True):
                     state, rest = rest[: len(each.state)], rest[len(each.state) :]

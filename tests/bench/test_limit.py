@@ -222,6 +222,8 @@ def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     if number == signal.SIGTERM:
         done = forked("bench", "status", "out", cwd=tmp_path)
         assert f"in progress: {kept['title']}: step {kept['step']} of 1000000, " in done.stdout
+        reported = forked("bench", "report", "out", "--format", "csv", cwd=tmp_path)
+        assert "small is not finished: 2 of 6 cells are not there yet." in reported.stdout
     assert not list(out.rglob(".*"))
 
 
