@@ -1,6 +1,5 @@
 """One call of an estimator that makes many draws of a gradient: as it is written, or compiled."""
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,10 +8,9 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from bench.training.attributes import changed, plain_attributes
-from bench.training.compiling import compile_if_worth
+from bench.training.compiling import compile_if_worth, copy_of, look_at_call
 from bench.training.noise import Noted, Untraceable
-from bench.training.program import Program, draws_of, same
+from bench.training.program import Program, same
 from bench.training.worth import WORTH, Wish
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
@@ -62,14 +60,8 @@ class Chunk:
 
         def look() -> Noted:
             self.place = torch.empty_like(like)
-            try:
-                self.twin = copy.deepcopy(self.estimator)  # what a trace leaves in a module has no values
-            except Exception as error:  # of whatever a third party's class holds
-                raise Untraceable(f"the estimator cannot be copied: {error}") from error
-            before = plain_attributes([self.twin])
-            noted = draws_of(lambda: self._fill(self.twin, self.place, values), [self.generator])
-            if name := changed(before, plain_attributes([self.twin])):
-                raise Untraceable(f"{name} changes from call to call")
+            self.twin = copy_of(self.estimator, "the estimator")
+            noted = look_at_call(lambda: self._fill(self.twin, self.place, values), self.twin, self.generator)
             if not all(map(same, self.twin.buffers(), self.estimator.buffers())):
                 raise Untraceable("a buffer changes in eval()")
             return noted

@@ -1,13 +1,19 @@
 """Whether to compile, and what came of it: one course for steps, for draws of a gradient and for bounds."""
 
+import copy
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from torch import Generator, nn
+
+from bench.training.attributes import changed, plain_attributes
 from bench.training.noise import Noted, Untraceable
+from bench.training.program import draws_of
 from bench.training.worth import TYPICAL, Wish, Worth
 
 Compiled = TypeVar("Compiled")
+Copied = TypeVar("Copied")
 
 
 class Made(NamedTuple):
@@ -54,3 +60,33 @@ def compile_if_worth(
         return build(seen), Made(True, time.perf_counter() - started, None)
     except Untraceable as error:
         return None, Made(False, None, str(error))
+
+
+def copy_of(thing: Copied, words: str, memo: dict[int, Any] | None = None) -> Copied:
+    """A copy to be tried and traced: what a trace leaves in a module has no values.
+
+    Args:
+        thing: to copy.
+        words: what it is called where it has no copy.
+        memo: what the copy shares with it, as `copy.deepcopy` takes it.
+
+    Raises:
+        Untraceable: it has no copy.
+    """
+    try:
+        return copy.deepcopy(thing, memo)
+    except Exception as error:  # of whatever a third party's class holds
+        raise Untraceable(f"{words} cannot be copied: {error}") from error
+
+
+def look_at_call(call: Callable[[], object], module: nn.Module, generator: Generator) -> Noted:
+    """Call once, with a module that is a copy, and watch.
+
+    Raises:
+        Untraceable: what is seen cannot be a program.
+    """
+    before = plain_attributes([module])
+    noted = draws_of(call, [generator])
+    if name := changed(before, plain_attributes([module])):
+        raise Untraceable(f"{name} changes from call to call")
+    return noted

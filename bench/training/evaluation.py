@@ -1,6 +1,5 @@
 """Bounds on log p(x) that trained models reach."""
 
-import copy
 import math
 import warnings
 
@@ -9,10 +8,9 @@ from torch import Generator, Tensor
 
 from bench.problems.model import Model
 from bench.seeds import stream
-from bench.training.attributes import changed, plain_attributes
-from bench.training.compiling import compile_if_worth
-from bench.training.noise import Noted, Untraceable
-from bench.training.program import Program, draws_of
+from bench.training.compiling import compile_if_worth, copy_of, look_at_call
+from bench.training.noise import Noted
+from bench.training.program import Program
 from bench.training.worth import WORTH, Wish
 
 EVALUATION_ROWS = 2**15
@@ -64,15 +62,8 @@ def _program(
 
     def look() -> Noted:
         nonlocal twin
-        try:
-            twin = copy.deepcopy(model)  # what a trace leaves in a module has no values
-        except Exception as error:  # of whatever a third party's class holds
-            raise Untraceable(f"the model cannot be copied: {error}") from error
-        before = plain_attributes([twin])
-        noted = draws_of(lambda: _add(twin, totals.clone(), place, samples, generator), [generator])
-        if name := changed(before, plain_attributes([twin])):
-            raise Untraceable(f"{name} changes from call to call")
-        return noted
+        twin = copy_of(model, "the model")
+        return look_at_call(lambda: _add(twin, totals.clone(), place, samples, generator), twin, generator)
 
     def build(seen: Noted) -> Program:
         return Program(lambda totals, place: _add(twin, totals, place, samples, generator), [totals, place], seen.draws)

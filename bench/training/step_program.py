@@ -5,7 +5,6 @@ as arguments: weights, buffers, the optimiser's state, the rows. These are the t
 so that eager steps and those of the program may follow one another, and whoever reads the state reads the truth.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from bench.training.attributes import (
     settings,
 )
 from bench.training.batches import Batches
+from bench.training.compiling import copy_of
 from bench.training.noise import Noted, Untraceable, aligned
 from bench.training.program import Program, draws_of, same
 from bench.training.trainer import Trainer
@@ -105,16 +105,12 @@ def _copies(trainer: Trainer, batches: Batches, *, but_for_constants: bool = Fal
     Raises:
         Untraceable: something has no copy.
     """
-    same = [*trainer.generators, *batches.noise, *batches.orders, *generators_of(_modules(trainer)), batches.train]
+    shared = [*trainer.generators, *batches.noise, *batches.orders, *generators_of(_modules(trainer)), batches.train]
     if but_for_constants:
         parts = [part for module in _modules(trainer) for part in module.modules()]
-        same += [value for part in parts for value in vars(part).values() if isinstance(value, Tensor)]
-    memo = {id(each): each for each in same}
-    try:
-        twin, rows = copy.deepcopy((trainer, batches), memo)
-    except Exception as error:  # of whatever a third party's class holds
-        raise Untraceable(f"the model or the estimator cannot be copied: {error}") from error
-    return twin, rows
+        shared += [value for part in parts for value in vars(part).values() if isinstance(value, Tensor)]
+    memo = {id(each): each for each in shared}
+    return copy_of((trainer, batches), "the model or the estimator", memo)
 
 
 def _added(before: Sequence[Place], after: Sequence[Place]) -> str | None:

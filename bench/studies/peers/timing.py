@@ -111,10 +111,11 @@ def in_turns(subjects: Sequence[Subject], rounds: int, warm_up: int, pause: floa
             time.sleep(pause)
             seconds[which] = subjects[which].turn()
         taken.append(seconds)
-        counted = sorted(taken[warm_up:], key=lambda each: each[-1])
-        calm = [each for each in counted if each[-1] <= CALM * min(each[-1] for each in taken)]
-        if len(calm) == rounds or len(counted) == MOST * rounds:
-            return [list(each) for each in zip(*counted[:rounds], strict=True)], len(counted) - rounds
+        counted = sorted(taken[warm_up:], key=lambda seconds: seconds[-1])
+        least = min(seconds[-1] for seconds in taken)
+        calm = sum(seconds[-1] <= CALM * least for seconds in counted)
+        if calm == rounds or len(counted) == MOST * rounds:
+            return [list(turns) for turns in zip(*counted[:rounds], strict=True)], len(counted) - rounds
 
 
 def _here(turn: Callable[[], object], began: float) -> Subject:
