@@ -102,6 +102,9 @@ class Point(Part):
 
     step: int | None = None
     """Of the reference trajectory; None at a toy."""
+    trajectory: int | None = None
+    minibatch: int | None = None
+    """Which of several; None where there is one trajectory with one minibatch."""
     elbo: float | None = None
     """Of the trajectory there."""
     draws: Number = NAN
@@ -113,9 +116,14 @@ class Point(Part):
 
 
 class Moments(Part):
-    """Variance and bias of an estimator's gradient, a point a checkpoint or one at a toy."""
+    """Variance and bias of an estimator's gradient, a point a checkpoint or one at a toy.
+
+    Where there are several trajectories or minibatches, a point for each of them at each checkpoint.
+    """
 
     points: tuple[Point, ...] = ()
+    weights: tuple[str, ...] = ()
+    """Where weights are kept, the hash of those that each trajectory was measured at."""
 
 
 Elbos = tuple[float | None, ...]

@@ -15,6 +15,7 @@ from bench.records.record import Record
 from bench.run.checkpoints import Checkpoints, Header, Unusable
 from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of, version
+from bench.run.weights import Weights
 from bench.suite.schema import Cell
 from bench.training.checkpoint import KEEPER, Keeper, State, misfit
 from bench.training.stopped import Stopped
@@ -44,10 +45,12 @@ class CellKeeper(Keeper):
         cell: what is run.
         checkpoints: where.
         limit: when it is to stop.
+        said: names of weights of which a line was written already; shared by the cells of a run.
     """
 
-    def __init__(self, cell: Cell, checkpoints: Checkpoints, limit: Limit) -> None:
+    def __init__(self, cell: Cell, checkpoints: Checkpoints, limit: Limit, said: set[str] | None = None) -> None:
         self.cell, self.checkpoints, self.limit = cell, checkpoints, limit
+        self._said = set[str]() if said is None else said
         self._machine, self._made_by = machine_name(cell.device), dict[str, str]()
         self._between = True
         self._begun = time.monotonic()
@@ -93,6 +96,29 @@ class CellKeeper(Keeper):
         if problem:
             raise Unusable(f"does not fit: {problem}")
         return dict(state)
+
+    def shared(self, name: str, make: Callable[[], State], *, own: bool = False) -> State:
+        """What cells of the run share, from its folder, where it is kept once it was made: see `Keeper.shared`."""
+        kept = Weights(self.checkpoints.folder.parent)
+        made = made_by(self.cell) | {"the machine": self._machine}
+        source = made.pop("the estimator's source")
+        try:
+            if (found := kept.read(name, {"the estimator's source": source} if own else {})) is not None:
+                header, state = found
+                other = next((key for key, value in made.items() if header.made_by.get(key) != value), None)
+                if other and name not in self._said:
+                    self._said.add(name)
+                    self._say(f"takes the kept weights {kept.path(name).name}: {other} was another when they were made")
+                return state
+        except Unusable as error:
+            self._say(f"{kept.path(name)} {error}, and is made anew")
+        state = make()
+        with self.limit.finishing():
+            try:
+                kept.write(name, made | ({"the estimator's source": source} if own else {}), state)
+            except OSError as error:  # a full disk costs the file, not the cell
+                self._say(f"weights could not be kept ({error.strerror or error})")
+        return state
 
     @contextmanager
     def steps(self) -> Iterator[None]:
@@ -149,13 +175,14 @@ class Kept:
 
     def __init__(self, root: Path, limit: Limit, run: Callable[[Cell], Record]) -> None:
         self.checkpoints, self.limit, self.run = Checkpoints(root.absolute()), limit, run
+        self.said: set[str] = set()
         self.took: dict[str, list[float]] = {}
         """Seconds of cells so far, by what they measure."""
 
     def __call__(self, cell: Cell) -> Record | Stopped:
         """A cell's record, or what stopped it; then `lost` says how many seconds of work nothing is left of."""
         started, began = time.monotonic(), False
-        keeper = CellKeeper(cell, self.checkpoints, self.limit)
+        keeper = CellKeeper(cell, self.checkpoints, self.limit, self.said)
         token = KEEPER.set(keeper)
         try:
             self.limit.check()

@@ -81,23 +81,23 @@ class Batches:
         return self.gather()
 
 
-def subset(rows: Tensor, count: int) -> Tensor:
+def subset(rows: Tensor, count: int, *keys: int) -> Tensor:
     """`count` of the rows [N, X], drawn once with a fixed seed and in their order; all of them where there are no more.
 
     Not the first: files are often sorted, and the first 500 test rows of static MNIST have 123 pixels on where all have
-    104. The draw is the same for every estimator and seed, so that comparisons pair.
+    104. The draw is the same for every estimator and seed, so that comparisons pair; other keys draw other rows.
     """
     if count >= len(rows):
         return rows
-    return rows[torch.randperm(len(rows), generator=stream("rows"))[:count].sort().values]
+    return rows[torch.randperm(len(rows), generator=stream("rows", *keys))[:count].sort().values]
 
 
-def binarised(rows: Tensor) -> Tensor:
-    """Rows drawn once from intensities, with a fixed seed; binary rows stay as they are."""
-    return below(torch.rand(rows.shape, generator=stream("binarise")), rows).to(rows.dtype)
+def binarised(rows: Tensor, *keys: int) -> Tensor:
+    """Rows drawn once from intensities, with a seed fixed by the keys; binary rows stay as they are."""
+    return below(torch.rand(rows.shape, generator=stream("binarise", *keys)), rows).to(rows.dtype)
 
 
-def shared_rows(rows: Tensor, count: int, dynamic: bool) -> Tensor:
+def shared_rows(rows: Tensor, count: int, dynamic: bool, *keys: int) -> Tensor:
     """The `subset` that all are evaluated on; intensities of a dynamic data set are drawn to bits once."""
-    chosen = subset(rows, count)
-    return binarised(chosen) if dynamic else chosen
+    chosen = subset(rows, count, *keys)
+    return binarised(chosen, *keys) if dynamic else chosen

@@ -44,6 +44,16 @@ class Keeper:
         """What was kept of this training; None where there is nothing that fits the state that it has at present."""
         return None
 
+    def shared(self, name: str, make: Callable[[], State], *, own: bool = False) -> State:
+        """What is trained before cells are measured, made once: what is kept under the name, else what `make` returns.
+
+        Args:
+            name: hex digits, of all that it depends on.
+            make: trains it, where nothing is kept under the name.
+            own: whether the cell's estimator went into it, so that a change of its source makes it anew.
+        """
+        return make()
+
     @contextmanager
     def steps(self) -> Iterator[None]:
         """Steps are taken inside: a signal waits for the end of one, at which `due` is true."""

@@ -9,12 +9,13 @@ from torch import nn
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import basket
-from bench.measure.basket import BasketConfig, MomentsSettings, travel
+from bench.measure import trajectory
+from bench.measure.basket import BasketConfig, MomentsSettings
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import Reference
 from bench.measure.toy import ToyMoments
+from bench.measure.trajectory import travel
 from bench.measure.warm import warmed
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
@@ -240,7 +241,7 @@ def test_more_joint_states_than_can_be_summed_over_make_it_a_long_run(
     most: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four states of two bits, in each of three samples of the bound."""
-    monkeypatch.setattr(basket, "MAX_STATES", most)
+    monkeypatch.setattr(trajectory, "MAX_STATES", most)
     settings = problem(bound="iwae", importance_samples=3)
     (stop,) = travel(settings, config("vimco", checkpoints=(0,)), CPU)
     assert stop.reference.method == method
@@ -251,11 +252,11 @@ def test_the_road_without_a_passenger_is_travelled_once_for_cells_of_the_same_se
 ) -> None:
     made: list[tuple[Any, ...]] = []
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **more: Any) -> Any:
         made.append(arguments)
-        return travel(*arguments)
+        return travel(*arguments, **more)
 
-    monkeypatch.setattr(basket, "travel", counted)
+    monkeypatch.setattr(trajectory, "travel", counted)
     settings = problem(latents=1, architecture=(3,))
     for seed, rows in ((1, 3), (2, 3), (1, 4)):
         measure_basket(

@@ -8,9 +8,10 @@ import torch
 import estimators
 from bench.config import EstimatorConfig
 from bench.measure import basket, elbo, toy, wallclock
-from bench.measure.basket import BasketConfig, travel
+from bench.measure.basket import BasketConfig
 from bench.measure.elbo import TrainConfig
 from bench.measure.toy import ToyMoments
+from bench.measure.trajectory import travel
 from bench.measure.wallclock import TimeConfig
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig

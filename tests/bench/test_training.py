@@ -17,9 +17,10 @@ import estimators
 from bench.config import EstimatorConfig
 from bench.machine_load import Patience
 from bench.measure import elbo, wallclock
-from bench.measure.basket import BasketConfig, travel
+from bench.measure.basket import BasketConfig
 from bench.measure.elbo import TrainConfig
 from bench.measure.floor import Given
+from bench.measure.trajectory import travel
 from bench.measure.wallclock import TimeConfig
 from bench.problems import base as problems
 from bench.problems.vae import VAE, VAEConfig

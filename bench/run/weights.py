@@ -1,0 +1,86 @@
+"""Weights that cells of a run share: one file each, `DIR/weights/<name>.pt`, which a published run keeps.
+
+A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged numbers
+as if they were whole, a line of JSON, the `Header`, and the weights, as torch saves them.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.run.checkpoints import TORN, Unusable
+from bench.run.store import write_atomic
+
+SCHEMA = 1
+MAGIC = b"gradest weights\n"
+_FIRST = len(MAGIC) + 65
+"""Where the header begins, after the hash and the end of its line."""
+
+
+class Header(BaseModel):
+    """What made the weights."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    name: str
+    made_by: Mapping[str, str]
+    """Versions, sources and the machine: their rounding and their code went into the numbers."""
+
+
+class Weights:
+    """The weights of one run."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "weights"
+
+    def path(self, name: str) -> Path:
+        """Where they are kept under a name."""
+        return self.folder / f"{name}.pt"
+
+    def write(self, name: str, made_by: Mapping[str, str], state: Mapping[str, Any]) -> None:
+        """Put them into place, atomically; the last of several writers wins."""
+        packed = io.BytesIO()
+        torch.save(dict(state), packed)
+        content = Header(name=name, made_by=made_by).model_dump_json().encode() + b"\n" + packed.getvalue()
+        write_atomic(self.path(name), MAGIC + _hash(content) + content)
+
+    def read(self, name: str, made_by: Mapping[str, str]) -> tuple[Header, dict[str, Any]] | None:
+        """What is kept under a name; None where nothing is.
+
+        Args:
+            name: see `write`.
+            made_by: what must have made it.
+
+        Raises:
+            Unusable: the file is not whole, not ours, of another release's form or name, or not made by that.
+        """
+        try:
+            content = self.path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unusable(f"cannot be read ({error.strerror})") from error
+        if not content.startswith(MAGIC):
+            raise Unusable("holds no weights of gradest")
+        if _hash(content[_FIRST:]) != content[len(MAGIC) : _FIRST]:
+            raise Unusable(TORN)
+        line, _, packed = content[_FIRST:].partition(b"\n")
+        try:
+            header = Header.model_validate_json(line)
+            if (header.name, header.schema_version) != (name, SCHEMA):
+                raise Unusable(f"is of {header.name}, schema {header.schema_version}")
+            if other := [key for key, value in made_by.items() if header.made_by.get(key) != value]:
+                raise Unusable(f"is of before {other[0]} changed")
+            return header, dict(torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True))
+        except ValidationError as error:
+            raise Unusable(TORN) from error
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"

@@ -1,0 +1,167 @@
+"""Several trajectories and minibatches: which weights, which rows, whose noise, and what of it a run's folder keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bench.datasets
+import estimators
+from bench.config import EstimatorConfig
+from bench.measure import trajectory
+from bench.measure.basket import BasketConfig
+from bench.measure.encoder import Encoder, recorded
+from bench.problems.vae import VAEConfig
+from bench.records.results import Moments
+from bench.run.executors import inline
+from bench.run.runner import run_suite
+from bench.run.store import Store
+from bench.seeds import derive, stream
+from bench.suite.load import override, parse_suite
+from bench.suite.schema import Suite
+from bench.training.batches import shared_rows
+from bench.training.settings import Optimisation
+from tests.bench.plain import measure_basket, measure_point
+
+CPU = torch.device("cpu")
+PROBLEM = VAEConfig(kind="vae", dataset="digits", family="bernoulli", latents=2)
+
+
+def config(**more: Any) -> BasketConfig:
+    settings: dict[str, Any] = {
+        "draws": 30,
+        "rows": 6,
+        "checkpoints": (3, 0),
+        "reference": EstimatorConfig(name="rloo", samples=2, label="rloo"),
+        "reference_draws": 1000,
+        "trajectory_seed": 4,
+        "trajectories": 2,
+        "minibatches": 3,
+        "optimisation": Optimisation(learning_rate=0.05, batch=9),
+    }
+    return BasketConfig(**(settings | more))
+
+
+@pytest.mark.parametrize("label", ["disarm", "reinforce[baseline=moving-average]"])
+def test_each_point_is_of_its_trajectory_and_its_minibatch(label: str) -> None:
+    """At the weights in half precision, on rows of its own, with noise of its own, as one trajectory alone would have
+    it, an estimator with state as warm as it is there."""
+    found = measure_basket(PROBLEM, estimators.create(label), config(), seed=21, device=CPU)
+    assert [(p["trajectory"], p["step"], p["minibatch"]) for p in found["points"]] == [
+        (t, step, k) for t in range(2) for step in (0, 3) for k in range(3)
+    ]
+    train, seen = bench.datasets.load("digits").train, []
+    for point in found["points"]:
+        seed, k = 4 + point["trajectory"], point["minibatch"]
+        learner = estimators.create(label)
+        learner.bind(stack=(1,), context_size=64, event=(2,), generator=stream("estimator", seed))
+        alone = config(trajectory_seed=seed, trajectories=1, minibatches=1)
+        model = next(s.model for s in trajectory.travel(PROBLEM, alone, CPU, learner) if s.step == point["step"])
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(p.half())
+        x = shared_rows(train, 6, False, seed, k)[None]
+        seen.append(x)
+        with recorded(model.encoder_network()) as layers:
+            q = model.encode(x)
+        place = trajectory.Checkpoint(point["step"], PROBLEM, model, x[0], config(), (point["trajectory"], k))
+        expected = measure_point(
+            learner, q, model.objective(x), place.reference, draws=30, context=x, closed_form=model.closed_form,
+            seed=derive("checkpoint", 21, point["step"], point["trajectory"], k), encoder=Encoder(q, layers),
+        )  # fmt: skip
+        where = {"step": point["step"], "elbo": place.elbo, "trajectory": point["trajectory"], "minibatch": k}
+        assert point == expected | where
+    assert not any(torch.equal(seen[0], other) for other in (seen[1], seen[2], seen[6]))
+    assert torch.equal(seen[0], seen[3])  # the same rows at each step
+
+
+def test_one_trajectory_with_one_minibatch_stays_what_it_was() -> None:
+    """Neither setting is written, so that a cell's id, and all its noise, is that of earlier releases."""
+    alone = config(trajectories=1, minibatches=1)
+    assert not {"trajectories", "minibatches"} & alone.model_dump().keys()
+    found = measure_basket(PROBLEM, estimators.create("disarm"), alone, seed=21, device=CPU)
+    assert "weights" not in found and "trajectory" not in found["points"][0]
+
+
+SUITE = """
+name = "small"
+problems = [{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2}]
+estimators = ["rloo", "reinforce[baseline=moving-average]", "reinforce[baseline=input-dependent]"]
+[training]
+steps = 3
+batch = 9
+[moments]
+draws = 20
+rows = 5
+checkpoints = [0, 3]
+trajectories = 2
+minibatches = 2
+references = ["rloo"]
+"""
+
+
+def suite() -> Suite:
+    return parse_suite(SUITE.encode(), "small.toml")
+
+
+def moments(folder: Path) -> dict[str, Moments]:
+    return {record.config.estimator.label: record.result(Moments) for record in Store(folder).records()}
+
+
+def forget() -> None:
+    """As in another process."""
+    trajectory._trained.cache_clear()
+    trajectory._along.cache_clear()
+
+
+def test_weights_are_kept_and_used_by_whoever_has_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another machine trains nothing again but estimators whose state is too large to be kept."""
+    forget()
+    assert run_suite(suite(), tmp_path, executor=inline).unwell == []
+    first, files = moments(tmp_path), sorted((tmp_path / "weights").glob("*.pt"))
+    assert len(files) == 2 + 2  # of each trajectory, and of the one estimator whose state is small
+    assert len(first["rloo"].weights) == 2
+    assert {found.weights for found in first.values()} == {first["rloo"].weights}
+    forget()
+    trained = []
+    real = trajectory.travel
+
+    def noted(*arguments: Any, **more: Any) -> Any:
+        trained.append(arguments[3])
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(trajectory, "travel", noted)
+    monkeypatch.setattr("bench.run.keeper.machine_name", lambda device: "node7, a CPU")
+    assert run_suite(suite(), tmp_path, executor=inline, force=True).unwell == []
+    assert [repr(learner) for learner in trained] == 2 * ["reinforce[baseline=input-dependent,samples=1]"]
+    assert moments(tmp_path) == first
+    assert capsys.readouterr().err.count(f"takes the kept weights {files[0].name}: the machine was another") == 1
+
+
+def test_damaged_weights_are_named_and_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    only = override(suite(), estimators=["rloo"])
+    forget()
+    run_suite(only, tmp_path, executor=inline)
+    first, (one, other) = moments(tmp_path), sorted((tmp_path / "weights").glob("*.pt"))
+    whole = one.read_bytes()
+    for damaged in (whole[:-1], b"PK" + whole, whole.replace(whole[-40:-30], b"0123456789"), b""):
+        one.write_bytes(damaged)
+        forget()
+        assert run_suite(only, tmp_path, executor=inline, force=True).unwell == []
+        assert f"{one} " in (said := capsys.readouterr().err) and ", and is made anew" in said
+        assert (moments(tmp_path), one.read_bytes()) == (first, whole)
+    one.write_bytes(other.read_bytes())
+    forget()
+    run_suite(only, tmp_path, executor=inline, force=True)
+    assert f"is of {other.stem}" in capsys.readouterr().err
+
+
+def test_a_trajectory_that_diverged_measures_nothing(tmp_path: Path) -> None:
+    wild = parse_suite((SUITE.replace("steps = 3", "steps = 3\nlearning_rate = 1e6")).encode(), "small.toml")
+    forget()
+    (record,) = run_suite(override(wild, estimators=["rloo"]), tmp_path, executor=inline).unwell
+    assert "the reference trajectory diverged" in str(record.reason)
+    assert not (tmp_path / "weights").exists()
