@@ -75,9 +75,10 @@ def show_plan(suite: "Suite", out: Path) -> None:
 
     chosen = plan(suite)
     store = Store(out)
-    print_table(
-        [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
-    )
+    rows = [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
+    if suite.budgets[1:]:  # one estimator is there once a budget, which is told by its draws of z
+        rows = [row | {"samples": cell.estimator.samples} for row, cell in zip(rows, chosen.cells, strict=True)]
+    print_table(rows)
     for skipped in chosen.skipped:
         print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
     print(f"{len(chosen.cells)} cells, into {out}")

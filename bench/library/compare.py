@@ -28,15 +28,13 @@ from bench.records.record import Record
 from bench.records.results import Moments
 from bench.run.runner import make_record
 from bench.seeds import derive
-from bench.suite.draws import fitted
+from bench.suite.draws import MOST_EVALUATIONS, fitted
 from bench.suite.schema import Cell
 from estimators import registry
 from estimators.base import Estimator, options_of
 from estimators.distributions import parameters
 from estimators.errors import BadInput, check_whole
 
-MOST_EVALUATIONS = 100_000
-"""Of f a row and call: more are a slip."""
 REFERENCE_FACTOR = 20
 """Draws of a long run, for each draw of an estimator."""
 

@@ -3,9 +3,10 @@
 - A **cell** is a resolved configuration; its id is the hash of that, and its noise comes from the id. Two records with
   one id are the same draws again, and the same numbers up to the rounding of two machines or the versions of two
   sources. But a time is a measurement of a machine: two machines give two.
-- The **subject** of a cell is what it measures, whatever the settings (how many draws, steps, seeds, threads, how exact
-  products of matrices are): kind of measurement, problem at its point, estimator, device. Where one run measured a
-  subject twice, the newer record is shown. Other settings mean another id, and so other draws.
+- The **subject** of a cell is what it measures, whatever the settings (how many draws of the gradient, steps, seeds,
+  threads, how exact products of matrices are): kind of measurement, problem at its point, estimator with its number of
+  samples, device. Where one run measured a subject twice, the newer record is shown. Other settings mean another id,
+  and so other draws.
 """
 
 import hashlib

@@ -88,8 +88,11 @@ class Record(BaseModel):
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """A key: of records of one run that share it the newest is shown; a time's machine is a part of it."""
-        return *self.config.comparable, self.config.device, self.timed_on
+        """A key: of records of one run that share it the newest is shown; a time's machine is a part of it.
+
+        So is the estimator's number of samples, since a suite may give one estimator several budgets.
+        """
+        return *self.config.comparable, self.config.estimator.samples, self.config.device, self.timed_on
 
     def result(self, model: type[Result]) -> Result:
         """What was measured, as a measurement's own type; all of it missing where nothing was."""

@@ -1,9 +1,14 @@
-"""How many draws of z an estimator takes in a suite: as many as it says, or as the suite's budget asks for."""
+"""How many draws of z an estimator takes in a suite: as many as it says, or as each of the suite's budgets asks for."""
+
+from typing import NamedTuple
 
 from bench.config import EstimatorConfig
 from bench.problems.base import Problem
 from estimators import registry
 from estimators.entry import Entry
+
+MOST_EVALUATIONS = 100_000
+"""The largest number of evaluations of f a row that may be asked for; each number of draws up to it is tried."""
 
 
 def draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> int | None:
@@ -56,3 +61,31 @@ def fitted(
         return config.resolved(samples)
     draws = draws_for(f_evals, config, entry, problem.event)
     return why_not(f_evals, config, entry, problem.event) if draws is None else config.resolved(draws)
+
+
+class Fits(NamedTuple):
+    """What comes of an estimator on a problem, budget by budget."""
+
+    configs: list[EstimatorConfig]
+    """With its number of draws, once each."""
+    reasons: list[str]
+    """Why the two do not go together, of the budgets at which they do not, in half a sentence each."""
+
+
+def fits(config: EstimatorConfig, problem: Problem, *, samples: int | None, budgets: tuple[int, ...]) -> Fits:
+    """The estimator with the draws that it takes on a problem for each budget that it can spend; see `fitted`.
+
+    On a K-sample bound K decides, whatever the budget, and so there is one of it.
+
+    Args:
+        config: the estimator as the suite has it.
+        problem: decides the draws where its bound has K of them.
+        samples: the suite's preferred number of draws.
+        budgets: the suite's numbers of evaluations of f, which decide the draws instead; none where it has none.
+
+    Raises:
+        BadInput: no such estimator, or options that it does not take.
+    """
+    found = dict.fromkeys(fitted(config, problem, samples=samples, f_evals=budget) for budget in budgets or (None,))
+    configs = [one for one in found if isinstance(one, EstimatorConfig)]
+    return Fits(configs, [one for one in found if isinstance(one, str)])

@@ -1,16 +1,16 @@
-"""From a suite to its cells: every estimator on every problem that its tags allow."""
+"""From a suite to its cells: every estimator on every problem that its tags allow, at every budget it can spend."""
 
 from typing import NamedTuple
 
 import bench.datasets
 from bench.problems.base import Problem
-from bench.suite.draws import fitted
+from bench.suite.draws import fits
 from bench.suite.schema import Cell, Suite
 from estimators.errors import BadInput
 
 
 class Skipped(NamedTuple):
-    """A pair that tags rule out."""
+    """A pair that tags rule out, or one of the suite's budgets for it."""
 
     problem: str
     estimator: str
@@ -39,11 +39,9 @@ def plan(suite: Suite) -> Plan:
     for given in suite.estimators:
         legal = 0
         for problem in suite.problems:
-            config = fitted(given, problem, samples=suite.samples, f_evals=suite.f_evals)
-            if isinstance(config, str):
-                skipped.append(Skipped(problem.label, given.label, config))
-                continue
-            legal += 1
+            configs, reasons = fits(given, problem, samples=suite.samples, budgets=suite.budgets)
+            skipped += [Skipped(problem.label, given.label, reason) for reason in reasons]
+            legal += len(configs)
             cells += [
                 Cell(
                     measurement=table.of(point, suite.common()),
@@ -53,12 +51,13 @@ def plan(suite: Suite) -> Plan:
                     threads=suite.threads,
                     matmul_precision=suite.matmul_precision,
                 )
+                for config in configs
                 for point in problem.points()
                 for table in suite.tables()
                 if isinstance(point, table.asks)
             ]
         if not legal:
-            raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {skipped[-1].reason}")
+            raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {'; it '.join(reasons)}")
     cells.sort(key=lambda cell: (cell.problem.cost, cell.problem.label, cell.measurement.order))
     return Plan(cells, skipped)
 

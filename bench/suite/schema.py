@@ -20,7 +20,7 @@ from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS, Problem
 from bench.records.identity import Identity, cell_id
-from bench.suite.draws import fitted
+from bench.suite.draws import MOST_EVALUATIONS, fits
 from bench.training.settings import Optimisation
 from estimators import registry
 
@@ -54,6 +54,27 @@ def _measurement(table: Any) -> Any:
     return MEASUREMENTS.get(table["kind"]).model_validate(table) if isinstance(table, dict) else table
 
 
+def _budgets(given: Any) -> Any:
+    """A number of evaluations of f, or several in ascending order."""
+    several = isinstance(given, list | tuple)
+    numbers = given if several else [] if given is None else [given]
+    for number in numbers:
+        whole = isinstance(number, int) and not isinstance(number, bool)
+        if not whole or not 1 <= number <= MOST_EVALUATIONS:
+            raise ValueError(f"expected a whole number from 1 to {MOST_EVALUATIONS}, or a list of such")
+    if several and not numbers:
+        raise ValueError("expected at least one number of evaluations of f")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("a number of evaluations stands there twice; give each once")
+    return tuple(sorted(numbers)) if several else given
+
+
+def _as_tuple(f_evals: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    if f_evals is None:
+        return ()
+    return (f_evals,) if isinstance(f_evals, int) else f_evals
+
+
 AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)]
 AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]
 
@@ -71,9 +92,10 @@ class Suite(Config):
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
     samples: Annotated[int, Field(ge=1)] | None = None
     """Draws of z a row for estimators that do not say otherwise, where legal for them."""
-    f_evals: Annotated[int, Field(ge=1)] | None = None
-    """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Where
-    there is a bound, its K decides."""
+    f_evals: Annotated[int | tuple[int, ...] | None, BeforeValidator(_budgets)] = None
+    """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Of
+    several numbers each is a budget of its own, at which every estimator is measured that can spend it. Where there is
+    a bound, its K decides."""
     problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1)]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
     training: Optimisation = Optimisation()
@@ -89,12 +111,12 @@ class Suite(Config):
         """`"all"` stands for every registered estimator that fits a problem of the suite."""
         if given not in ("all", ["all"], ("all",)):
             return given
-        draws = {key: so_far.data.get(key) for key in ("samples", "f_evals")}
+        samples, budgets = so_far.data.get("samples"), _as_tuple(so_far.data.get("f_evals"))
         every = [EstimatorConfig(name=entry.name) for entry in registry.available()]
         problems = so_far.data.get(
             "problems", ()
         )  # none where the problems are at fault, which is reported in their place
-        fit = [c for c in every if any(not isinstance(fitted(c, problem, **draws), str) for problem in problems)]
+        fit = [c for c in every if any(fits(c, p, samples=samples, budgets=budgets).configs for p in problems)]
         return fit if problems else every
 
     @model_validator(mode="after")
@@ -120,6 +142,11 @@ class Suite(Config):
                 if count > 1:
                     raise ValueError(f"two {name} are called {label!r}: give one a label of its own")
         return self
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Each number of evaluations of f a row at which estimators are measured; none where draws are given."""
+        return _as_tuple(self.f_evals)
 
     def tables(self) -> list[Settings]:
         """What is measured."""

@@ -271,7 +271,7 @@ SUBJECTS = [
     ("config.problem.dataset", "mnist-static", ""),
     ("config.estimator.label", "another", "subject comparable"),
     ("config.estimator.name", "another", ""),
-    ("config.estimator.samples", 7, ""),
+    ("config.estimator.samples", 7, "subject"),
     ("config.device", "cuda", "subject"),
     ("config.threads", 7, ""),
     ("config.matmul_precision", "high", ""),
