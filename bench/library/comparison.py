@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
 from bench.records.record import Record
@@ -14,6 +14,7 @@ from bench.report.rows import interval_columns
 from bench.report.text import DAGGER, count, interval, percent, plural, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
+from bench.statistics import LEAST_RARE_EVENTS, no_interval
 from estimators.errors import BadInput, unknown
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ CRITERIA: tuple[Criterion, ...] = ("mse", "variance", "bias", "mse x f_evals", "
 
 
 HEAVY = " Its draws have heavy tails, so that its interval is optimistic: take more draws."
+NO_INTERVAL = (
+    " There is no interval: q is so sharp that only {events:.2g} rare outcomes can be expected among the {draws:g} "
+    "draws, and {least:g} must be; take at least {enough}."
+)
 
 
 FIGURES = ("variance", "bias", "efficiency")
@@ -93,6 +98,7 @@ class Comparison:
                 "unbiased": record.tags.unbiased,
                 "f_evals": int(point.f_evals),
                 "draws": point.draws,
+                "rare_events": q.rare_events,
                 **interval_columns("variance", q.variance),
                 "relative_bias": bias.relative,
                 "relative_bias_low": bias.relative_low,
@@ -152,8 +158,7 @@ class Comparison:
             fair = [one for one in others if one.label in unbiased_ones]
             reason += f" It is declared biased, here by {percent(of_first['relative_bias'])} of the gradient"
             reason += f"; of the unbiased ones it is {fair[0].name}, {fair[0].text}." if fair else "."
-        if of_first["heavy_tailed"]:
-            reason += HEAVY
+        reason += _why_wide(of_first)
         return Best(
             first.label,
             first.samples,
@@ -216,12 +221,16 @@ class Comparison:
                 sides = (frame[f"{column}{end}"] for end in _SIDES)
                 shown[words] = [interval(*values) for values in zip(*sides, strict=True)]
         if frame["heavy_tailed"].any():
-            shown["note"] = ["heavy tails" if heavy else "" for heavy in frame["heavy_tailed"]]
+            few = frame["rare_events"] < LEAST_RARE_EVENTS
+            notes = zip(frame["heavy_tailed"], few, strict=True)
+            shown["note"] = ["too few rare outcomes" if no else "heavy tails" if heavy else "" for heavy, no in notes]
         table = pd.DataFrame(shown).to_html(index=False)
         biased = "" if frame["unbiased"].all() else f" {DAGGER} declared biased."
         skipped = f" Not measured: {len(self.skipped)} (see .skipped)." if self.skipped else ""
         if frame["heavy_tailed"].any():
             biased += " Heavy tails: the intervals are optimistic; take more draws."
+            if (rare := frame.loc[frame["rare_events"] < LEAST_RARE_EVENTS]).shape[0]:
+                biased += _why_wide(dict(rare.iloc[0]))
         draws = count(float(frame["draws"].max()))
         return f"{table}<p>{html.escape(self.name)}: n = {draws} draws, 95 % intervals.{biased}{skipped}</p>"
 
@@ -274,6 +283,15 @@ _SHOWN = {
 def _fingerprint(record: Record) -> object:
     """Of the point that a record is of."""
     return (record.config.problem.model_extra or {}).get("fingerprint")
+
+
+def _why_wide(row: dict[str, Any]) -> str:
+    """Why the interval of a row is not to be trusted as it stands, or is missing; empty where neither holds."""
+    if no_interval(events := float(row["rare_events"])):
+        # The events grow with the draws.
+        enough = count(math.ceil(float(row["draws"]) * LEAST_RARE_EVENTS / events))
+        return NO_INTERVAL.format(events=events, draws=float(row["draws"]), least=LEAST_RARE_EVENTS, enough=enough)
+    return HEAVY if row["heavy_tailed"] else ""
 
 
 def _what(record: Record) -> str:

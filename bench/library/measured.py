@@ -15,10 +15,11 @@ from bench.records.results import Bias, Ends, OfEncoder, OfParameters, Variance
 from bench.records.results import Point as Result
 from bench.seeds import derive
 from bench.statistics import (
-    HEAVY_TAIL_KURTOSIS,
     Interval,
+    heavy_tailed,
     mean_interval,
     mean_log_se,
+    no_interval,
     variance_interval,
 )
 from estimators.base import Estimator
@@ -54,7 +55,9 @@ def at_several(
 ) -> Result:
     """Moments over the noise alone, in the mean over minibatches; each of them has its share of the draws.
 
-    Intervals are from the minibatches, as independent as the draws within one are not.
+    Intervals are from the minibatches, as independent as the draws within one are not. Where the draws of all of them
+    together can be expected to hold too few rare outcomes, none of a variance is given: all minibatches then agree on
+    what none of them met, and Student's t of so few draws each covers a tenth of what it claims.
 
     Args:
         estimator: warm.
@@ -69,26 +72,29 @@ def at_several(
         for index, place in enumerate(places)
     ]
     of_q = [one.q for one in found]
-    variance = _positive([q.variance.estimate for q in of_q])
+    rare = sum(q.rare_events for q in of_q)
+    none = no_interval(rare)
+    variance = _positive([q.variance.estimate for q in of_q], none)
     norm = math.sqrt(sum(q.gradient_norm**2 for q in of_q) / len(of_q))
-    mse = _positive([q.mse for q in of_q])
+    mse = _positive([q.mse for q in of_q], none)
     cosines = [q.cosine for q in of_q if not math.isnan(q.cosine)]
     cosine = mean_interval(cosines) if cosines else Interval(math.nan, math.nan, math.nan)
     squared = mean_interval([one.bias.squared.estimate for one in found])
-    kurtosis = max(q.kurtosis for q in of_q)
+    effective = sum(one.draws / one.q.kurtosis for one in found)
     encoder = None
     if minibatch is not None:
         own = [one.encoder.variance.estimate if one.encoder else one.q.variance.estimate for one in found]
-        encoder = OfEncoder(variance=_positive(own), minibatch_variance=minibatch)
+        encoder = OfEncoder(variance=_positive(own, none), minibatch_variance=minibatch)
     return Result(
         draws=share * len(found),
         rows=found[0].rows,
         f_evals=found[0].f_evals,
         q=OfParameters(
             variance=variance,
-            kurtosis=kurtosis,
-            heavy_tailed=kurtosis > HEAVY_TAIL_KURTOSIS,
+            kurtosis=max(q.kurtosis for q in of_q),
+            heavy_tailed=heavy_tailed(1.0, effective, rare),
             coordinates=of_q[0].coordinates,
+            rare_events=rare,
             gradient_norm=norm,
             **snr_of(norm, variance),
             cosine=cosine.estimate,
@@ -170,11 +176,11 @@ def warm(estimator: Estimator, points: Sequence[Point], *, steps: int | None, se
     return estimator
 
 
-def _positive(values: Sequence[float]) -> Variance:
-    """The mean of numbers that are not negative, one a minibatch, with Student's interval on its logarithm."""
+def _positive(values: Sequence[float], none: bool) -> Variance:
+    """The mean of numbers that are not negative, one a minibatch, with Student's interval on its logarithm, or none."""
     from scipy.stats import t
 
-    mean, log_se = sum(values) / len(values), mean_log_se(values)
+    mean, log_se = sum(values) / len(values), math.inf if none else mean_log_se(values)
     if not math.isfinite(log_se):
         return Variance(estimate=mean, low=0.0, high=math.inf, log_se=log_se)
     factor = math.exp(float(t.ppf(0.975, len(values) - 1)) * log_se)

@@ -1,5 +1,6 @@
 """Moments of a gradient, summed up as its draws come."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -8,8 +9,9 @@ from torch.distributions import Distribution
 
 from bench.measure.determined import for_leading_dims
 from bench.measure.draws import check_measurable, gradients, look_at
+from bench.measure.rare import rare_events
 from bench.measure.warm import warmed
-from bench.statistics import Interval, variance_interval
+from bench.statistics import Interval, no_interval, variance_interval
 from estimators.base import Estimator, Objective
 from estimators.call import as_given, trusted
 from estimators.distributions import parameters
@@ -35,7 +37,8 @@ class GradientMoments(NamedTuple):
     variance: Tensor
     """Shaped as the parameters; over the draws (n - 1 in the denominator)."""
     total: Interval
-    """Sum of `variance` over rows and coordinates, the trace of the covariance, with its interval."""
+    """Sum of `variance` over rows and coordinates, the trace of the covariance, with its interval; from 0 to infinity
+    where q is so sharp that the draws can be expected to hold too few rare outcomes (see `bench.measure.rare`)."""
 
 
 class Distances:
@@ -200,4 +203,7 @@ def gradient_moments(
         d, variance = torch.zeros_like(d), torch.zeros_like(variance)
     first, *others = as_given(q)
     shape = mean.shape if others else first.shape
-    return GradientMoments(mean.reshape(shape), variance.reshape(shape), variance_interval(d.numpy(), level))
+    total = variance_interval(d.numpy(), level)
+    if no_interval(rare_events(estimator, at, draws)):
+        total = Interval(total.estimate, 0.0, math.inf)
+    return GradientMoments(mean.reshape(shape), variance.reshape(shape), total)

@@ -14,15 +14,17 @@ from bench.measure.chunks import ClosedForm
 from bench.measure.draws import gradients, probe
 from bench.measure.encoder import Behind
 from bench.measure.moments import Distances, Moments, Moves
+from bench.measure.rare import rare_events
 from bench.records.results import Bias, Ends, Noise, OfEncoder, OfParameters, Point, Variance
 from bench.seeds import derive
 from bench.statistics import (
-    HEAVY_TAIL_KURTOSIS,
     Interval,
     SquaredBias,
     differences,
+    heavy_tailed,
     kurtosis,
     mean_log_se,
+    no_interval,
     normal_quantile,
     squared_bias_from_parts,
     variance_interval,
@@ -181,17 +183,19 @@ def measure_point(
         d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, sums)
     bias = found.squared_bias(reference)
     squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
-    noise, cosine = noise_of(d), found.cosine()
+    rare = rare_events(estimator, q, draws)
+    noise, cosine = noise_of(d, rare), found.cosine()
     variance = noise.variance.estimate
     of_parameters = OfParameters(
         **dict(noise),
         coordinates=moments.mean.numel(),
+        rare_events=rare,
         gradient_norm=norm,
         **snr_of(norm, noise.variance),
         cosine=cosine.estimate,
         cosine_low=cosine.low,
         cosine_high=cosine.high,
-        **_mse(max(squared.estimate, 0.0) + variance, found.lengths.numpy(), noiseless),
+        **_mse(max(squared.estimate, 0.0) + variance, found.lengths.numpy(), noiseless, rare),
     )
     bias_found = Bias(
         **sizes_of_bias(squared, visible, norm),
@@ -200,7 +204,7 @@ def measure_point(
     )
     of_encoder = None
     if encoder is not None:
-        of_encoder = _encoder(encoder, found.weights.all() * (not noiseless), reference, rows)
+        of_encoder = _encoder(encoder, found.weights.all() * (not noiseless), reference, rows, rare)
     return Point(draws=draws, rows=rows, f_evals=f_evals, q=of_parameters, bias=bias_found, encoder=of_encoder)
 
 
@@ -228,28 +232,49 @@ def sizes_of_bias(squared: Interval, visible: float, norm: float) -> dict[str, A
     }
 
 
-def _mse(estimate: float, lengths: NDArray[np.float64], noiseless: bool) -> dict[str, Any]:
+def _mse(estimate: float, lengths: NDArray[np.float64], noiseless: bool, rare: float) -> dict[str, Any]:
     """The mean squared error with the interval that the draws' own squared errors give, by the jackknife on its log.
 
     Args:
         estimate: squared bias plus variance, which is the mean of the squared errors less the reference's noise.
         lengths: [n] squared errors of the draws, in any unit.
         noiseless: whether the draws differ by rounding alone, and so have no interval.
+        rare: expected number of rare outcomes among them; without enough there is no interval either.
     """
-    log_se = 0.0 if noiseless else mean_log_se(lengths)
+    log_se = math.inf if no_interval(rare) else 0.0 if noiseless else mean_log_se(lengths)
     factor = math.exp(QUANTILE * log_se) if math.isfinite(log_se) else math.inf
     return {"mse": estimate, "mse_low": estimate / factor, "mse_high": estimate * factor}
 
 
-def noise_of(d: Tensor) -> Noise:
-    """Variance with its interval from the squared distances d [n], and whether the interval can be trusted."""
+def noise_of(d: Tensor, rare: float = math.nan) -> Noise:
+    """Variance with its interval from the squared distances d [n], and whether the interval can be trusted.
+
+    Args:
+        d: from the mean of all draws, also for the halves: the two are then independent but for the mean they share,
+            which correlates them by 1 / n.
+        rare: expected number of rare outcomes among the draws; with too few, no interval is given.
+    """
     values = d.numpy()
-    kurt = kurtosis(values)
-    variance = Variance(**variance_interval(values)._asdict(), log_se=variance_log_se(values))
-    return Noise(variance=variance, kurtosis=kurt, heavy_tailed=kurt > HEAVY_TAIL_KURTOSIS)
+    kurt, n = kurtosis(values), values.size
+    parts = np.array_split(values, 2) if n >= 6 else []
+    none = no_interval(rare)
+    ends = variance_interval(values)
+    variance = Variance(
+        estimate=ends.estimate,
+        low=0.0 if none else ends.low,
+        high=math.inf if none else ends.high,
+        log_se=math.inf if none else variance_log_se(values),
+    )
+    return Noise(
+        variance=variance,
+        kurtosis=kurt,
+        heavy_tailed=(ends.estimate > 0 and heavy_tailed(kurt, n, rare)) or none,
+        halves=tuple(float(part.mean()) * n / (n - 1) for part in parts),
+        halves_log_se=tuple(math.inf if none else variance_log_se(part) for part in parts),
+    )
 
 
-def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int) -> OfEncoder:
+def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int, rare: float) -> OfEncoder:
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,
@@ -260,8 +285,9 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int) -> OfE
         d: [n] squared distances of the draws of its gradient, summed over rows, from their mean.
         reference: the exact gradient.
         rows: their number.
+        rare: expected number of rare outcomes among the draws.
     """
-    noise = noise_of(d / rows**2)
+    noise = noise_of(d / rows**2, rare)
     if rows < 3:  # too few to vary between; minibatches drawn afresh tell it
         return OfEncoder(**dict(noise))
     between = variance_interval(encoder.between_rows(reference.gradient).cpu().numpy())

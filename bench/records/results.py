@@ -45,13 +45,19 @@ class Noise(Part):
     variance: Variance = Variance()
     kurtosis: Number = NAN
     heavy_tailed: bool = False
-    """Whether the interval of the variance is optimistic."""
+    """Whether the variance rests on few draws, so that its interval is optimistic or there is none."""
+    halves: tuple[Number, ...] = ()
+    """The variance from the first and from the second half of the draws: one chooses, the other judges."""
+    halves_log_se: tuple[Unbounded, ...] = ()
+    """Standard errors of their logarithms."""
 
 
 class OfParameters(Noise):
     """The gradient with respect to q's parameters."""
 
     coordinates: Number = NAN
+    rare_events: Number = NAN
+    """Expected number of rare outcomes among the draws at this q; without enough of them there is no interval."""
     gradient_norm: Number = NAN
     snr: Number = NAN
     snr_low: Number = NAN

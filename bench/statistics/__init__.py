@@ -10,26 +10,32 @@ from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_
 from bench.statistics.interval import Interval, mean_interval, mean_intervals, normal_quantile, share_interval
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
 from bench.statistics.variance import (
-    HEAVY_TAIL_KURTOSIS,
+    FEW_EFFECTIVE_DRAWS,
+    LEAST_RARE_EVENTS,
+    heavy_tailed,
     kurtosis,
     mean_log_se,
+    no_interval,
     ratio_interval,
     variance_interval,
     variance_log_se,
 )
 
 __all__ = [
-    "HEAVY_TAIL_KURTOSIS",
+    "FEW_EFFECTIVE_DRAWS",
+    "LEAST_RARE_EVENTS",
     "PAIRS",
     "STRETCHES",
     "Interval",
     "SquaredBias",
     "differences",
+    "heavy_tailed",
     "kurtosis",
     "mean_interval",
     "mean_intervals",
     "mean_log_se",
     "median_log_se",
+    "no_interval",
     "normal_quantile",
     "quartiles",
     "ratio_interval",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from bench.suite.faults import explain
+from bench.suite.rare import check_draws
 from bench.suite.schema import Device, Suite
 from estimators.errors import BadInput, unknown
 
@@ -17,14 +18,17 @@ def load_suite(name: str) -> Suite:
     """Read a suite by name (those that come with the package) or by path.
 
     Raises:
-        BadInput: no such suite, not TOML, or a key or value that a suite does not take.
+        BadInput: no such suite, not TOML, a key or value that a suite does not take, or toys that are too sharp for
+            its draws.
     """
     path = Path(name)
     if path.suffix != ".toml":
         path = SUITES / f"{name}.toml"
     if not path.is_file():
         raise BadInput(unknown("suite", name, suite_names(), "or a path that ends in .toml"))
-    return parse_suite(path.read_bytes(), path.name)
+    suite = parse_suite(path.read_bytes(), path.name)
+    check_draws(suite, path.name)
+    return suite
 
 
 def suite_names() -> list[str]:
@@ -36,7 +40,7 @@ def parse_suite(text: bytes, source: str) -> Suite:
     """Check a suite file's text; `source` names it in messages.
 
     Raises:
-        BadInput: see `load_suite`.
+        BadInput: see `load_suite`; toys that are too sharp are let pass, as those of a suite that ran.
     """
     try:
         data = tomllib.loads(text.decode())

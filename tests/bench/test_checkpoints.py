@@ -37,7 +37,7 @@ def header(**changes: Any) -> Header:
 def training(steps: int = 6) -> Suite:
     """One training cell."""
     text = SMALL.replace("steps = 4", f"steps = {steps}").replace("[time]\nrounds = 5\n", "")
-    text = text.replace("[moments]\ndraws = 20\ncheckpoints = [0, 4]\n", "")
+    text = text.replace("[moments]\ndraws = 40\ncheckpoints = [0, 4]\n", "")
     text = "\n".join(line for line in text.splitlines() if '"toy"' not in line)
     return override(parse_suite(text.encode(), "small.toml"), estimators=["reinforce[baseline=moving-average]"])
 

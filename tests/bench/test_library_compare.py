@@ -348,7 +348,7 @@ def test_notebooks_show_a_table_and_a_figure() -> None:
 
 def test_heavy_tails_are_said_where_intervals_stand() -> None:
     """A cost that is rarely large."""
-    q = Bernoulli(logits=torch.full((1, 2), -4.0, dtype=DOUBLE))
+    q = Bernoulli(logits=torch.full((1, 2), -3.0, dtype=DOUBLE))
     comparison = gradest.compare((q, lambda z, q: 100 * z.prod(-1) + z.sum(-1)), ["reinforce"], **QUICK)
     assert bool(comparison.frame()["heavy_tailed"][0])
     assert "<td>heavy tails</td>" in comparison._repr_html_() and "optimistic" in comparison._repr_html_()

@@ -48,7 +48,7 @@ def cost(z: Tensor, q: Distribution, /) -> Tensor:
 def qs() -> dict[str, Distribution]:
     """Of two rows and four parameters each."""
     return {
-        "bernoulli": from_parameters("bernoulli", torch.arange(8.0, dtype=DOUBLE).reshape(2, 4) - 3),
+        "bernoulli": from_parameters("bernoulli", (torch.arange(8.0, dtype=DOUBLE).reshape(2, 4) - 3) / 8),
         "gaussian": from_parameters("gaussian", torch.zeros(2, 2, dtype=DOUBLE), torch.ones(2, 2, dtype=DOUBLE)),
         "categorical": from_parameters("categorical", torch.zeros(2, 2, 2, dtype=DOUBLE)),
     }

@@ -95,7 +95,10 @@ def test_a_point_holds_what_its_words_mean(shift: float) -> None:
             "q.variance.log_se": variance_log_se(d),
             "q.kurtosis": 60 * (d**2).sum() / d.sum() ** 2,
             "q.heavy_tailed": False,
+            "q.halves": pytest.approx([60 / 59 * d[:30].mean(), 60 / 59 * d[30:].mean()]),
+            "q.halves_log_se": pytest.approx([variance_log_se(d[:30]), variance_log_se(d[30:])]),
             "q.coordinates": 6,
+            "q.rare_events": pytest.approx(math.nan, nan_ok=True),
             "q.gradient_norm": norm,
             "q.snr": norm / math.sqrt(variance),
             "q.snr_low": norm / math.sqrt(high),
@@ -176,8 +179,10 @@ def test_a_probability_is_at_most_one() -> None:
     assert (bias["max_z"], bias["p_value"], bias["coordinates"]) == (0.0, 1.0, 2)
 
 
-def test_a_few_large_squares_are_a_heavy_tail_from_a_kurtosis_above_ten() -> None:
-    assert noise_of(torch.tensor([5.0] + 9 * [0.0], dtype=DOUBLE))["heavy_tailed"] is False
+def test_tails_are_heavy_below_twenty_draws_over_their_kurtosis() -> None:
+    """40 draws, 20 or 19 of which carry the variance alike: n over kurtosis is their number."""
+    assert noise_of(torch.tensor(20 * [5.0] + 20 * [0.0], dtype=DOUBLE))["heavy_tailed"] is False
+    assert noise_of(torch.tensor(19 * [5.0] + 21 * [0.0], dtype=DOUBLE))["heavy_tailed"] is True
     found = noise_of(torch.tensor([5.0] + 10 * [0.0], dtype=DOUBLE))
     assert (found["kurtosis"], found["heavy_tailed"]) == (11.0, True)
     assert found["variance"] == {"estimate": 0.5, "low": 0.0, "high": math.inf, "log_se": math.inf}
@@ -330,7 +335,9 @@ def test_noise_of_an_encoders_weights_is_the_estimators_and_the_minibatchs(famil
     }
     assert flat(point["encoder"]) == pytest.approx(
         {f"variance.{key}": value for key, value in expected.items()}
-        | {"kurtosis": 50 * (d**2).sum() / d.sum() ** 2, "heavy_tailed": False}
+        | {"kurtosis": 50 * (d**2).sum() / d.sum() ** 2, "heavy_tailed": 50 * (d**2).sum() / d.sum() ** 2 > 50 / 20}
+        | {"halves": pytest.approx([50 / 49 * d[:25].mean(), 50 / 49 * d[25:].mean()])}
+        | {"halves_log_se": pytest.approx([variance_log_se(d[:25]), variance_log_se(d[25:])])}
         | dict(zip(("minibatch_variance." + key for key in ("estimate", "low", "high")), minibatch, strict=True))
     )
     assert point["rows"] == 3

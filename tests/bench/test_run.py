@@ -217,7 +217,7 @@ def test_a_diverged_seed_is_marked_and_every_seed_diverged_is_a_status(tmp_path:
             estimate = registry.get("reinforce").create()(q, f, generator=generator)
             return estimate._replace(surrogate=estimate.surrogate * float("nan"), value=estimate.value * float("nan"))
 
-    text = SMALL.replace("[moments]\ndraws = 20\ncheckpoints = [0, 4]\n", "").replace("[time]\nrounds = 5\n", "")
+    text = SMALL.replace("[moments]\ndraws = 40\ncheckpoints = [0, 4]\n", "").replace("[time]\nrounds = 5\n", "")
     text = "\n".join(line for line in text.splitlines() if '"toy"' not in line)
     outcome = _run(_suite("nan-in-seed-1", "nan-everywhere", text=text), tmp_path)
     found = {r["config"]["estimator"]["name"]: r for r in Store(tmp_path).records()}
@@ -237,7 +237,7 @@ def test_an_importance_weighted_bound_is_trained_and_measured(tmp_path: Path, fa
     text = SMALL.replace('family = "bernoulli", latents = 3', factors + "latents = 3")
     text = "\n".join(line for line in text.splitlines() if '"toy"' not in line)
     if family == "gaussian":  # no exact gradient: a long run is the reference
-        text = text.replace("draws = 20", "draws = 20\nreference_draws = 1000")
+        text = text.replace("draws = 40", "draws = 40\nreference_draws = 1000")
     names = {"gaussian": ["vimco", "iwae-reparameterization"], "bernoulli": ["vimco"]}[family]
     outcome = _run(_suite(*names, text=text), tmp_path)
     assert outcome.unwell == []
@@ -270,7 +270,7 @@ def test_a_run_on_the_gpu_agrees_with_one_on_the_cpu_where_there_is_no_noise(tmp
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL at no chosen moment; the records in the end are those of a run that was left alone."""
-    text = SMALL.replace("draws = 20", "draws = 2000").replace("steps = 4", "steps = 60").replace("[0, 4]", "[0, 60]")
+    text = SMALL.replace("draws = 40", "draws = 2000").replace("steps = 4", "steps = 60").replace("[0, 4]", "[0, 60]")
     (tmp_path / "small.toml").write_text(text.replace(', "reparameterization"]', "]"))
     process = start("bench", "run", "small.toml", "--out", "killed", cwd=tmp_path)
     cells = tmp_path / "killed" / "cells"
@@ -289,7 +289,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
-    text = SMALL.replace("draws = 20", "draws = 20000").replace("steps = 4", "steps = 2000").replace("[0, 4]", "[0, 9]")
+    text = SMALL.replace("draws = 40", "draws = 20000").replace("steps = 4", "steps = 2000").replace("[0, 4]", "[0, 9]")
     (tmp_path / "small.toml").write_text(text.replace(', "reparameterization"]', "]"))
     process = subprocess.Popen(
         [*GRADEST, "run", "small.toml", "--out", "here"],

@@ -11,13 +11,16 @@ import torch
 from scipy import stats
 
 from bench.statistics import (
-    HEAVY_TAIL_KURTOSIS,
+    FEW_EFFECTIVE_DRAWS,
+    LEAST_RARE_EVENTS,
     PAIRS,
     STRETCHES,
     differences,
+    heavy_tailed,
     kurtosis,
     mean_interval,
     median_log_se,
+    no_interval,
     quartiles,
     ratio_interval,
     share_interval,
@@ -125,7 +128,15 @@ def test_kurtosis_of_few_numbers() -> None:
     assert kurtosis(distances([1.0, 2.0, 4.0, 9.0, -3.0])) == pytest.approx(
         stats.kurtosis([1.0, 2.0, 4.0, 9.0, -3.0], fisher=False)
     )
-    assert HEAVY_TAIL_KURTOSIS == 10
+    assert (FEW_EFFECTIVE_DRAWS, LEAST_RARE_EVENTS) == (20, 8)
+
+
+def test_tails_are_heavy_where_few_draws_or_few_rare_outcomes_carry_a_variance() -> None:
+    """Twenty draws over their kurtosis are enough, and eight rare outcomes where any is rare."""
+    cases = {(60.0, math.nan): False, (59.0, math.nan): True, (60.0, 8.0): False, (60.0, 7.9): True}
+    for (draws, events), expected in cases.items():
+        assert heavy_tailed(3.0, draws, events) is expected
+    assert [no_interval(events) for events in (7.9, 8.0, math.inf, math.nan)] == [True, False, False, False]
 
 
 def test_a_ratios_log_errors_add_up_in_squares() -> None:

@@ -33,7 +33,7 @@ batch = 10
 evaluations = 2
 
 [moments]
-draws = 20
+draws = 40
 checkpoints = [0, 4]
 
 [time]
@@ -145,7 +145,7 @@ VAE_KEYS = (
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
 MOMENTS_KEYS = "draws, rows, checkpoints, references, reference_draws, trajectory_seed, warm_up, exact"
 LIST = 'estimators = ["rloo", "reinforce[baseline=moving-average]", "exact", "reparameterization"]'
-MOMENTS = "[moments]\ndraws = 20\ncheckpoints = [0, 4]\n"
+MOMENTS = "[moments]\ndraws = 40\ncheckpoints = [0, 4]\n"
 LARGEST = "is larger than the train split of digits, 1285 rows"
 
 
@@ -159,7 +159,7 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("steps = 4", "elbo = 4", f"unknown key 'elbo'. Known: {TRAINING_KEYS} (in training)"),
         ("evaluations = 2", "evaluation = 2", "unknown key 'evaluation'; did you mean 'evaluations' or "
          "'evaluation_rows'? Known: evaluations, evaluation_rows, evaluation_samples, iwae_samples (in elbo)"),
-        ("draws = 20", "draw = 20", f"unknown key 'draw'; did you mean 'draws'? Known: {MOMENTS_KEYS} (in moments)"),
+        ("draws = 40", "draw = 20", f"unknown key 'draw'; did you mean 'draws'? Known: {MOMENTS_KEYS} (in moments)"),
         ("rounds = 5", "round = 5",
          "unknown key 'round'; did you mean 'rounds'? Known: stacked, rounds, warm_up (in time)"),
         # A mistyped key leaves another one missing, which is not said first.
@@ -169,10 +169,10 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
          "family, latents, categories, label, objective, target, logits, scales (in problems.1)"),
         ('"rloo"', '{nam = "rloo"}',
          "unknown key 'nam'; did you mean 'name'? Known: name, samples, options, label (in estimators.0) (and 1 more)"),
-        ("draws = 20", 'references = [{name = "rloo", sampels = 3}]', "unknown key 'sampels'; did you mean 'samples'? "
+        ("draws = 40", 'references = [{name = "rloo", sampels = 3}]', "unknown key 'sampels'; did you mean 'samples'? "
          "Known: name, samples, options, label (in moments.references.0)"),
-        ("draws = 20", "draws = 2", "moments.draws: Input should be greater than or equal to 3, got 2"),
-        ("draws = 20", 'draws = "many"',
+        ("draws = 40", "draws = 2", "moments.draws: Input should be greater than or equal to 3, got 2"),
+        ("draws = 40", 'draws = "many"',
          "moments.draws: Input should be a valid integer, unable to parse string as an integer, got 'many'"),
         ("steps = 4", "learning_rate = nan", "training.learning_rate: Input should be a finite number, got nan"),
         ("steps = 4", "optimiser = 'adamw'", "training.optimiser: Input should be 'adam' or 'sgd', got 'adamw'"),
@@ -326,7 +326,7 @@ def test_numbers_have_limits(key: str, allowed: Any, refused: Any) -> None:
          "'mnist-dynamic'? Known: digits, mnist-static, mnist-dynamic, mnist-threshold, fashion-dynamic, omniglot, "
          "caltech-silhouettes (gradest list datasets, or module:Name)"),
         (["rloo"], "batch = 10", "batch = 5000", f"training.batch = 5000 {LARGEST}"),
-        (["rloo"], "draws = 20", "draws = 20\nrows = 2000", f"moments.rows = 2000 {LARGEST}"),
+        (["rloo"], "draws = 40", "draws = 40\nrows = 2000", f"moments.rows = 2000 {LARGEST}"),
         (["gumbel-sigmoid"], 'checkpoints = [0, 4]', 'references = ["gumbel-sigmoid"]\ncheckpoints = [0, 4]',
          "moments.references holds no unbiased estimator for digits/bernoulli-3/8"),
     ],

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.report.style import Style
 from bench.report.tables.view import about, exact_words, settled_words
 from bench.report.text import plural, span
-from bench.statistics import HEAVY_TAIL_KURTOSIS
+from bench.statistics import FEW_EFFECTIVE_DRAWS
 
 BIASED = "Hollow markers and †: declared biased."
 
@@ -61,12 +61,15 @@ def _where(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
 
 
 def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
-    """Which points are heavy-tailed, so that their interval is optimistic; empty where none is."""
+    """Which points are heavy-tailed, so that their interval is optimistic or missing; empty where none is."""
     flagged = rows[rows["heavy_tailed"]]
     if flagged.empty:
         return ""
     which = _where(flagged, styles)
-    return f"Heavy tails (kurtosis above {HEAVY_TAIL_KURTOSIS:g}), whose intervals are optimistic: {which}."
+    return (
+        f"Heavy tails (fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their kurtosis, or too few rare outcomes), whose "
+        f"intervals are optimistic or missing: {which}."
+    )
 
 
 def rare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:

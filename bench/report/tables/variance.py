@@ -25,7 +25,7 @@ from bench.report.tables.view import (
     with_interval,
 )
 from bench.report.text import count, number
-from bench.statistics import HEAVY_TAIL_KURTOSIS, Interval, ratio_interval
+from bench.statistics import FEW_EFFECTIVE_DRAWS, LEAST_RARE_EVENTS, Interval, ratio_interval
 
 CSV = csv_columns(
     "point", "step", "logit", "scale", "f_evals", *with_ends("variance"), "log_se", *with_ends("ratio"),
@@ -87,9 +87,11 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "one, the encoder's weights; minibatch variance is what the choice of the minibatch adds. In "
         f"brackets: 95 % jackknife intervals on log variance over n draws; the ratio to {relative_to} takes "
         "the two as independent. f-evals: evaluations of f per row and draw. SNR: gradient norm over "
-        f"standard deviation. Heavy tails: kurtosis above {HEAVY_TAIL_KURTOSIS:g}, for which the interval "
-        "is optimistic. Rare outcomes: some coordinate has a value too rare for the draws, so that the "
-        "variance may be too low. † declared biased: its variance says nothing of its bias."
+        f"standard deviation. Heavy tails: fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their "
+        "kurtosis, for which the interval is optimistic, or fewer than "
+        f"{LEAST_RARE_EVENTS:g} rare outcomes expected, for which there is none. Rare outcomes: some coordinate "
+        "has a value too rare for the draws, so that the variance may be too low. "
+        "† declared biased: its variance says nothing of its bias."
     )
     if words := exact_words(frame):
         caption += f" Exact: {words}; no draws, and no interval."
