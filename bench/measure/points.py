@@ -278,7 +278,8 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int, rare: 
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
     The minibatch noise is that of the exact gradient over the choice of rows: its variance between the rows at hand,
-    divided by their number. It is the same for every estimator, and left out below three rows.
+    divided by their number. It is the same for every estimator, and left out below three rows, and where the noise of a
+    long run exceeds it.
 
     Args:
         encoder: at the rows.
@@ -290,8 +291,14 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int, rare: 
     noise = noise_of(d / rows**2, rare)
     if rows < 3:  # too few to vary between; minibatches drawn afresh tell it
         return OfEncoder(**dict(noise))
-    between = variance_interval(encoder.between_rows(reference.gradient).cpu().numpy())
-    ends = Interval(*(value / rows for value in between))
+    between = encoder.between_rows(reference.gradient).cpu()
+    if reference.parts is not None and len(reference.parts) > 1:
+        # Of a long run the noise of its own is taken off: what is left is the product of the deviations of its halves.
+        first, second = (half.mean(0) for half in reference.parts.tensor_split(2))
+        between = between - encoder.between_rows((first - second) / 2).cpu()
+    if between.sum() < 0:
+        return OfEncoder(**dict(noise))
+    ends = Interval(*(value / rows for value in variance_interval(between.numpy())))
     return OfEncoder(**dict(noise), minibatch_variance=Ends(**ends._asdict()))
 
 

@@ -4,7 +4,7 @@ from bench.measure.rare import expected_rare_events, least_draws
 from bench.measure.toy import IntegratedMoments
 from bench.problems.toys import ToyConfig
 from bench.statistics import LEAST_RARE_EVENTS
-from bench.suite.draws import fitted
+from bench.suite.draws import fits
 from bench.suite.schema import Suite
 from estimators.errors import BadInput
 
@@ -25,8 +25,8 @@ def check_draws(suite: Suite, source: str) -> None:
     for problem in suite.problems:
         if not isinstance(problem, ToyConfig):
             continue
-        of_each = [fitted(one, problem, samples=suite.samples, f_evals=suite.f_evals) for one in suite.estimators]
-        samples = max((config.samples or 1 for config in of_each if not isinstance(config, str)), default=1)
+        of_each = [fits(one, problem, samples=suite.samples, budgets=suite.budgets) for one in suite.estimators]
+        samples = max((config.samples or 1 for found in of_each for config in found.configs), default=1)
         for point in problem.points():
             if isinstance(moments.of(point, suite.common()), IntegratedMoments):
                 continue

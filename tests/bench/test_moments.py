@@ -1,5 +1,7 @@
 """Gradient moments against enumeration and plain loops."""
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -579,3 +581,31 @@ def test_a_gradient_without_any_noise_is_held_against_its_reference_as_it_is() -
     bias = measure_point(Shifted(shift=0.02), q, f, exact(q, f), draws=1000, seed=0)["bias"]
     assert (bias["coordinates"], bias["untestable"], bias["seldom_moved"]) == (6, 0, 0)
     assert bias["p_value"] < 1e-6
+
+
+def test_a_long_run_adds_none_of_its_noise_to_the_variance_between_rows() -> None:
+    """In the mean over long runs it is that of the exact gradient, where the runs' own noise would add to it."""
+    vae, x = _model("bernoulli")
+    with recorded(vae.encoder) as layers:
+        q = vae.encode(x)
+    f, encoder = vae.objective(x), Encoder(q, layers)
+    exact = exact_reference(lambda q: expectation_parts(q, f, 4), q, "enumeration")
+    between = float(encoder.between_rows(exact.gradient).sum()) / 3 / 4
+    rloo = estimators.get("rloo").create()
+
+    def found(reference: Reference) -> float:
+        point = measure_point(rloo, q, f, reference, draws=10, seed=0, encoder=encoder)
+        return float(point["encoder"]["minibatch_variance"]["estimate"])
+
+    def run(seed: int, draws: int = 20) -> Reference:
+        return long_run_reference(
+            lambda n, s: gradients(rloo, q, f, draws=n, seed=s), draws=draws, seed=seed, label="rloo"
+        )
+
+    assert found(exact) == pytest.approx(between)
+    runs = [run(seed) for seed in range(200)]
+    inflated = [float(encoder.between_rows(one.gradient).sum()) / 3 / 4 for one in runs]
+    mine = torch.tensor([found(one) for one in runs])
+    error = float(mine.std()) / math.sqrt(len(runs))
+    assert abs(float(mine.mean()) - between) < 4 * error < 0.25 * between
+    assert sum(inflated) / len(runs) > between + 8 * error
