@@ -597,7 +597,7 @@ def test_a_long_run_adds_none_of_its_noise_to_the_variance_between_rows() -> Non
         point = measure_point(rloo, q, f, reference, draws=10, seed=0, encoder=encoder)
         return float(point["encoder"]["minibatch_variance"]["estimate"])
 
-    def run(seed: int, draws: int = 20) -> Reference:
+    def run(seed: int, draws: int = 64) -> Reference:
         return long_run_reference(
             lambda n, s: gradients(rloo, q, f, draws=n, seed=s), draws=draws, seed=seed, label="rloo"
         )
@@ -608,4 +608,4 @@ def test_a_long_run_adds_none_of_its_noise_to_the_variance_between_rows() -> Non
     mine = torch.tensor([found(one) for one in runs])
     error = float(mine.std()) / math.sqrt(len(runs))
     assert abs(float(mine.mean()) - between) < 4 * error < 0.25 * between
-    assert sum(inflated) / len(runs) > between + 8 * error
+    assert sum(inflated) / len(runs) > between + 3 * error
