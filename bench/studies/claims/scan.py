@@ -1,0 +1,87 @@
+"""Numbers of the pages that stand in no claim and are no exception."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.studies.claims.prose import find, words
+from bench.studies.claims.source import Sources
+from estimators.errors import BadInput
+
+NOT_PROSE = re.compile(
+    r"^```.*?^```[^\n]*$"  # fenced code
+    r"|(?<=\n\n)(?: {4,}(?!\s*[-*] )[^\n]*\n\n?)+"  # indented code, but no list in a list
+    r"|`[^`\n]+`"
+    r"|\]\([^)]*\)",  # where a link goes
+    re.MULTILINE | re.DOTALL,
+)
+PARTS = r"(?:third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|twentieth|fiftieth|hundredth|thousandth|millionth)"
+COUNTS = r"(?:two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|fifty|hundred|thousand|million)"
+UNITS = r"(?:times|microseconds|seconds|minutes|hours|days|per cent)"
+NUMBER = re.compile(
+    r"(?<![\w.,^-])[-+]?\.?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?(?!\w)"
+    r"|\b(?:half|halves|twice|thrice)\b"
+    rf"|\b\w+\s(?:\w+-)?{PARTS}s?\b"
+    rf"|\b{COUNTS}\s{UNITS}\b"
+)
+"""A number in figures, a fraction or a multiple in words, and a count of something that a clock or a ratio gives."""
+
+
+def pages(root: Path) -> list[str]:
+    """The files whose prose is looked through."""
+    docs = sorted(path.relative_to(root).as_posix() for path in (root / "docs").glob("*.md"))
+    return ["README.md", *docs, "results/README.md", "CHANGELOG.md"]
+
+
+def loose(file: str, sources: Sources, root: Path) -> list[str]:
+    """The numbers of a page that nothing accounts for, a line each, and exceptions that are of no use.
+
+    Raises:
+        BadInput: a claim's words are not in the page.
+    """
+    text, page = (root / file).read_text(), prose(file, root)
+    lines = []
+    spans = [find(claim, text).span() for claim in sources.claim if claim.file == file]
+    for exempt in sources.exempt:
+        if exempt.file == file:
+            places = {part: words(part) for part in exempt.texts} | {part: _section(part) for part in exempt.headings}
+            for part, pattern in places.items():
+                matches = list(re.finditer(pattern, text, re.MULTILINE | re.DOTALL))
+                spans += [found.span() for found in matches]
+                if not matches:
+                    lines.append(f"{file} does not have what an exception ({exempt.kind}) is made for: {part}")
+    for everywhere in sources.pattern:
+        spans += [found.span() for found in re.finditer(everywhere.pattern, page)]
+    for number in NUMBER.finditer(page):
+        if not any(start <= number.start() and number.end() <= end for start, end in spans):
+            line = page.count("\n", 0, number.start()) + 1
+            around = " ".join(text[max(0, number.start() - 60) : number.end() + 40].split())
+            lines.append(f"{file}:{line}: {number[0]} is in no claim and no exception of results/claims: {around}")
+    return lines
+
+
+def prose(file: str, root: Path) -> str:
+    """The text of a page, with spaces in the place of what is not prose."""
+    text = (root / file).read_text()
+    if file == "CHANGELOG.md":  # what was released is not changed any more
+        text = re.sub(r"^## \[(?!Unreleased).*", "", text, count=1, flags=re.MULTILINE | re.DOTALL)
+    return NOT_PROSE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def _section(heading: str) -> str:
+    return rf"^#+ {re.escape(heading)}$.*?(?=^#|\Z)"
+
+
+def useless(sources: Sources, root: Path) -> Iterator[str]:
+    """Exceptions of files that are not looked through, and patterns that nothing matches, a line each."""
+    files = pages(root)
+    texts = "\n".join(prose(file, root) for file in files)
+    for exempt in sources.exempt:
+        if exempt.file not in files:
+            yield f"an exception is for {exempt.file}, which is not looked through; these are: {', '.join(files)}"
+    for pattern in sources.pattern:
+        try:
+            if not re.search(pattern.pattern, texts):
+                yield f"nothing matches the exception {pattern.pattern}; remove it"
+        except re.error as error:
+            raise BadInput(f"results/claims: {pattern.pattern} is no regular expression: {error}") from error

@@ -1,0 +1,92 @@
+"""What the tables say: the value of a claim's number."""
+
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel
+
+from bench.studies.claims.source import Claim, Number
+from estimators.errors import BadInput
+
+Found = float | tuple[str, ...]
+"""A number, or names."""
+
+
+@cache
+def table(path: Path) -> pd.DataFrame:
+    """A published table, read once.
+
+    Raises:
+        BadInput: there is none, or it is of no format that is read.
+    """
+    if not path.exists():
+        raise BadInput(f"there is no table {path}")
+    match path.suffixes:
+        case [*_, ".csv"] | [*_, ".csv", ".gz"]:
+            return pd.read_csv(path, low_memory=False)
+        case [*_, ".parquet"]:
+            return pd.read_parquet(path)
+        case [*_, ".jsonl"]:
+            return pd.read_json(path, lines=True)
+    raise BadInput(f"{path} is no csv, parquet or jsonl")
+
+
+def setting(path: str) -> float:
+    """A number that the code holds, `module:name.name`; the last name may be a parameter or a field with a default."""
+    name, _, last = path.rpartition(".")
+    try:
+        return float(pkgutil.resolve_name(path))
+    except AttributeError:
+        holder = pkgutil.resolve_name(name)
+    if inspect.isclass(holder) and issubclass(holder, BaseModel):
+        return float(holder.model_fields[last].default)
+    return float(inspect.signature(holder).parameters[last].default)
+
+
+def _of_table(claim: Claim, number: Number, root: Path) -> Found:
+    frame = table(root / "results" / (number.table or claim.table))
+    inherited = claim.where if not number.table else ""  # columns of another table are others
+    where = " and ".join(f"({part})" for part in (inherited, number.where) if part)
+    rows = frame.query(where, engine="python") if where else frame
+    value = number.value or claim.value
+    if number.reduce == "count":
+        return float(rows[number.value].nunique() if number.value else len(rows))
+    if rows.empty:
+        raise BadInput(f"no row where {where}")
+    column: Any = rows.eval(value, engine="python")
+    if number.reduce == "names":
+        return tuple(dict.fromkeys(column))
+    if number.reduce == "one":
+        if column.nunique(dropna=False) != 1:
+            raise BadInput(f"{column.nunique(dropna=False)} different values of {value} where {where}, not one")
+        return float(column.iloc[0])
+    return float(getattr(column, number.reduce)())
+
+
+def values(claim: Claim, root: Path) -> Mapping[str, Found]:
+    """The value of each number of a claim, as it is written: a per cent as one.
+
+    Raises:
+        BadInput: what is asked for is not there.
+    """
+    found: dict[str, Found] = {}
+    for name, number in claim.numbers.items():
+        try:
+            if number.of:
+                value: Found = float(expression(number.of, found))
+            else:
+                value = setting(number.code) if number.code else _of_table(claim, number, root)
+        except Exception as error:  # pandas raises many kinds, with the column or the sign that it does not know
+            raise BadInput(f"claim {claim.name}: {{{name}}} has no value: {error}") from error
+        found[name] = value if isinstance(value, tuple) else value * number.factor
+    return found
+
+
+def expression(text: str, found: Mapping[str, Found]) -> Any:
+    """An expression of numbers."""
+    return pd.eval(text, engine="python", local_dict=dict(found))
