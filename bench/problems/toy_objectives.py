@@ -41,17 +41,22 @@ def _cos(y: Tensor, target: float) -> Tensor:
     return torch.cos(target * y).sum(-1)
 
 
-def _network(y: Tensor, target: float) -> Tensor:
-    generator = torch.Generator().manual_seed(y.shape[-1])
+def _numbers(latents: int, table: int) -> torch.Generator:
+    """A source of the random numbers of a toy; each table has other ones."""
+    return torch.Generator().manual_seed(latents + 1000 * table)
+
+
+def _network(y: Tensor, target: float, table: int = 0) -> Tensor:
+    generator = _numbers(y.shape[-1], table)
     first, second, shift = (
         torch.randn(shape, generator=generator, dtype=torch.float64).to(y) for shape in ((y.shape[-1], 8), (8,), (8,))
     )
     return torch.tanh(2 * (y - target) @ first / math.sqrt(y.shape[-1]) + shift) @ second
 
 
-def _random(y: Tensor, target: float) -> Tensor:
+def _random(y: Tensor, target: float, table: int = 0) -> Tensor:
     """Between the vertices the multilinear extension, which is the mean over independent bits."""
-    generator = torch.Generator().manual_seed(y.shape[-1])
+    generator = _numbers(y.shape[-1], table)
     value = torch.randn(2 ** y.shape[-1], generator=generator, dtype=torch.float64).to(y)
     for bit in y.unbind(-1):  # each halves the table
         zero, one = value.unflatten(-1, (2, -1)).unbind(-2)
@@ -86,13 +91,15 @@ def _cos_mean(loc: Tensor, scale: Tensor, target: float) -> Tensor:
 class ToyObjective(NamedTuple):
     """A toy's function, its means in closed form, and what to say of it."""
 
-    f: Callable[[Tensor, float], Tensor]
-    """y [S, *B, L] and the target to [S, *B]."""
+    f: Callable[..., Tensor]
+    """y [S, *B, L] and the target to [S, *B]; where the toy has random numbers, of the table of a number, too."""
     means: Mapping[type[Distribution], Callable[..., Tensor]]
     """For a type of q: its parameters, each [*B, L], and the target to E f [*B]. Others are enumerated."""
     summary: str
     only: tuple[str, ...] | None = None
     """Families that it is for; None for all."""
+    tables: bool = False
+    """Whether it has random numbers, so that there are many toys of its name."""
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -119,10 +126,14 @@ OBJECTIVES = {
     "exp": ToyObjective(_exp, {Normal: _exp_mean}, "sum_i exp(-target y_i^2); Mohamed et al. 2019, arXiv:1906.10652"),
     "cos": ToyObjective(_cos, {Normal: _cos_mean}, "sum_i cos(target y_i); Mohamed et al. 2019, arXiv:1906.10652"),
     "network": ToyObjective(
-        _network, {}, "a frozen random network of 8 tanh units over y - target", ("bernoulli", "categorical")
+        _network,
+        {},
+        "a frozen random network of 8 tanh units over y - target",
+        ("bernoulli", "categorical"),
+        tables=True,
     ),
     "random": ToyObjective(
-        _random, {}, "a standard normal number for every joint state, minus the target", ("bernoulli",)
+        _random, {}, "a standard normal number for every joint state, minus the target", ("bernoulli",), tables=True
     ),
 }
 DEFAULT_TARGET = 0.45

@@ -5,6 +5,7 @@ sweep.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, Field, computed_field, model_validator
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bench.config import added_later
 from bench.problems.base import PointProblem, register_problem, row
 from bench.problems.toy_objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
 from estimators.base import Objective
@@ -40,6 +42,8 @@ class ToyConfig(PointProblem):
     latents: Annotated[int, Field(ge=1, le=16)] = 4
     categories: Annotated[int, Field(ge=2, le=64)] | None = None
     target: float = DEFAULT_TARGET
+    table: Annotated[int, Field(ge=0)] = added_later(0)
+    """Which random numbers a toy has that has some: what one table of them shows need not hold of another."""
     logits: tuple[Annotated[float, Field(ge=0, le=50)], ...] = ()
     scales: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
@@ -57,6 +61,8 @@ class ToyConfig(PointProblem):
             raise ValueError(f"the {self.objective} toy is for {families} latents, not {self.family}")
         if self.objective == "random" and self.latents > MAX_RANDOM:
             raise ValueError(f"the random toy takes at most {MAX_RANDOM} latents, got {self.latents}")
+        if self.table and not objective.tables:
+            raise ValueError(f"the {self.objective} toy has no random numbers: leave table = {self.table} out")
         if self.objective == "exp" and self.target < 0:
             raise ValueError("the exp toy takes target >= 0: exp(-target y^2) has no mean otherwise")
         states = self.states()
@@ -68,9 +74,10 @@ class ToyConfig(PointProblem):
         return self
 
     def default_label(self) -> str:
-        """Objective and latents, and the target where it is not the usual one."""
+        """Objective and latents, and the target and the table where they are not the usual ones."""
         departed = f"/target-{self.target:g}" if self.target != DEFAULT_TARGET else ""
-        return f"{self.objective}/{self.size_words()}{departed}"
+        other = f"/table-{self.table}" if self.table else ""
+        return f"{self.objective}/{self.size_words()}{departed}{other}"
 
     def points(self) -> list["ToyPoint"]:
         """The toys of the sweep, each at one sharpness."""
@@ -90,6 +97,7 @@ class ToyPoint(PointProblem):
 
     objective: str
     target: float
+    table: int = added_later(0)
     logit: float | None
     scale: float | None
 
@@ -107,7 +115,8 @@ class ToyPoint(PointProblem):
 
     def f(self) -> Objective:
         """The objective."""
-        function = OBJECTIVES[self.objective].f
+        toy = OBJECTIVES[self.objective]
+        function = partial(toy.f, table=self.table) if toy.tables else toy.f
 
         def objective(z: Tensor, q: Distribution, /) -> Tensor:
             if self.categories is not None:

@@ -236,12 +236,30 @@ def test_a_sweep_is_a_point_a_sharpness_under_one_label() -> None:
             "the random toy is for bernoulli latents, not categorical",
         ),
         ({"objective": "cubic", "family": "gaussian", "scales": (float("inf"),)}, "finite number"),
+        ({"table": 3, "logits": (1.0,)}, "the cubic toy has no random numbers: leave table = 3 out"),
     ],
 )
 def test_toys_that_make_no_sense_are_refused(factors: dict[str, object], message: str) -> None:
     given = {"kind": "toy", "objective": "cubic", "family": "bernoulli", "latents": 2} | factors
     with pytest.raises(ValidationError, match=message):
         ToyConfig(**given)
+
+
+@pytest.mark.parametrize("objective", ["random", "network"])
+def test_tables_of_random_numbers_are_other_toys_and_the_first_is_as_it_was(objective: str) -> None:
+    given = {"kind": "toy", "objective": objective, "family": "bernoulli", "latents": 3, "logits": (1.0,)}
+    first, again, third = (ToyConfig(**given, **more) for more in ({}, {"table": 0}, {"table": 3}))
+    assert first.model_dump() == again.model_dump()
+    assert "table" not in first.model_dump()  # so that published cells keep their ids
+    assert "table" not in first.points()[0].model_dump()
+    assert third.points()[0].model_dump()["table"] == 3
+    assert [toy.default_label() for toy in (first, third)] == [
+        f"{objective}/bernoulli-3",
+        f"{objective}/bernoulli-3/table-3",
+    ]
+    z = torch.tensor([[[0.0, 1.0, 1.0]]], dtype=torch.float64)
+    values = [float(toy.points()[0].f()(z, toy.points()[0].q())) for toy in (first, again, third)]
+    assert values[0] == values[1] != values[2]
 
 
 def test_the_limits_themselves_are_allowed() -> None:
