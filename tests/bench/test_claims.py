@@ -139,8 +139,8 @@ def test_a_comparison_that_is_not_so_is_a_fault(checkout: Path) -> None:
         ("README.md", "More", SENTENCE, "claim ranks: README.md has 2 times the words"),
         ("results/claims/some.toml", "logit == 6", "logit == 7", "claim ranks: {most} has no value: no row where"),
         ("results/claims/some.toml", "made/up", "made/down", "has no value: there is no table"),
-        ("results/claims/some.toml", "has =", "x = 'logit == 0'\nhas =", "2 different values of variance"),
-        ("results/claims/some.toml", '"logit"}', '"speed"}', "claim ranks: {has} has no value: 'speed'"),
+        ("results/claims/some.toml", "has =", "x = 'logit == 0'\nhas =", "2 different values where logit == 0"),
+        ("results/claims/some.toml", '"logit"}', '"speed"}', "claim ranks: {has} has no value: name 'speed'"),
         ("results/claims/some.toml", "has =", "had =", "claim ranks: nothing says where {has} comes from"),
     ],
 )  # fmt: skip

@@ -50,7 +50,7 @@ def _small(**replacements: str) -> Suite:
 
 def test_every_suite_that_ships_is_whole() -> None:
     long = ["catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small"]
-    assert suite_names() == [*long, "quick", "sharpness", "timing"]
+    assert suite_names() == [*long, "quick", "random-tables", "sharpness", "timing"]
     for name in suite_names():
         suite = load_suite(name)
         assert suite.name == name
@@ -343,7 +343,7 @@ def test_unknown_suites_and_devices() -> None:
         load_suite("quik")
     assert str(caught.value) == (
         "unknown suite 'quik'; did you mean 'quick'? Known: catalogue, mnist-linear, mnist-linear-elbo, mnist-small, "
-        "quick, sharpness, timing (or a path that ends in .toml)"
+        "quick, random-tables, sharpness, timing (or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"unknown suite 'nowhere/mine.toml'"):
         load_suite("nowhere/mine.toml")

@@ -11,6 +11,7 @@ from estimators.errors import BadInput
 NOT_PROSE = re.compile(
     r"^```.*?^```[^\n]*$"  # fenced code
     r"|(?<=\n\n)(?: {4,}(?!\s*[-*] )[^\n]*\n\n?)+"  # indented code, but no list in a list
+    r"|^ *\d+\. "  # the number of an item of a list
     r"|`[^`\n]+`"
     r"|\]\([^)]*\)",  # where a link goes
     re.MULTILINE | re.DOTALL,

@@ -11,9 +11,12 @@ from estimators.errors import BadInput
 ROOT = Path(__file__).parents[3]
 """The checkout, whose pages and tables are compared."""
 
-Kind = Literal["definition", "example", "level", "literature", "pending", "setting", "size", "version"]
-"""Why a number needs no table: it is chosen or defined and not measured, or it is others' and cited, or, `pending`, it
-stands in a section that is being measured anew."""
+Kind = Literal[
+    "definition", "duration", "example", "level", "literature", "pending", "setting", "size", "tested", "version"
+]
+"""Why a number needs no table: it is chosen or defined and not measured, or it is others' and cited; or it is
+`tested`, by a test that would fail were it otherwise, or a `duration` that says about how long a command takes; or,
+`pending`, it is being measured anew."""
 
 
 class _Part(BaseModel):

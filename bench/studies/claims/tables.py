@@ -50,21 +50,25 @@ def setting(path: str) -> float:
 
 def _of_table(claim: Claim, number: Number, root: Path) -> Found:
     frame = table(root / "results" / (number.table or claim.table))
-    inherited = claim.where if not number.table else ""  # columns of another table are others
-    where = " and ".join(f"({part})" for part in (inherited, number.where) if part)
-    rows = frame.query(where, engine="python") if where else frame
-    value = number.value or claim.value
-    if number.reduce == "count":
-        return float(rows[number.value].nunique() if number.value else len(rows))
-    if rows.empty:
-        raise BadInput(f"no row where {where}")
-    column: Any = rows.eval(value, engine="python")
-    if number.reduce == "names":
-        return tuple(dict.fromkeys(column))
-    if number.reduce == "one":
-        if column.nunique(dropna=False) != 1:
-            raise BadInput(f"{column.nunique(dropna=False)} different values of {value} where {where}, not one")
-        return float(column.iloc[0])
+    rows = frame
+    # One after the other, so that a number's condition may speak of the claim's rows: `variance == variance.min()`.
+    for part in (claim.where if not number.table else "", number.where):  # columns of another table are others
+        rows = rows.query(part, engine="python") if part else rows
+    if number.reduce == "count" and not number.value:
+        return float(len(rows))
+    if rows.empty and number.reduce != "count":
+        raise BadInput(f"no row where {number.where or claim.where}")
+    column: Any = rows.eval(number.value or claim.value, engine="python")
+    different = column.nunique(dropna=False)
+    match number.reduce:
+        case "count":
+            return float(different)
+        case "names":
+            return tuple(column.unique())
+        case "one" if different != 1:
+            raise BadInput(f"{different} different values where {number.where or claim.where}, not one")
+        case "one":
+            return float(column.iloc[0])
     return float(getattr(column, number.reduce)())
 
 
