@@ -24,7 +24,7 @@ SAMPLED = 5
 TARGET = 0.04
 """Share of the exact gradient's length that a bound is to reach."""
 LOG_LEVEL = -6.908
-"""Of a bound: Student's t at 99.9 %. Replicates' laws are skewed, and by measurement it covers 99 % at least."""
+"""Of a bound: Student's t at 99.9 %, to be safe of it at 99 %: replicates' laws are skewed."""
 
 
 def decided(

@@ -166,7 +166,7 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("latents = 3,", "latentz = 3,",
          f"unknown key 'latentz'; did you mean 'latents'? Known: {VAE_KEYS} (in problems.0) (and 1 more)"),
         ("logits = [0, 3]", "logitz = [0, 3]", "unknown key 'logitz'; did you mean 'logits'? Known: kind, "
-         "family, latents, categories, label, objective, target, logits, scales (in problems.1)"),
+         "family, latents, categories, label, objective, target, table, logits, scales (in problems.1)"),
         ('"rloo"', '{nam = "rloo"}',
          "unknown key 'nam'; did you mean 'name'? Known: name, samples, options, label (in estimators.0) (and 1 more)"),
         ("draws = 40", 'references = [{name = "rloo", sampels = 3}]', "unknown key 'sampels'; did you mean 'samples'? "

@@ -72,7 +72,7 @@ class SVIStep(PyroStep):
 
     def __init__(self, network: Network, x: Tensor) -> None:
         super().__init__(network, x)
-        # No fused=True: with an optimiser a parameter it gains 2 % at the MNIST shapes and loses 8 % on digits.
+        # No fused=True: with an optimiser a parameter it gains a little at the MNIST shapes and loses more on digits.
         self.svi = SVI(self.model, self.guide, pyro.optim.Adam({"lr": LEARNING_RATE}), loss=Trace_ELBO())
 
     def backward(self) -> Tensor:
