@@ -73,14 +73,16 @@ def show_plan(suite: "Suite", out: Path) -> None:
     from bench.run.store import Store
     from bench.suite.plan import plan
 
-    chosen = plan(suite)
     store = Store(out)
+    chosen = plan(suite).grown(lambda cell: store.read(cell.id))
     rows = [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
     if suite.budgets[1:]:  # one estimator is there once a budget, which is told by its draws of z
         rows = [row | {"samples": cell.estimator.samples} for row, cell in zip(rows, chosen.cells, strict=True)]
     print_table(rows)
     for skipped in chosen.skipped:
         print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
+    for words in dict.fromkeys(series.table.growth() for series in chosen.series):
+        print(f"may grow: {words}")
     print(f"{len(chosen.cells)} cells, into {out}")
 
 

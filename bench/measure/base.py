@@ -21,6 +21,7 @@ import torch
 
 from bench.config import Config
 from bench.problems.base import Problem
+from bench.records.record import Record
 from bench.records.values import Part
 from bench.registry import Registry
 from bench.training.settings import Optimisation
@@ -52,6 +53,37 @@ class Settings(Config):
             common: what the suite says for all measurements.
         """
         raise NotImplementedError
+
+    def planned(self, problem: Problem, common: Common) -> "Sequence[Measurement]":
+        """All that is measured of a problem, a cell each; more than one where a setting is swept.
+
+        Args:
+            problem: of the sort that is asked for.
+            common: what the suite says for all measurements.
+        """
+        return [self.of(problem, common)]
+
+    @property
+    def grows(self) -> bool:
+        """Whether `further` may ask for more than was planned."""
+        return False
+
+    def further(self, problem: Problem, common: Common, done: "Sequence[Done]") -> "Sequence[Measurement]":
+        """What else is to be measured of an estimator, once everything that it was asked for so far is done.
+
+        It is asked again when that is done too, until it names nothing new. What it names must follow from its
+        arguments alone, so that a run which is resumed, or which several processes share, comes to the same cells.
+
+        Args:
+            problem: of the sort that is asked for.
+            common: what the suite says for all measurements.
+            done: what was measured of one estimator, those that an earlier answer named among them.
+        """
+        return []
+
+    def growth(self) -> str:
+        """What `further` may ask for, in words for a person who looks at a plan; empty where it asks for nothing."""
+        return ""
 
 
 class Measurement(Settings):
@@ -98,6 +130,13 @@ class Measurement(Settings):
     figure: ClassVar[Callable[[Any, Any], None] | None] = None
     """A static method that draws the rows of one problem, a pandas frame with the columns of the table, on matplotlib
     axes; None for no figure."""
+
+
+class Done(NamedTuple):
+    """A measurement of an estimator with its record, of whatever status."""
+
+    measurement: Measurement
+    record: Record
 
 
 MEASUREMENTS: Registry[type[Settings]] = Registry(

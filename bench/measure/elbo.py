@@ -1,18 +1,21 @@
 """ELBO of E stacked seeds along training, against steps, evaluations of f and seconds."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from bench.measure.base import Common, Measurement, Settings, register_measurement
+from bench.config import added_later
+from bench.measure.base import Common, Done, Measurement, Settings, register_measurement
 from bench.measure.clock import Stopwatch
 from bench.measure.draws import probe
 from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Curve, Elbos, Final, Program, Rows, Training
 from bench.seeds import stream
+from bench.statistics.sweep import best_rate, beyond
 from bench.training.batches import Batches, shared_rows
 from bench.training.checkpoint import KEEPER, Progress
 from bench.training.evaluation import evaluate
@@ -22,9 +25,8 @@ from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
 
-@register_measurement("elbo")
-class ElboSettings(Settings):
-    """The [elbo] table of a suite: how training is evaluated."""
+class Evaluation(Settings):
+    """How training is evaluated."""
 
     asks: ClassVar[type[Problem]] = TrainedProblem
 
@@ -36,13 +38,80 @@ class ElboSettings(Settings):
     """Draws of z a row."""
     iwae_samples: Annotated[int, Field(ge=1)] = 100
     """K of the bound at the end, on the whole test split."""
+    target: float | None = added_later(None)
+    """Test ELBO in nats whose first crossing is told for every seed. It is a part of a cell's id, so that one which is
+    moved after results were seen asks for other cells."""
 
-    def of(self, problem: Problem, common: Common) -> Measurement:
-        """All seeds in one cell."""
-        return TrainConfig(**self.model_dump(), optimisation=common.optimisation, seeds=common.seeds)
+
+@register_measurement("elbo")
+class ElboSettings(Evaluation):
+    """The [elbo] table of a suite: how training is evaluated, and with which learning rates it is done."""
+
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = added_later(())
+    """Each is a cell of its own; none stand for the one of [training], which moments and times keep in any case."""
+    grow: Annotated[int, Field(ge=0, le=10)] = added_later(3)
+    """How many rates may follow beyond each end of `learning_rates` while an estimator's best one lies there."""
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _ascending(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        twice = sorted({f"{rate:g}" for rate in rates if rates.count(rate) > 1})
+        if twice:
+            raise ValueError(f"learning_rates holds {', '.join(twice)} more than once: leave each rate there once")
+        return tuple(sorted(rates))
+
+    @model_validator(mode="after")
+    def _can_grow(self) -> "ElboSettings":
+        if "grow" in self.model_fields_set and self.grow and len(self.learning_rates) < 2:
+            raise ValueError(
+                f"grow = {self.grow} continues the ratio of neighbouring learning_rates, and there are "
+                f"{len(self.learning_rates)}: give two at least, or leave grow out"
+            )
+        return self
+
+    def of(self, problem: Problem, common: Common) -> "TrainConfig":
+        """All seeds in one cell, with the learning rate of [training]."""
+        evaluation = self.model_dump(exclude={"learning_rates", "grow"})
+        return TrainConfig(**evaluation, optimisation=common.optimisation, seeds=common.seeds)
+
+    def planned(self, problem: Problem, common: Common) -> list[Measurement]:
+        """A cell a learning rate."""
+        usual = self.of(problem, common)
+        return [usual.at_rate(rate) for rate in self.learning_rates] or [usual]
+
+    @property
+    def grows(self) -> bool:
+        """Whether there is a ratio of two rates that a grid can go on with."""
+        return self.grow > 0 and len(self.learning_rates) > 1
+
+    def further(self, problem: Problem, common: Common, done: Sequence[Done]) -> list[Measurement]:
+        """The next learning rate, where the best so far is the last one of the grid at either end.
+
+        A rate whose cell failed, or whose every seed diverged, cannot be the best (`bench.statistics.sweep.merit`).
+        """
+        ends = {}
+        for measurement, record in done:
+            assert isinstance(measurement, TrainConfig)
+            ends[measurement.optimisation.learning_rate] = record.result(Training).ends
+        best = best_rate(ends)
+        if best is None or (following := beyond([*ends], best)) is None:
+            return []
+        first, last = self.learning_rates[0], self.learning_rates[-1]
+        added = [rate for rate in ends if (rate < first if following < first else rate > last)]
+        return [self.of(problem, common).at_rate(following)] if len(added) < self.grow else []
+
+    def growth(self) -> str:
+        """What a run may add."""
+        if not self.grows:
+            return ""
+        low, high = (f"{self.learning_rates[end]:g}" for end in (0, -1))
+        return (
+            f"where an estimator's best learning rate lies at an end of its grid, {low} or {high}, up to {self.grow} "
+            "more follow there, a cell each"
+        )
 
 
-class TrainConfig(ElboSettings, Measurement):
+class TrainConfig(Evaluation, Measurement):
     """One training cell."""
 
     resumes: ClassVar[bool] = True
@@ -50,6 +119,11 @@ class TrainConfig(ElboSettings, Measurement):
     kind: Literal["train"] = "train"
     optimisation: Optimisation
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+
+    def at_rate(self, learning_rate: float) -> "TrainConfig":
+        """The same with another learning rate."""
+        optimisation = self.optimisation.model_copy(update={"learning_rate": learning_rate})
+        return self.model_copy(update={"optimisation": optimisation})
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Training:
         """Curves and final bounds."""

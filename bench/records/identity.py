@@ -5,8 +5,8 @@
   sources. But a time is a measurement of a machine: two machines give two.
 - The **subject** of a cell is what it measures, whatever the settings (how many draws of the gradient, steps, seeds,
   threads, how exact products of matrices are): kind of measurement, problem at its point, estimator with its number of
-  samples, device. Where one run measured a subject twice, the newer record is shown. Other settings mean another id,
-  and so other draws.
+  samples, device, and the learning rate of a training, since trainings that differ in it alone are a sweep. Where one
+  run measured a subject twice, the newer record is shown. Other settings mean another id, and so other draws.
 """
 
 import hashlib
@@ -18,6 +18,8 @@ from bench.records.values import Open
 
 SWEPT = ("logit", "scale")
 """The swept quantities of a toy: one record a value, all of them points of one problem."""
+TRAINED = "train"
+"""The kind of a training, whose learning rate is swept: its table chooses a rate for each estimator."""
 STATED = ("kind", "draws", "seeds", "exact")
 """Settings of a measurement that a table states for each row, and in which cells of one comparison may differ."""
 
@@ -44,6 +46,22 @@ class Measured(Open):
     def warm_up(self) -> int | None:
         """Steps of whatever is run before the measurement, where that has such."""
         return (self.model_extra or {}).get("warm_up")
+
+    @property
+    def optimisation(self) -> Mapping[str, Any]:
+        """The settings of a training, where it has such."""
+        found = (self.model_extra or {}).get("optimisation")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The rate with which a model was trained to be compared; that of a mere reference trajectory is none."""
+        return self.optimisation.get("learning_rate") if self.kind == TRAINED else None
+
+    @property
+    def target(self) -> float | None:
+        """Test ELBO in nats that a training was to reach, where one was fixed beforehand."""
+        return (self.model_extra or {}).get("target")
 
 
 class Problem(Open):
@@ -93,13 +111,15 @@ class Identity(Open):
         """The cell in a few words."""
         points = {"|logit|": self.problem.logit, "scale": self.problem.scale}
         at = [f"at {words} {value:g}" for words, value in points.items() if value is not None]
-        return " ".join([self.kind, self.problem.label, *at, self.estimator.label])
+        rate = self.measurement.learning_rate
+        swept = "" if rate is None else f", learning rate {rate:g}"
+        return " ".join([self.kind, self.problem.label, *at, self.estimator.label]) + swept
 
     @property
     def comparable(self) -> tuple[Any, ...]:
         """Equal for cells of two runs that can be set side by side: the subject, on whatever device and machine."""
-        problem = self.problem
-        return self.kind, problem.kind, problem.label, problem.logit, problem.scale, self.estimator.label
+        problem, rate = self.problem, self.measurement.learning_rate
+        return self.kind, problem.kind, problem.label, problem.logit, problem.scale, self.estimator.label, rate
 
     @property
     def benchmark(self) -> dict[str, Any]:
@@ -113,4 +133,7 @@ class Identity(Open):
     def settings(self) -> dict[str, Any]:
         """How the cell is measured, apart from what every row of a table states."""
         own = self.measurement.model_dump(exclude=set(STATED), exclude_unset=True)
+        if self.measurement.learning_rate is not None:
+            kept = self.measurement.optimisation.items()
+            own["optimisation"] = {name: value for name, value in kept if name != "learning_rate"}
         return {**own, "device": self.device, "threads": self.threads, "matmul_precision": self.matmul_precision}

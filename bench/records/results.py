@@ -190,6 +190,13 @@ class Training(Part):
     curve: Curve = Curve()
     final: Final = Final()
 
+    @property
+    def ends(self) -> Elbos:
+        """Final test ELBO of each seed; None for one that diverged or left none."""
+        none = (None,) * len(self.seeds)
+        pairs = zip(self.final.test_elbo or none, self.diverged or none, self.seeds, strict=False)
+        return tuple(end if step is None else None for end, step, _ in pairs)
+
 
 class Quartiles(Part):
     """Median and quartiles of seconds, or of their ratios round by round."""

@@ -153,18 +153,20 @@ def _try(config: EstimatorConfig, family: str) -> None:
         return
 
 
-def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that have no whole record yet, or one made by an estimator whose source has changed since.
+def current(store: Store, cell: Cell) -> Record | None:
+    """A cell's record; None where there is no whole one, or the estimator's source has changed since it was made.
 
     Raises:
-        Newer: a later release wrote a record of one of the cells.
+        Newer: a later release wrote the record.
     """
+    record = store.read(cell.id)
+    same = record is not None and record.provenance.estimator_source == source_hash(example(cell.estimator))
+    return record if same else None
 
-    def current(cell: Cell) -> bool:
-        record = store.read(cell.id)
-        return record is not None and record.provenance.estimator_source == source_hash(example(cell.estimator))
 
-    return [cell for cell in cells if not current(cell)]
+def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that have no current record; raises as `current` does."""
+    return [cell for cell in cells if current(store, cell) is None]
 
 
 def run_suite(
@@ -194,41 +196,61 @@ def run_suite(
     Raises:
         KeyboardInterrupt: as the limit hears it; what was done is kept.
     """
-    chosen = plan(suite)
-    store = Store(out)
-    missing = pending(store, chosen.cells)  # read with `force` too: what a later release wrote is never overwritten
-    todo = chosen.cells if force else missing
+    store, limit = Store(out), limit or Limit()
+    ran: set[str] = set()
+
+    def record_of(cell: Cell) -> Record | None:
+        """Of a cell that is done; with `force` it is by this run alone."""
+        found = current(store, cell)  # read with `force` too: what a later release wrote is never overwritten
+        return None if force and cell.id not in ran else found
+
+    def left(cells: Sequence[Cell]) -> list[Cell]:
+        return [cell for cell in cells if record_of(cell) is None]
+
+    chosen = plan(suite).grown(record_of)  # with the further cells that an earlier run came to
+    todo = left(chosen.cells)
     if todo:
         prepare(suite, chosen)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
-    checkpoints, limit = Checkpoints(out), limit or Limit()
+    checkpoints = Checkpoints(out)
     # A process that ran a cell which another one has finished may have left a checkpoint of it.
     checkpoints.remove(cell.id for cell in chosen.cells if force or cell not in todo)
-    timed = [cell for cell in todo if cell.measurement.alone]
-    others = [cell for cell in todo if not cell.measurement.alone]
-    run, stopped, fresh, lost = Kept(out, limit, run_cell), None, 0, []
-    try:
-        with starting(others + timed, len(chosen.cells) - len(todo)):
-            for cell, result in chain(executor(others, run), inline(timed, run)):
-                if isinstance(result, Stopped):
-                    stopped = stopped or result
-                    lost += [(cell, result.lost)] if result.lost is not None else []
-                    continue
-                if isinstance(
-                    result, Exception
-                ):  # its worker died, so that `run_cell` could not make a record of the failure
-                    result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
-                with limit.finishing():
-                    store.write(result)
-                    checkpoints.remove([cell.id])
-                    progress(result, cell)
-                fresh += 1
-                run.done(result)
-    except Stopped as raised:
-        stopped = stopped or raised
+    run, stopped, wanted, lost = Kept(out, limit, run_cell), None, len(todo), list[tuple[Cell, float]]()
+    while True:
+        timed = [cell for cell in todo if cell.measurement.alone]
+        others = [cell for cell in todo if not cell.measurement.alone]
+        try:
+            with starting(others + timed, len(chosen.cells) - len(todo)):
+                for cell, result in chain(executor(others, run), inline(timed, run)):
+                    if isinstance(result, Stopped):
+                        stopped = stopped or result
+                        lost += [(cell, result.lost)] if result.lost is not None else []
+                        continue
+                    if isinstance(
+                        result, Exception
+                    ):  # its worker died, so that `run_cell` could not make a record of the failure
+                        result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
+                    with limit.finishing():
+                        store.write(result)
+                        checkpoints.remove([cell.id])
+                        progress(result, cell)
+                    ran.add(cell.id)
+                    run.done(result)
+        except Stopped as raised:
+            stopped = stopped or raised
+        known = {cell.id for cell in chosen.cells}
+        chosen = chosen.grown(record_of)
+        new = [cell for cell in chosen.cells if cell.id not in known]
+        todo = left(new)
+        checkpoints.remove(cell.id for cell in new if force or cell not in todo)
+        wanted += len(todo)
+        if new:
+            write_plan(out, [cell.id for cell in chosen.cells])
+        if stopped or not new:
+            break
     checkpoints.tidy()
     records = [record for cell in chosen.cells if (record := store.read(cell.id))]
     unwell = [record for record in records if not record.went_well]
-    return Outcome(len(records), fresh, unwell, len(todo) - fresh, stopped, tuple(lost))
+    return Outcome(len(records), len(ran), unwell, wanted - len(ran), stopped, tuple(lost))

@@ -34,7 +34,8 @@ def _planned(directory: Path) -> tuple[set[str], str | None]:
 
     suite = run_suite_of(directory)
     try:
-        return {cell.id for cell in plan(suite).cells}, None
+        store = Store(directory)
+        return {cell.id for cell in plan(suite).grown(lambda cell: store.read(cell.id)).cells}, None
     except BadInput as error:  # an estimator cannot be imported here; its records can still be counted
         return set(), f"what is left to run cannot be told here: {error}"
 

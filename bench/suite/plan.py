@@ -1,9 +1,13 @@
 """From a suite to its cells: every estimator on every problem that its tags allow, at every budget it can spend."""
 
+from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import bench.datasets
+from bench.measure.base import Common, Done, Settings
 from bench.problems.base import Problem
+from bench.records.record import Record
 from bench.suite.draws import fits
 from bench.suite.schema import Cell, Suite
 from estimators.errors import BadInput
@@ -17,11 +21,46 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class Series(NamedTuple):
+    """The cells of one estimator at one point of a problem for a table that may ask for more of them."""
+
+    table: Settings
+    common: Common
+    cells: tuple[Cell, ...]
+
+    def further(self, record_of: Callable[[Cell], Record | None]) -> list[Cell]:
+        """The cells that the table asks for now; none as long as one of the present ones has no record."""
+        done = []
+        for cell in self.cells:
+            if (record := record_of(cell)) is None:
+                return []
+            done.append(Done(cell.measurement, record))
+        wanted = self.table.further(self.cells[0].problem, self.common, done)
+        cells = [self.cells[0].model_copy(update={"measurement": measurement}) for measurement in wanted]
+        return [cell for cell in cells if cell not in self.cells]
+
+
 class Plan(NamedTuple):
     """What a suite comes to."""
 
     cells: list[Cell]
     skipped: list[Skipped]
+    series: tuple[Series, ...] = ()
+    """Those that may grow."""
+
+    def grown(self, record_of: Callable[[Cell], Record | None]) -> "Plan":
+        """With all further cells that its tables ask for, given the records that are there.
+
+        Args:
+            record_of: a cell's record, of whatever status; None where it is still to be run.
+        """
+        cells, series = list(self.cells), list[Series]()
+        for one in self.series:
+            while further := one.further(record_of):
+                cells += further
+                one = one._replace(cells=(*one.cells, *further))
+            series.append(one)
+        return self._replace(cells=_in_order(cells), series=tuple(series))
 
 
 def plan(suite: Suite) -> Plan:
@@ -36,30 +75,37 @@ def plan(suite: Suite) -> Plan:
         _check_data(suite, problem)
     cells: list[Cell] = []
     skipped: list[Skipped] = []
+    series: list[Series] = []
     for given in suite.estimators:
         legal = 0
         for problem in suite.problems:
             configs, reasons = fits(given, problem, samples=suite.samples, budgets=suite.budgets)
             skipped += [Skipped(problem.label, given.label, reason) for reason in reasons]
             legal += len(configs)
-            cells += [
-                Cell(
-                    measurement=table.of(point, suite.common()),
-                    problem=point,
-                    estimator=config,
-                    device="cpu" if point.only_on_cpu else suite.device,
-                    threads=suite.threads,
-                    matmul_precision=suite.matmul_precision,
-                )
-                for config in configs
-                for point in problem.points()
-                for table in suite.tables()
-                if isinstance(point, table.asks)
-            ]
+            for config, point, table in product(configs, problem.points(), suite.tables()):
+                if not isinstance(point, table.asks):
+                    continue
+                planned = [
+                    Cell(
+                        measurement=measurement,
+                        problem=point,
+                        estimator=config,
+                        device="cpu" if point.only_on_cpu else suite.device,
+                        threads=suite.threads,
+                        matmul_precision=suite.matmul_precision,
+                    )
+                    for measurement in table.planned(point, suite.common())
+                ]
+                cells += planned
+                series += [Series(table, suite.common(), tuple(planned))] if table.grows else []
         if not legal:
             raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {'; it '.join(reasons)}")
-    cells.sort(key=lambda cell: (cell.problem.cost, cell.problem.label, cell.measurement.order))
-    return Plan(cells, skipped)
+    return Plan(_in_order(cells), skipped, tuple(series))
+
+
+def _in_order(cells: list[Cell]) -> list[Cell]:
+    """Cheap ones first; those of a problem and a kind are neighbours."""
+    return sorted(cells, key=lambda cell: (cell.problem.cost, cell.problem.label, cell.measurement.order))
 
 
 def _check_data(suite: Suite, problem: Problem) -> None:

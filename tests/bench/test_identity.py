@@ -263,6 +263,7 @@ def other(record: Record, path: str, value: Any) -> Record:
 SUBJECTS = [
     ("config.measurement.kind", "bias", "subject comparable"),
     ("config.measurement.draws", 7, ""),
+    ("config.measurement.optimisation", {"learning_rate": 0.1}, "rate"),
     ("config.problem.kind", "toy", "subject comparable"),
     ("config.problem.label", "another", "subject comparable"),
     ("config.problem.logit", 1.0, "subject comparable"),
@@ -288,11 +289,12 @@ SUBJECTS = [
 
 @pytest.mark.parametrize(("path", "value", "changed"), SUBJECTS, ids=[path for path, *_ in SUBJECTS])
 def test_what_makes_two_records_two_things(path: str, value: Any, changed: str) -> None:
-    """What is measured, its cell, and of a time its machine."""
+    """What is measured, its cell, of a time its machine, and of a training its learning rate."""
     keys = {"subject": identity.subject, "comparable": identity.comparable, "measurement": identity.measurement}
     for record in three():
         timed = "subject measurement" if identity.kind(record) == "time" else ""
-        expected = set(changed.replace("machine", timed).split())
+        swept = "subject comparable" if identity.kind(record) == "train" else ""
+        expected = set(changed.replace("machine", timed).replace("rate", swept).split())
         if path == "config.measurement.kind" and timed:  # no time any more, and so of no machine
             expected |= {"measurement"}
         there = other(record, path, value)

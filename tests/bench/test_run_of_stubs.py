@@ -231,6 +231,7 @@ def test_times_are_taken_here_one_after_another_when_no_worker_is_left(tmp_path:
         suite_of("rloo", "arm"), tmp_path, executor=watched, progress=watched.progress, starting=watched.starting
     )
     others = [f"{title}{name}" for title in (*TOYS, MOMENTS, TRAIN) for name in ("rloo", "arm")]
+    others[-2:] = [f"{title}, learning rate 0.001" for title in others[-2:]]
     others[:4] = [f"{TOYS[0]}rloo", f"{TOYS[1]}rloo", f"{TOYS[0]}arm", f"{TOYS[1]}arm"]
     times = [f"{TIME}rloo", f"{TIME}arm"]
     assert watched.events == [

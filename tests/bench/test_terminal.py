@@ -314,14 +314,15 @@ def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world
     last = cells[-1].id
     store.path(last).write_text("torn")
     store.path(cells[2].id).unlink()
-    trained = store.read(titles["train digits/bernoulli-3/8 arm"])
+    trained = store.read(titles["train digits/bernoulli-3/8 arm, learning rate 0.001"])
     store.write(trained | {"status": "diverged", "reason": "a", "measurements": {"diverged": [0, 3]}})
     store.write(trained | {"cell": "another", "status": "failed", "seconds": 1e6})
     unwell = sorted(
         [
             {"cell": failed, "title": "time digits/bernoulli-3/8 arm", "status": "failed"}
             | {"reason": "RuntimeError: no such luck"},
-            {"cell": trained["cell"], "title": "train digits/bernoulli-3/8 arm", "status": "diverged", "reason": "a"},
+            {"cell": trained["cell"], "title": "train digits/bernoulli-3/8 arm, learning rate 0.001"}
+            | {"status": "diverged", "reason": "a"},
         ],
         key=lambda item: item["cell"],
     )
