@@ -49,7 +49,7 @@ def _small(**replacements: str) -> Suite:
 
 
 def test_every_suite_that_ships_is_whole() -> None:
-    long = ["catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small"]
+    long = ["budgets", "catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small"]
     assert suite_names() == [*long, "quick", "random-tables", "sharpness", "timing"]
     for name in suite_names():
         suite = load_suite(name)
@@ -143,7 +143,7 @@ VAE_KEYS = (
     "stochastic_layers, prior, centre_input, signed_decoder_input, bias_from_data"
 )
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
-MOMENTS_KEYS = "draws, rows, checkpoints, references, reference_draws, trajectory_seed, warm_up, exact"
+MOMENTS_KEYS = "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
 LIST = 'estimators = ["rloo", "reinforce[baseline=moving-average]", "exact", "reparameterization"]'
 MOMENTS = "[moments]\ndraws = 40\ncheckpoints = [0, 4]\n"
 LARGEST = "is larger than the train split of digits, 1285 rows"
@@ -343,7 +343,7 @@ def test_unknown_suites_and_devices() -> None:
     with pytest.raises(BadInput) as caught:
         load_suite("quik")
     assert str(caught.value) == (
-        "unknown suite 'quik'; did you mean 'quick'? Known: catalogue, mnist-linear, mnist-linear-elbo, mnist-small, "
+        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, mnist-linear, mnist-linear-elbo, mnist-small, "
         "quick, random-tables, sharpness, timing (or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"unknown suite 'nowhere/mine.toml'"):

@@ -588,7 +588,7 @@ def test_doctor_and_lists_print_tables(gradest: Callable[..., Done], monkeypatch
     monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
     assert gradest("doctor") == (0, "what  found  note\nx     y      z   \n", "")
     rows = json.loads(gradest("list", "suites", "--json").out)
-    assert [row["name"] for row in rows][:2] == ["catalogue", "mnist-linear"]
+    assert [row["name"] for row in rows][:3] == ["budgets", "catalogue", "mnist-linear"]
     lines = gradest("list", "suites").out.splitlines()
     assert lines[0].split() == ["name", "problems", "estimators", "seeds", "title"]
     assert [line.split()[:4] for line in lines[1:]] == [
