@@ -6,8 +6,11 @@ the variance of a score-function gradient covers 42 % at n = 20 where it claims 
 5 seeds about 80 %.
 """
 
+from bench.statistics.best import Best, Margin, lowest, lowest_paired, margin, margin_paired
 from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_from_parts
 from bench.statistics.interval import Interval, mean_interval, mean_intervals, normal_quantile, share_interval
+from bench.statistics.power import Seeds, detectable_difference, seeds_needed
+from bench.statistics.replicates import Components, components, replicated, replicated_mean, replicated_ratio
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
 from bench.statistics.variance import (
     FEW_EFFECTIVE_DRAWS,
@@ -26,11 +29,21 @@ __all__ = [
     "LEAST_RARE_EVENTS",
     "PAIRS",
     "STRETCHES",
+    "Best",
+    "Components",
     "Interval",
+    "Margin",
+    "Seeds",
     "SquaredBias",
+    "components",
+    "detectable_difference",
     "differences",
     "heavy_tailed",
     "kurtosis",
+    "lowest",
+    "lowest_paired",
+    "margin",
+    "margin_paired",
     "mean_interval",
     "mean_intervals",
     "mean_log_se",
@@ -39,6 +52,10 @@ __all__ = [
     "normal_quantile",
     "quartiles",
     "ratio_interval",
+    "replicated",
+    "replicated_mean",
+    "replicated_ratio",
+    "seeds_needed",
     "share_interval",
     "squared_bias_from_parts",
     "variance_interval",
