@@ -1,0 +1,1 @@
+"""Whether the intervals and comparisons of the suite keep what they promise: coverage and false sentences, measured."""
