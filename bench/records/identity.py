@@ -59,6 +59,11 @@ class Measured(Open):
         return self.optimisation.get("learning_rate") if self.kind == TRAINED else None
 
     @property
+    def seeds(self) -> int | None:
+        """How many were asked for, where there are such."""
+        return (self.model_extra or {}).get("seeds")
+
+    @property
     def target(self) -> float | None:
         """Test ELBO in nats that a training was to reach, where one was fixed beforehand."""
         return (self.model_extra or {}).get("target")

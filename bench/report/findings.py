@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.report import highest
+from bench.report.highest import named as _named
 from bench.report.summary import Summary
+from bench.report.sweeps import Sweep, sweeps
 from bench.report.tables import bias as bias_table
 from bench.report.tables.view import Row, ends, moment, rows_of
-from bench.report.text import DAGGER, interval, number, percent, percent_interval, plural, span
+from bench.report.text import interval, number, percent, percent_interval, plural, span
 from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
-from bench.statistics import mean_interval, ratio_interval
+from bench.statistics import ratio_interval
 
 FIRST = "Before trusting a number"
 
@@ -23,10 +26,6 @@ class Finding(NamedTuple):
     topic: str
     text: str
     points: tuple[str, ...] = ()  # a line for each point
-
-
-def _named(row: Row) -> str:
-    return f"`{row['label']}`" if row["unbiased"] else f"`{row['label']}` {DAGGER}"
 
 
 def _place(row: Row) -> str:
@@ -157,30 +156,18 @@ def _biased(summary: Summary) -> Iterator[Finding]:
         yield Finding("Bias", f"{head}.")
 
 
-def _paired(summary: Summary, best: Row, other: Row) -> str:
-    """Difference of two cells' test ELBO over the seeds that both ended."""
-    finals = summary.frames.finals
-    ended = finals[~finals["diverged"]]
-    first, second = (ended[ended["cell"] == row["cell"]].set_index("seed")["test_elbo"] for row in (best, other))
-    differences = (first - second).dropna()
-    if len(differences) < 2:
-        return "with no pairs of seeds to tell by how much"
-    difference = mean_interval(differences)
-    doubt = "" if difference.low > 0 else ", not told apart"
-    return f"{interval(*difference)} lower{doubt}, paired over {plural(len(differences), 'seed')}"
-
-
 def _elbo(summary: Summary) -> Iterator[Finding]:
+    by_section: dict[str, list[Sweep]] = {}
+    for sweep in sweeps(rows_of(summary.frames.finals)):
+        by_section.setdefault(str(sweep.cells[sweep.best][0]["section"]), []).append(sweep)
     for heading, rows in summary.elbo[summary.elbo["measured"]].groupby("section", sort=False):
-        ranked = rows_of(rows.sort_values("test_elbo", ascending=False))
-        best, by_train = ranked[0], rows_of(rows.sort_values("train_elbo").tail(1))[0]
-        text = f"{heading}: {_named(best)}, {interval(*(best[column] for column in ends('test_elbo')))}"
-        text += f" ({best['diverged']} of {best['seeds']} seeds diverged)" if best["diverged"] else ""
-        if len(ranked) > 1:
-            text += f"; next {_named(ranked[1])}, {_paired(summary, best, ranked[1])}"
-        if by_train["label"] != best["label"]:
-            text += f"; the training ELBO alone would have named {_named(by_train)}"
-        yield Finding("Highest test ELBO", f"{text}.")
+        words = highest.sentence(rows_of(rows), by_section[str(heading)])
+        yield Finding("Highest test ELBO", f"{heading}: {words}.")
+        at_edge = rows_of(rows[rows["at_edge"]])
+        if at_edge:
+            names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)
+            text = f"The best learning rate lies at the edge of the grid on {heading}, so that a better one may lie"
+            yield Finding(FIRST, f"{text} beyond: {names}.")
 
 
 def _efficiency(summary: Summary) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
 from bench.report.frames import long
 from bench.report.summary import RELATIVE_TO, Summary, summarise
-from bench.report.tables import bias, elbo, render, time, variance
+from bench.report.tables import bias, elbo, rates, render, time, variance
 from bench.report.tables.view import Table
 from bench.run.store import write_atomic
 
@@ -28,11 +28,12 @@ def _put(path: Path, content: bytes | str) -> Path:
 
 
 def _tables(summary: Summary) -> list[Table]:
-    """The four tables of a report, ready to be written."""
+    """The tables of a report, ready to be written: four, and one of learning rates where those were swept."""
     return [
         variance.make(summary.variance, summary.relative_to),
         bias.make(summary.bias),
         elbo.make(summary.elbo, summary.relative_to),
+        *([] if summary.rates.empty else [rates.make(summary.rates)]),
         time.make(summary.time, summary.relative_to),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.machine_load import busy
 from bench.records.record import Record
-from bench.records.results import Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
+from bench.records.results import Curve, Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
 from bench.report.verdicts import ROUNDING
 
 NAN = math.nan
@@ -135,6 +135,9 @@ def finals(record: Record) -> list[dict[str, Any]]:
         "test_rows": float(found.evaluated_rows.test),
         "parameters": float(found.parameters),
         "iwae_samples": float(final.iwae_samples),
+        "learning_rate": _value(record.config.measurement.learning_rate),
+        "seeds_asked": _value(record.config.measurement.seeds),
+        "target": _value(record.config.measurement.target),
     }
     seeds: Sequence[int | None] = found.seeds or [None]
     nothing = [None] * len(seeds)
@@ -146,8 +149,17 @@ def finals(record: Record) -> list[dict[str, Any]]:
         # A seed that left no final ELBO has no end to compare, whether or not the step at which it broke is
         # known.
         out = seed is not None and (not math.isnan(diverged) or math.isnan(values["test_elbo"]))
-        rows.append({**common, "seed": _value(seed), "diverged": out, "diverged_step": diverged, **values})
+        reached = _reached(found.curve, i, common["target"])
+        rows.append({**common, "seed": _value(seed), "diverged": out, "diverged_step": diverged, **values, **reached})
     return rows
+
+
+def _reached(curve: Curve, seed: int, target: float) -> dict[str, float]:
+    """Where a seed's test ELBO is the target or more for the first time; infinity where it never is."""
+    at = next((i for i, elbos in enumerate(curve.test_elbo) if _value(elbos[seed]) >= target), None)
+    missed = NAN if math.isnan(target) else math.inf
+    columns = {"step": curve.step, "f_evals": curve.f_evals, "seconds": curve.seconds}
+    return {f"target_{name}": missed if at is None else float(values[at]) for name, values in columns.items()}
 
 
 TIMES = {

@@ -1,4 +1,4 @@
-"""What a report is made from: the four wide tables, the curves and the look of each estimator."""
+"""What a report is made from: the wide tables, the curves and the look of each estimator."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from bench.records.record import Record
 from bench.report import frames as records_frames
 from bench.report.frames import Frames
 from bench.report.style import Style, assign
-from bench.report.tables import bias, elbo, time, variance
+from bench.report.tables import bias, elbo, rates, time, variance
 
 RELATIVE_TO = "rloo"  # the reference of ratios and relative efficiencies, where a problem has it
 
@@ -22,6 +22,7 @@ class Summary(NamedTuple):
     variance: pd.DataFrame
     bias: pd.DataFrame
     elbo: pd.DataFrame
+    rates: pd.DataFrame
     time: pd.DataFrame
     styles: dict[str, Style]
     relative_to: str
@@ -54,7 +55,7 @@ def _sorted(frame: pd.DataFrame, ranks: Mapping[tuple[str, str], int]) -> pd.Dat
         _empty=~frame["measured"],
         _rank=[ranks[pair] for pair in pairs],
     )
-    by = [key for key in ("_problem", "section", "_empty", "position", "_rank", "cell") if key in keys]
+    by = [key for key in ("_problem", "section", "_empty", "position", "_rank", "learning_rate", "cell") if key in keys]
     return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
@@ -79,6 +80,7 @@ def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = 
         _sorted(variance.build(frames), ranks),
         _sorted(bias.build(frames), ranks),
         _sorted(elbo.build(frames), ranks),
+        _sorted(rates.build(frames), ranks),
         _sorted(time.build(frames), ranks),
         assign(problems, {str(label): bool(flag) for label, flag in unbiased.items()}),
         relative_to,

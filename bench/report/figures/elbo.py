@@ -52,12 +52,16 @@ class Curve(NamedTuple):
 
 
 def _curves(rows: pd.DataFrame, summary: Summary) -> list[Curve]:
-    """The curves of a section's cells, in the order of the table; a cell of which no seed ended has none."""
+    """The curves of a section's estimators at the best rate of each, in the order of the table.
+
+    A cell of which no seed ended has none.
+    """
     curves, finals = summary.frames.curves, summary.frames.finals
     ended = {cell: ~seeds["diverged"].to_numpy() for cell, seeds in finals.groupby("cell")}
     by_cell = dict(iter(curves[curves["cell"].isin(rows["cell"])].groupby("cell")))
     found = []
-    for cell, label, seeds, lost in zip(rows["cell"], rows["label"], rows["seeds"], rows["diverged"], strict=True):
+    for cell, label in zip(rows["cell"], rows["label"], strict=True):
+        seeds, lost = len(ended[cell]), int((~ended[cell]).sum())
         if cell not in by_cell or seeds == lost:
             continue
         # In the order of the frame: all seeds of a point, then those of the next.
@@ -137,7 +141,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
     thin = ""
     if few:
         thin = f"Thin lines: single seeds, no band below {BAND_SEEDS} seeds (n = {span(min(few), max(few))})."
-    diverged = int(rows["diverged"].sum())
+    gone = summary.frames.finals
+    diverged = int(gone[gone["cell"].isin(rows["cell"]) & gone["seed"].notna()]["diverged"].sum())
     lost = f"{plural(diverged, 'diverged seed')} left out of mean and band, counted in the key." if diverged else ""
     clock, machines = "", rows["machine"].nunique()
     if against == "seconds":
@@ -152,6 +157,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
         bands,
         thin,
         lost,
+        "Each estimator at its best learning rate by all seeds." if (rows["rates"] > 1).any() else "",
         phrases.BIASED if not rows["unbiased"].all() else "",
         phrases.absent(rows, summary.styles),
     )

@@ -1,14 +1,14 @@
-"""Final ELBO of every estimator over seeds, and its paired difference to the reference estimator's."""
+"""Final ELBO of every estimator over seeds at its best learning rate, paired with the reference at its own."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.report.frames import Frames
+from bench.report.sweeps import Sweep, known, sweeps
 from bench.report.tables.view import (
     ESTIMATOR,
     UNBIASED,
@@ -25,53 +25,121 @@ from bench.report.tables.view import (
 )
 from bench.report.text import count, interval, number, plural, span
 from bench.statistics import mean_interval
+from bench.statistics.median import median_interval
+from bench.statistics.power import detectable_difference, seeds_to_separate
 
-_MEANS = ("train_elbo", "test_elbo", "test_iwae", "difference", "gap")
+WANTED = 10
+"""Seeds of a table that is published."""
+_MEANS = ("test_elbo", "train_elbo", "test_iwae", "difference")
+_TO_TARGET = ("target_step", "target_f_evals", "target_seconds")
 CSV = csv_columns(
-    "steps", "rows_per_step", "train_rows", "test_rows", *with_ends(*_MEANS), "pairs", "iwae_samples",
-    "seeds", "diverged", "train_seconds", "parameters",
+    "learning_rate", "rates", "at_edge", "other_rate", "steps", "rows_per_step", "train_rows", "test_rows",
+    *with_ends(*_MEANS), "detectable", "detectable_corrected", "comparisons", "seeds_to_separate",
+    *with_ends("gap"), "pairs", "iwae_samples", "seeds", "diverged", "target", "reached", *with_ends(*_TO_TARGET),
+    "train_seconds", "parameters",
 )  # fmt: skip
 
 
-def _mean(name: str, values: Iterable[float]) -> dict[str, float]:
+def mean(name: str, values: Iterable[float]) -> dict[str, float]:
+    """Columns of a mean with its interval, over the values that are finite."""
     finite = [value for value in values if math.isfinite(value)]
     mean = tuple(mean_interval(finite)) if finite else (math.nan,) * 3
     return dict(zip(ends(name), mean, strict=True))
 
 
-def _row(seeds: Sequence[Row], reference: Mapping[float, float]) -> dict[str, Any]:
-    """A train cell's row from those of its seeds; diverged seeds are counted and left out of every mean."""
-    known = [seed for seed in seeds if not math.isnan(seed["seed"])]
-    ended = [seed for seed in known if not seed["diverged"]]
-    row = {**seeds[0], "seeds": len(known), "diverged": len(known) - len(ended)}
-    for name in ("train_elbo", "test_elbo", "test_iwae"):
-        row |= _mean(name, (seed[name] for seed in ended))
-    row |= _mean("gap", (seed["train_elbo"] - seed["test_elbo"] for seed in ended))
-    pairs = [seed["test_elbo"] - reference[seed["seed"]] for seed in ended if seed["seed"] in reference]
-    return {**row, **_mean("difference", pairs), "pairs": len(pairs)}
-
-
-def _references(seeds: Sequence[Row]) -> dict[str, dict[float, float]]:
-    """Test ELBO of each ended seed of a section's reference: of the cell with most of them, if trained twice."""
-    of_cells: dict[str, dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
-    for seed in seeds:
-        if seed["is_reference"] and not seed["diverged"]:
-            of_cells[seed["section"]][str(seed["cell"])][seed["seed"]] = seed["test_elbo"]
+def _reference(of: Sequence[Sweep]) -> dict[str, dict[float, float]]:
+    """Test ELBO of each ended seed of a section's reference: of the sweep with most of them, if trained twice."""
+    found: dict[str, dict[float, float]] = {}
     # Of equally many the first id, whatever the order of the records.
-    return {
-        section: max(sorted(cells.items()), key=lambda cell: len(cell[1]))[1] for section, cells in of_cells.items()
+    for sweep in sorted(of, key=lambda sweep: str(sweep.cells[sweep.best][0]["cell"])):
+        judged = sweep.judged()
+        ended = {seed["seed"]: seed["test_elbo"] for seed in known(judged) if not seed["diverged"]}
+        if judged[0]["is_reference"] and len(ended) > len(found.get(judged[0]["section"], {})):
+            found[judged[0]["section"]] = ended
+    return found
+
+
+def _to_target(seeds: Sequence[Row]) -> dict[str, Any]:
+    """How many seeds reach the target, and the medians of what it takes: a seed that never does takes for ever."""
+    row: dict[str, Any] = {"reached": math.nan}
+    aimed = [seed for seed in seeds if not math.isnan(seed["target"])]
+    if aimed:
+        row["reached"] = sum(math.isfinite(seed["target_step"]) for seed in aimed)
+    for name in _TO_TARGET:
+        median = median_interval([seed[name] for seed in aimed]) if aimed else (math.nan,) * 3
+        row |= dict(zip(ends(name), median, strict=True))
+    return row
+
+
+def _row(sweep: Sweep, reference: Mapping[float, float], comparisons: int) -> dict[str, Any]:
+    """An estimator's row from its seeds, each at the rate that the others choose.
+
+    Diverged seeds are counted and left out of every mean.
+    """
+    judged = sweep.judged()
+    seeds = known(judged)
+    ended = [seed for seed in seeds if not seed["diverged"]]
+    best = sweep.cells[sweep.best][0]
+    row = {**best, "seeds": len(seeds), "diverged": len(seeds) - len(ended)}
+    row |= {"rates": len(sweep.cells), "at_edge": sweep.at_edge}
+    row["other_rate"] = sum(seed["cell"] != best["cell"] for seed in seeds)
+    for name in ("train_elbo", "test_elbo", "test_iwae"):
+        row |= mean(name, (seed[name] for seed in ended))
+    row |= mean("gap", (seed["train_elbo"] - seed["test_elbo"] for seed in ended))
+    pairs = [seed["test_elbo"] - reference[seed["seed"]] for seed in ended if seed["seed"] in reference]
+    row |= {**mean("difference", pairs), "pairs": len(pairs), **_to_target(seeds)}
+    itself = best["is_reference"] and not np.any(pairs)
+    told = {
+        "detectable": detectable_difference(pairs),
+        "detectable_corrected": detectable_difference(pairs, comparisons=max(1, comparisons)),
+        "seeds_to_separate": seeds_to_separate(pairs),
     }
+    return {**row, "comparisons": comparisons, **(dict.fromkeys(told, math.nan) if itself else told)}
 
 
 def build(frames: Frames) -> pd.DataFrame:
-    """One row a train cell."""
+    """One row an estimator of a section, at its best learning rate."""
     if frames.finals.empty:
         return frames.finals.reindex(columns=["section", *CSV])
-    seeds = rows_of(frames.finals)
-    references = _references(seeds)
-    cells = (list(members) for _, members in groupby(seeds, key=lambda seed: str(seed["cell"])))
-    built = pd.DataFrame([_row(members, references.get(members[0]["section"], {})) for members in cells])
+    found = list(sweeps(rows_of(frames.finals)))
+    references = _reference(found)
+    others: dict[str, int] = {}
+    for sweep in found:
+        first = sweep.cells[sweep.best][0]
+        others[first["section"]] = others.get(first["section"], 0) + (not first["is_reference"])
+    sections = [sweep.cells[sweep.best][0]["section"] for sweep in found]
+    rows = [_row(one, references.get(name, {}), others[name]) for one, name in zip(found, sections, strict=True)]
+    built = pd.DataFrame(rows)
     return built.assign(measured=built["test_elbo"].notna())
+
+
+def rate_words(rate: float) -> str:
+    """A learning rate as a person writes it; nothing where it is not known."""
+    return "" if math.isnan(rate) else f"{rate:.3g}"
+
+
+def _rate(row: Row) -> str:
+    rate = rate_words(row["learning_rate"])
+    return f"{rate} of {row['rates']}{', at the edge' if row['at_edge'] else ''}" if row["rates"] > 1 else rate
+
+
+def _reached(row: Row) -> str:
+    return "" if math.isnan(row["reached"]) else f"{row['reached']:.0f} of {row['seeds']}"
+
+
+def _median(name: str) -> Callable[[Row], str]:
+    """A median with its interval; infinite where fewer than half of the seeds reach the target."""
+
+    def text(row: Row) -> str:
+        median, low, high = (row[column] for column in ends(name))
+        return number(median) if median == low == high else interval(median, low, high)
+
+    return text
+
+
+def _others(row: Row) -> str:
+    """Seeds that are judged at another rate than the one that the row names."""
+    return f"{plural(row['other_rate'], 'seed')} judged at another rate" if row["other_rate"] else ""
 
 
 def _difference(row: Row) -> str:
@@ -97,31 +165,84 @@ def rows_evaluated(frame: pd.DataFrame) -> str:
     )
 
 
+def _swept(frame: pd.DataFrame) -> str:
+    """How the rates were chosen, for a caption; nothing where there was no choice."""
+    if not (frame["rates"] > 1).any():
+        return ""
+    edge = int(frame["at_edge"].sum())
+    lies = f" The best rate of {plural(edge, 'estimator')} lies at the edge of its grid: a better one may lie beyond."
+    return (
+        "Each estimator at the best of its learning rates: by the mean test ELBO, rates at which fewer seeds diverged "
+        "first. The rate of each seed is chosen by the other seeds, so that no seed judges its own choice; the rate by "
+        f"all of them is named, and the table of rates has the others.{lies if edge else ''} "
+    )
+
+
+def _detectable(frame: pd.DataFrame) -> str:
+    known = frame[frame["detectable"].notna()]
+    if known.empty:
+        return ""
+    half, corrected = (number(known[name].median(), 2) for name in ("detectable", "detectable_corrected"))
+    most = known["comparisons"]
+    return (
+        "Detectable: the difference that a two-sided paired t-test at 5 % would have shown with a probability of 80 %, "
+        f"{half} nats in the median; {corrected} corrected for {span(most.min(), most.max())} comparisons (Bonferroni)."
+        " Seeds to tell: how many would have shown the difference that was found, not corrected. "
+    )
+
+
+def _aimed(frame: pd.DataFrame) -> str:
+    targets = sorted({float(target) for target in frame["target"].dropna()})
+    if not targets:
+        return ""
+    return (
+        f"Target: a test ELBO of {' or '.join(f'{target:g}' for target in targets)} nats, fixed before the run; "
+        "reached at the first evaluation that shows it. Evaluations of f of one seed and seconds of all seeds together "
+        "until then: medians over all seeds with a 95 % interval between order statistics, where a seed that misses "
+        "the target takes for ever (∞). "
+    )
+
+
+def seed_words(counts: Iterable[float]) -> str:
+    """How many seeds there are, and what to think of few, for a caption."""
+    found = sorted({int(n) for n in counts if not math.isnan(n)} - {0})
+    few = " Fewer than 5 seeds: read the intervals with care." if found and found[0] < 5 else ""
+    few += f" A published table wants {WANTED} or more." if found and found[0] < WANTED else ""
+    return f"Seeds: {' or '.join(plural(n, 'seed') for n in found) or 'none'}.{few}"
+
+
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     samples = sorted({int(k) for k in frame["iwae_samples"].dropna()})
     k = "/".join(str(count) for count in samples) or "K"
-    counts = sorted({int(n) for n in frame["seeds"].dropna()} - {0})
-    few = " Fewer than 5 seeds: read the intervals with care." if counts and counts[0] < 5 else ""
     caption = (
         "Bounds in nats at the end of training, mean over seeds with its 95 % Student-t interval. "
-        f"{rows_evaluated(frame)} The IWAE bound is of the whole test set, with {k} samples. Test ELBO minus "
-        f"{relative_to}'s: paired by seed, which fixes initialisation and data order for all estimators alike. Gap: "
-        "train minus test ELBO. Seconds: training all seeds of the cell together, evaluation excluded. Diverged "
-        "seeds are counted and left out of the means. "
-        f"Seeds: {' or '.join(plural(n, 'seed') for n in counts) or 'none'}.{few} † declared biased."
+        f"{_swept(frame)}{rows_evaluated(frame)} The IWAE bound is of the whole test set, with {k} samples. Test ELBO "
+        f"minus {relative_to}'s: paired by seed, which fixes initialisation and data order for all estimators alike. "
+        f"{_detectable(frame)}Gap: train minus test ELBO. {_aimed(frame)}Seconds: training all seeds of the cell "
+        "together, evaluation excluded. Diverged seeds are counted and left out of the means. "
+        f"{seed_words(frame['seeds'])} † declared biased."
+    )
+    to_target = (
+        Column("target reached", _reached),
+        Column("evaluations to target", _median("target_f_evals")),
+        Column("seconds to target", _median("target_seconds")),
     )
     columns = (
         ESTIMATOR,
         UNBIASED,
+        Column("learning rate", _rate),
         Column("steps", lambda row: count(row["steps"])),
-        Column("train ELBO", with_interval("train_elbo")),
         Column("test ELBO", with_interval("test_elbo")),
+        Column("train ELBO", with_interval("train_elbo")),
         Column(f"test IWAE-{k}", with_interval("test_iwae")),
         Column(f"test ELBO - {relative_to}", _difference),
+        Column("detectable", lambda row: number(row["detectable"], 2)),
+        Column("seeds to tell", lambda row: count(row["seeds_to_separate"])),
         Column("gap", with_interval("gap")),
+        *(to_target if frame["target"].notna().any() else ()),
         Column("seconds", lambda row: number(row["train_seconds"])),
         Column("seeds", _seeds, left=True),
-        Column("note", note, left=True),
+        Column("note", lambda row: note(row, _others(row)), left=True),
     )
     return table("elbo", "ELBO", caption, columns, frame, CSV)

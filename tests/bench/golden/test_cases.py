@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.report.output import write
-from bench.report.tables.elbo import _references
+from bench.report.sweeps import sweeps
+from bench.report.tables.elbo import _reference
 from tests.bench.golden.publish import Outline, outline, printed
 from tests.bench.golden.runs import (
     DISARM,
@@ -345,7 +346,9 @@ def test_the_reference_has_most_seeds_then_the_first_id(first: int, second: int,
         for seed in range(count)
     ]
     count, elbo = (first, -10.0) if chosen == "a" else (second, -20.0)
-    assert _references(seeds) == {"s": {seed: elbo - seed for seed in range(count)}}
+    alike = {"label": "rloo", "learning_rate": 1e-3}
+    found = sweeps([seed | alike | {"seeds_asked": {"a": first, "b": second}[seed["cell"]]} for seed in seeds])
+    assert _reference(list(found)) == {"s": {seed: elbo - seed for seed in range(count)}}
 
 
 def test_records_of_several_versions_are_named_together(tmp_path: Path) -> None:
@@ -438,8 +441,10 @@ def test_fewer_than_five_seeds_are_warned_of_and_counts_are_listed(tmp_path: Pat
         write(records, tmp_path, {"md"})
         return (tmp_path / "tables" / "elbo.md").read_text().splitlines()[2]
 
-    assert "Seeds: 5 seeds or 6 seeds. † declared" in caption(6, 5)
-    assert "Seeds: 4 seeds or 5 seeds. Fewer than 5 seeds: read the intervals with care. †" in caption(5, 4)
+    wanted = "A published table wants 10 or more."
+    assert "Seeds: 10 seeds or 11 seeds. † declared" in caption(11, 10)
+    assert f"Seeds: 5 seeds or 9 seeds. {wanted} † declared" in caption(9, 5)
+    assert f"Seeds: 4 seeds or 5 seeds. Fewer than 5 seeds: read the intervals with care. {wanted} †" in caption(5, 4)
     assert "ELBO of 506 training and 66 test rows" in caption(6)
 
 

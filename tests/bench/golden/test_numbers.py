@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
 import scipy.stats
 
 from bench.report.output import write
@@ -214,8 +215,10 @@ COLUMNS = {
         "tested rare seldom_moved heavy_tailed kurtosis rows draws"
     ),
     "elbo": columns(
-        "steps rows_per_step train_rows test_rows train_elbo* test_elbo* test_iwae* difference* gap* pairs "
-        "iwae_samples seeds diverged train_seconds parameters"
+        "learning_rate rates at_edge other_rate steps rows_per_step train_rows test_rows test_elbo* train_elbo* "
+        "test_iwae* difference* detectable detectable_corrected comparisons seeds_to_separate gap* pairs "
+        "iwae_samples seeds diverged target reached target_step* target_f_evals* target_seconds* "
+        "train_seconds parameters"
     ),
     "time": columns(
         "rows step_seconds* floor_seconds* time_ratio* plain_seconds* cost_seconds* time_ratio_log_se "
@@ -261,6 +264,26 @@ def seeds(record: Record) -> list[Row]:
     return found
 
 
+def power(pairs: int, effect: float, level: float) -> float:
+    """Of a two-sided t-test of so many pairs; its squared statistic is a noncentral F."""
+    critical = scipy.stats.t.isf(level / 2, pairs - 1) ** 2
+    return float(scipy.stats.ncf.sf(critical, 1, pairs - 1, pairs * effect**2))
+
+
+def told(pairs: Sequence[float], others: int) -> Row:
+    """What such pairs would have shown four times in five, and how many of them would show what was found."""
+    names = ("detectable", "detectable_corrected", "seeds_to_separate")
+    if len(pairs) < 2 or not any(pairs):
+        return dict.fromkeys(names, NAN)
+    mean, spread = abs(np.mean(pairs)), np.std(pairs, ddof=1)
+    effects = [
+        scipy.optimize.brentq(lambda x, level=level: power(len(pairs), x, level) - 0.8, 0, 1e4, xtol=1e-12)
+        for level in (0.05, 0.05 / others)
+    ]
+    enough = next(n for n in range(2, 10**4) if spread == 0 or power(n, mean / spread, 0.05) >= 0.8)
+    return dict(zip(names, [*(float(spread * effect) for effect in effects), enough], strict=True))
+
+
 def elbos(run: str) -> list[Row]:
     trained = [record for record in shown(run) if kind(record) == "train"]
     rows = []
@@ -276,6 +299,9 @@ def elbos(run: str) -> list[Row]:
         }
         pairs = [seed["test_elbo"] - others[seed["seed"]] for seed in ended if seed["seed"] in others]
         curve = measured.get("curve", {"step": [None], "seconds": [None]})
+        section = [head(run, other) for other in trained if head(run, other)["section"] == names["section"]]
+        compared = sum(not other["is_reference"] for other in section)
+        to_target = [ends(f"target_{name}", (NAN,) * 3) for name in ("step", "f_evals", "seconds")]
         rows.append({
             **names,
             "steps": number({"x": curve["step"][-1]}, "x"), "train_seconds": number({"x": curve["seconds"][-1]}, "x"),
@@ -288,6 +314,8 @@ def elbos(run: str) -> list[Row]:
             **ends("gap", student([seed["train_elbo"] - seed["test_elbo"] for seed in ended])),
             "pairs": len(pairs), "seeds": len(measured.get("seeds", [])),
             "diverged": sum(seed["out"] for seed in seeds(record)),
+            **told(pairs, max(1, compared)), "comparisons": compared, "rates": 1, "at_edge": False, "other_rate": 0,
+            "learning_rate": NAN, "target": NAN, "reached": NAN, **to_target[0], **to_target[1], **to_target[2],
         })  # fmt: skip
     return rows
 
@@ -521,6 +549,7 @@ PRINTED: dict[str, dict[str, tuple[str, float]]] = {
     "elbo": {
         "steps": ("steps", 1), "train ELBO": ("train_elbo*", 1), "test ELBO": ("test_elbo*", 1),
         "test IWAE-8/64": ("test_iwae*", 1), "test IWAE-K": ("test_iwae*", 1), "test ELBO - rloo": ("difference*", 1),
+        "detectable": ("detectable", 1), "seeds to tell": ("seeds_to_separate", 1),
         "gap": ("gap*", 1), "seconds": ("train_seconds", 1),
     },
     "time": {

@@ -1,0 +1,85 @@
+"""Trainings that differ in the learning rate alone: which rate each estimator is reported at.
+
+The best of several rates looks better than it is on the seeds that chose it. So the rate of each seed is chosen by the
+other seeds, and the seed itself judges; what is reported is the mean over seeds so judged.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from bench.report.tables.view import Row
+from bench.statistics.sweep import best_rate
+
+UNKNOWN = math.nan
+"""The rate of a record that does not hold it."""
+
+
+class Sweep(NamedTuple):
+    """The cells of one estimator in one section, by learning rate in ascending order."""
+
+    cells: Mapping[float, Sequence[Row]]
+    """The rows of each cell, one a seed; a cell that measured nothing has one without a seed."""
+
+    @property
+    def best(self) -> float:
+        """The best rate by all seeds; the lowest that has seeds at all, where none of them ended."""
+        best = best_rate({rate: _ends(rows) for rate, rows in self.cells.items()})
+        if best is not None:
+            return best
+        with_seeds = [rate for rate, rows in self.cells.items() if known(rows)]
+        return next(iter([*with_seeds, *self.cells]))
+
+    @property
+    def swept(self) -> bool:
+        """Whether there was a choice."""
+        return len(self.cells) > 1
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best rate is the lowest or the highest that was run, so that a better one may lie beyond."""
+        rates = list(self.cells)
+        return self.swept and self.best in (rates[0], rates[-1])
+
+    def judged(self) -> list[Row]:
+        """The row of each seed at the rate that the other seeds choose; a single seed has to choose for itself.
+
+        An estimator of which nothing was measured keeps one row.
+        """
+        found = []
+        for row in known(self.cells[self.best]):
+            others = {rate: _ends(rows, row["seed"]) for rate, rows in self.cells.items()}
+            chosen = best_rate(others)
+            rows = self.cells[self.best if chosen is None else chosen]
+            found.append(next((other for other in rows if other["seed"] == row["seed"]), row))
+        return found or [self.cells[self.best][0]]
+
+
+def known(rows: Iterable[Row]) -> list[Row]:
+    """Those that are of a seed."""
+    return [row for row in rows if not math.isnan(row["seed"])]
+
+
+def _ends(rows: Sequence[Row], without: float = math.nan) -> list[float | None]:
+    """Final test ELBO of each seed but one; None where it diverged."""
+    return [None if row["diverged"] else row["test_elbo"] for row in known(rows) if row["seed"] != without]
+
+
+def sweeps(seeds: Sequence[Row]) -> Iterator[Sweep]:
+    """The sweeps among the rows of seeds, those of a cell together: a choice lies among cells of as many seeds.
+
+    A rate that was run twice, by runs that differ in what a section does not, begins another sweep.
+    """
+    groups: dict[tuple[object, ...], list[dict[float, list[Row]]]] = {}
+    for _, members in groupby(seeds, key=lambda seed: str(seed["cell"])):
+        rows = list(members)
+        rate, asked = (UNKNOWN if math.isnan(x) else x for x in (rows[0]["learning_rate"], rows[0]["seeds_asked"]))
+        same = groups.setdefault((rows[0]["section"], rows[0]["label"], asked), [])
+        room = next((cells for cells in same if rate not in cells), None)
+        if room is None:
+            same.append(room := {})
+        room[rate] = rows
+    for same in groups.values():
+        for cells in same:
+            yield Sweep(dict(sorted(cells.items())))
