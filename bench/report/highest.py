@@ -47,15 +47,19 @@ def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     whole = [row for row in rows if not row["diverged"]]
     highest = max(whole or rows, key=lambda row: float(row["test_elbo"]))
     seeds = list(ended[highest["cell"]])
-    compared = [row for row in rows if all(seed in ended[row["cell"]] for seed in seeds)]
-    found = lowest_paired(-np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared]))
-    first, *ties = (compared[i] for i in found.best)
+    by_elbo = sorted(rows, key=lambda row: -float(row["test_elbo"]))
+    compared = [row for row in by_elbo if all(seed in ended[row["cell"]] for seed in seeds)]
+    best, worse = tuple(range(len(compared))), tuple[int, ...]()
+    if len(seeds) > 1:
+        elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
+        best, worse, *_ = lowest_paired(-elbos)
+    first, *ties = (compared[i] for i in best)
     text = f"{named(first)}, {interval(*(first[column] for column in ends('test_elbo')))}"
     text += f" ({first['diverged']} of {first['seeds']} seeds diverged)" if first["diverged"] else ""
     if ties:
         text += f", not told apart from {listed(ties)} by {plural(len(seeds), 'seed')}"
-    if found.worse:
-        following = compared[found.worse[0]]
+    if worse:
+        following = compared[worse[0]]
         text += f"; next {named(following)}, {_ahead(ended[first['cell']], ended[following['cell']])}"
     by_train = max(compared, key=lambda row: float(row["train_elbo"]))
     if by_train["cell"] not in (row["cell"] for row in (first, *ties)):

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from bench.report.tables.view import Row
-from bench.statistics.sweep import best_rate
+from bench.statistics.sweep import best_rate, merit
 
 UNKNOWN = math.nan
 """The rate of a record that does not hold it."""
@@ -45,12 +45,14 @@ class Sweep(NamedTuple):
     def judged(self) -> list[Row]:
         """The row of each seed at the rate that the other seeds choose; a single seed has to choose for itself.
 
-        An estimator of which nothing was measured keeps one row.
+        They choose among the rates at which the fewest of all seeds diverged: a person who has seen one diverge would
+        not train with that rate. An estimator of which nothing was measured keeps one row.
         """
+        shares = {rate: merit(_ends(rows))[0] for rate, rows in self.cells.items()}
+        sound = [rate for rate, share in shares.items() if share == shares[self.best]]
         found = []
         for row in known(self.cells[self.best]):
-            others = {rate: _ends(rows, row["seed"]) for rate, rows in self.cells.items()}
-            chosen = best_rate(others)
+            chosen = best_rate({rate: _ends(self.cells[rate], row["seed"]) for rate in sound})
             rows = self.cells[self.best if chosen is None else chosen]
             found.append(next((other for other in rows if other["seed"] == row["seed"]), row))
         return found or [self.cells[self.best][0]]

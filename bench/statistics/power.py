@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.interval import array, normal_quantile
 
+NODES = 2000
+"""Sample deviations over which the noncentral t distribution is averaged."""
 MOST_SEEDS = 100_000
 """More are counted as infinitely many."""
 
@@ -32,8 +34,10 @@ def power(effect: float, seeds: int, level: float = 0.95, comparisons: int = 1) 
         level: 1 less the chance of a false statement over all comparisons.
         comparisons: how many are made; each has its share of that chance (Bonferroni).
     """
-    shift, quantile = abs(effect) * math.sqrt(seeds), _quantile(seeds, level, comparisons)
-    return 1 - _below(quantile, seeds, shift) + _below(-quantile, seeds, shift)
+    from scipy.stats import ncf
+
+    # The square of a noncentral t is a noncentral F; scipy's noncentral t itself is NaN or wrong at many arguments.
+    return float(ncf.sf(_quantile(seeds, level, comparisons) ** 2, 1, seeds - 1, seeds * effect**2))
 
 
 def detectable_difference(
@@ -60,7 +64,7 @@ def detectable_difference(
     def lacking(effect: float) -> float:
         return power(effect, x.size, level, comparisons) - chance
 
-    return 0.0 if deviation == 0 else deviation * float(brentq(lacking, 0.0, top, xtol=1e-6))
+    return 0.0 if deviation == 0 else deviation * float(brentq(lacking, 0.0, top, xtol=1e-12))
 
 
 def seeds_needed(differences: ArrayLike, *, comparisons: int = 1, chance: float = 0.8, level: float = 0.95) -> Seeds:
@@ -102,13 +106,19 @@ def effect_interval(effect: float, seeds: int, level: float = 0.95) -> tuple[flo
         level: coverage, exact for Gaussian values.
     """
     from scipy.optimize import brentq
+    from scipy.stats import chi2, norm
 
     root = math.sqrt(seeds)
     t = effect * root
     reach = 10 + 3 * abs(t)
+    # Noncentral t, given each of many equally likely sample deviations s: P(Z + shift <= t s).
+    s = np.sqrt(chi2.ppf((np.arange(NODES) + 0.5) / NODES, seeds - 1) / (seeds - 1))
 
     def end(tail: float) -> float:
-        return float(brentq(lambda shift: _below(t, seeds, shift) - tail, t - reach, t + reach, xtol=1e-6)) / root
+        def above(shift: float) -> float:
+            return float(norm.cdf(t * s - shift).mean()) - tail
+
+        return float(brentq(above, t - reach, t + reach, xtol=1e-6)) / root
 
     return end(0.5 + level / 2), end(0.5 - level / 2)
 
@@ -124,14 +134,6 @@ def _smallest(effect: float, chance: float, level: float, comparisons: int) -> f
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, middle, level, comparisons) >= chance else (middle, high)
     return float(high)
-
-
-def _below(t: float, seeds: int, shift: float) -> float:
-    """Chance that a noncentral t lies below t; scipy has no number for some that are 0 or 1 but for its last digits."""
-    from scipy.stats import nct
-
-    chance = float(nct.cdf(t, seeds - 1, shift))
-    return float(t > shift) if math.isnan(chance) else chance
 
 
 def _quantile(seeds: int, level: float, comparisons: int) -> float:

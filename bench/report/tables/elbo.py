@@ -26,7 +26,7 @@ from bench.report.tables.view import (
 from bench.report.text import count, interval, number, plural, span
 from bench.statistics import mean_interval
 from bench.statistics.median import median_interval
-from bench.statistics.power import detectable_difference, seeds_to_separate
+from bench.statistics.power import detectable_difference, seeds_needed
 
 WANTED = 10
 """Seeds of a table that is published."""
@@ -34,7 +34,7 @@ _MEANS = ("test_elbo", "train_elbo", "test_iwae", "difference")
 _TO_TARGET = ("target_step", "target_f_evals", "target_seconds")
 CSV = csv_columns(
     "learning_rate", "rates", "at_edge", "other_rate", "steps", "rows_per_step", "train_rows", "test_rows",
-    *with_ends(*_MEANS), "detectable", "detectable_corrected", "comparisons", "seeds_to_separate",
+    *with_ends(*_MEANS), "detectable", "detectable_corrected", "comparisons", *with_ends("seeds_needed"),
     *with_ends("gap"), "pairs", "iwae_samples", "seeds", "diverged", "target", "reached", *with_ends(*_TO_TARGET),
     "train_seconds", "parameters",
 )  # fmt: skip
@@ -89,12 +89,18 @@ def _row(sweep: Sweep, reference: Mapping[float, float], comparisons: int) -> di
     pairs = [seed["test_elbo"] - reference[seed["seed"]] for seed in ended if seed["seed"] in reference]
     row |= {**mean("difference", pairs), "pairs": len(pairs), **_to_target(seeds)}
     itself = best["is_reference"] and not np.any(pairs)
-    told = {
-        "detectable": detectable_difference(pairs),
-        "detectable_corrected": detectable_difference(pairs, comparisons=max(1, comparisons)),
-        "seeds_to_separate": seeds_to_separate(pairs),
-    }
-    return {**row, "comparisons": comparisons, **(dict.fromkeys(told, math.nan) if itself else told)}
+    return {**row, "comparisons": comparisons, **_told([] if itself else pairs, comparisons)}
+
+
+def _told(pairs: Sequence[float], comparisons: int) -> dict[str, float]:
+    """What difference so many pairs of such a spread tell, and how many pairs would tell the one that was found."""
+    row = dict.fromkeys(("detectable", "detectable_corrected", *ends("seeds_needed")), math.nan)
+    if len(pairs) > 1:
+        row["detectable"] = detectable_difference(pairs)
+        row["detectable_corrected"] = detectable_difference(pairs, comparisons=max(1, comparisons))
+    if len(pairs) > 2:
+        row |= dict(zip(ends("seeds_needed"), seeds_needed(pairs), strict=True))
+    return row
 
 
 def build(frames: Frames) -> pd.DataFrame:
@@ -148,6 +154,11 @@ def _difference(row: Row) -> str:
     return interval(row["difference"], row["difference_low"], row["difference_high"])
 
 
+def _seeds_needed(row: Row) -> str:
+    found, low, high = (count(row[name]) for name in ends("seeds_needed"))
+    return f"{found} [{low}, {high}]" if found else ""
+
+
 def _seeds(row: Row) -> str:
     if not row["diverged"]:
         return f"{row['seeds']}" if row["seeds"] else ""
@@ -187,7 +198,8 @@ def _detectable(frame: pd.DataFrame) -> str:
     return (
         "Detectable: the difference that a two-sided paired t-test at 5 % would have shown with a probability of 80 %, "
         f"{half} nats in the median; {corrected} corrected for {span(most.min(), most.max())} comparisons (Bonferroni)."
-        " Seeds to tell: how many would have shown the difference that was found, not corrected. "
+        " Seeds to tell: how many would show the difference that was found as surely, not corrected, with the 95 % "
+        "interval that its size in standard deviations leaves. "
     )
 
 
@@ -238,7 +250,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column(f"test IWAE-{k}", with_interval("test_iwae")),
         Column(f"test ELBO - {relative_to}", _difference),
         Column("detectable", lambda row: number(row["detectable"], 2)),
-        Column("seeds to tell", lambda row: count(row["seeds_to_separate"])),
+        Column("seeds to tell", _seeds_needed),
         Column("gap", with_interval("gap")),
         *(to_target if frame["target"].notna().any() else ()),
         Column("seconds", lambda row: number(row["train_seconds"])),

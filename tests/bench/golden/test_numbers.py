@@ -216,7 +216,7 @@ COLUMNS = {
     ),
     "elbo": columns(
         "learning_rate rates at_edge other_rate steps rows_per_step train_rows test_rows test_elbo* train_elbo* "
-        "test_iwae* difference* detectable detectable_corrected comparisons seeds_to_separate gap* pairs "
+        "test_iwae* difference* detectable detectable_corrected comparisons seeds_needed* gap* pairs "
         "iwae_samples seeds diverged target reached target_step* target_f_evals* target_seconds* "
         "train_seconds parameters"
     ),
@@ -270,18 +270,33 @@ def power(pairs: int, effect: float, level: float) -> float:
     return float(scipy.stats.ncf.sf(critical, 1, pairs - 1, pairs * effect**2))
 
 
+def needed(effect: float) -> float:
+    """The fewest pairs that show an effect four times in five."""
+    return next((n for n in range(2, 10**4) if power(n, effect, 0.05) >= 0.8), math.inf)
+
+
 def told(pairs: Sequence[float], others: int) -> Row:
     """What such pairs would have shown four times in five, and how many of them would show what was found."""
-    names = ("detectable", "detectable_corrected", "seeds_to_separate")
-    if len(pairs) < 2 or not any(pairs):
-        return dict.fromkeys(names, NAN)
-    mean, spread = abs(np.mean(pairs)), np.std(pairs, ddof=1)
-    effects = [
-        scipy.optimize.brentq(lambda x, level=level: power(len(pairs), x, level) - 0.8, 0, 1e4, xtol=1e-12)
-        for level in (0.05, 0.05 / others)
-    ]
-    enough = next(n for n in range(2, 10**4) if spread == 0 or power(n, mean / spread, 0.05) >= 0.8)
-    return dict(zip(names, [*(float(spread * effect) for effect in effects), enough], strict=True))
+    row = {"detectable": NAN, "detectable_corrected": NAN, **ends("seeds_needed", (NAN,) * 3)}
+    n = len(pairs) if any(pairs) else 0
+    if n > 1:
+        spread = float(np.std(pairs, ddof=1))
+        for name, level in (("detectable", 0.05), ("detectable_corrected", 0.05 / others)):
+            lacking = lambda x, level=level: power(n, x, level) - 0.8  # noqa: E731
+            row[name] = spread * float(scipy.optimize.brentq(lacking, 0, 1e4, xtol=1e-12))
+    if n > 2:
+        effect = abs(float(np.mean(pairs))) / spread
+        t, root = effect * math.sqrt(n), math.sqrt(n)
+
+        def end(tail: float) -> float:  # of the noncentrality, by simulation of the sample deviation on a grid
+            s = np.sqrt(scipy.stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, n - 1) / (n - 1))
+            below = lambda shift: float(scipy.stats.norm.cdf(t * s - shift).mean()) - tail  # noqa: E731
+            return float(scipy.optimize.brentq(below, -100, 100 + 10 * t)) / root
+
+        small, large = end(0.975), end(0.025)
+        high = needed(small) if small > 0 else math.inf
+        row |= ends("seeds_needed", (needed(effect), needed(max(abs(small), large)), high))
+    return row
 
 
 def elbos(run: str) -> list[Row]:
@@ -549,7 +564,7 @@ PRINTED: dict[str, dict[str, tuple[str, float]]] = {
     "elbo": {
         "steps": ("steps", 1), "train ELBO": ("train_elbo*", 1), "test ELBO": ("test_elbo*", 1),
         "test IWAE-8/64": ("test_iwae*", 1), "test IWAE-K": ("test_iwae*", 1), "test ELBO - rloo": ("difference*", 1),
-        "detectable": ("detectable", 1), "seeds to tell": ("seeds_to_separate", 1),
+        "detectable": ("detectable", 1), "seeds to tell": ("seeds_needed*", 1),
         "gap": ("gap*", 1), "seconds": ("train_seconds", 1),
     },
     "time": {

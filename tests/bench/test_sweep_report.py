@@ -1,0 +1,239 @@
+"""Each estimator at its own best learning rate in tables, sentences and figures; what power and targets say."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from bench.report.compare.runs import compare
+from bench.report.figures import rates as rates_figure
+from bench.report.findings import FIRST, findings
+from bench.report.output import write
+from bench.report.summary import Summary, summarise
+from bench.statistics import mean_interval
+from bench.statistics.median import median_interval
+from bench.statistics.power import detectable_difference, seeds_needed
+from tests.bench.plain import Store, identity
+from tests.bench.records import VAE, Made, Record, record
+from tests.bench.test_sweep import SWEPT, Ends
+
+RLOO, DISARM = Made("rloo", 2, True, 1.0, 0.0, 1.0), Made("disarm", 2, True, 1.0, 0.0, 1.0)
+HIGHEST = "Highest test ELBO"
+
+
+def trained(made: Made, rate: float, ends: Ends, **more: Any) -> Record:
+    """A training of one seed an end, whose test ELBO rises by a nat at each of four evaluations; train is a nat above.
+
+    A seed without an end diverged at the last step.
+    """
+    seeds = range(len(ends))
+    curve = [[None if end is None and i == 4 else (end or -99.0) - 4 + i for end in ends] for i in range(5)]
+    on_train = [[None if end is None else end + 1 for end in row] for row in curve]
+    measurements = {
+        "seeds": [*seeds],
+        "diverged": [40 if end is None else None for end in ends],
+        "curve": {
+            "step": [0, 10, 20, 30, 40],
+            "f_evals": [0, 200, 400, 600, 800],
+            "seconds": [0.0, 0.5, 1.0, 1.5, 2.0],
+            "train_elbo": on_train,
+            "test_elbo": curve,
+        },
+        "final": {"train_elbo": on_train[-1], "test_elbo": ends, "test_iwae": ends, "iwae_samples": 5},
+    }
+    optimisation = {"steps": 40, "learning_rate": rate}
+    measurement = {"kind": "train", "optimisation": optimisation, "seeds": len(ends), **more}
+    return record(measurement, VAE, made, measurements)
+
+
+def row_of(summary: Summary, label: str) -> dict[str, Any]:
+    (row,) = summary.elbo[summary.elbo["label"] == label].to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def test_the_rate_of_a_seed_is_chosen_by_the_other_seeds() -> None:
+    """By all seeds the first rate is the best, -10 to -10.25; without the second seed the other one, -10.3 to -10.6."""
+    first, second = [-11.0, -7.0, -11.0, -11.0], [-10.0, -10.5, -10.5, -10.0]
+    summary = summarise([trained(RLOO, 1e-3, first), trained(RLOO, 3e-3, second)])
+    row = row_of(summary, "rloo")
+    assert (row["learning_rate"], row["rates"], row["at_edge"], row["other_rate"]) == (1e-3, 2, True, 1)
+    # Without the second seed: -11 against -10.17, so that it is judged at the other rate.
+    assert (row["test_elbo"], row["test_elbo_low"], row["test_elbo_high"]) == mean_interval(
+        [-11.0, -10.5, -11.0, -11.0]
+    )
+    assert row["train_elbo"] == row["test_elbo"] + 1
+    rates = summary.rates.set_index("learning_rate")
+    assert rates["judges"].to_dict() == {1e-3: 3, 3e-3: 1}
+    assert rates["test_elbo"].to_dict() == {1e-3: -10.0, 3e-3: -10.25}
+    assert rates["best"].to_dict() == {1e-3: True, 3e-3: False}
+
+
+def test_a_choice_among_equals_gains_nothing() -> None:
+    """Of eight rates that do the same, the best mean of five seeds is high by half a nat; the mean reported is not."""
+    rng, chosen, naive = np.random.default_rng(0), [], []
+    for _ in range(60):
+        ends = rng.normal(-10, 1, (8, 5))
+        summary = summarise([trained(RLOO, 2.0**-i, list(row)) for i, row in enumerate(ends)])
+        chosen.append(row_of(summary, "rloo")["test_elbo"])
+        naive.append(ends.mean(axis=1).max())
+    assert np.mean(naive) > -9.5
+    assert abs(np.mean(chosen) + 10) < 3 * np.std(chosen) / math.sqrt(60)
+
+
+def test_differences_are_between_the_best_rates_of_both() -> None:
+    records = [
+        trained(RLOO, 1e-3, [-12.0, -12.5, -13.0]),
+        trained(RLOO, 3e-3, [-10.0, -10.5, -11.0]),
+        trained(RLOO, 9e-3, [None, -9.0, -9.0]),
+        trained(DISARM, 1e-3, [-11.0, -11.0, -11.5]),
+        trained(DISARM, 3e-3, [-15.0, -15.0, -15.0]),
+    ]
+    summary = summarise(records)
+    rloo, disarm = row_of(summary, "rloo"), row_of(summary, "disarm")
+    assert (rloo["learning_rate"], rloo["at_edge"], rloo["seeds"], rloo["diverged"]) == (3e-3, False, 3, 0)
+    assert (disarm["learning_rate"], disarm["at_edge"]) == (1e-3, True)
+    pairs = [-1.0, -0.5, -0.5]
+    assert (disarm["difference"], disarm["difference_low"], disarm["difference_high"]) == mean_interval(pairs)
+    assert disarm["detectable"] == detectable_difference(pairs)
+    assert disarm["detectable_corrected"] == disarm["detectable"]  # of one comparison
+    needed = (disarm["seeds_needed"], disarm["seeds_needed_low"], disarm["seeds_needed_high"])
+    assert (needed, rloo["difference"]) == (seeds_needed(pairs), 0)
+    assert math.isnan(rloo["detectable"])
+    assert [(row["learning_rate"], row["diverged"]) for row in summary.rates.to_dict("records")] == [
+        (1e-3, 0), (3e-3, 0), (1e-3, 0), (3e-3, 0), (9e-3, 1)
+    ]  # fmt: skip
+    sentences = [finding.text for finding in findings(summary)[FIRST]]
+    assert "disarm` at 0.001." in next(text for text in sentences if "edge of the grid" in text)
+    assert not any("`rloo` at" in text for text in sentences)
+
+
+def test_no_rate_is_left_out_as_an_older_record_of_the_same(tmp_path: Path) -> None:
+    """Nor are runs with other rates a section of their own; the same rate with other seeds is another sweep."""
+    records = [trained(made, rate, [-10.0, -11.0]) for made in (RLOO, DISARM) for rate in (1e-3, 3e-3)]
+    for choose in (identity.newest, identity.merged):
+        assert len(choose(records).records) == 4
+    summary = summarise([*records, trained(RLOO, 1e-3, [-10.0, -11.0, -12.0])])
+    assert set(summary.elbo["section"]) == {VAE["label"]}
+    assert sorted(summary.elbo["rates"]) == [1, 2, 2]
+    for name, run in (("a", records[:3]), ("b", records[1:])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "suite.toml").write_text(SWEPT)
+        for one in run:
+            Store(tmp_path / name).write(one | {"traceback": None})
+    rows, notes = compare(tmp_path / "a", tmp_path / "b")
+    assert [row["quantity"] for row in rows] == ["test ELBO B - A"] * 2  # of the two cells that both have
+    assert not any("SETTINGS DIFFER" in note for note in notes)
+
+
+def test_a_rate_at_which_nothing_was_measured_is_not_the_best_and_not_lost() -> None:
+    failed = trained(RLOO, 3e-3, [-1.0, -1.0]) | {"status": "failed", "reason": "luck", "measurements": {}}
+    gone = trained(RLOO, 9e-3, [None, None]) | {"status": "diverged", "reason": "all"}
+    summary = summarise([failed, gone, trained(RLOO, 1e-3, [-10.0, -10.0])])
+    assert row_of(summary, "rloo")["learning_rate"] == 1e-3
+    assert {row["status"] for row in summary.rates.to_dict("records")} == {"ok", "failed", "diverged"}
+    nothing = row_of(summarise([failed, gone]), "rloo")
+    assert (nothing["learning_rate"], nothing["seeds"], nothing["diverged"]) == (9e-3, 2, 2)
+    assert (nothing["status"], nothing["measured"]) == ("diverged", False)
+
+
+def test_what_a_target_takes_is_a_median_with_its_misses(tmp_path: Path) -> None:
+    """Of ten seeds: reached at the first evaluation after the start, and one later for each nat; four never do."""
+    ends: Ends = [-7.0, -8.0, -8.0, -9.0, -9.0, -10.0, -11.0, -12.0, None, -13.0]
+    summary = summarise([trained(RLOO, 1e-3, ends, target=-10.0), trained(DISARM, 1e-3, ends[6:], target=-10.0)])
+    rloo, disarm = row_of(summary, "rloo"), row_of(summary, "disarm")
+    # -11 + 1 = -10 for the best seed, whose first evaluation is -11: 10, 20, 20, 30, 30, 40 and four that never do.
+    assert (rloo["reached"], rloo["seeds"], rloo["target_step"]) == (6, 10, 35.0)
+    # From the second of ten to the last but one: 97.9 %.
+    assert (rloo["target_step_low"], rloo["target_step_high"]) == (20.0, math.inf)
+    assert (rloo["target_f_evals"], rloo["target_seconds"], rloo["target_seconds_low"]) == (700.0, 1.75, 1.0)
+    assert (disarm["reached"], disarm["target_step"]) == (0, math.inf)
+    assert math.isnan(disarm["target_step_low"])  # four seeds have no interval
+    write([trained(RLOO, 1e-3, ends, target=-10.0)], tmp_path, {"md"})
+    text = (tmp_path / "tables" / "elbo.md").read_text()
+    assert "6 of 10" in text and "700 [400, ∞]" in text and "1.75 [1.00, ∞]" in text
+    assert "Target: a test ELBO of -10 nats, fixed before the run" in text
+    assert not (tmp_path / "tables" / "rates.md").exists()  # nothing was swept
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0], (3.0, None, None)),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], (3.0, None, None)),  # all of five: 1 - 2 / 32
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (3.5, 1.0, 6.0)),  # 1 - 2 / 64
+        ([*range(10)], (4.5, 1.0, 8.0)),  # 1 - 2 * 11 / 1024; the third to the eighth cover 89 %
+        ([1.0, 2.0, math.inf, math.inf], (math.inf, None, None)),
+        ([*range(5), *[math.inf] * 4], (4.0, 1.0, math.inf)),
+    ],
+)
+def test_the_median_has_an_interval_of_order_statistics(
+    values: list[float], expected: tuple[float | None, ...]
+) -> None:
+    found = [None if math.isnan(x) else x for x in median_interval(values)]
+    assert tuple(found) == expected
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_the_power_of_few_seeds_is_that_of_the_test(n: int) -> None:
+    """Where scipy's noncentral t is NaN or wrong: four of five tests see the difference that is called detectable."""
+    rng, pairs = np.random.default_rng(0), _spread(n, 1.5)
+    for comparisons in (1, 22):
+        difference = detectable_difference(pairs, comparisons=comparisons)
+        x = rng.normal(difference, 1.5, (40_000, n))
+        statistic = x.mean(axis=1) / x.std(axis=1, ddof=1) * math.sqrt(n)
+        assert np.mean(abs(statistic) > t.isf(0.025 / comparisons, n - 1)) == pytest.approx(0.8, abs=0.008)
+    for mean in (0.1, 3.0, 1000.0) if n > 2 else ():
+        found = seeds_needed(mean + pairs)
+        assert found.low <= found.estimate <= found.high
+
+
+def _spread(n: int, spread: float) -> Any:
+    """So many numbers of this standard deviation and mean 0."""
+    x = np.arange(n) - (n - 1) / 2
+    return x * spread / x.std(ddof=1)
+
+
+def test_the_highest_elbo_is_named_with_all_that_it_is_not_told_apart_from() -> None:
+    def highest(*records: Record) -> str:
+        (found,) = findings(summarise(records))[HIGHEST]
+        return found.text.removeprefix(f"{VAE['label']}: ")
+
+    base = np.array([-10.0, -10.4, -9.8, -10.2, -9.6])
+    third = Made("arm", 2, False, 1.0, 0.0, 1.0)
+    alike = base + np.array([0.1, -0.1, 0.2, -0.2, -0.05])
+    first, second = trained(RLOO, 1e-3, list(base)), trained(DISARM, 1e-3, list(alike))
+    last = trained(third, 1e-3, list(base - 3 + np.array([0.01, 0, 0, 0, 0])))
+    text = highest(first, second, last)
+    assert text.startswith("`rloo`, -10.0 [")
+    assert "not told apart from `disarm` by 5 seeds; next `arm` †, 2.998 [2.992, 3.004] lower, paired over 5" in text
+    assert "not told apart" not in highest(first, last)
+    lost = trained(third, 1e-3, [-1.0, -1.0, -1.0, None, -1.0])
+    assert highest(first, lost).endswith("not compared, as seeds of the first diverged or are missing: `arm` †.")
+    assert highest(lost).startswith("`arm` †, -1.00 [-1.00, -1.00] (1 of 5 seeds diverged)")
+
+
+def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path: Path) -> None:
+    records = [
+        trained(made, rate, [best - abs(math.log(rate / 3e-3)) - 0.1 * seed for seed in range(count)])
+        for made, best, count in ((RLOO, -10.0, 5), (DISARM, -11.0, 3))
+        for rate in (1e-3, 3e-3, 9e-3)
+    ]
+    summary = summarise(records)
+    (plot,) = rates_figure.plots(summary)
+    assert plot.name == "rates-digits-bernoulli-8-nonlinear"
+    assert "Bands: 95 % Student-t interval over 5 to 5 seeds" not in plot.caption
+    assert "Bands: 95 % Student-t interval over 5 seeds. No band below 5 seeds." in plot.caption
+    assert "edge" not in plot.caption
+    lines = rates_figure._lines(summary.rates, summary)
+    assert [line.best for line in lines] == [1, 1]
+    assert [bool(np.isfinite(line.low).all()) for line in lines] == [made.style.label == "rloo" for made in lines]
+    figure = plot.draw()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.001", "0.003", "0.009"]
+    assert not list(rates_figure.plots(summarise([records[0]])))
+    write(records, tmp_path, {"csv", "svg"})
+    assert pd.read_csv(tmp_path / "tables" / "rates.csv")["best"].sum() == 2
+    assert (tmp_path / "figures" / "rates-digits-bernoulli-8-nonlinear.svg").exists()
