@@ -143,7 +143,9 @@ VAE_KEYS = (
     "stochastic_layers, prior, centre_input, signed_decoder_input, bias_from_data"
 )
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
-MOMENTS_KEYS = "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
+MOMENTS_KEYS = (
+    "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
+)
 LIST = 'estimators = ["rloo", "reinforce[baseline=moving-average]", "exact", "reparameterization"]'
 MOMENTS = "[moments]\ndraws = 40\ncheckpoints = [0, 4]\n"
 LARGEST = "is larger than the train split of digits, 1285 rows"
@@ -343,8 +345,8 @@ def test_unknown_suites_and_devices() -> None:
     with pytest.raises(BadInput) as caught:
         load_suite("quik")
     assert str(caught.value) == (
-        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, mnist-linear, mnist-linear-elbo, mnist-small, "
-        "quick, random-tables, sharpness, timing (or a path that ends in .toml)"
+        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, mnist-linear, mnist-linear-elbo, "
+        "mnist-small, quick, random-tables, sharpness, timing (or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"unknown suite 'nowhere/mine.toml'"):
         load_suite("nowhere/mine.toml")
