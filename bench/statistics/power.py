@@ -36,6 +36,8 @@ def power(effect: float, seeds: int, level: float = 0.95, comparisons: int = 1) 
     """
     from scipy.stats import ncf
 
+    if effect == 0:  # where scipy's noncentral F is wrong
+        return (1 - level) / comparisons
     # The square of a noncentral t is a noncentral F; scipy's noncentral t itself is NaN or wrong at many arguments.
     return float(ncf.sf(_quantile(seeds, level, comparisons) ** 2, 1, seeds - 1, seeds * effect**2))
 

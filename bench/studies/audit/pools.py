@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch.distributions import Distribution
 
 from bench.config import EstimatorConfig
-from bench.measure.basket import BasketConfig, travel
+from bench.measure.basket import BasketConfig
 from bench.measure.draws import gradients
 from bench.measure.exact import NotExact, exact_moments
 from bench.measure.rare import rare_events
+from bench.measure.trajectory import travel
 from bench.measure.warm import warmed
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
