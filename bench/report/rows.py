@@ -10,6 +10,7 @@ from typing import Any
 from bench.machine_load import busy
 from bench.records.record import Record
 from bench.records.results import Curve, Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
+from bench.report.replicates import together
 from bench.report.verdicts import ROUNDING
 
 NAN = math.nan
@@ -91,6 +92,8 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "sampled_because": point.sampled_because,
         "warm_up": _value(record.config.measurement.warm_up),
         **{key: float(getattr(point, key)) for key in ("draws", "rows", "f_evals")},
+        "trajectory": _value(point.trajectory),
+        "minibatch": _value(point.minibatch),
         "trajectory_elbo": _value(point.elbo),
         **_noise("", q),
         "log_se": float(q.variance.log_se),
@@ -115,8 +118,11 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
 
 
 def moments(record: Record) -> list[dict[str, Any]]:
-    """One row a point of a moments cell; a single empty one where it measured nothing."""
-    return [_point(record, point) for point in record.result(Moments).points or [Point()]]
+    """One row a point of a moments cell; a single empty one where it measured nothing.
+
+    Points of several trajectories and minibatches are one row a checkpoint.
+    """
+    return list(together([_point(record, point) for point in record.result(Moments).points or [Point()]]))
 
 
 def _last(values: Sequence[float]) -> float:

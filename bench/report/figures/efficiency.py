@@ -55,8 +55,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"Gradient variance with respect to q{place} against the time of one training step, on "
         f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to a plain step timed beside "
         "it, times the median plain step of all estimators.",
-        f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: 95 % jackknife interval on "
-        f"log variance, {phrases.draws(drawn)}.",
+        f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: "
+        f"{phrases.method(drawn, '95 % jackknife interval on log variance')}, {phrases.draws(drawn)}.",
         "Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds.",
         phrases.BIASED + " They hold no place on the front, since a variance says nothing of a bias."
         if not drawn["unbiased"].all()

@@ -19,8 +19,25 @@ def problem(heading: str, rows: pd.DataFrame) -> str:
 
 
 def draws(rows: pd.DataFrame) -> str:
-    """`n = 1000 draws`."""
-    return f"n = {span(rows['draws'].min(), rows['draws'].max())} draws"
+    """`n = 1000 draws`, or `n = 200 draws at each of 5 minibatches of 5 trajectories`."""
+    words = f"n = {span(rows['draws'].min(), rows['draws'].max())} draws"
+    return f"{words}{units(rows, ' at each of ')}"
+
+
+def units(rows: pd.DataFrame, before: str = "") -> str:
+    """`5 minibatches of 5 trajectories`, the units of the intervals; empty where all points are single ones."""
+    counts = rows[["minibatches", "trajectories"]].dropna()
+    if counts.empty:
+        return ""
+    minibatches, trajectories = (span(*counts[name].agg(["min", "max"])) for name in counts)
+    return f"{before}{minibatches} minibatches of {trajectories} trajectories"
+
+
+def method(rows: pd.DataFrame, single: str) -> str:
+    """How the intervals of rows are made: over trajectories where there are several, else as `single` says."""
+    several = rows["trajectories"].notna()
+    over = "95 % Student-t interval over trajectories"
+    return over if several.all() else f"{over}, or {single} of single points" if several.any() else single
 
 
 def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
@@ -33,7 +50,7 @@ def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
         more: of it, after the number of draws.
     """
     sampled = rows[~rows["exact"]]
-    words = "" if sampled.empty else f"{mark}: {interval}, {draws(sampled)}{more}."
+    words = "" if sampled.empty else f"{mark}: {method(sampled, interval)}, {draws(sampled)}{more}."
     if len(sampled) == len(rows):
         return words
     which = "all points" if sampled.empty else plural(len(rows) - len(sampled), "point")
@@ -46,9 +63,14 @@ def fixed(rows: pd.DataFrame) -> str:
         size = rows["rows"].dropna()
         count = f" ({plural(int(size.iloc[0]), 'row')})" if len(size) else ""
         drivers = " or ".join(sorted({str(name) for name in rows["driver"].dropna()}))
-        where = "checkpoints of one reference trajectory that all estimators share"
-        where += f", trained by {drivers}" if drivers else ""
-        return f"Parameters and minibatch{count} are fixed, at {where}; only the estimator's noise varies."
+        trained = f", trained by {drivers}" if drivers else ""
+        if over := units(rows):
+            return f"Mean over {over}{count} that all estimators share, at checkpoints of trainings{trained}."
+        where = f"checkpoints of one reference trajectory that all estimators share{trained}"
+        return (
+            f"Parameters and minibatch{count} are fixed, at {where}; only the estimator's noise varies, and so the "
+            "intervals say nothing of another trajectory or another minibatch."
+        )
     return "The parameters of q are fixed at each point; only the estimator's noise varies."
 
 

@@ -25,7 +25,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         f"training, on {phrases.problem(heading, rows)}.",
         phrases.fixed(measured),
         f"ELBO of the trajectory: {elbos}." if elbos else "",
-        f"Bands: 95 % jackknife interval on log variance, {phrases.draws(measured)}.",
+        f"Bands: {phrases.method(measured, '95 % jackknife interval on log variance')}, {phrases.draws(measured)}.",
         phrases.BIASED if not measured["unbiased"].all() else "",
         phrases.heavy(measured, summary.styles),
         phrases.rare(measured, summary.styles),

@@ -27,7 +27,7 @@ from bench.report.verdicts import EXACTLY, FALSE_ALARM, BiasTest, verdict
 CSV = csv_columns(
     "point", "step", "logit", "scale", *with_ends("relative_bias", "bias_squared"), "bias_floor", 
     "gradient_norm", "max_z", "p_value", "reference", "verdict", "tested", "rare", "seldom_moved",
-    "heavy_tailed", "kurtosis", "rows", "draws",
+    "heavy_tailed", "kurtosis", "rows", "draws", "trajectories", "minibatches",
 )  # fmt: skip
 
 

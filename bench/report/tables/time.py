@@ -50,6 +50,8 @@ class Noise(NamedTuple):
     at_rounding: bool = False
     device: str = ""
     draws: float = 0.0
+    trajectories: float = math.nan
+    minibatches: float = math.nan
 
 
 def _noises(moments: pd.DataFrame) -> dict[tuple[str, str], list[Noise]]:
@@ -109,6 +111,7 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
     return {
         "variance_point": noise.point,
         **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "at_rounding", "draws")},
+        **{name: getattr(noise, name) for name in ("trajectories", "minibatches")},
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
         "clock_in_interval": known,

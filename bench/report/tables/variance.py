@@ -1,8 +1,11 @@
 """Gradient variance of every estimator at every point, and its ratio to the reference estimator's."""
 
 import math
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.report.frames import Frames
 from bench.report.tables.view import (
@@ -24,39 +27,57 @@ from bench.report.tables.view import (
     with_ends,
     with_interval,
 )
-from bench.report.text import count, number
-from bench.statistics import FEW_EFFECTIVE_DRAWS, LEAST_RARE_EVENTS, Interval, ratio_interval
+from bench.report.text import count, missing, number, percent
+from bench.statistics import FEW_EFFECTIVE_DRAWS, LEAST_RARE_EVENTS, Interval, ratio_interval, replicated_ratio
 
 CSV = csv_columns(
     "point", "step", "logit", "scale", "f_evals", *with_ends("variance"), "log_se", *with_ends("ratio"),
     *with_ends("encoder_variance", "minibatch_variance"), "snr", "cosine", "mse", "gradient_norm",
     "coordinates", "kurtosis", "heavy_tailed", "encoder_kurtosis", "encoder_heavy_tailed", "rare",
-    "trajectory_elbo", "driver", "rows", "draws",
+    "trajectory_elbo", "driver", "rows", "draws", "trajectories", "minibatches",
+    "monte_carlo_sd", "minibatch_sd", "trajectory_sd",
 )  # fmt: skip
+
+
+class _Measured(NamedTuple):
+    """A variance, and what its ratios are made of."""
+
+    variance: float
+    log_se: float
+    replicates: NDArray[np.float64] | None
+    draws: float
+    exact: bool
+
+
+def _ratio_of(own: _Measured, reference: _Measured | None) -> Interval:
+    """One variance over another: paired by trajectory where both have the same ones, else as independent."""
+    if reference is None or math.isnan(own.variance):
+        return Interval(math.nan, math.nan, math.nan)
+    if own is reference:
+        return Interval(1.0, 1.0, 1.0)  # itself: no uncertainty
+    if own.exact and reference.exact:
+        ratio = own.variance / reference.variance if reference.variance else math.nan
+        return Interval(ratio, math.nan, math.nan)
+    if own.replicates is not None and reference.replicates is not None:
+        if own.replicates.shape == reference.replicates.shape:
+            return replicated_ratio(own.replicates, reference.replicates)
+        return Interval(math.nan, math.nan, math.nan)  # measured at other places
+    return ratio_interval(own.variance, own.log_se, reference.variance, reference.log_se)
 
 
 def _ratios(frame: pd.DataFrame) -> list[Interval]:
     """Ratio of each row's variance to the reference's at the same point of the same section."""
-    known: dict[tuple[str, float], tuple[float, float]] = {}
-    draws: dict[tuple[str, float], float] = {}
-    columns = ("section", "position", "is_reference", "variance", "log_se", "draws", "exact")
-    rows = list(zip(*(frame[name] for name in columns), strict=True))
-    for section, position, is_reference, variance, log_se, n, exact in rows:
-        n = math.inf if exact else n
-        if is_reference and not math.isnan(variance) and n >= draws.get((section, position), 0):
-            known[section, position], draws[section, position] = (variance, log_se), n
-    ratios = []
-    for section, position, is_reference, variance, log_se, _, exact in rows:
-        reference = known.get((section, position))
-        if reference is None or math.isnan(variance):
-            ratios.append(Interval(math.nan, math.nan, math.nan))
-        elif is_reference and (variance, log_se) == reference:
-            ratios.append(Interval(1.0, 1.0, 1.0))  # itself: no uncertainty
-        elif exact and math.isinf(draws[section, position]):
-            ratios.append(Interval(variance / reference[0] if reference[0] else math.nan, math.nan, math.nan))
-        else:
-            ratios.append(ratio_interval(variance, log_se, *reference))
-    return ratios
+    columns = (*_Measured._fields, "section", "position", "is_reference")
+    rows = zip(*(frame[name] for name in columns), strict=True)
+    found = [(_Measured(*row[:-3]), row[-3:-1], row[-1]) for row in rows]
+    known: dict[tuple[str, float], _Measured] = {}
+    for one, place, is_reference in found:
+        if is_reference and not math.isnan(one.variance):
+            before = known.get(place)
+            draws = math.inf if one.exact else one.draws
+            if before is None or draws >= (math.inf if before.exact else before.draws):
+                known[place] = one
+    return [_ratio_of(one, known.get(place)) for one, place, _ in found]
 
 
 def build(frames: Frames) -> pd.DataFrame:
@@ -79,15 +100,37 @@ def _note(row: Row) -> str:
     return note(row, *flags(row), encoder, "no noise" if row["noiseless"] else "", why_sampled(row))
 
 
+def _brackets(frame: pd.DataFrame, relative_to: str) -> str:
+    """What the intervals are, in sentences."""
+    several = frame["trajectories"].notna()
+    single = (
+        f"95 % jackknife intervals on log variance over n draws; the ratio to {relative_to} takes the two as "
+        "independent. At a step they are the Monte Carlo error at one point, of one trajectory and one minibatch, and "
+        "say nothing of others."
+    )
+    over = (
+        "95 % Student-t intervals over trajectories on the logarithm of each one's mean over its minibatches (n: "
+        f"trajectories x minibatches x draws), the ratio to {relative_to} paired by trajectory. Spread: relative "
+        "standard deviation of one point's variance that its draws leave open (Monte Carlo error) | that the minibatch "
+        "adds | that the trajectory adds, by the law of total variance."
+    )
+    return single if not several.any() else over if several.all() else f"{over} Of single points: {single}"
+
+
+def _spread(row: Row) -> str:
+    if missing(row["trajectory_sd"]):
+        return ""
+    return " | ".join(percent(row[f"{part}_sd"]) for part in ("monte_carlo", "minibatch", "trajectory"))
+
+
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     caption = (
         "Variance of the minibatch-mean gradient over the estimator's noise alone, at fixed parameters and "
         "a fixed minibatch: the trace of its covariance with respect to q's parameters and, where there is "
         "one, the encoder's weights; minibatch variance is what the choice of the minibatch adds. In "
-        f"brackets: 95 % jackknife intervals on log variance over n draws; the ratio to {relative_to} takes "
-        "the two as independent. f-evals: evaluations of f per row and draw. SNR: gradient norm over "
-        f"standard deviation. Heavy tails: fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their "
+        f"brackets: {_brackets(frame, relative_to)} f-evals: evaluations of f per row and draw. SNR: gradient norm "
+        f"over standard deviation. Heavy tails: fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their "
         "kurtosis, for which the interval is optimistic, or fewer than "
         f"{LEAST_RARE_EVENTS:g} rare outcomes expected, for which there is none. Rare outcomes: some coordinate "
         "has a value too rare for the draws, so that the variance may be too low. "
@@ -107,6 +150,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column("encoder variance", with_interval("encoder_variance")),
         Column("minibatch variance", with_interval("minibatch_variance")),
         Column("SNR", lambda row: number(row["snr"])),
+        *([Column("spread", _spread)] if frame["trajectories"].notna().any() else []),
         Column("n", draws),
         Column("note", _note, left=True),
     )

@@ -1,5 +1,6 @@
 """A table for reading: which columns it prints, in which words, in sections of one problem each."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -101,8 +102,11 @@ def moment(row: Row, name: str) -> str:
 
 
 def draws(row: Row) -> str:
-    """The number of draws behind a row."""
-    return "exact" if row["exact"] else count(row["draws"])
+    """The number of draws behind a row: `5 x 5 x 200` of that many trajectories, minibatches and draws."""
+    if row["exact"]:
+        return "exact"
+    several = [] if math.isnan(row["trajectories"]) else [count(row["trajectories"]), count(row["minibatches"])]
+    return " x ".join([*several, count(row["draws"])])
 
 
 def how(frame: pd.DataFrame) -> list[str]:

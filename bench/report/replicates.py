@@ -1,0 +1,117 @@
+"""Points of several trajectories and minibatches as one row, whose intervals hold the spread between them.
+
+The unit is the trajectory, as its minibatches are drawn anew for each (`bench.statistics.replicates`). What the draws
+alone leave open at one point is its Monte Carlo error, which a row states beside what trajectories and minibatches add.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.statistics import Interval, components, normal_quantile, replicated, replicated_mean
+
+Row = Mapping[str, Any]
+Values = NDArray[np.float64]
+QUANTILE = normal_quantile(0.95)
+NAN = math.nan
+
+SINGLE = {
+    "trajectories": NAN,
+    "minibatches": NAN,
+    "monte_carlo_sd": NAN,
+    "minibatch_sd": NAN,
+    "trajectory_sd": NAN,
+    "replicates": None,
+    "encoder_replicates": None,
+}
+"""Of a row that is one point: none of these."""
+
+
+def _grid(points: Sequence[Row], name: str) -> Values:
+    """A column of the points as [T, M]; NaN where a point is missing."""
+    trajectories, minibatches = (1 + max(int(p[key]) for p in points) for key in ("trajectory", "minibatch"))
+    values = np.full((trajectories, minibatches), NAN)
+    for point in points:
+        values[int(point["trajectory"]), int(point["minibatch"])] = point[name]
+    return values
+
+
+def _columns(name: str, found: Interval) -> dict[str, float]:
+    return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _positive(name: str, points: Sequence[Row]) -> dict[str, Any]:
+    """A positive quantity, with the interval over trajectories."""
+    values = _grid(points, name)
+    if not np.isfinite(values).all():
+        return _columns(name, Interval(NAN, NAN, NAN))
+    if not (values > 0).all():
+        return _columns(name, Interval(float(values.mean()), NAN, NAN))
+    return _columns(name, replicated(values))
+
+
+def _bias(points: Sequence[Row]) -> dict[str, Any]:
+    """The mean squared bias as a share of the mean squared gradient, and its root."""
+    squared, norms = _grid(points, "bias_squared"), np.square(_grid(points, "gradient_norm"))
+    found = replicated_mean(squared)
+    size = float(norms.mean())
+    share = [math.sqrt(max(end, 0.0) / size) if size > 0 else NAN for end in found]
+    # What would have shown is where the interval leaves 0, which lies half its width below the estimate.
+    visible = math.sqrt((found.high - found.estimate) / size) if size > 0 and found.high >= found.estimate else NAN
+    tested = [point["p_value"] for point in points if not math.isnan(point["p_value"])]
+    return {
+        **_columns("bias_squared", found),
+        "relative_bias": share[0],
+        "relative_bias_low": share[1],
+        "relative_bias_high": max(share[2], visible) if not math.isnan(visible) else share[2],
+        "bias_floor": visible,
+        "p_value": min(1.0, len(tested) * min(tested)) if tested else NAN,
+        "max_z": max((p["max_z"] for p in points if not math.isnan(p["max_z"])), default=NAN),
+        "tested": float(sum(p["tested"] for p in points if not math.isnan(p["tested"]))),
+    }
+
+
+def _one(points: Sequence[Row]) -> dict[str, Any]:
+    """The row of one checkpoint."""
+    first, variances = points[0], _grid(points, "variance")
+    row = {**SINGLE, **first, **_positive("variance", points), **_positive("encoder_variance", points)}
+    row |= _positive("minibatch_variance", points) | _positive("mse", points) | _bias(points)
+    positive = bool((variances > 0).all())
+    if positive:
+        sds = components(variances, _grid(points, "log_se"))
+        row |= {"monte_carlo_sd": sds.monte_carlo, "minibatch_sd": sds.minibatch, "trajectory_sd": sds.trajectory}
+        row |= {"replicates": variances, "log_se": math.log(row["variance_high"] / row["variance"]) / QUANTILE}
+    encoder = _grid(points, "encoder_variance")
+    row |= {"encoder_replicates": encoder if (encoder > 0).all() else None}
+    means: dict[str, Callable[[Values], float]] = {
+        "gradient_norm": lambda x: math.sqrt(float(np.square(x).mean())),
+        "snr": lambda x: float(np.exp(np.log(x).mean())) if (x > 0).all() else NAN,
+        "cosine": lambda x: float(x.mean()),
+        "trajectory_elbo": lambda x: float(x.mean()),
+        "kurtosis": lambda x: float(x.max()),
+        "encoder_kurtosis": lambda x: float(x.max()),
+    }
+    row |= {name: mean(_grid(points, name)) for name, mean in means.items()}
+    anywhere = ("heavy_tailed", "encoder_heavy_tailed", "rare", "seldom_moved")
+    row |= {name: any(point[name] for point in points) for name in anywhere}
+    row |= {name: all(point[name] for point in points) for name in ("at_rounding", "noiseless")}
+    return {**row, "trajectories": float(len(variances)), "minibatches": float(variances.shape[1])}
+
+
+def together(points: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """A row a checkpoint; points of a single trajectory with a single minibatch stay as they are.
+
+    Args:
+        points: rows of one cell, with their `trajectory` and `minibatch`, NaN where there is one of each.
+    """
+    by_step: dict[float, list[Row]] = {}
+    for point in points:
+        if math.isnan(point["trajectory"]):
+            yield {**SINGLE, **point}
+        else:
+            by_step.setdefault(point["position"], []).append(point)
+    for _, members in sorted(by_step.items()):
+        yield _one(members)
