@@ -146,7 +146,7 @@ class Comparison:
         rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
         found = in_order([ranked(row, column, cost) for row in rows])
         if by == "bias":  # an estimate may be negative by chance: what can be vouched for is the upper end
-            found = sorted(found, key=lambda one: one.high)
+            found = sorted(found, key=lambda one: math.inf if math.isnan(one.high) else one.high)
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found

@@ -56,8 +56,8 @@ def at_several(
     """Moments over the noise alone, in the mean over minibatches; each of them has its share of the draws.
 
     Intervals are from the minibatches, as independent as the draws within one are not. Where the draws of all of them
-    together can be expected to hold too few rare outcomes, none of a variance is given: all minibatches then agree on
-    what none of them met, and Student's t of so few draws each covers a tenth of what it claims.
+    together can be expected to hold too few rare outcomes, there is none of a variance or a bias: all minibatches then
+    agree on what none of them met, and Student's t over them covers a tenth of what it claims.
 
     Args:
         estimator: warm.
@@ -80,6 +80,9 @@ def at_several(
     cosines = [q.cosine for q in of_q if not math.isnan(q.cosine)]
     cosine = mean_interval(cosines) if cosines else Interval(math.nan, math.nan, math.nan)
     squared = mean_interval([one.bias.squared.estimate for one in found])
+    visible = squared.estimate - squared.low
+    if none:
+        squared = Interval(squared.estimate, math.nan, math.nan)
     effective = sum(one.draws / one.q.kurtosis for one in found)
     encoder = None
     if minibatch is not None:
@@ -105,7 +108,7 @@ def at_several(
             mse_high=mse.high,
         ),
         bias=Bias(
-            **sizes_of_bias(squared, squared.estimate - squared.low, norm),
+            **sizes_of_bias(squared, visible, norm),
             reference=f"{found[0].bias.reference}, at each of {len(found)} minibatches",
         ),
         encoder=encoder,

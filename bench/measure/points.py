@@ -181,9 +181,11 @@ def measure_point(
     if noiseless:  # differences between draws are rounding
         sums = (d, moments.squares, moments.cubes, moments.largest)
         d, moments.squares, moments.cubes, moments.largest = map(torch.zeros_like, sums)
+    rare = rare_events(estimator, q, draws)
     bias = found.squared_bias(reference)
     squared, visible = Interval(*(end / rows**2 for end in bias.interval)), bias.visible / rows**2
-    rare = rare_events(estimator, q, draws)
+    if no_interval(rare):  # a mean that met no rare outcome is off by the whole gradient, and seems sure of it
+        squared = Interval(squared.estimate, math.nan, math.nan)
     noise, cosine = noise_of(d, rare), found.cosine()
     variance = noise.variance.estimate
     of_parameters = OfParameters(

@@ -123,3 +123,16 @@ def test_a_suite_with_too_few_draws_for_its_toys_is_refused(tmp_path) -> None:
 
 def test_the_suites_that_come_along_have_enough_draws() -> None:
     assert all(load_suite(name).name == name for name in suite_names())
+
+
+def test_a_mean_that_met_no_rare_outcome_has_no_interval_of_its_bias() -> None:
+    """All draws agree that the gradient is 0, which is off by all of it; an estimator without noise is the better."""
+    q = bits(9.0, 9.0)
+    comparison = gradest.compare((q, cost), ["rloo", "exact"], draws=50, timed=False)
+    frame = comparison.frame().set_index("estimator")
+    row = frame.loc["rloo"]
+    assert row["relative_bias"] == pytest.approx(1, abs=1e-6) and math.isnan(row["relative_bias_high"])
+    assert math.isnan(row["bias_squared_low"]) and math.isnan(row["bias_squared_high"])
+    assert comparison.best("bias").label == "exact"
+    several = gradest.compare(lambda: (bits(9.0, 9.0), cost), ["rloo"], draws=50, minibatches=5, timed=False)
+    assert math.isnan(several.frame()["bias_squared_high"][0])
