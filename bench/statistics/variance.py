@@ -10,9 +10,9 @@ from bench.statistics.interval import Interval, array, normal_quantile
 FEW_EFFECTIVE_DRAWS = 20.0
 """Draws over their kurtosis below which tails are called heavy: the variance rests on so few of them."""
 LEAST_RARE_EVENTS = 8.0
-"""Expected number of rare outcomes below which a variance has no interval. Of a nominal 95 %, 61 to 87 % is covered
-where 0.5 to 5 are expected, and 93 to 95 % from 8 on; a method that cancels what a single one does rests on pairs of
-them, and its interval stays too narrow for longer (`python -m bench.studies.audit`)."""
+"""Expected number of rare outcomes below which a variance has no interval. Of a nominal 95 %, 65 to 88 % is covered
+where up to 5 are expected, and 94 to 95 % from 8 on; a method that cancels what a single one does (muprop, rodeo) rests
+on pairs of them, and its interval stays too narrow for longer (`python -m bench.studies.audit`)."""
 ROUNDING = 1e-12
 """Standard errors of a logarithm below it are rounding of equal values."""
 
