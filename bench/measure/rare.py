@@ -3,7 +3,7 @@
 At a sharp q the variance of a gradient is made by the few draws in which a unit leaves its likeliest value. Draws that
 met none of them look alike, and their jackknife interval is narrow and far too low; so how many can be expected, which
 q says beforehand, decides whether there is an interval at all. How many were met does not: to keep the intervals of
-those draws that met many is to keep the wrong ones (see `python -m bench.studies.audit`).
+those draws that met many is to keep the wrong ones (see `tox -e audit`).
 """
 
 import math

@@ -33,7 +33,7 @@ FREEDOM = 1.0
 """Degrees of freedom of the standard error s of a log variance, times s^2. The draws are about 1 / s^2 effective ones
 (n over their kurtosis), and how well they tell s decides the tail beyond three standard errors: under a Gaussian law
 6 % of comparisons of twenty equal ones say something, and at a standard error above .4 a quarter of them; under this
-law 3 and 2 % (`python -m bench.studies.audit`)."""
+law 3 and 2 % (`tox -e audit`)."""
 
 
 class Best(NamedTuple):

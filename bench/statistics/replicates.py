@@ -5,7 +5,7 @@ a trajectory, and the geometric mean of that over trajectories. Trajectories are
 means vary by draws, minibatches and trajectory together, so that Student's t over them holds all three, whatever share
 each has; what the draws of one point alone give is its Monte Carlo error.
 
-Measured for T = M = 5 and lognormal effects, nominal 95 % intervals cover 94 to 96 % (`python -m bench.studies.audit`);
+Measured for T = M = 5 and lognormal effects, nominal 95 % intervals cover 94 to 96 % (`tox -e audit`);
 at T = 10 it is 93 % where minibatches vary by half or more, as the logarithm of a mean over M of relative standard
 deviation s is low by s^2 / 2 M. Where one trajectory in ten lies far off, 5 or 10 of them mostly hold none that does,
 and intervals cover 40 to 65 %.

@@ -12,7 +12,7 @@ FEW_EFFECTIVE_DRAWS = 20.0
 LEAST_RARE_EVENTS = 8.0
 """Expected number of rare outcomes below which a variance has no interval. Of a nominal 95 %, 65 to 88 % is covered
 where up to 5 are expected, and 94 to 95 % from 8 on; a method that cancels what a single one does (muprop, rodeo) rests
-on pairs of them, and its interval stays too narrow for longer (`python -m bench.studies.audit`)."""
+on pairs of them, and its interval stays too narrow for longer (`tox -e audit`)."""
 ROUNDING = 1e-12
 """Standard errors of a logarithm below it are rounding of equal values."""
 
