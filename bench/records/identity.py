@@ -43,6 +43,16 @@ class Measured(Open):
         return reference["label"] if reference else None
 
     @property
+    def batch(self) -> int | None:
+        """Rows of a training step, where there is one."""
+        return ((self.model_extra or {}).get("optimisation") or {}).get("batch")
+
+    @property
+    def stacked(self) -> int | None:
+        """How many models a timed step trains side by side."""
+        return (self.model_extra or {}).get("stacked")
+
+    @property
     def warm_up(self) -> int | None:
         """Steps of whatever is run before the measurement, where that has such."""
         return (self.model_extra or {}).get("warm_up")

@@ -12,8 +12,8 @@ from bench.report.highest import named as _named
 from bench.report.summary import Summary
 from bench.report.sweeps import Sweep, sweeps
 from bench.report.tables import bias as bias_table
-from bench.report.tables.view import Row, ends, moment, rows_of
-from bench.report.text import interval, number, percent, percent_interval, plural, span
+from bench.report.tables.view import Row, budgets, ends, moment, rows_of
+from bench.report.text import count, interval, number, percent, percent_interval, plural, span
 from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
 from bench.statistics import ratio_interval
 
@@ -32,6 +32,30 @@ def _place(row: Row) -> str:
     return f"{row['section']} at {row['point']}" if row["point"] else str(row["section"])
 
 
+def _by_budget(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows that spend equally many evaluations of f, and ` at 6 evaluations of f a row`; empty where unknown.
+
+    Only they are held against each other: a budget with one estimator is left out, unless it is the only one.
+    """
+    for budget, part in rows.groupby("budget", dropna=False):
+        if part["label"].nunique() > 1 or rows["label"].nunique() == 1:
+            known = isinstance(budget, float) and not math.isnan(budget)
+            yield f" at {plural(int(part['budget'].iloc[0]), 'evaluation')} of f a row" if known else "", part
+
+
+def _alone(rows: pd.DataFrame) -> str:
+    """Who is compared with none, since no other spends as many evaluations of f; empty where nobody."""
+    if rows["label"].nunique() < 2:
+        return ""
+    alone = [part for _, part in rows.groupby("budget", dropna=False) if part["label"].nunique() == 1]
+    return ", ".join(f"{_named(row)}{_spent(row)}" for row in (rows_of(part)[0] for part in alone))
+
+
+def _spent(row: Row) -> str:
+    """Behind a name, ` (6)`: the evaluations of f a row that it spends."""
+    return "" if math.isnan(row["budget"]) else f" ({count(row['budget'])})"
+
+
 class _Lowest(NamedTuple):
     """The unbiased estimator of lowest variance at one point."""
 
@@ -39,6 +63,7 @@ class _Lowest(NamedTuple):
     words: str  # its name, and whoever its interval does not tell it apart from
     shown: str  # ratio to the reference, with its interval; empty without one
     ratio: float
+    spent: str  # evaluations of f of both, where those of the reference are others
 
 
 def _lacking(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +90,7 @@ def _lowest(rows: pd.DataFrame) -> _Lowest | None:
     words += ", with heavy tails" if best["heavy_tailed"] else ""
     relative = not best["is_reference"] and not math.isnan(best["ratio"])
     shown = moment(best, "ratio") if relative else ""
-    return _Lowest(best["point"], words, shown, best["ratio"])
+    return _Lowest(best["point"], words, shown, best["ratio"], budgets(best))
 
 
 def _equal(one: Row, other: Row) -> bool:
@@ -81,30 +106,63 @@ def _run(points: list[_Lowest], relative_to: str) -> str:
     first, last = points[0], points[-1]
     if len(points) == 1:
         place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
-        return f"{place}{first.words}{f', {first.shown} of {relative_to}' if first.shown else ''}"
+        return f"{place}{first.words}{f', {first.shown} of {relative_to}{first.spent}' if first.shown else ''}"
     ratios = sorted(one.ratio for one in points if one.shown)
-    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}" if ratios else ""
+    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}{first.spent}" if ratios else ""
     return f"{first.point} to {last.point.split()[-1]}: {first.words}{extremes}"
 
 
 def _variance(summary: Summary) -> Iterator[Finding]:
     for heading, rows in summary.variance.groupby("section", sort=False):
-        found = [_lowest(points) for _, points in rows.groupby("position")]
-        lowest = [one for one in found if one is not None]
-        if not lowest:
-            continue
-        measured = rows[rows["measured"]]
-        count = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
-        still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
-        apart = f" (apart from {still}, without noise)" if still else ""
-        lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(_lacking(rows).sort_values("position"))]
-        apart += (
-            f" (not ranked, as rare outcomes were too few among the draws: {', '.join(lacking)})" if lacking else ""
+        noisy = rows[rows["measured"] & rows["unbiased"] & ~rows["at_rounding"]]
+        for budget, own in _by_budget(noisy):
+            yield from _winners(f"{heading}{budget}", rows[rows["budget"].isin(own["budget"])], summary)
+        if alone := _alone(noisy):
+            text = "compared with none, as no other unbiased estimator spends as many evaluations of f a row"
+            yield Finding("Lowest variance", f"{heading}, {text}: {alone}.")
+
+
+def _winners(where: str, rows: pd.DataFrame, summary: Summary) -> Iterator[Finding]:
+    """Of estimators that spend equally many evaluations of f, on one problem."""
+    lowest = [one for _, points in rows.groupby("position") if (one := _lowest(points)) is not None]
+    if not lowest:
+        return
+    measured = rows[rows["measured"]]
+    number_of = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
+    still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
+    apart = f" (apart from {still}, without noise)" if still else ""
+    lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(_lacking(rows).sort_values("position"))]
+    apart += f" (not ranked, as rare outcomes were too few among the draws: {', '.join(lacking)})" if lacking else ""
+    runs = tuple(_run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words))
+    yield Finding("Lowest variance", f"{where}, of {plural(number_of, 'unbiased estimator')}{apart}:", runs)
+
+
+FAR = 10
+"""How many times the minibatch's noise an estimator's is far above it."""
+
+
+def _noticed(summary: Summary) -> Iterator[Finding]:
+    """Which estimators' noise would show beside that of the minibatch, at the last point of each problem."""
+    known = summary.variance[summary.variance["noise_ratio"].notna()]
+    for _, rows in known.groupby("section", sort=False):
+        last = rows[rows["position"] == rows["position"].max()].sort_values("noise_ratio")
+        first, mixed = rows_of(last)[0], last["budget"].nunique() > 1
+        minibatch = interval(*(first[column] for column in ends("minibatch_variance")))
+        text = _place(first)
+        text += f", variance of the encoder's gradient in units of the minibatch's, which is {minibatch}"
+        text += "; evaluations of f a row in parentheses" if mixed else ""
+        parts = {
+            "below it": last["noise_ratio"] < 1,
+            f"up to {FAR} times": last["noise_ratio"].between(1, FAR),
+            f"more than {FAR} times": last["noise_ratio"] > FAR,
+        }
+        groups = tuple(
+            f"{where}: "
+            + ", ".join(f"{_named(r)}{_spent(r) if mixed else ''} {number(r['noise_ratio'], 2)}" for r in rows_of(part))
+            for where, part in ((where, last[chosen]) for where, chosen in parts.items())
+            if len(part)
         )
-        runs = tuple(
-            _run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words)
-        )
-        yield Finding("Lowest variance", f"{heading}, of {plural(count, 'unbiased estimator')}{apart}:", runs)
+        yield Finding("Would training notice?", f"{text}:", groups)
 
 
 def _tags(summary: Summary) -> Iterator[Finding]:
@@ -174,14 +232,17 @@ def _efficiency(summary: Summary) -> Iterator[Finding]:
     """The winner among what was timed while the machine did nothing else."""
     time = summary.time
     usable = time["efficiency_seconds"].between(0, math.inf, inclusive="neither") & time["unbiased"] & ~time["busy"]
-    for heading, rows in time[usable].groupby("section", sort=False):
-        best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
-        value = interval(*(best[column] for column in ends("efficiency_seconds")))
-        times = "" if best["is_reference"] or best["reference_busy"] else f", {value} times {summary.relative_to}"
-        times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
-        place = f"{heading} at {best['variance_point']}" if best["variance_point"] else str(heading)
-        text = f"{place}, of {plural(len(rows), 'noisy unbiased estimator')}: "
-        yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
+    for heading, timed in time[usable].groupby("section", sort=False):
+        for budget, rows in _by_budget(timed):
+            best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
+            value = interval(*(best[column] for column in ends("efficiency_seconds")))
+            bare = best["is_reference"] or best["reference_busy"]
+            times = "" if bare else f", {value} times {summary.relative_to}{budgets(best)}"
+            times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
+            place = f"{heading} at {best['variance_point']}" if best["variance_point"] else str(heading)
+            batch = f" and a batch of {count(best['batch'])}" if best["batch"] > 0 else ""
+            text = f"{place}{budget}{batch}, of {plural(len(rows), 'noisy unbiased estimator')}: "
+            yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
 
 
 def _clocks(summary: Summary) -> Iterator[Finding]:
@@ -234,7 +295,7 @@ def findings(summary: Summary) -> dict[str, list[Finding]]:
     parts += [_trouble]
     parts += [] if summary.variance.empty else [_sampled]
     parts += [] if summary.bias.empty else [_tags, _exact, _biased]
-    parts += [] if summary.variance.empty else [_variance]
+    parts += [] if summary.variance.empty else [_variance, _noticed]
     parts += [] if summary.elbo.empty else [_elbo]
     parts += [] if summary.time.empty else [_efficiency]
     topics: dict[str, list[Finding]] = {FIRST: []}

@@ -3,6 +3,7 @@
 A cell that measured nothing keeps one row with its status and reason, so that no table can lose it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,7 +43,6 @@ class Frames(NamedTuple):
     finals: pd.DataFrame  # one row a seed of a train cell
     curves: pd.DataFrame  # one row a seed and recorded step of a train cell
     time: pd.DataFrame  # one row a time cell
-    references: dict[str, str]  # problem -> label of the estimator that ratios are relative to
     left_out: list[str]  # sentences on records left out for others of the same cell
 
 
@@ -106,12 +106,17 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
     kept, left_out = merged(found)
     problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)
     settings = naming.settings(kept, problems)
-    references = naming.references(kept, problems, labels, relative_to)
+    budgets = naming.budgets(kept, problems, labels)
+    beside = naming.references(kept, problems, labels, budgets, relative_to)
     heads = pd.DataFrame(
         [
-            rows.head(record, problem, setting, label, references.get(problem))
-            for record, problem, setting, label in zip(kept, problems, settings, labels, strict=True)
+            rows.head(record, problem, setting, label, other and other.label)
+            for record, problem, setting, label, other in zip(kept, problems, settings, labels, beside, strict=True)
         ]
+    ).assign(
+        budget=budgets,  # evaluations of f a row
+        relative_to=pd.Series([other.label if other else None for other in beside], dtype=object),
+        relative_to_budget=[other.budget if other else math.nan for other in beside],
     )
 
     def tidy(kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
@@ -120,7 +125,7 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
         return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
 
     moments, finals, time = tidy("moments", rows.moments), tidy("train", rows.finals), tidy("time", rows.time)
-    return Frames(heads, moments, finals, _curves(heads, kept), time, references, sentences(left_out))
+    return Frames(heads, moments, finals, _curves(heads, kept), time, sentences(left_out))
 
 
 def _melted(frame: pd.DataFrame, metric: str, n: str | None, keep: Sequence[str]) -> pd.DataFrame:

@@ -6,12 +6,14 @@ never share a row.
 """
 
 import json
+import math
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bench.records.record import Record
+from bench.records.results import Moments, Time, Training
 
 
 def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -46,7 +48,16 @@ def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
     """
     groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
     hosts = [{"machine": record.machine} if record.kind == "time" else {} for record in records]
-    return _disambiguated(groups, [record.config.settings | host for record, host in zip(records, hosts, strict=True)])
+    settings = [_flat(record.config.settings) for record in records]
+    return _disambiguated(groups, [own | host for own, host in zip(settings, hosts, strict=True)])
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys, so that of a training's many that differ alone are named."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def shortened(label: str) -> str:
@@ -88,19 +99,76 @@ def estimator_labels(records: Sequence[Record]) -> list[str]:
     return labels
 
 
+def budgets(records: Sequence[Record], problems: Sequence[str], labels: Sequence[str]) -> list[float]:
+    """Evaluations of f a row that each record's estimator spends on its problem, NaN where no record tells.
+
+    Any cell of the two tells it of all: that of a gradient, of a step, or of a training, in this order.
+    """
+    found: dict[tuple[str, str], float] = {}
+    for kind, evaluations in _EVALUATIONS.items():
+        for record, *pair in zip(records, problems, labels, strict=True):
+            problem, label = pair
+            if record.kind == kind and math.isnan(found.get((problem, label), math.nan)):
+                found[problem, label] = evaluations(record)
+    return [found.get(pair, math.nan) for pair in zip(problems, labels, strict=True)]
+
+
+def _of_a_training(record: Record) -> float:
+    found = record.result(Training)
+    rows = found.rows_per_step * found.curve.step[-1] if found.curve.step else 0
+    return found.curve.f_evals[-1] / rows if rows > 0 and found.curve.f_evals else math.nan
+
+
+_EVALUATIONS: dict[str, Callable[[Record], float]] = {
+    "moments": lambda record: float(next((point.f_evals for point in record.result(Moments).points), math.nan)),
+    "time": lambda record: float(record.result(Time).rows),
+    "train": _of_a_training,
+}
+
+
+class Beside(NamedTuple):
+    """The reference estimator that a row is compared with."""
+
+    label: str
+    budget: float
+    """Evaluations of f a row that it spends."""
+
+
+def without_samples(label: str) -> str:
+    """`rloo[samples=4]` is `rloo`: the same estimator, at another budget."""
+    return re.sub(r",?(?<=[\[,])samples=\d+", "", label).replace("[,", "[").replace("[]", "")
+
+
 def references(
-    records: Sequence[Record], problems: Sequence[str], labels: Sequence[str], wanted: str
-) -> dict[str, str]:
-    """The label of the reference estimator of each problem that has one.
+    records: Sequence[Record], problems: Sequence[str], labels: Sequence[str], spent: Sequence[float], wanted: str
+) -> list[Beside | None]:
+    """What each record is compared with: the reference estimator of its problem, at the record's own budget.
+
+    Where the reference was not measured with as many evaluations of f, it is the one that spends the most of those
+    below, or the one that spends least.
 
     Args:
+        spent: evaluations of f a row, a number a record.
         wanted: an estimator's label or name. Of several with that name, the exact label comes first, then the
-            fewest samples.
+            fewest samples; any number of samples of that one will do.
     """
-    found: dict[str, tuple[bool, int, str]] = {}
-    for record, problem, label in zip(records, problems, labels, strict=True):
+    found: dict[str, dict[tuple[bool, int, str], tuple[str, float]]] = defaultdict(dict)
+    for record, problem, label, budget in zip(records, problems, labels, spent, strict=True):
         estimator = record.config.estimator
         if wanted in (estimator.label, estimator.name):
-            candidate = (estimator.label != wanted, estimator.samples or 0, label)
-            found[problem] = min(found.get(problem, candidate), candidate)
-    return {problem: label for problem, (_, _, label) in found.items()}
+            place = (estimator.label != wanted, estimator.samples or 0, label)
+            found[problem][place] = without_samples(estimator.label), budget
+    allowed: dict[str, list[Beside]] = {}
+    for problem, candidates in found.items():
+        first, _ = candidates[min(candidates)]
+        ordered = sorted(candidates.items())
+        allowed[problem] = [Beside(place[-1], budget) for place, (name, budget) in ordered if name == first]
+    return [_nearest(allowed.get(problem, []), budget) for problem, budget in zip(problems, spent, strict=True)]
+
+
+def _nearest(candidates: Sequence[Beside], budget: float) -> Beside | None:
+    """Of candidates that spend equally much the first."""
+    below = [one for one in candidates if one.budget <= budget]
+    if below:
+        return max(below, key=lambda one: one.budget)
+    return min(candidates, key=lambda one: one.budget, default=None)

@@ -213,6 +213,8 @@ def time(record: Record) -> list[dict[str, Any]]:
             "cores": cores,
             "busy": bool(record.measurements) and busy(load, cores),
             "rows": float(found.rows),
+            "batch": _value(record.config.measurement.batch),
+            "stacked": _value(record.config.measurement.stacked),
             "kernel_seconds": _value(found.kernels),
             "captured": found.captured,
             "compile_seconds": _value(found.program.seconds),

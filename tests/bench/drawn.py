@@ -24,6 +24,7 @@ COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#56b4e9", "#c
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
 DIGITS = problem("vae", "digits/b", "bernoulli")
 ABOUT = "digits/b (digits, bernoulli latents, ELBO, sampled entropy)"
+MEASURED = ABOUT.replace(")", "; 2 evaluations of f a row)")
 HOLLOW = "#ffffff"
 GREY = "#777777"  # of a bar that is no estimator's
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.bench.drawn import (
-    ABOUT,
     DIGITS,
+    MEASURED,
     Record,
     cell,
     exact,
@@ -59,7 +59,7 @@ def test_an_efficiency_figure_says_what_it_shows() -> None:
     plot = made(measured())["efficiency-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.caption == (
-        f"Gradient variance with respect to q at step 300 against the time of one training step, on {ABOUT}; "
+        f"Gradient variance with respect to q at step 300 against the time of one training step, on {MEASURED}; "
         "lower left is better. The time is the ratio to a plain step timed beside it, times the median plain "
         "step of all estimators. Horizontal bars: interquartile range of 30 to 50 rounds. Vertical bars: 95 %"
         " jackknife interval on log variance, n = 400 to 1000 draws. Dashed: Pareto front of the unbiased "

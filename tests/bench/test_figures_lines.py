@@ -8,9 +8,9 @@ import pytest
 
 from bench.report.figures.canvas import text_width
 from tests.bench.drawn import (
-    ABOUT,
     LABELS,
     LOOKS,
+    MEASURED,
     NAMES,
     SHARED,
     Look,
@@ -58,7 +58,7 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.caption == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
-        f"{ABOUT}. {SHARED.format(', trained by rebar')} "
+        f"{MEASURED}. {SHARED.format(', trained by rebar')} "
         "ELBO of the trajectory: -45.0 at step 0, -30.3 at step 30, -25.0 at step 300. "
         "Bands: 95 % jackknife interval on log variance, n = 400 to 1000 draws. "
         "Hollow markers and †: declared biased. "
@@ -147,7 +147,8 @@ def test_a_sweep_shows_standard_deviations_over_the_norm_of_the_gradient() -> No
     assert (plot.section, plot.wide) == ("cubic/b", False)
     assert plot.caption == (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
-        "(bernoulli latents, ELBO, sampled entropy). The parameters of q are fixed at each point; only the estimator's "
+        "(bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row). "
+        "The parameters of q are fixed at each point; only the estimator's "
         "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws. Hollow markers and †: declared "
         "biased. Not shown, no noise but rounding: still. Not shown, gradient 0: 1 point. Not shown, nothing measured: "
         "broken (failed)."
@@ -197,7 +198,8 @@ def test_lines_to_sampled_points_beside_exact_ones_are_dashed() -> None:
 def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them() -> None:
     common = (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
-        "(bernoulli latents, ELBO, sampled entropy). The parameters of q are fixed at each point; only the estimator's "
+        "(bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row). "
+        "The parameters of q are fixed at each point; only the estimator's "
         "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws."
     )
     assert made(swept(a={0: 1, 1: 2}))["logit-cubic-b"].caption == common
@@ -208,8 +210,9 @@ def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them(
     records = [cell("moments", problem("vae", "digits/b", "bernoulli"), label, {"points": points}) for label in "ab"]
     assert made(records)["trajectory-digits-b"].caption == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
-        f"{ABOUT}. Parameters and minibatch are fixed, at checkpoints of one reference trajectory that all estimators "
-        "share; only the estimator's noise varies. Bands: 95 % jackknife interval on log variance, n = 50 draws."
+        f"{MEASURED}. Parameters and minibatch are fixed, at checkpoints of one reference trajectory that all "
+        "estimators share; only the estimator's noise varies. Bands: 95 % jackknife interval on log variance, n = 50 "
+        "draws."
     )
 
 
@@ -222,7 +225,10 @@ def test_a_sweep_of_scales_is_logarithmic() -> None:
             kept = point((variance, variance, variance), norm=1.0, heavy=heavy, bias=rare)
             records.append(cell("moments", toy, label, {"points": [kept]}))
     plot = made(records)["logit-exp-gaussian-1"]
-    assert "against the scale of q, on exp/gaussian-1 (gaussian latents, ELBO, sampled entropy)" in plot.caption
+    assert (
+        "against the scale of q, on exp/gaussian-1 (gaussian latents, ELBO, sampled entropy; 2 evaluations of f a row)"
+        in plot.caption
+    )
     assert plot.caption.endswith(
         "Heavy tails (fewer than 20 draws over their kurtosis, or too few rare outcomes), whose intervals are "
         "optimistic or missing: a at scale 0.1, scale 0.5, scale 10. "

@@ -69,7 +69,7 @@ def test_all_files_exist_and_parse(written: tuple[Path, list[Path]]) -> None:
     assert pyarrow.parquet.read_table(out / "cells.parquet").num_rows > len(RECORDS)
     stems = {path.stem for path in files if path.suffix == ".png"}
     assert {stem.split("-digits")[0] for stem in stems if "-digits" in stem} == {
-        "variance", "trajectory", "elbo-steps", "elbo-seconds", "efficiency", "bias", "time",
+        "variance", "trajectory", "budget", "total", "elbo-steps", "elbo-seconds", "efficiency", "bias", "time",
     }  # fmt: skip
     assert "logit-cubic-bernoulli-4" in stems
     for stem in stems:
@@ -167,7 +167,7 @@ def test_captions_name_interval_method_and_n() -> None:
         assert re.search(r"n = \d+ draws|\d+ seeds|of \d+ rounds", plot.caption), plot.name
         assert re.search(r"fixed|median|training step", plot.caption), plot.name
         assert plot.section in plot.caption
-        if "bernoulli" in plot.name and not plot.name.startswith(("elbo", "efficiency", "time")):
+        if "bernoulli" in plot.name and not plot.name.startswith(("elbo", "efficiency", "time", "budget", "total")):
             assert re.search(r"optimistic or missing: bitflip", plot.caption), plot.name
     for module, name in (
         (variance, "jackknife"),

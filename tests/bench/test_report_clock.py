@@ -14,6 +14,9 @@ from bench.statistics import ratio_interval
 from tests.bench.records import Record, find, quick
 
 RECORDS = [r for r in quick() if r["config"]["problem"]["label"] == "digits/bernoulli-8/nonlinear"]
+for made in RECORDS:  # all spend equally much, so that they are held against each other
+    for point in made["measurements"].get("points", []):
+        point["f_evals"] = 2
 TOPIC = "Highest efficiency, 1 / (variance x seconds)"
 
 

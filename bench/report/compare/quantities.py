@@ -14,10 +14,16 @@ from bench.statistics import Interval, mean_interval, ratio_interval
 EQUAL = "same draws: identical"
 
 
-def rows_of(pair: Pair) -> Iterator[dict[str, Any]]:
-    """What is compared of a pair, a row a quantity and point."""
+def rows_of(pair: Pair, swept: bool = False) -> Iterator[dict[str, Any]]:
+    """What is compared of a pair, a row a quantity and point.
+
+    Args:
+        pair: of the same thing.
+        swept: whether a run holds the estimator with other numbers of samples too, so that its own is named.
+    """
     cell = pair.a.config
-    base = {"problem": cell.problem.label, "estimator": cell.estimator.label}
+    label = f"{cell.estimator.label}, S={cell.estimator.samples}" if swept else cell.estimator.label
+    base = {"problem": cell.problem.label, "estimator": label}
     compared = {"moments": _variances, "train": _elbo, "time": _time}.get(cell.kind)
     if compared is None:  # what a measurement of a person's own holds is not known here
         return

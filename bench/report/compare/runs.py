@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.records.shown import newest, sentences
 from bench.report.compare.notes import differences, settings
-from bench.report.compare.pairs import pair_up, place
+from bench.report.compare.pairs import budgets, pair_up, place
 from bench.report.compare.quantities import rows_of
 from bench.run.folder import suite_file
 from bench.run.store import Store
@@ -36,6 +36,7 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
             raise BadInput(f"no cell of {str(name)!r} went well: gradest status {name} says why")
     if not pairs:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
-    rows = [row for pair in sorted(pairs, key=place) for row in rows_of(pair)]
+    swept = budgets(*runs)
+    rows = [row for pair in sorted(pairs, key=place) for row in rows_of(pair, pair.a.config.comparable in swept)]
     alone = [f"{len(run) - len(pairs)} cells went well in {name} alone" for run, name in zip(runs, names, strict=True)]
     return rows, [*alone, *notes, *settings(pairs), *differences(pairs)]

@@ -5,11 +5,22 @@ import bench.report.matplotlib_alone  # noqa: F401  (before anything else import
 # isort: split
 from collections.abc import Iterator
 
-from bench.report.figures import bias, efficiency, elbo, logit, rates, time, trajectory, variance
+from bench.report.figures import (
+    bias,
+    budgets,
+    efficiency,
+    elbo,
+    logit,
+    rates,
+    time,
+    total,
+    trajectory,
+    variance,
+)
 from bench.report.figures.canvas import Plot
 from bench.report.summary import Summary
 
-KINDS = (variance, trajectory, logit, bias, elbo, rates, efficiency, time)
+KINDS = (variance, trajectory, logit, budgets, total, bias, elbo, rates, efficiency, time)
 
 
 def plots(summary: Summary) -> Iterator[Plot]:

@@ -97,4 +97,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
         drawn = _drawable(rows)
         if (drawn["relative_bias_high"] > ROUNDING).any():
             words = caption(heading, rows, summary)
-            yield Plot(f"bias-{slug(heading)}", heading, words, partial(draw, drawn, summary.styles))
+            yield Plot(
+                f"bias-{slug(heading)}", heading, words, partial(draw, drawn, phrases.looks(rows, summary.styles))
+            )

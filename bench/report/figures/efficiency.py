@@ -53,8 +53,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     names = ", ".join(summary.styles[str(label)].label for label in left_out)
     return phrases.join(
         f"Gradient variance with respect to q{place} against the time of one training step, on "
-        f"{phrases.problem(heading, rows)}; lower left is better. The time is the ratio to a plain step timed beside "
-        "it, times the median plain step of all estimators.",
+        f"{phrases.problem(heading, rows)}{phrases.batch(drawn)}; lower left is better. The time is the ratio "
+        "to a plain step timed beside it, times the median plain step of all estimators.",
         f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: "
         f"{phrases.method(drawn, '95 % jackknife interval on log variance')}, {phrases.draws(drawn)}.",
         "Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds.",
@@ -105,5 +105,9 @@ def plots(summary: Summary) -> Iterator[Plot]:
         if len(drawn) > 1:
             words = caption(heading, rows, summary)
             yield Plot(
-                f"efficiency-{slug(heading)}", heading, words, partial(draw, drawn, summary.styles), crowded(drawn)
+                f"efficiency-{slug(heading)}",
+                heading,
+                words,
+                partial(draw, drawn, phrases.looks(rows, summary.styles)),
+                crowded(drawn),
             )

@@ -59,7 +59,7 @@ def _curves(rows: pd.DataFrame, summary: Summary) -> list[Curve]:
     curves, finals = summary.frames.curves, summary.frames.finals
     ended = {cell: ~seeds["diverged"].to_numpy() for cell, seeds in finals.groupby("cell")}
     by_cell = dict(iter(curves[curves["cell"].isin(rows["cell"])].groupby("cell")))
-    found = []
+    looks, found = phrases.looks(rows, summary.styles), []
     for cell, label in zip(rows["cell"], rows["label"], strict=True):
         seeds, lost = len(ended[cell]), int((~ended[cell]).sum())
         if cell not in by_cell or seeds == lost:
@@ -71,7 +71,7 @@ def _curves(rows: pd.DataFrame, summary: Summary) -> list[Curve]:
         }
         elbo = {name: grid[name][:, ended[cell]] for name, _, _ in PANELS}
         remark = f"\n({seeds - lost} of {seeds} seeds)" if lost else ""
-        found.append(Curve(summary.styles[str(label)], remark, grid["step"][:, 0], grid["seconds"][:, 0], elbo))
+        found.append(Curve(looks[str(label)], remark, grid["step"][:, 0], grid["seconds"][:, 0], elbo))
     return found
 
 

@@ -51,13 +51,14 @@ def _strokes(series: Sequence[Series]) -> dict[str, list[tuple[Values, str]]]:
     return drawn
 
 
-def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Figure:
+def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str, reciprocal: bool = False) -> Figure:
     """The figure, with a key to its right.
 
     Args:
         series: lines with at least one positive value each.
         xlabel, ylabel: names of the axes, with their units.
         spacing: `linear`, `log`, or `steps` (logarithmic with room for step 0).
+        reciprocal: whether faint dotted lines show where y falls as 1 / x.
     """
     styles = [line.style for line in series]
     height = max(2.2, key_height(styles) + 0.5)
@@ -85,6 +86,11 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str) -> Fi
     marks.glyphs(
         axes, [marks.Glyph(x, y, line.style, 3.4) for line in series for x, y in zip(line.x, line.y, strict=True)]
     )
+    if reciprocal:
+        across = np.array([places[0], places[-1]])
+        for level in np.geomspace(bottom * across[0], top * across[1], 9)[1:-1]:
+            axes.plot(across, level / across, color=FAINT, linewidth=0.5, linestyle=":", zorder=0)
+        axes.set_ylim(bottom, top)
     axes.update_datalim([(places[0], bottom), (places[-1], top)])
     axes.autoscale_view(scaley=False)
     axes.set(xlabel=xlabel, ylabel=ylabel)

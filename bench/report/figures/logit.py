@@ -71,6 +71,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
                 f"logit-{slug(heading)}",
                 heading,
                 words,
-                partial(draw, drawn, summary.styles),
+                partial(draw, drawn, phrases.looks(rows, summary.styles)),
                 crowded(drawn["label"].unique()),
             )

@@ -12,10 +12,43 @@ from bench.statistics import FEW_EFFECTIVE_DRAWS
 BIASED = "Hollow markers and †: declared biased."
 
 
-def problem(heading: str, rows: pd.DataFrame) -> str:
-    """`digits/bernoulli-8/nonlinear (digits, bernoulli latents, ELBO, sampled entropy)`."""
+def problem(heading: str, rows: pd.DataFrame, budgets: bool = True) -> str:
+    """`digits/bernoulli-8/nonlinear (digits, bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row)`.
+
+    Args:
+        heading: the section.
+        rows: all of it.
+        budgets: whether evaluations of f are told, which `looks` puts behind the names where they differ.
+    """
     first = about({str(name): value for name, value in rows.iloc[0].items()})
-    return f"{heading} ({first})" if first else heading
+    words = "; ".join(filter(None, (first, _spent(rows) if budgets else "")))
+    return f"{heading} ({words})" if words else heading
+
+
+def _spent(rows: pd.DataFrame) -> str:
+    """How many evaluations of f the estimators of a figure spend; empty where nobody knows."""
+    known = sorted(rows["budget"].dropna().unique())
+    if len(known) < 2:
+        return f"{plural(round(known[0]), 'evaluation')} of f a row" if known else ""
+    listed = f"{', '.join(f'{one:g}' for one in known[:-1])} or {known[-1]:g}"
+    numbers = listed if len(known) < 5 else span(known[0], known[-1])
+    return f"{numbers} evaluations of f a row, in parentheses behind each name"
+
+
+def looks(rows: pd.DataFrame, styles: Mapping[str, Style]) -> dict[str, Style]:
+    """The look of each estimator of a figure; where they differ, with its evaluations of f a row behind its name."""
+    known = rows.dropna(subset=["budget"]).drop_duplicates("label")
+    spent = dict(zip(known["label"], known["budget"], strict=True))
+    if len(set(spent.values())) < 2:
+        return dict(styles)
+    behind = {label: f"{style.label} ({spent[label]:g})" for label, style in styles.items() if label in spent}
+    return {label: style._replace(label=behind.get(label, style.label)) for label, style in styles.items()}
+
+
+def batch(rows: pd.DataFrame) -> str:
+    """`, a batch of 50 rows`, at which times and their ratios hold; empty where unknown."""
+    known = rows["batch"].dropna()
+    return f", a batch of {span(known.min(), known.max())} rows" if len(known) else ""
 
 
 def draws(rows: pd.DataFrame) -> str:

@@ -28,8 +28,8 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     threads = span(drawn["threads"].min(), drawn["threads"].max())
     noun = "thread" if threads == "1" else "threads"
     return phrases.join(
-        f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}; each estimator takes as "
-        "many evaluations of f as its number of samples asks for.",
+        f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}"
+        f"{phrases.batch(drawn)}; each estimator takes as many evaluations of f as its number of samples asks for.",
         "The time is the ratio to a plain step timed beside it, times the median plain step of all estimators. "
         f"Bars: interquartile range of {span(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
         "Grey bar: the floor, a step that makes the same passes over f with all that is drawn and learned given.",
@@ -70,4 +70,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
         drawn = _drawable(rows)
         if len(drawn) > 1:
             words = caption(heading, rows, summary)
-            yield Plot(f"time-{slug(heading)}", heading, words, partial(draw, drawn, summary.styles))
+            yield Plot(
+                f"time-{slug(heading)}", heading, words, partial(draw, drawn, phrases.looks(rows, summary.styles))
+            )

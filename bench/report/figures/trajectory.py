@@ -55,6 +55,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
                 f"trajectory-{slug(heading)}",
                 heading,
                 words,
-                partial(draw, measured, summary.styles),
+                partial(draw, measured, phrases.looks(rows, summary.styles)),
                 crowded(measured["label"].unique()),
             )

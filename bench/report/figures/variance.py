@@ -57,4 +57,9 @@ def plots(summary: Summary) -> Iterator[Plot]:
         measured = rows[rows["measured"]]
         if len(measured) and (measured["step"].notna().any() or measured["position"].nunique() == 1):
             words = caption(heading, rows, summary)
-            yield Plot(f"variance-{slug(heading)}", heading, words, partial(draw, measured, summary.styles))
+            yield Plot(
+                f"variance-{slug(heading)}",
+                heading,
+                words,
+                partial(draw, measured, phrases.looks(rows, summary.styles)),
+            )

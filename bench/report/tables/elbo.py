@@ -10,11 +10,14 @@ import pandas as pd
 from bench.report.frames import Frames
 from bench.report.sweeps import Sweep, known, sweeps
 from bench.report.tables.view import (
+    BUDGET,
     ESTIMATOR,
     UNBIASED,
     Column,
     Row,
     Table,
+    budget_words,
+    budgets,
     csv_columns,
     ends,
     note,
@@ -33,7 +36,7 @@ WANTED = 10
 _MEANS = ("test_elbo", "train_elbo", "test_iwae", "difference")
 _TO_TARGET = ("target_step", "target_f_evals", "target_seconds")
 CSV = csv_columns(
-    "learning_rate", "rates", "at_edge", "other_rate", "steps", "rows_per_step", "train_rows", "test_rows",
+    *BUDGET, "learning_rate", "rates", "at_edge", "other_rate", "steps", "rows_per_step", "train_rows", "test_rows",
     *with_ends(*_MEANS), "detectable", "detectable_corrected", "comparisons", *with_ends("seeds_needed"),
     *with_ends("gap"), "pairs", "iwae_samples", "seeds", "diverged", "target", "reached", *with_ends(*_TO_TARGET),
     "train_seconds", "parameters",
@@ -47,15 +50,16 @@ def mean(name: str, values: Iterable[float]) -> dict[str, float]:
     return dict(zip(ends(name), mean, strict=True))
 
 
-def _reference(of: Sequence[Sweep]) -> dict[str, dict[float, float]]:
-    """Test ELBO of each ended seed of a section's reference: of the sweep with most of them, if trained twice."""
-    found: dict[str, dict[float, float]] = {}
+def _references(of: Sequence[Sweep]) -> dict[tuple[str, str], dict[float, float]]:
+    """Test ELBO of each ended seed of a section's references, by label: of the sweep with most, if trained twice."""
+    found: dict[tuple[str, str], dict[float, float]] = {}
     # Of equally many the first id, whatever the order of the records.
     for sweep in sorted(of, key=lambda sweep: str(sweep.cells[sweep.best][0]["cell"])):
         judged = sweep.judged()
         ended = {seed["seed"]: seed["test_elbo"] for seed in known(judged) if not seed["diverged"]}
-        if judged[0]["is_reference"] and len(ended) > len(found.get(judged[0]["section"], {})):
-            found[judged[0]["section"]] = ended
+        place = judged[0]["section"], judged[0]["label"]
+        if judged[0]["is_reference"] and len(ended) > len(found.get(place, {})):
+            found[place] = ended
     return found
 
 
@@ -108,14 +112,15 @@ def build(frames: Frames) -> pd.DataFrame:
     if frames.finals.empty:
         return frames.finals.reindex(columns=["section", *CSV])
     found = list(sweeps(rows_of(frames.finals)))
-    references = _reference(found)
+    references = _references(found)
     others: dict[str, int] = {}
     for sweep in found:
         first = sweep.cells[sweep.best][0]
         others[first["section"]] = others.get(first["section"], 0) + (not first["is_reference"])
-    sections = [sweep.cells[sweep.best][0]["section"] for sweep in found]
-    rows = [_row(one, references.get(name, {}), others[name]) for one, name in zip(found, sections, strict=True)]
-    built = pd.DataFrame(rows)
+    firsts = [sweep.cells[sweep.best][0] for sweep in found]
+    places = [(first["section"], first["relative_to"]) for first in firsts]
+    pairs = zip(found, places, strict=True)
+    built = pd.DataFrame([_row(one, references.get(place, {}), others[place[0]]) for one, place in pairs])
     return built.assign(measured=built["test_elbo"].notna())
 
 
@@ -151,7 +156,8 @@ def _others(row: Row) -> str:
 def _difference(row: Row) -> str:
     if row["is_reference"] and row["difference"] == 0:
         return "0 (reference)"
-    return interval(row["difference"], row["difference_low"], row["difference_high"])
+    shown = interval(row["difference"], row["difference_low"], row["difference_high"])
+    return shown + budgets(row) if shown else ""
 
 
 def _seeds_needed(row: Row) -> str:
@@ -233,6 +239,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         f"minus {relative_to}'s: paired by seed, which fixes initialisation and data order for all estimators alike. "
         f"{_detectable(frame)}Gap: train minus test ELBO. {_aimed(frame)}Seconds: training all seeds of the cell "
         "together, evaluation excluded. Diverged seeds are counted and left out of the means. "
+        "f-evals: evaluations of f a row and step. "
         f"{seed_words(frame['seeds'])} † declared biased."
     )
     to_target = (
@@ -240,9 +247,12 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column("evaluations to target", _median("target_f_evals")),
         Column("seconds to target", _median("target_seconds")),
     )
+    if words := budget_words(frame, relative_to):
+        caption += f" {words}"
     columns = (
         ESTIMATOR,
         UNBIASED,
+        Column("f-evals", lambda row: count(row["budget"])),
         Column("learning rate", _rate),
         Column("steps", lambda row: count(row["steps"])),
         Column("test ELBO", with_interval("test_elbo")),

@@ -7,12 +7,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report.frames import Frames
+from bench.report.tables.noise import ratio_of_totals, total_of
 from bench.report.tables.view import (
+    BUDGET,
     ESTIMATOR,
     UNBIASED,
     Column,
     Row,
     Table,
+    budget_words,
+    budgets,
     csv_columns,
     ends,
     note,
@@ -25,12 +29,13 @@ from bench.report.verdicts import ROUNDING
 from bench.statistics import ratio_interval
 
 CSV = csv_columns(
-    "rows", *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
+    *BUDGET, "rows", "batch", "stacked",
+    *with_ends("step_seconds", "floor_seconds", "time_ratio", "plain_seconds", "cost_seconds"),
     "time_ratio_log_se", "plain_ratio_log_se",
     "step_n", "floor_n", "ratio_n", "below_floor", "captured", "kernel_seconds",
     *with_ends("compiled_seconds", "compiled_ratio"), "compile_seconds",
     "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
-    *with_ends("efficiency_seconds", "efficiency_f_evals"), "clock_in_interval", "reference_busy",
+    *with_ends("efficiency_seconds", "efficiency_f_evals", "efficiency_total"), "clock_in_interval", "reference_busy",
     "efficiency_mse_seconds",
     "peak_memory_bytes", "tries", "load_before", "load", "cores", "busy",
 )  # fmt: skip
@@ -52,6 +57,12 @@ class Noise(NamedTuple):
     draws: float = 0.0
     trajectories: float = math.nan
     minibatches: float = math.nan
+    encoder_variance: float = math.nan
+    encoder_variance_low: float = math.nan
+    encoder_variance_high: float = math.nan
+    minibatch_variance: float = math.nan
+    minibatch_variance_low: float = math.nan
+    minibatch_variance_high: float = math.nan
 
 
 def _noises(moments: pd.DataFrame) -> dict[tuple[str, str], list[Noise]]:
@@ -100,11 +111,22 @@ def _efficiency(
     return tuple(ratio_interval(reference.variance * reference_cost, reference_log_se, own.variance * cost, own_log_se))
 
 
+def _of_total(own: Timed, reference: Timed, clock: tuple[float, float]) -> tuple[float, ...]:
+    """(total noise x seconds) of the reference over the estimator's own, with its interval; NaN without an encoder."""
+    above, below = total_of(reference.noise._asdict()), total_of(own.noise._asdict())
+    if not (above.known and below.known and own.seconds > 0):
+        return (math.nan,) * 3
+    if own.noise is reference.noise and own.seconds == reference.seconds:
+        return (1.0,) * 3  # itself: no uncertainty
+    return tuple(ratio_of_totals(above, below, reference.seconds / own.seconds, math.hypot(*clock)))
+
+
 def _row(own: Timed, reference: Timed) -> dict[str, object]:
     noise, other = own.noise, reference.noise
     clocks = (own.log_se, reference.log_se)
     known = not any(map(math.isnan, clocks))
-    by_seconds = _efficiency(noise, own.seconds, other, reference.seconds, clocks if known else (0.0, 0.0))
+    clock = clocks if known else (0.0, 0.0)
+    by_seconds = _efficiency(noise, own.seconds, other, reference.seconds, clock)
     by_f_evals = _efficiency(noise, noise.f_evals, other, other.f_evals)
     charged = noise.mse * own.seconds
     by_mse = other.mse * reference.seconds / charged if charged > 0 else math.nan
@@ -114,6 +136,7 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
         **{name: getattr(noise, name) for name in ("trajectories", "minibatches")},
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
+        **dict(zip(ends("efficiency_total"), _of_total(own, reference, clock), strict=True)),
         "clock_in_interval": known,
         "reference_busy": reference.busy,
         "efficiency_mse_seconds": math.inf if noise.mse < ROUNDING**2 * other.mse else by_mse,
@@ -138,17 +161,17 @@ def build(frames: Frames) -> pd.DataFrame:
         return frame.reindex(columns=["section", *CSV])
     frame = _costs(frame)
     noises = _noises(frames.moments)
-    names = ("section", "problem", "label", "device", "is_reference", "cost_seconds", "plain_ratio_log_se", "busy")
+    names = ("section", "problem", "label", "relative_to", "device", "cost_seconds", "plain_ratio_log_se", "busy")
     columns = (frame[name] for name in names)
-    timed: list[tuple[str, Timed]] = []
-    references: dict[str, Timed] = {}
-    for section, problem, label, device, is_reference, seconds, log_se, crowded in zip(*columns, strict=True):
+    timed: list[tuple[tuple[str, str], Timed]] = []
+    references: dict[tuple[str, str], Timed] = {}
+    for section, problem, label, relative_to, device, seconds, log_se, crowded in zip(*columns, strict=True):
         own = Timed(_best(noises.get((problem, label), []), device), seconds, log_se, crowded)
-        timed.append((section, own))
-        if is_reference and not math.isnan(seconds):
-            references[section] = own
+        timed.append(((section, relative_to), own))
+        if label == relative_to and not math.isnan(seconds):
+            references[section, label] = own
     nothing = Timed(Noise(), math.nan, math.nan)
-    rows = [_row(own, references.get(section, nothing)) for section, own in timed]
+    rows = [_row(own, references.get(place, nothing)) for place, own in timed]
     return pd.concat([frame, pd.DataFrame(rows)], axis=1).assign(measured=frame["step_seconds"].notna())
 
 
@@ -161,7 +184,9 @@ def _relative(name: str) -> Callable[[Row], str]:
         if math.isinf(row[name]):
             return "∞ (no noise)"
         shown = interval(*(row[column] for column in ends(name)))
-        return shown if row["unbiased"] or not shown else f"({shown})"
+        if not shown:
+            return ""
+        return (shown if row["unbiased"] else f"({shown})") + budgets(row)
 
     return text
 
@@ -184,6 +209,33 @@ def _compiled(row: Row) -> str:
     return f"compiled {step} ms, {faster} times as fast, after {number(row['compile_seconds'])} s of compiling"
 
 
+def _charged(row: Row) -> str:
+    shown = number(row["efficiency_mse_seconds"])
+    return shown + budgets(row) if shown else ""
+
+
+def _batch(row: Row) -> str:
+    """Rows of a step, of each of so many models where several are trained side by side."""
+    models = f"{count(row['stacked'])} x " if row["stacked"] > 1 else ""
+    return f"{models}{count(row['batch'])}" if row["batch"] > 0 else ""
+
+
+def _batches(frame: pd.DataFrame) -> str:
+    """That times hold at the batch at which they were taken, a sentence for a caption; empty where none is known."""
+    known = frame["batch"].dropna()
+    if known.empty:
+        return ""
+    rows = span(known.min(), known.max())
+    return (
+        f" Batch: rows of a step, here {rows}. Ratios of times, and so efficiencies, hold at that batch: a step has "
+        "parts that do not grow with it."
+    )
+
+
+BATCH = (Column("batch", _batch),)
+OF_TOTAL = (Column("1/(total x s)", _relative("efficiency_total")),)
+
+
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     rounds = frame["step_n"].dropna()
@@ -203,18 +255,28 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "ranked: the load average was above the number of cores, which a cell alone does not bring about. † "
         "declared biased: its efficiency stands in parentheses, since its variance says nothing of its bias; "
         "compare 1 / (MSE x seconds), which charges it for the bias."
+        f"{_batches(frame)}"
     )
+    if frame["efficiency_total"].notna().any():
+        caption += (
+            f" 1/(total x s): the same of the total noise of the encoder's weights, estimator plus minibatch, relative "
+            f"to {relative_to}; beside that a noise well below the minibatch's is not worth its seconds."
+        )
+    if words := budget_words(frame, relative_to):
+        caption += f" {words}"
     columns = (
         ESTIMATOR,
         UNBIASED,
         Column("f-evals", lambda row: count(row["rows"])),
+        *(BATCH if frame["batch"].notna().any() else ()),
         Column("step, ms", with_interval("step_seconds", 1e3)),
         Column("floor, ms", with_interval("floor_seconds", 1e3)),
         Column("ratio to floor", with_interval("time_ratio")),
         Column("cost, ms", with_interval("cost_seconds", 1e3)),
         Column("1/(variance x s)", _relative("efficiency_seconds")),
         Column("1/(variance x f-evals)", _relative("efficiency_f_evals")),
-        Column("1/(MSE x s)", lambda row: number(row["efficiency_mse_seconds"])),
+        *(OF_TOTAL if frame["efficiency_total"].notna().any() else ()),
+        Column("1/(MSE x s)", _charged),
         Column("peak MB", lambda row: number(row["peak_memory_bytes"] / 1e6)),
         Column("threads", lambda row: count(row["threads"])),
         Column("note", _note, left=True),

@@ -8,12 +8,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.report.frames import Frames
+from bench.report.tables.noise import COLUMNS as TOTAL_NOISE
+from bench.report.tables.noise import total_noise
 from bench.report.tables.view import (
+    BUDGET,
     ESTIMATOR,
     UNBIASED,
     Column,
     Row,
     Table,
+    budget_words,
+    budgets,
     csv_columns,
     draws,
     exact_words,
@@ -32,6 +37,7 @@ from bench.statistics import FEW_EFFECTIVE_DRAWS, LEAST_RARE_EVENTS, Interval, r
 
 CSV = csv_columns(
     "point", "step", "logit", "scale", "f_evals", *with_ends("variance"), "log_se", *with_ends("ratio"),
+    *BUDGET, *TOTAL_NOISE,
     *with_ends("encoder_variance", "minibatch_variance"), "snr", "cosine", "mse", "gradient_norm",
     "coordinates", "kurtosis", "heavy_tailed", "encoder_kurtosis", "encoder_heavy_tailed", "rare",
     "trajectory_elbo", "driver", "rows", "draws", "trajectories", "minibatches",
@@ -66,11 +72,11 @@ def _ratio_of(own: _Measured, reference: _Measured | None) -> Interval:
 
 
 def _ratios(frame: pd.DataFrame) -> list[Interval]:
-    """Ratio of each row's variance to the reference's at the same point of the same section."""
-    columns = (*_Measured._fields, "section", "position", "is_reference")
+    """Ratio of each row's variance to that of the reference that it is compared with, at the same point."""
+    columns = (*_Measured._fields, "section", "position", "relative_to", "is_reference")
     rows = zip(*(frame[name] for name in columns), strict=True)
-    found = [(_Measured(*row[:-3]), row[-3:-1], row[-1]) for row in rows]
-    known: dict[tuple[str, float], _Measured] = {}
+    found = [(_Measured(*row[:-4]), row[-4:-1], row[-1]) for row in rows]
+    known: dict[tuple[str, float, str], _Measured] = {}
     for one, place, is_reference in found:
         if is_reference and not math.isnan(one.variance):
             before = known.get(place)
@@ -86,13 +92,14 @@ def build(frames: Frames) -> pd.DataFrame:
     if frame.empty:
         return frame.reindex(columns=["section", *CSV])
     ratios = pd.DataFrame(_ratios(frame), columns=["ratio", "ratio_low", "ratio_high"])
-    return pd.concat([frame, ratios], axis=1).assign(measured=frame["variance"].notna())
+    return pd.concat([frame, ratios, total_noise(frame)], axis=1).assign(measured=frame["variance"].notna())
 
 
 def _ratio(row: Row) -> str:
     if row["is_reference"] and row["ratio"] == 1:
         return "1 (reference)"
-    return moment(row, "ratio")
+    shown = moment(row, "ratio")
+    return shown + budgets(row) if shown else ""
 
 
 def _note(row: Row) -> str:
@@ -121,6 +128,11 @@ def _spread(row: Row) -> str:
     if missing(row["trajectory_sd"]):
         return ""
     return " | ".join(percent(row[f"{part}_sd"]) for part in ("monte_carlo", "minibatch", "trajectory"))
+TOTAL = (
+    Column("estimator / minibatch", with_interval("noise_ratio")),
+    Column("total", with_interval("total_variance")),
+    Column("gain", lambda row: percent(row["gain"])),
+)
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
@@ -136,6 +148,14 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "has a value too rare for the draws, so that the variance may be too low. "
         "† declared biased: its variance says nothing of its bias."
     )
+    if frame["noise_ratio"].notna().any():
+        caption += (
+            " Total: encoder plus minibatch variance; gain: the share of it that would go if the estimator had no "
+            "noise. Both variances fall as 1 / rows, so that estimator / minibatch and the gain hold for a minibatch "
+            "of any size; intervals take the two as independent."
+        )
+    if words := budget_words(frame, relative_to):
+        caption += f" {words}"
     if words := exact_words(frame):
         caption += f" Exact: {words}; no draws, and no interval."
     if words := settled_words(frame):
@@ -149,6 +169,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         Column(f"ratio to {relative_to}", _ratio),
         Column("encoder variance", with_interval("encoder_variance")),
         Column("minibatch variance", with_interval("minibatch_variance")),
+        *(TOTAL if frame["noise_ratio"].notna().any() else ()),
         Column("SNR", lambda row: number(row["snr"])),
         *([Column("spread", _spread)] if frame["trajectories"].notna().any() else []),
         Column("n", draws),

@@ -24,6 +24,8 @@ HEAD = (
     "samples",
     "unbiased",
 )
+BUDGET = ("budget", "relative_to", "relative_to_budget")
+"""Of a ratio: evaluations of f a row, the label of the reference, and the evaluations of that."""
 TAIL = ("device", "threads", "matmul_precision", "machine", "status", "reason", "cell")
 
 
@@ -99,6 +101,28 @@ def moment(row: Row, name: str) -> str:
     if row["exact"] and missing(row[f"{name}_low"]) and not missing(row[name]):
         return f"{number(row[name], 4)} (exact)"
     return with_interval(name)(row)
+
+
+def budgets(row: Row) -> str:
+    """Behind a ratio, ` (6 to 2)`: evaluations of f of the estimator and of its reference, where those differ."""
+    own, other = row["budget"], row["relative_to_budget"]
+    known = not (missing(own) or missing(other))
+    return f" ({count(own)} to {count(other)})" if known and own != other else ""
+
+
+def budget_words(frame: pd.DataFrame, relative_to: str) -> str:
+    """At which evaluations of f ratios to a reference are taken, a sentence for a caption; empty where unknown."""
+    own, other = frame["budget"], frame["relative_to_budget"]
+    known = own.notna() & other.notna()
+    if not known.any():
+        return ""
+    equal = f"{relative_to} at equal evaluations of f a row"
+    if (own == other)[known].all():
+        return f"Compared with {equal}."
+    return (
+        f"Compared with {equal} where it was measured with as many; where not, both numbers stand behind, the "
+        f"estimator's to {relative_to}'s, as in (4 to 2)."
+    )
 
 
 def draws(row: Row) -> str:

@@ -246,14 +246,22 @@ TIMES = [  # the median plain step is the 4 ms of straight-through
 ]
 
 DRIVEN = {"measurement": {"reference": {"label": "rloo", "samples": 2}}}
+BATCH = {"measurement": {"optimisation": {"batch": 40}, "stacked": 2}}
 QUICK = [
     *(record("moments", DIGITS, made, {"points": points}, **DRIVEN) for made, points in CHECKPOINTS),
     *(record("train", DIGITS, made, measured, seconds=45.0) for made, measured in TRAININGS),
-    *(record("time", DIGITS, made, measured, seconds=12.0) for made, measured in TIMES),
+    *(record("time", DIGITS, made, measured, seconds=12.0, **BATCH) for made, measured in TIMES),
     record("moments", DIGITS, ODD, status="failed", reason=REASON, **DRIVEN),
     record("train", DIGITS, RELAX, status="out of memory", reason=None, started=None),
     record(
-        "time", DIGITS, ODD, status="failed", reason=REASON, started="2026-01-02T01:02:03", provenance={"load": [9.0]}
+        "time",
+        DIGITS,
+        ODD,
+        status="failed",
+        reason=REASON,
+        started="2026-01-02T01:02:03",
+        provenance={"load": [9.0]},
+        **BATCH,
     ),
     record("moments", GAUSSIAN, PATHWISE, {"points": [point(43, 3, 0.05, step=0)]}, provenance={"torch": "2.12.1"}),
     record("moments", GAUSSIAN, WEAK, {"points": [point(44, 6, 0.12, step=0)]}, provenance={"gpu": "H100"}),

@@ -11,7 +11,7 @@ import pytest
 
 from bench.report.output import write
 from bench.report.sweeps import sweeps
-from bench.report.tables.elbo import _reference
+from bench.report.tables.elbo import _references
 from tests.bench.golden.publish import Outline, outline, printed
 from tests.bench.golden.runs import (
     DISARM,
@@ -109,7 +109,7 @@ def test_a_variance_that_rounding_can_make_is_none(tmp_path: Path) -> None:
     # Without noise no estimator is the best of any, and one of outcomes that were never drawn is not said to have none.
     page = (tmp_path / "report.html").read_text()
     still = ", ".join(f"<code>case-{i}</code>" for i in (4, 6, 0))
-    assert f"zoo, of 4 unbiased estimators (apart from {still}, without noise):" in page
+    assert f"zoo at 2 evaluations of f a row, of 4 unbiased estimators (apart from {still}, without noise):" in page
 
 
 def times(tmp_path: Path, records: list[Record]) -> pd.DataFrame:
@@ -341,14 +341,22 @@ def test_of_two_trainings_of_the_reference_the_one_of_more_seeds_is_it(tmp_path:
 def test_the_reference_has_most_seeds_then_the_first_id(first: int, second: int, chosen: str) -> None:
     """In an order of records that is not that of ids."""
     seeds = [
-        {"section": "s", "is_reference": True, "diverged": False, "cell": cell, "seed": seed, "test_elbo": elbo - seed}
+        {
+            "section": "s",
+            "label": "rloo",
+            "is_reference": True,
+            "diverged": False,
+            "cell": cell,
+            "seed": seed,
+            "test_elbo": elbo - seed,
+        }
         for cell, elbo, count in (("b", -20.0, second), ("a", -10.0, first))
         for seed in range(count)
     ]
     count, elbo = (first, -10.0) if chosen == "a" else (second, -20.0)
     alike = {"label": "rloo", "learning_rate": 1e-3}
     found = sweeps([seed | alike | {"seeds_asked": {"a": first, "b": second}[seed["cell"]]} for seed in seeds])
-    assert _reference(list(found)) == {"s": {seed: elbo - seed for seed in range(count)}}
+    assert _references(list(found)) == {("s", "rloo"): {seed: elbo - seed for seed in range(count)}}
 
 
 def test_records_of_several_versions_are_named_together(tmp_path: Path) -> None:

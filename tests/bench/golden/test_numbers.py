@@ -40,6 +40,20 @@ DIFFER = {  # what problems of one label differ in
 }
 
 
+# Evaluations of f a row are 2, but for these; none is known of what measured nothing, or is of an earlier release.
+SPENT = {
+    ("digits/bernoulli-3/8", "exact"): 8.0,
+    ("busy", "bitflip"): 19.0,  # as its time says, the only cell there is
+    **dict.fromkeys([("digits/bernoulli-3/8", "a_b[c=%&#|<x>$]"), ("own", "bitflip")], NAN),
+    **dict.fromkeys([("older", name) for name in ("rloo", "disarm", "weak-derivative")], NAN),
+}
+WITHOUT_REFERENCE = ("mnist/gaussian-3", "plain", "twin", "bound")
+
+
+def spent(problem: str, label: str) -> float:
+    return SPENT.get((problem, label), 2.0)
+
+
 def kind(record: Record) -> str:
     return str(record["config"]["measurement"]["kind"])
 
@@ -90,6 +104,12 @@ def head(run: str, record: Record) -> Row:
         "matmul_precision": "highest",
         "machine": host(record),
         "source": record["provenance"]["estimator_source"],
+        "budget": spent(where["label"], full),
+        **(
+            {"relative_to": None, "relative_to_budget": NAN}
+            if where["label"] in WITHOUT_REFERENCE
+            else {"relative_to": REFERENCE[run], "relative_to_budget": spent(where["label"], "rloo")}
+        ),
     }
 
 
@@ -206,7 +226,8 @@ def columns(names: str) -> list[str]:
 
 COLUMNS = {
     "variance": columns(
-        "point step logit scale f_evals variance* log_se ratio* encoder_variance* minibatch_variance* snr cosine mse "
+        "point step logit scale f_evals variance* log_se ratio* budget relative_to relative_to_budget "
+        "noise_ratio* total_variance* gain* encoder_variance* minibatch_variance* snr cosine mse "
         "gradient_norm coordinates kurtosis heavy_tailed encoder_kurtosis encoder_heavy_tailed rare trajectory_elbo "
         "driver rows draws"
     ),
@@ -215,16 +236,19 @@ COLUMNS = {
         "tested rare seldom_moved heavy_tailed kurtosis rows draws"
     ),
     "elbo": columns(
+        "budget relative_to relative_to_budget "
         "learning_rate rates at_edge other_rate steps rows_per_step train_rows test_rows test_elbo* train_elbo* "
         "test_iwae* difference* detectable detectable_corrected comparisons seeds_needed* gap* pairs "
         "iwae_samples seeds diverged target reached target_step* target_f_evals* target_seconds* "
         "train_seconds parameters"
     ),
     "time": columns(
-        "rows step_seconds* floor_seconds* time_ratio* plain_seconds* cost_seconds* time_ratio_log_se "
+        "budget relative_to relative_to_budget "
+        "rows batch stacked step_seconds* floor_seconds* time_ratio* plain_seconds* cost_seconds* time_ratio_log_se "
         "plain_ratio_log_se step_n floor_n ratio_n below_floor captured kernel_seconds "
         "compiled_seconds* compiled_ratio* compile_seconds variance_point variance* mse "
-        "draws f_evals efficiency_seconds* efficiency_f_evals* clock_in_interval reference_busy efficiency_mse_seconds "
+        "draws f_evals efficiency_seconds* efficiency_f_evals* efficiency_total* "
+        "clock_in_interval reference_busy efficiency_mse_seconds "
         "peak_memory_bytes tries load_before load cores busy"
     ),
 }
@@ -246,7 +270,25 @@ def variances(run: str) -> list[Row]:
         elif best is not None and not math.isnan(row["variance"]):
             value = ratio(row["variance"], best["variance"], row["log_se"], best["log_se"])
         row |= ends("ratio", value)
+        own, minibatch = row["encoder_variance"], row["minibatch_variance"]
+        errors = doubled(row, "encoder"), doubled(row, "minibatch")
+        of_both = ratio(own, minibatch, *errors)
+        total = own + minibatch
+        weighed = [value * error / total for value, error in zip((own, minibatch), errors, strict=True)]
+        row |= ends("noise_ratio", of_both) | ends("total_variance", ratio(total, 1.0, *weighed))
+        row |= ends("gain", [1 - 1 / (1 + value) for value in of_both])
     return rows
+
+
+def doubled(row: Row, name: str) -> float:
+    """Log standard error of an interval whose upper end is twice its lower one, as that of every measured one here."""
+    estimate, low, high = (row[f"{name}_variance{end}"] for end in ("", "_low", "_high"))
+    if math.isnan(estimate):
+        return NAN
+    if math.isinf(high):
+        return math.inf
+    assert high == 2 * low
+    return math.log(2) / (2 * Z)
 
 
 def seeds(record: Record) -> list[Row]:
@@ -363,7 +405,9 @@ def clocks(run: str) -> list[Row]:
             "tries": number(measured, "tries"), "load_before": number(measured, "load_before"),
             "load": load, "cores": float(provenance["cores"]),
             "busy": bool(measured) and load > provenance["cores"],
-            "rows": number(measured, "rows"), "kernel_seconds": number(measured, "kernels"),
+            "rows": number(measured, "rows"), "batch": number(record["config"], "measurement.optimisation.batch"),
+            "stacked": number(record["config"], "measurement.stacked"),
+            "kernel_seconds": number(measured, "kernels"),
             "captured": bool(measured.get("captured")),
             **quartiles(measured, "compiled", "compiled_seconds"),
             **quartiles(measured, "compiled_ratio", "compiled_ratio"),
@@ -374,7 +418,8 @@ def clocks(run: str) -> list[Row]:
 
 
 EMPTY = {"point": "", "variance": NAN, "variance_low": NAN, "variance_high": NAN, "log_se": NAN, "mse": NAN,
-         "f_evals": NAN, "draws": 0.0, "quiet": False, "noiseless": False}  # fmt: skip
+         "f_evals": NAN, "draws": 0.0, "quiet": False, "noiseless": False,
+         "encoder_variance": NAN, "minibatch_variance": NAN}  # fmt: skip
 
 
 def times(run: str) -> list[Row]:
@@ -416,6 +461,20 @@ def times(run: str) -> list[Row]:
             above, below = other["variance"] * other_cost, own["variance"] * own_cost
             return ratio(above, below, own["log_se"], other["log_se"], *noises)
 
+        def of_total(
+            own_cost: float, other_cost: float, *noises: float, own: Row = own, other: Row = other
+        ) -> tuple[float, ...]:
+            """Weights of the errors are shares of the totals; the minibatch's is one and the same in both."""
+            totals = [one["encoder_variance"] + one["minibatch_variance"] for one in (other, own)]
+            if any(math.isnan(total) for total in totals) or math.isnan(other_cost):
+                return (NAN,) * 3
+            if own is other:
+                return (1.0,) * 3
+            shares = [one["encoder_variance"] / total for one, total in zip((other, own), totals, strict=True)]
+            error = math.log(2) / (2 * Z)
+            weighed = [share * error for share in (*shares, shares[1] - shares[0])]
+            return ratio(totals[0] * other_cost, totals[1] * own_cost, *weighed, *noises)
+
         charged = other["mse"] * reference["cost_seconds"] / (own["mse"] * row["cost_seconds"] or NAN)
         row |= {
             "variance_point": own["point"],
@@ -423,6 +482,8 @@ def times(run: str) -> list[Row]:
             **ends("efficiency_seconds",
                    efficiency(row["cost_seconds"], reference["cost_seconds"], *(clock if known else ()))),
             **ends("efficiency_f_evals", efficiency(own["f_evals"], other["f_evals"])),
+            **ends("efficiency_total",
+                   of_total(row["cost_seconds"], reference["cost_seconds"], *(clock if known else ()))),
             "clock_in_interval": known,
             "reference_busy": reference["busy"],
             "efficiency_mse_seconds": math.inf if own["mse"] == 0 and other["mse"] > 0 else charged,
@@ -554,6 +615,7 @@ def check_parquet(folder: Path, run: str) -> None:
 PRINTED: dict[str, dict[str, tuple[str, float]]] = {
     "variance": {
         "f-evals": ("f_evals", 1), "variance w.r.t. q": ("variance*", 1), "ratio to rloo": ("ratio*", 1),
+        "estimator / minibatch": ("noise_ratio*", 1), "total": ("total_variance*", 1), "gain": ("gain", 100),
         "encoder variance": ("encoder_variance*", 1), "minibatch variance": ("minibatch_variance*", 1),
         "SNR": ("snr", 1), "n": ("draws", 1),
     },
@@ -562,7 +624,8 @@ PRINTED: dict[str, dict[str, tuple[str, float]]] = {
         "p": ("p_value", 1), "n": ("draws", 1),
     },
     "elbo": {
-        "steps": ("steps", 1), "train ELBO": ("train_elbo*", 1), "test ELBO": ("test_elbo*", 1),
+        "f-evals": ("budget", 1), "steps": ("steps", 1),
+        "train ELBO": ("train_elbo*", 1), "test ELBO": ("test_elbo*", 1),
         "test IWAE-8/64": ("test_iwae*", 1), "test IWAE-K": ("test_iwae*", 1), "test ELBO - rloo": ("difference*", 1),
         "detectable": ("detectable", 1), "seeds to tell": ("seeds_needed*", 1),
         "gap": ("gap*", 1), "seconds": ("train_seconds", 1),
@@ -571,6 +634,7 @@ PRINTED: dict[str, dict[str, tuple[str, float]]] = {
         "f-evals": ("rows", 1), "step, ms": ("step_seconds*", 1000), "floor, ms": ("floor_seconds*", 1000),
         "ratio to floor": ("time_ratio*", 1), "cost, ms": ("cost_seconds*", 1000),
         "1/(variance x s)": ("efficiency_seconds*", 1), "1/(variance x f-evals)": ("efficiency_f_evals*", 1),
+        "1/(total x s)": ("efficiency_total*", 1),
         "1/(MSE x s)": ("efficiency_mse_seconds", 1), "peak MB": ("peak_memory_bytes", 1e-6),
         "threads": ("threads", 1),
     },
@@ -581,6 +645,14 @@ WORDS = {  # column of the csv that a printed one repeats
     "elbo": {},
     "time": {},
 }
+AGAINST = (
+    "ratio to rloo",
+    "test ELBO - rloo",
+    "1/(variance x s)",
+    "1/(variance x f-evals)",
+    "1/(total x s)",
+    "1/(MSE x s)",
+)
 ONE = {"1 (reference)": "1", "0 (reference)": "0", "∞ (no noise)": "∞", "< 1e-16": "0.0"}
 NUMBER = re.compile(r"(-?)(?:(∞)|(\d+)(?:\.(\d+))?(?:e(-?\d+))?)")
 
@@ -603,6 +675,9 @@ def check_print(folder: Path, table: str) -> None:
         assert line.get("unbiased", line.get("declared")) in (
             ("yes", "unbiased") if row["unbiased"] else ("no", "biased")
         )
+        if table == "time" and "batch" in line:
+            models, rows_of_each = row["stacked"], row["batch"]
+            assert line["batch"] == (f"{models:.0f} x {rows_of_each:.0f}" if models else "")
         for title, name in WORDS[table].items():
             assert line[title] == (row[name] or "")
         for title in PRINTED[table].keys() & line.keys():
@@ -610,7 +685,12 @@ def check_print(folder: Path, table: str) -> None:
             parts = ("", "_low", "_high") if name.endswith("*") and line[title] not in ONE else ("",)
             values = [row[name.rstrip("*") + part] for part in parts]
             known = [factor * value for value in values if value is not None]
-            seen = NUMBER.findall(ONE.get(line[title], line[title]))
+            printed_as, _, budgets = line[title].partition(" (8 to 2")  # evaluations of f, behind a ratio
+            assert bool(budgets) == (title in AGAINST and printed_as not in ("", *ONE) and row["budget"] == 8), (
+                title,
+                line,
+            )
+            seen = NUMBER.findall(ONE.get(printed_as, printed_as))
             assert len(seen) == len(known), (title, line)
             assert all(rounds_to(value, *number) for value, number in zip(known, seen, strict=True)), (title, line)
 

@@ -40,6 +40,11 @@ def findings(page: str) -> dict[str, list[str]]:
     return found
 
 
+def noise(k: int) -> str:
+    """What the noise of rows k + 1/2 is of that of 3 k, two digits."""
+    return f"{(k + 0.5) / (3 * k):.2f}"
+
+
 def around(value: float, *log_ses: float, digits: int = 3) -> str:
     """A ratio of independent quantities with its interval: their log errors add in squares."""
     factor = math.exp(Z * math.hypot(*log_ses))
@@ -63,6 +68,9 @@ def floors(*seen: float) -> str:
 
 FIRST = "Before trusting a number"
 LOWEST = "Lowest variance"
+NOTICED = "Would training notice?"
+SPENT = "at 2 evaluations of f a row"
+UNITS = ", variance of the encoder's gradient in units of the minibatch's, which is"
 HIGHEST = "Highest test ELBO"
 EFFICIENT = "Highest efficiency, 1 / (variance x seconds)"
 DIGITS = "digits/bernoulli-3/8"
@@ -92,12 +100,19 @@ FINDINGS = {
             f"on {DIGITS} at step 1000.",
         ],
         LOWEST: [
-            f"{DIGITS}, of 5 unbiased estimators (apart from `exact`, without noise):",
+            f"{DIGITS} {SPENT}, of 5 unbiased estimators:",  # `exact`, without noise, spends 8
             f"step 0: `disarm`, {around(4 / 16, 0.03, 0.04)} of rloo",
             f"step 100: `disarm` (not told apart from `bitflip`), {around(16 / 32, 0.06, 0.08)} of rloo",
             f"step 1000: {REBAR} (not told apart from {RELAX}), {around(2 / 8, 0.03, 0.12)} of rloo",
-            "mnist/gaussian-3, of 2 unbiased estimators:",
+            f"mnist/gaussian-3 {SPENT}, of 2 unbiased estimators:",
             "step 0: `pathwise`",
+        ],
+        NOTICED: [
+            f"{DIGITS} at step 1000{UNITS} 123 [92, 184]; evaluations of f a row in parentheses:",
+            f"below it: `exact` (8) {noise(41)}, {STRAIGHT} (2) {noise(37)}, `bitflip` (2) {noise(33)}, {RELAX} (2) "
+            f"{noise(22)}, {REBAR} (2) {noise(13)}, `disarm` (2) {noise(6)}, `rloo` (2) {noise(3)}",
+            f"mnist/gaussian-3 at step 0{UNITS} 132 [99, 198]:",
+            f"below it: `weak-derivative` {noise(44)}, `pathwise` {noise(43)}",
         ],
         HIGHEST: [
             # of seeds 3, 7 and 13: three pairs do not tell -97 from -98.8
@@ -108,7 +123,7 @@ FINDINGS = {
         ],
         EFFICIENT: [
             # variance 8 at 6 plain steps over 2.25 at 8
-            f"{DIGITS} at step 1000, of 3 noisy unbiased estimators: {RELAX}, "
+            f"{DIGITS} at step 1000 {SPENT} and a batch of 40, of 3 noisy unbiased estimators: {RELAX}, "
             f"{around(8 * 6 / (2.25 * 8), 0.03, 0.04, 0.05, 0.03, digits=2)} times rloo.",
         ],
     },
@@ -121,10 +136,10 @@ FINDINGS = {
             "on plain.",
         ],
         LOWEST: [
-            "cubic/bernoulli-3, of 4 unbiased estimators:",
+            f"cubic/bernoulli-3 {SPENT}, of 4 unbiased estimators:",
             "|logit| 0 to 2: `rloo, S=2`",
             f"|logit| 5: `rloo, S=4`, {around(16 / 64, 0.06, 0.08)} of rloo",
-            "exp/gaussian-1, of 3 unbiased estimators:",
+            f"exp/gaussian-1 {SPENT}, of 3 unbiased estimators:",
             "scale 0.125 to 0.5: `pathwise`, 0.250 to 0.500 of rloo",
         ],
     },
@@ -150,28 +165,46 @@ FINDINGS = {
             f"{STRAIGHT}, declared biased: seen at 0 of 1 point.",
         ],
         LOWEST: [
-            "bound (K=2), of 1 unbiased estimator:",
+            f"bound (K=2) {SPENT}, of 1 unbiased estimator:",
             "step 3: `pathwise, S=2`",
-            "bound (K=5), of 1 unbiased estimator:",
+            f"bound (K=5) {SPENT}, of 1 unbiased estimator:",
             "step 3: `pathwise, S=5`, with heavy tails",
-            "busy, of 2 unbiased estimators:",
+            f"busy {SPENT}, of 2 unbiased estimators:",
             f"step 3: `disarm`, {around(4 / 8, 0.03, 0.04)} of rloo",
-            "devices (device=cpu), of 2 unbiased estimators:",
+            f"devices (device=cpu) {SPENT}, of 2 unbiased estimators:",
             "step 3: `rloo`",
-            "devices (device=cuda), of 2 unbiased estimators:",
+            f"devices (device=cuda) {SPENT}, of 2 unbiased estimators:",
             f"step 3: `disarm`, {around(2 / 32, 0.06, 0.08, digits=4)} of rloo",
             "older, of 2 unbiased estimators:",
             f"step 7: `disarm`, {around(2 / 8, 0.03, 0.04)} of rloo",
-            "own, of 2 unbiased estimators:",
+            f"own {SPENT}, of 2 unbiased estimators:",
             "step 3: `rloo`",
-            "twin (entropy=analytic, latents=4) (warm_up=5), of 1 unbiased estimator:",
+            f"twin (entropy=analytic, latents=4) (warm_up=5) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[c=x]`",
-            "twin (entropy=analytic, latents=4) (warm_up=None), of 1 unbiased estimator:",
+            f"twin (entropy=analytic, latents=4) (warm_up=None) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[c=x]`",
-            "twin (entropy=sampled, latents=3), of 1 unbiased estimator:",
+            f"twin (entropy=sampled, latents=3) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[b=x]`",
-            "a-toy, of 2 unbiased estimators:",
+            f"a-toy {SPENT}, of 2 unbiased estimators:",
             "`rloo`",
+        ],
+        NOTICED: [
+            line
+            for place, minibatch, of_all in (
+                ("bound (K=2)", "42.0 [31.5, 63.0]", (("`pathwise, S=2`", 14),)),
+                ("bound (K=5)", "39.0 [29.2, 58.5]", (("`pathwise, S=5`", 13),)),
+                ("busy", "6.00 [4.50, 9.00]", (("`disarm`", 2), ("`rloo`", 1))),
+                ("devices (device=cpu)", "24.0 [18.0, 36.0]", (("`disarm`", 8), ("`rloo`", 6), ("`rloo`", 5))),
+                ("devices (device=cuda)", "27.0 [20.2, 40.5]", (("`disarm`", 9), ("`rloo`", 7))),
+                ("own", "51.0 [38.2, 76.5]", ((STRAIGHT, 17), ("`disarm`", 4), ("`rloo`", 3))),
+                ("twin (entropy=analytic, latents=4) (warm_up=5)", "36.0 [27.0, 54.0]", (("`same[c=x]`", 12),)),
+                ("twin (entropy=analytic, latents=4) (warm_up=None)", "33.0 [24.8, 49.5]", (("`same[c=x]`", 11),)),
+                ("twin (entropy=sampled, latents=3)", "30.0 [22.5, 45.0]", (("`same[b=x]`", 10),)),
+            )
+            for line in (
+                f"{place} at step 3{UNITS} {minibatch}:",
+                f"below it: {', '.join(f'{name} {noise(k)}' for name, k in of_all)}",
+            )
         ],
         HIGHEST: [
             # paired: 10, 9 and 8
@@ -179,14 +212,15 @@ FINDINGS = {
             f"a-toy: `rloo`, {mean(-6, -10, digits=0)} (1 of 3 seeds diverged).",
         ],
         EFFICIENT: [
-            "busy at step 3, of 1 noisy unbiased estimator: `disarm`.",
-            "devices (device=cpu, machine=left, threads=2) at step 3, of 1 noisy unbiased estimator: `rloo`.",
-            "devices (device=cuda, machine=left, threads=1) at step 3, of 2 noisy unbiased estimators: `disarm`, "
+            f"busy at step 3 {SPENT}, of 1 noisy unbiased estimator: `disarm`.",
+            f"devices (device=cpu, machine=left, threads=2) at step 3 {SPENT}, of 1 noisy unbiased estimator: `rloo`.",
+            f"devices (device=cuda, machine=left, threads=1) at step 3 {SPENT}, of 2 noisy unbiased estimators: "
+            "`disarm`, "
             f"{around(32 * 6 / (2 * 3), 0.06, 0.08, 0.04, 0.09, digits=1)} times rloo.",
             "older at step 7, of 2 noisy unbiased estimators: `disarm`, "
             f"{around(8 * 4 / (2 * 2), 0.03, 0.04, digits=2)} times rloo (the interval leaves the clock out).",
-            "own at step 3, of 2 noisy unbiased estimators: `rloo`.",
-            "a-toy, of 1 noisy unbiased estimator: `disarm`.",
+            f"own at step 3 {SPENT}, of 2 noisy unbiased estimators: `rloo`.",
+            f"a-toy {SPENT}, of 1 noisy unbiased estimator: `disarm`.",
         ],
     },
 }
