@@ -262,7 +262,8 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
             f" 1/(total x s): the same of the total noise of the encoder's weights, estimator plus minibatch, relative "
             f"to {relative_to}; beside that a noise well below the minibatch's is not worth its seconds."
         )
-    if words := budget_words(frame, relative_to):
+    rated = frame[frame["efficiency_seconds"].notna()]
+    if words := budget_words(rated, relative_to):
         caption += f" {words}"
     columns = (
         ESTIMATOR,
