@@ -8,14 +8,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report import highest
-from bench.report.highest import named as _named
+from bench.report.lowest import Lowest, at_point, lacking
+from bench.report.lowest import named as _named
 from bench.report.summary import Summary
 from bench.report.sweeps import Sweep, sweeps
 from bench.report.tables import bias as bias_table
-from bench.report.tables.view import Row, budgets, ends, moment, rows_of
+from bench.report.tables.view import Row, budgets, ends, rows_of
 from bench.report.text import count, interval, number, percent, percent_interval, plural, span
 from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
-from bench.statistics import ratio_interval
 
 FIRST = "Before trusting a number"
 
@@ -56,59 +56,14 @@ def _spent(row: Row) -> str:
     return "" if math.isnan(row["budget"]) else f" ({count(row['budget'])})"
 
 
-class _Lowest(NamedTuple):
-    """The unbiased estimator of lowest variance at one point."""
-
-    point: str
-    words: str  # its name, and whoever its interval does not tell it apart from
-    shown: str  # ratio to the reference, with its interval; empty without one
-    ratio: float
-    spent: str  # evaluations of f of both, where those of the reference are others
-
-
-def _lacking(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows whose variance lacks rare outcomes, and does not rank beside exact ones, which have them."""
-    beside = rows["position"].isin(rows[rows["exact"]]["position"])
-    return rows[rows["unbiased"] & rows["measured"] & rows["rare"] & beside]
-
-
-def _lowest(rows: pd.DataFrame) -> _Lowest | None:
-    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(_lacking(rows).index)
-    ranked = rows_of(rows[usable].sort_values("variance"))
-    if not ranked:
-        return None
-    # Which of several exact variances is the lowest is not told by the rounding of their integrals.
-    exactly = [row for row in ranked if ranked[0]["exact"] and row["exact"] and _equal(ranked[0], row)]
-    best, *equals = sorted(exactly, key=lambda row: str(row["label"])) or ranked[:1]
-    # An upper end below 1 tells the two apart; an infinite or wide interval of either does not.
-    close = [
-        _named(other)
-        for other in ranked[max(1, len(exactly)) :]
-        if ratio_interval(best["variance"], best["log_se"], other["variance"], other["log_se"]).high >= 1
-    ]
-    words = " and ".join(map(_named, [best, *equals])) + (f" (not told apart from {', '.join(close)})" if close else "")
-    words += ", with heavy tails" if best["heavy_tailed"] else ""
-    relative = not best["is_reference"] and not math.isnan(best["ratio"])
-    shown = moment(best, "ratio") if relative else ""
-    return _Lowest(best["point"], words, shown, best["ratio"], budgets(best))
-
-
-def _equal(one: Row, other: Row) -> bool:
-    """Whether two exact variances agree up to what their integrals leave open, as a share of the mean square."""
-    open_parts = (
-        max(EXACTLY, row["tolerance"]) * (row["variance"] + row["gradient_norm"] ** 2) for row in (one, other)
-    )
-    return bool(abs(one["variance"] - other["variance"]) <= sum(open_parts))
-
-
-def _run(points: list[_Lowest], relative_to: str) -> str:
+def _run(points: list[Lowest], relative_to: str) -> str:
     """Neighbouring points with one winner."""
     first, last = points[0], points[-1]
     if len(points) == 1:
         place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
-        return f"{place}{first.words}{f', {first.shown} of {relative_to}{first.spent}' if first.shown else ''}"
+        return f"{place}{first.words}{f', {first.shown} of {relative_to}{budgets(first.row)}' if first.shown else ''}"
     ratios = sorted(one.ratio for one in points if one.shown)
-    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}{first.spent}" if ratios else ""
+    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}{budgets(first.row)}" if ratios else ""
     return f"{first.point} to {last.point.split()[-1]}: {first.words}{extremes}"
 
 
@@ -124,14 +79,14 @@ def _variance(summary: Summary) -> Iterator[Finding]:
 
 def _winners(where: str, rows: pd.DataFrame, summary: Summary) -> Iterator[Finding]:
     """Of estimators that spend equally many evaluations of f, on one problem."""
-    lowest = [one for _, points in rows.groupby("position") if (one := _lowest(points)) is not None]
+    lowest = [one for _, points in rows.groupby("position") if (one := at_point(points)) is not None]
     if not lowest:
         return
     measured = rows[rows["measured"]]
     number_of = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
     still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
     apart = f" (apart from {still}, without noise)" if still else ""
-    lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(_lacking(rows).sort_values("position"))]
+    lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(lacking(rows).sort_values("position"))]
     apart += f" (not ranked, as rare outcomes were too few among the draws: {', '.join(lacking)})" if lacking else ""
     runs = tuple(_run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words))
     yield Finding("Lowest variance", f"{where}, of {plural(number_of, 'unbiased estimator')}{apart}:", runs)

@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bench.report.lowest import named
 from bench.report.sweeps import Sweep, known
 from bench.report.tables.view import Row, ends
-from bench.report.text import DAGGER, interval, plural
-from bench.statistics import mean_interval
-from bench.statistics.best import lowest_paired
-
-
-def named(row: Row) -> str:
-    """An estimator in a sentence, between backticks, with a dagger where it is declared biased."""
-    return f"`{row['label']}`" if row["unbiased"] else f"`{row['label']}` {DAGGER}"
+from bench.report.text import interval, plural
+from bench.statistics import lowest_paired, mean_interval
 
 
 def listed(rows: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import Interval, components, normal_quantile, replicated, replicated_mean
+from bench.statistics import Interval, components, normal_quantile, replicated, replicated_mean, replicated_ratio
 
 Row = Mapping[str, Any]
 Values = NDArray[np.float64]
@@ -26,6 +26,7 @@ SINGLE = {
     "trajectory_sd": NAN,
     "replicates": None,
     "encoder_replicates": None,
+    "minibatch_replicates": None,
 }
 """Of a row that is one point: none of these."""
 
@@ -84,8 +85,9 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
         sds = components(variances, _grid(points, "log_se"))
         row |= {"monte_carlo_sd": sds.monte_carlo, "minibatch_sd": sds.minibatch, "trajectory_sd": sds.trajectory}
         row |= {"replicates": variances, "log_se": math.log(row["variance_high"] / row["variance"]) / QUANTILE}
-    encoder = _grid(points, "encoder_variance")
-    row |= {"encoder_replicates": encoder if (encoder > 0).all() else None}
+    for part in ("encoder", "minibatch"):
+        grid = _grid(points, f"{part}_variance")
+        row |= {f"{part}_replicates": grid if (grid > 0).all() else None}
     means: dict[str, Callable[[Values], float]] = {
         "gradient_norm": lambda x: math.sqrt(float(np.square(x).mean())),
         "snr": lambda x: float(np.exp(np.log(x).mean())) if (x > 0).all() else NAN,
@@ -99,6 +101,17 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
     row |= {name: any(point[name] for point in points) for name in anywhere}
     row |= {name: all(point[name] for point in points) for name in ("at_rounding", "noiseless")}
     return {**row, "trajectories": float(len(variances)), "minibatches": float(variances.shape[1])}
+
+
+def paired(one: Values | None, other: Values | None) -> bool:
+    """Whether two were measured at the same trajectories and minibatches, of which there are several."""
+    return one is not None and other is not None and one.shape == other.shape
+
+
+def paired_ratio(one: Values, other: Values) -> tuple[float, float]:
+    """A ratio of two, and the standard error of its logarithm whose Gaussian interval is as wide as Student's."""
+    found = replicated_ratio(one, other)
+    return found.estimate, math.log(found.high / found.estimate) / QUANTILE
 
 
 def together(points: Sequence[Row]) -> Iterator[dict[str, Any]]:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report.tables.view import Row, ends, rows_of, with_ends
-from bench.statistics import Interval, normal_quantile, ratio_interval
+from bench.statistics import Interval, normal_quantile, ratio_interval, replicated, replicated_ratio
 
 PARTS = with_ends("encoder_variance", "minibatch_variance")
+REPLICATES = ["encoder_replicates", "minibatch_replicates"]
 COLUMNS = with_ends("noise_ratio", "total_variance", "gain")
 _QUANTILE = normal_quantile(0.95)
 _NOTHING = Interval(math.nan, math.nan, math.nan)
@@ -76,9 +77,12 @@ def ratio_of_totals(above: Total, below: Total, factor: float, log_se: float) ->
 
 
 def _columns(row: Row) -> dict[str, float]:
-    total = total_of(row)
+    total, own, minibatch = total_of(row), row["encoder_replicates"], row["minibatch_replicates"]
     found = [_NOTHING] * 3
-    if total.known:
+    if own is not None and minibatch is not None:
+        ratio = replicated_ratio(own, minibatch)
+        found = [ratio, replicated(own + minibatch), Interval(*map(_share, ratio))]
+    elif total.known:
         ratio = ratio_interval(total.estimator, total.estimator_log_se, total.minibatch, total.minibatch_log_se)
         share = total.estimator / total.variance
         error = _error((share, total.estimator_log_se), (1 - share, total.minibatch_log_se))
@@ -96,4 +100,4 @@ def total_noise(frame: pd.DataFrame) -> pd.DataFrame:
     `noise_ratio` is the estimator's variance over the minibatch's, `total_variance` their sum, and `gain` the share of
     it that would go if the estimator had no noise.
     """
-    return pd.DataFrame([_columns(row) for row in rows_of(frame[PARTS])], columns=COLUMNS)
+    return pd.DataFrame([_columns(row) for row in rows_of(frame[[*PARTS, *REPLICATES]])], columns=COLUMNS)

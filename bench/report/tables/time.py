@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report.frames import Frames
+from bench.report.replicates import Values, paired, paired_ratio
 from bench.report.tables.noise import ratio_of_totals, total_of
 from bench.report.tables.view import (
     BUDGET,
@@ -63,6 +64,16 @@ class Noise(NamedTuple):
     minibatch_variance: float = math.nan
     minibatch_variance_low: float = math.nan
     minibatch_variance_high: float = math.nan
+    replicates: Values | None = None
+    encoder_replicates: Values | None = None
+    minibatch_replicates: Values | None = None
+
+    @property
+    def total_replicates(self) -> Values | None:
+        """Total noise of the encoder's gradient at each minibatch of each trajectory."""
+        if self.encoder_replicates is None or self.minibatch_replicates is None:
+            return None
+        return self.encoder_replicates + self.minibatch_replicates
 
 
 def _noises(moments: pd.DataFrame) -> dict[tuple[str, str], list[Noise]]:
@@ -107,8 +118,10 @@ def _efficiency(
         return (math.nan,) * 3
     if own is reference and cost == reference_cost:
         return (1.0,) * 3  # itself: no uncertainty
-    own_log_se, reference_log_se = math.hypot(own.log_se, clock[0]), math.hypot(reference.log_se, clock[1])
-    return tuple(ratio_interval(reference.variance * reference_cost, reference_log_se, own.variance * cost, own_log_se))
+    ratio, log_se = reference.variance / own.variance, math.hypot(own.log_se, reference.log_se)
+    if paired(reference.replicates, own.replicates):
+        ratio, log_se = paired_ratio(reference.replicates, own.replicates)
+    return tuple(ratio_interval(ratio * reference_cost, math.hypot(log_se, *clock), cost, 0.0))
 
 
 def _of_total(own: Timed, reference: Timed, clock: tuple[float, float]) -> tuple[float, ...]:
@@ -118,7 +131,12 @@ def _of_total(own: Timed, reference: Timed, clock: tuple[float, float]) -> tuple
         return (math.nan,) * 3
     if own.noise is reference.noise and own.seconds == reference.seconds:
         return (1.0,) * 3  # itself: no uncertainty
-    return tuple(ratio_of_totals(above, below, reference.seconds / own.seconds, math.hypot(*clock)))
+    factor = reference.seconds / own.seconds
+    one, other = reference.noise.total_replicates, own.noise.total_replicates
+    if paired(one, other):
+        ratio, log_se = paired_ratio(one, other)
+        return tuple(ratio_interval(factor * ratio, math.hypot(log_se, *clock), 1.0, 0.0))
+    return tuple(ratio_of_totals(above, below, factor, math.hypot(*clock)))
 
 
 def _row(own: Timed, reference: Timed) -> dict[str, object]:

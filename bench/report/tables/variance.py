@@ -128,6 +128,8 @@ def _spread(row: Row) -> str:
     if missing(row["trajectory_sd"]):
         return ""
     return " | ".join(percent(row[f"{part}_sd"]) for part in ("monte_carlo", "minibatch", "trajectory"))
+
+
 TOTAL = (
     Column("estimator / minibatch", with_interval("noise_ratio")),
     Column("total", with_interval("total_variance")),
