@@ -86,8 +86,8 @@ def _winners(where: str, rows: pd.DataFrame, summary: Summary) -> Iterator[Findi
     number_of = measured[measured["unbiased"] & ~measured["at_rounding"]]["label"].nunique()
     still = ", ".join(f"`{label}`" for label in measured[measured["noiseless"]]["label"].unique())
     apart = f" (apart from {still}, without noise)" if still else ""
-    lacking = [f"{_named(row)} at {row['point']}" for row in rows_of(lacking(rows).sort_values("position"))]
-    apart += f" (not ranked, as rare outcomes were too few among the draws: {', '.join(lacking)})" if lacking else ""
+    rare = [f"{_named(row)} at {row['point']}" for row in rows_of(lacking(rows).sort_values("position"))]
+    apart += f" (not ranked, as rare outcomes were too few among the draws: {', '.join(rare)})" if rare else ""
     runs = tuple(_run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words))
     yield Finding("Lowest variance", f"{where}, of {plural(number_of, 'unbiased estimator')}{apart}:", runs)
 

@@ -103,13 +103,13 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
     return {**row, "trajectories": float(len(variances)), "minibatches": float(variances.shape[1])}
 
 
-def paired(one: Values | None, other: Values | None) -> bool:
-    """Whether two were measured at the same trajectories and minibatches, of which there are several."""
-    return one is not None and other is not None and one.shape == other.shape
+def paired_ratio(one: Values | None, other: Values | None) -> tuple[float, float] | None:
+    """A ratio, and the standard error of its logarithm whose Gaussian interval is as wide as Student's.
 
-
-def paired_ratio(one: Values, other: Values) -> tuple[float, float]:
-    """A ratio of two, and the standard error of its logarithm whose Gaussian interval is as wide as Student's."""
+    None unless both were measured at the same trajectories and minibatches, of which there are several.
+    """
+    if one is None or other is None or one.shape != other.shape:
+        return None
     found = replicated_ratio(one, other)
     return found.estimate, math.log(found.high / found.estimate) / QUANTILE
 

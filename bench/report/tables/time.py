@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report.frames import Frames
-from bench.report.replicates import Values, paired, paired_ratio
+from bench.report.replicates import Values, paired_ratio
 from bench.report.tables.noise import ratio_of_totals, total_of
 from bench.report.tables.view import (
     BUDGET,
@@ -119,8 +119,8 @@ def _efficiency(
     if own is reference and cost == reference_cost:
         return (1.0,) * 3  # itself: no uncertainty
     ratio, log_se = reference.variance / own.variance, math.hypot(own.log_se, reference.log_se)
-    if paired(reference.replicates, own.replicates):
-        ratio, log_se = paired_ratio(reference.replicates, own.replicates)
+    if (paired := paired_ratio(reference.replicates, own.replicates)) is not None:
+        ratio, log_se = paired
     return tuple(ratio_interval(ratio * reference_cost, math.hypot(log_se, *clock), cost, 0.0))
 
 
@@ -132,9 +132,8 @@ def _of_total(own: Timed, reference: Timed, clock: tuple[float, float]) -> tuple
     if own.noise is reference.noise and own.seconds == reference.seconds:
         return (1.0,) * 3  # itself: no uncertainty
     factor = reference.seconds / own.seconds
-    one, other = reference.noise.total_replicates, own.noise.total_replicates
-    if paired(one, other):
-        ratio, log_se = paired_ratio(one, other)
+    if (paired := paired_ratio(reference.noise.total_replicates, own.noise.total_replicates)) is not None:
+        ratio, log_se = paired
         return tuple(ratio_interval(factor * ratio, math.hypot(log_se, *clock), 1.0, 0.0))
     return tuple(ratio_of_totals(above, below, factor, math.hypot(*clock)))
 
