@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bench.library.ranking import QUANTILE, Ranked, apart, in_order, ranked
+from bench.library.ranking import QUANTILE, Ranked, in_order, ranked, worse
 from bench.records.record import Record
 from bench.records.results import Moments, Time
 from bench.report.rows import interval_columns
@@ -125,6 +125,9 @@ class Comparison:
     def best(self, by: Criterion = "mse", *, unbiased: bool | None = None) -> Best:
         """The best estimator, and those that the draws do not tell from it.
 
+        With a chance of 95 % none is said to be worse that is not, over all that are compared (but by bias, where
+        intervals are set side by side). The draws that choose the best one flatter its value.
+
         Args:
             by: "mse", "variance", "bias" (by the upper end of the squared one's interval), or mean squared error times
                 a cost, "mse x f_evals" or "mse x seconds".
@@ -150,7 +153,8 @@ class Comparison:
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
-        ties = [one for one in others if not (one.low > first.high if by == "bias" else apart(first, one))]
+        apart = [one for one in others if one.low > first.high] if by == "bias" else worse(found)
+        ties = [one for one in others if one not in apart]
         (of_first,) = (row for row in rows if row["estimator"] == first.label)
         reason = self._sentence(by, first, others, ties)
         if not of_first["unbiased"]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bench.report.text import interval, number
-from bench.statistics import normal_quantile, ratio_interval
+from bench.statistics import lowest, normal_quantile
 
 QUANTILE = normal_quantile(0.95)
 
@@ -50,8 +50,12 @@ def in_order(found: Sequence[Ranked]) -> list[Ranked]:
     return sorted((one for one in found if not math.isnan(one.value)), key=lambda one: one.value)
 
 
-def apart(best: Ranked, other: Ranked) -> bool:
-    """Whether an estimator's value is above the best one's by more than their noise."""
-    if best.value <= 0:
-        return other.low > max(best.high, 0.0) or (math.isnan(other.low) and other.value > 0)
-    return ratio_interval(other.value, other.log_se, best.value, best.log_se).low > 1
+def worse(found: Sequence[Ranked], level: float = 0.95) -> list[Ranked]:
+    """Those that are told apart from the best of all, by a comparison over all of them.
+
+    Args:
+        found: at one point.
+        level: chance that none of them is called worse falsely.
+    """
+    logs = [math.log(one.value) if one.value > 0 else -math.inf for one in found]
+    return [found[i] for i in lowest(logs, [one.log_se for one in found], level).worse]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from bench.library.ranking import Ranked, apart, in_order
+from bench.library.ranking import Ranked, in_order, worse
 from bench.records.record import Record
 from bench.records.results import Moments, Point
 from bench.report.text import number, percent, plural, slug
@@ -212,7 +212,10 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
         said += " Without an interval: exact, by integration over its noise."
     if first.rare:
         said += " Some outcomes are too rare for the draws, so that its error may be larger: take more (--draws)."
-    ties = [one for one in others if not any(apart(first.at[place], one.at[place]) for place in places)]
+    everywhere = [first, *others]
+    level = 1 - 0.05 / len(places)  # over all points together
+    apart = [worse([one.at[place] for one in everywhere], level) for place in places]
+    ties = [one for one in others if not any(one.at[place] in at for place, at in zip(places, apart, strict=True))]
     if ties:
         names = ", ".join(one.label for one in ties[:3])
         said += f" The draws do not tell {names} from it{f', nor {len(ties) - 3} more' if ties[3:] else ''}."
