@@ -252,9 +252,27 @@ def test_what_a_grid_asks_for_is_left_when_a_limit_stops_the_run(tmp_path: Path,
     assert rates(stubs.seen) == UP
 
 
+def test_a_grid_waits_for_the_last_of_its_rates(tmp_path: Path, stubs: Stubs) -> None:
+    """The better of two rates lies at an edge of the two, and inside where the third one is done."""
+
+    def limited(todo: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record | Stopped]]:
+        for cell in todo:
+            yield cell, run(cell) if len(stubs.seen) < 5 else Stopped("its time limit")
+
+    suite = suite_of(text=UNTIMED.replace("[3e-3, 1e-3]", "[1e-3, 1e-2, 1e-1]"))
+    outcome = run_suite(suite, tmp_path, executor=limited)
+    assert (rates(stubs.seen), outcome.left) == ([1e-3, 1e-2], 1)
+    assert len(read_plan(tmp_path) or ()) == 6
+    assert run_suite(suite, tmp_path, executor=inline).done == 6
+    assert rates(stubs.seen) == [1e-3, 1e-2, 1e-1]
+
+
 def test_force_runs_a_grid_again_from_its_beginning(tmp_path: Path, stubs: Stubs) -> None:
     """By what is measured now: nothing grows by records of before."""
     run_suite(suite_of(), tmp_path, executor=inline)
+    stubs.seen.clear()
+    assert run_suite(suite_of(), tmp_path, executor=inline, force=True)[:2] == (8, 8)
+    assert rates(stubs.seen) == UP
     stubs.seen.clear()
     stubs.ends = lambda name, rate: peak(1e-3, rate)
     assert run_suite(suite_of(), tmp_path, executor=inline, force=True)[:2] == (7, 7)
