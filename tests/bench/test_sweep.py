@@ -259,12 +259,12 @@ def test_a_grid_waits_for_the_last_of_its_rates(tmp_path: Path, stubs: Stubs) ->
         for cell in todo:
             yield cell, run(cell) if len(stubs.seen) < 5 else Stopped("its time limit")
 
-    suite = suite_of(text=UNTIMED.replace("[3e-3, 1e-3]", "[1e-3, 1e-2, 1e-1]"))
+    suite = suite_of(text=UNTIMED.replace("[3e-3, 1e-3]", "[1e-3, 1e-2, 5e-2]"))
     outcome = run_suite(suite, tmp_path, executor=limited)
     assert (rates(stubs.seen), outcome.left) == ([1e-3, 1e-2], 1)
     assert len(read_plan(tmp_path) or ()) == 6
     assert run_suite(suite, tmp_path, executor=inline).done == 6
-    assert rates(stubs.seen) == [1e-3, 1e-2, 1e-1]
+    assert rates(stubs.seen) == [1e-3, 1e-2, 5e-2]
 
 
 def test_force_runs_a_grid_again_from_its_beginning(tmp_path: Path, stubs: Stubs) -> None:
