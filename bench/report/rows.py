@@ -50,6 +50,7 @@ def head(record: Record, problem: str, setting: str, label: str, reference: str 
         "device": cell.device,
         "threads": cell.threads,
         "matmul_precision": cell.matmul_precision,
+        "learning_rate": _value(cell.measurement.learning_rate),
         "cell_seconds": _value(record.seconds),
         "machine": record.machine,
         "source": record.provenance.estimator_source,
@@ -144,7 +145,6 @@ def finals(record: Record) -> list[dict[str, Any]]:
         "test_rows": float(found.evaluated_rows.test),
         "parameters": float(found.parameters),
         "iwae_samples": float(final.iwae_samples),
-        "learning_rate": _value(record.config.measurement.learning_rate),
         "seeds_asked": _value(record.config.measurement.seeds),
         "target": _value(record.config.measurement.target),
     }

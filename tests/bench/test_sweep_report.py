@@ -236,4 +236,6 @@ def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path
     assert not list(rates_figure.plots(summarise([records[0]])))
     write(records, tmp_path, {"csv", "svg"})
     assert pd.read_csv(tmp_path / "tables" / "rates.csv")["best"].sum() == 2
+    ends = pd.read_parquet(tmp_path / "cells.parquet").query("metric == 'final_test_elbo'")
+    assert ends.groupby(["label", "learning_rate"]).size().tolist() == [3, 3, 3, 5, 5, 5]
     assert (tmp_path / "figures" / "rates-digits-bernoulli-8-nonlinear.svg").exists()

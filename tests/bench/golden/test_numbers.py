@@ -102,6 +102,7 @@ def head(run: str, record: Record) -> Row:
         "device": config["device"],
         "threads": config["threads"],
         "matmul_precision": "highest",
+        "learning_rate": NAN,
         "machine": host(record),
         "source": record["provenance"]["estimator_source"],
         "budget": spent(where["label"], full),
