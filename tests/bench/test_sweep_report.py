@@ -126,6 +126,7 @@ def test_no_rate_is_left_out_as_an_older_record_of_the_same(tmp_path: Path) -> N
             Store(tmp_path / name).write(one | {"traceback": None})
     rows, notes = compare(tmp_path / "a", tmp_path / "b")
     assert [row["quantity"] for row in rows] == ["test ELBO B - A"] * 2  # of the two cells that both have
+    assert sorted((row["estimator"], row["point"]) for row in rows) == [("disarm", 1e-3), ("rloo", 3e-3)]
     assert not any("SETTINGS DIFFER" in note for note in notes)
 
 

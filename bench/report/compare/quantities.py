@@ -67,7 +67,8 @@ def _elbo(pair: Pair) -> Compared:
     if lost := len(old.keys() | new.keys()) - len(differences):
         seeds += f", {lost} diverged or in one run alone"
     alike = EQUAL if same_draws(*pair) and not any(differences) else pair.differ().partition(":")[0]
-    yield "test ELBO B - A", None, mean_interval(differences), "; ".join(filter(None, (seeds, alike)))
+    rate = pair.a.config.measurement.learning_rate  # that of both: only trainings of one rate are paired
+    yield "test ELBO B - A", rate, mean_interval(differences), "; ".join(filter(None, (seeds, alike)))
 
 
 def _time(pair: Pair) -> Compared:
