@@ -63,11 +63,6 @@ class Settings(Config):
         """
         return [self.of(problem, common)]
 
-    @property
-    def grows(self) -> bool:
-        """Whether `further` may ask for more than was planned."""
-        return False
-
     def further(self, problem: Problem, common: Common, done: "Sequence[Done]") -> "Sequence[Measurement]":
         """What else is to be measured of an estimator, once everything that it was asked for so far is done.
 
@@ -82,7 +77,7 @@ class Settings(Config):
         return []
 
     def growth(self) -> str:
-        """What `further` may ask for, in words for a person who looks at a plan; empty where it asks for nothing."""
+        """What `further` may ask for, in words for a person who looks at a plan; empty where it is not to be asked."""
         return ""
 
 

@@ -79,11 +79,6 @@ class ElboSettings(Evaluation):
         usual = self.of(problem, common)
         return [usual.at_rate(rate) for rate in self.learning_rates] or [usual]
 
-    @property
-    def grows(self) -> bool:
-        """Whether there is a ratio of two rates that a grid can go on with."""
-        return self.grow > 0 and len(self.learning_rates) > 1
-
     def further(self, problem: Problem, common: Common, done: Sequence[Done]) -> list[Measurement]:
         """The next learning rate, where the best so far is the last one of the grid at either end.
 
@@ -101,8 +96,8 @@ class ElboSettings(Evaluation):
         return [self.of(problem, common).at_rate(following)] if len(added) < self.grow else []
 
     def growth(self) -> str:
-        """What a run may add."""
-        if not self.grows:
+        """What a run may add, where there is a ratio of two rates that a grid can go on with."""
+        if not self.grow or len(self.learning_rates) < 2:
             return ""
         low, high = (f"{self.learning_rates[end]:g}" for end in (0, -1))
         return (

@@ -97,7 +97,7 @@ def plan(suite: Suite) -> Plan:
                     for measurement in table.planned(point, suite.common())
                 ]
                 cells += planned
-                series += [Series(table, suite.common(), tuple(planned))] if table.grows else []
+                series += [Series(table, suite.common(), tuple(planned))] if table.growth() else []
         if not legal:
             raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {'; it '.join(reasons)}")
     return Plan(_in_order(cells), skipped, tuple(series))
