@@ -1,6 +1,6 @@
 """Which estimators have the highest test ELBO: as a set, since the seeds may not tell the first ones apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from bench.report.lowest import named
 from bench.report.sweeps import Sweep, known
 from bench.report.tables.view import Row, ends
 from bench.report.text import interval, plural
-from bench.statistics import lowest_paired, mean_interval
+from bench.statistics import lowest_paired
 
 
 def listed(rows: Sequence[Row]) -> str:
@@ -22,17 +22,12 @@ def _ended(sweep: Sweep) -> dict[float, float]:
     return {seed["seed"]: seed["test_elbo"] for seed in known(sweep.judged()) if not seed["diverged"]}
 
 
-def _ahead(best: Mapping[float, float], other: Mapping[float, float]) -> str:
-    """By how much one is lower than the best, over the seeds that both ended."""
-    differences = [value - other[seed] for seed, value in best.items() if seed in other]
-    return f"{interval(*mean_interval(differences))} lower, paired over {plural(len(differences), 'seed')}"
-
-
 def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     """The estimators that no other is told apart from as better, and the next one.
 
     One with diverged seeds comes first only where all have some, since the seeds that are left favour it. Compared are
-    those that have all seeds of the first.
+    those that have all seeds of the first. The interval of the next one's distance is that of all comparisons at once,
+    since the seeds that it is made of chose both.
 
     Args:
         rows: of the table of ELBOs, of one section, with a test ELBO each.
@@ -44,18 +39,17 @@ def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     seeds = list(ended[highest["cell"]])
     by_elbo = sorted(rows, key=lambda row: -float(row["test_elbo"]))
     compared = [row for row in by_elbo if all(seed in ended[row["cell"]] for seed in seeds)]
-    best, worse = tuple(range(len(compared))), tuple[int, ...]()
-    if len(seeds) > 1:
-        elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
-        best, worse, *_ = lowest_paired(-elbos)
-    first, *ties = (compared[i] for i in best)
+    elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
+    found = lowest_paired(-elbos) if len(seeds) > 1 else None
+    first, *ties = (compared[i] for i in (found.best if found else range(len(compared))))
     text = f"{named(first)}, {interval(*(first[column] for column in ends('test_elbo')))}"
     text += f" ({first['diverged']} of {first['seeds']} seeds diverged)" if first["diverged"] else ""
     if ties:
         text += f", not told apart from {listed(ties)} by {plural(len(seeds), 'seed')}"
-    if worse:
-        following = compared[worse[0]]
-        text += f"; next {named(following)}, {_ahead(ended[first['cell']], ended[following['cell']])}"
+    if found and found.worse:
+        following, gap = found.worse[0], float((elbos[found.best[0]] - elbos[found.worse[0]]).mean())
+        ahead = interval(gap, found.low[following], found.high[following])
+        text += f"; next {named(compared[following])}, {ahead} lower, paired over {plural(len(seeds), 'seed')}"
     by_train = max(compared, key=lambda row: float(row["train_elbo"]))
     if by_train["cell"] not in (row["cell"] for row in (first, *ties)):
         text += f"; the training ELBO alone would have named {named(by_train)}"
