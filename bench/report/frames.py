@@ -39,7 +39,8 @@ class Frames(NamedTuple):
     """The records of a report as pandas frames; each row begins with the names of its cell."""
 
     heads: pd.DataFrame  # one row a cell
-    moments: pd.DataFrame  # one row a point (checkpoint, |logit| or scale) of a moments cell
+    moments: pd.DataFrame  # one row a checkpoint, |logit| or scale of a moments cell
+    replicates: pd.DataFrame  # one row a point, of checkpoints measured on several trajectories or minibatches
     finals: pd.DataFrame  # one row a seed of a train cell
     curves: pd.DataFrame  # one row a seed and recorded step of a train cell
     time: pd.DataFrame  # one row a time cell
@@ -125,7 +126,9 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
         return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
 
     moments, finals, time = tidy("moments", rows.moments), tidy("train", rows.finals), tidy("time", rows.time)
-    return Frames(heads, moments, finals, _curves(heads, kept), time, sentences(left_out))
+    points = tidy("moments", rows.points)
+    several = points[points["trajectory"].notna()].reset_index(drop=True) if len(points) else points
+    return Frames(heads, moments, several, finals, _curves(heads, kept), time, sentences(left_out))
 
 
 def _melted(frame: pd.DataFrame, metric: str, n: str | None, keep: Sequence[str]) -> pd.DataFrame:
@@ -142,11 +145,14 @@ def long(frames: Frames) -> pd.DataFrame:
     """Every measured scalar in one row: the names of its cell, metric, estimate, low, high, n.
 
     `low` and `high` are the ends of the metric's interval (quartiles for times) where it has one; `n` counts
-    draws or rounds, and is 1 for one seed's value. Every cell has at least the row `cell_seconds`.
+    draws or rounds, and is 1 for one seed's value. Every cell has at least the row `cell_seconds`. A point of several
+    trajectories or minibatches has a row of its own, which names both, beside that of its checkpoint, which names none.
     """
-    keep = [*frames.heads.columns.drop("cell_seconds"), "step", "logit", "scale", "seed"]
+    keep = [*frames.heads.columns.drop("cell_seconds"), "step", "logit", "scale", "seed", "trajectory", "minibatch"]
     parts = [_melted(frames.heads, "cell_seconds", None, keep)]
-    parts += [_melted(frames.moments, metric, "draws", keep) for metric in _AT_A_POINT]
+    checkpoints = frames.moments.assign(trajectory=np.nan, minibatch=np.nan)
+    for at_a_point in (checkpoints, frames.replicates):
+        parts += [_melted(at_a_point, metric, "draws", keep) for metric in _AT_A_POINT]
     parts += [_melted(frames.time, metric, n, keep) for metric, n in _OF_TIME]
     for metric in ("train_elbo", "test_elbo", "test_iwae", "diverged_step"):
         parts.append(_melted(frames.finals, metric, None, keep).assign(metric=f"final_{metric}"))
@@ -154,5 +160,5 @@ def long(frames: Frames) -> pd.DataFrame:
     steps = frames.curves.drop_duplicates(["cell", "step"]).assign(seed=np.nan)  # all seeds of a cell share these
     parts += [_melted(steps, metric, None, keep) for metric in ("seconds", "f_evals")]
     whole = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    numbers = ("step", "logit", "scale", "seed", "estimate", "low", "high", "n")
+    numbers = ("step", "logit", "scale", "seed", "trajectory", "minibatch", "estimate", "low", "high", "n")
     return whole.astype(dict.fromkeys(numbers, "float64"))

@@ -121,12 +121,14 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
     }
 
 
-def moments(record: Record) -> list[dict[str, Any]]:
-    """One row a point of a moments cell; a single empty one where it measured nothing.
+def points(record: Record) -> list[dict[str, Any]]:
+    """One row a point of a moments cell; a single empty one where it measured nothing."""
+    return [_point(record, point) for point in record.result(Moments).points or [Point()]]
 
-    Points of several trajectories and minibatches are one row a checkpoint.
-    """
-    return list(together([_point(record, point) for point in record.result(Moments).points or [Point()]]))
+
+def moments(record: Record) -> list[dict[str, Any]]:
+    """The same, but points of several trajectories and minibatches are one row a checkpoint."""
+    return list(together(points(record)))
 
 
 def _last(values: Sequence[float]) -> float:
