@@ -1,15 +1,19 @@
 """What of two records is compared, and how: variances, the test ELBO, the time of a step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ttest_ind
 
 from bench.machine_load import busy
 from bench.records.record import Record
 from bench.records.results import Moments, Time, Training, Variance
 from bench.records.shown import ROUNDING, same_draws, same_source
 from bench.report.compare.pairs import Pair
-from bench.statistics import Interval, mean_interval, ratio_interval
+from bench.statistics import Interval, mean_interval, ratio_interval, replicated_ratio
 
 EQUAL = "same draws: identical"
 
@@ -37,11 +41,77 @@ Compared = Iterator[tuple[str, Any, Interval, str]]
 
 def _variances(pair: Pair) -> Compared:
     place = pair.a.config.problem.place
-    points = {point.step: point.q.variance for point in pair.b.result(Moments).points}
-    for point in pair.a.result(Moments).points:
-        if point.step in points:
-            ratio, remark = _ratio(point.q.variance, points[point.step], pair)
-            yield "variance B/A", point.step if place is None else place, ratio, remark
+    old, new = map(_at_steps, pair)
+    for step, points in old.items():
+        if step in new:
+            ratio, remark = _of_points(points, new[step], pair)
+            yield "variance B/A", step if place is None else place, ratio, remark
+
+
+Place = tuple[int | None, int | None]
+"""Trajectory and minibatch of a point; None where there is one of each."""
+
+
+def _at_steps(record: Record) -> dict[int | None, dict[Place, Variance]]:
+    """Variances by checkpoint, trajectory and minibatch."""
+    found: dict[int | None, dict[Place, Variance]] = {}
+    for point in record.result(Moments).points:
+        found.setdefault(point.step, {})[point.trajectory, point.minibatch] = point.q.variance
+    return found
+
+
+def _of_points(old: Mapping[Place, Variance], new: Mapping[Place, Variance], pair: Pair) -> tuple[Interval, str]:
+    """Ratio of two checkpoints, of one point each or of several trajectories."""
+    single = (None, None)
+    if single in old and single in new:
+        return _ratio(old[single], new[single], pair)
+    a, b = _grid(old), _grid(new)
+    if single in old or single in new:
+        return _bare(_geometric(b) / _geometric(a)), "one point beside several: no interval"
+    if not ((a > 0).all() and (b > 0).all()):
+        return _bare(math.nan), "a variance is 0 or missing"
+    return _replicated(a, b, pair)
+
+
+def _grid(points: Mapping[Place, Variance]) -> NDArray[np.float64]:
+    """[trajectories, minibatches]; NaN where a point is missing."""
+    shape = [1 + max(place[i] or 0 for place in points) for i in (0, 1)]
+    grid = np.full(shape, math.nan)
+    for (trajectory, minibatch), variance in points.items():
+        grid[trajectory or 0, minibatch or 0] = variance.estimate
+    return grid
+
+
+def _geometric(grid: NDArray[np.float64]) -> float:
+    """Geometric mean over trajectories of the mean over minibatches; NaN where it has none."""
+    means = grid.mean(1)
+    return float(np.exp(np.log(means).mean())) if (means > 0).all() else math.nan
+
+
+def _replicated(old: NDArray[np.float64], new: NDArray[np.float64], pair: Pair) -> tuple[Interval, str]:
+    """Of several trajectories: paired where both runs measured at the same weights, as far as they say."""
+    weights = zip(*(record.result(Moments).weights for record in pair), strict=False)
+    common = [i for i, (a, b) in enumerate(weights) if a == b]
+    if not common:
+        return _of_others(old, new), "other weights: trajectories are independent"
+    old, new = old[common], new[common]
+    if same_draws(*pair):
+        if np.array_equal(old, new):
+            return Interval(1.0, 1.0, 1.0), EQUAL
+        rounded = same_source(*pair) and bool((abs(new / old - 1) < ROUNDING).all())
+        return _bare(_geometric(new) / _geometric(old)), f"{EQUAL} up to rounding" if rounded else pair.differ()
+    words = f"{len(common)} trajectories" if len(common) > 1 else "1 trajectory: no interval"
+    return replicated_ratio(new, old), f"independent draws at the same weights, paired over {words}"
+
+
+def _of_others(old: NDArray[np.float64], new: NDArray[np.float64]) -> Interval:
+    """Of two samples of trajectories that are independent of each other: Welch's interval of the logarithms."""
+    a, b = (np.log(grid.mean(1)) for grid in (new, old))
+    ratio = _geometric(new) / _geometric(old)
+    if min(len(a), len(b)) < 2:
+        return _bare(ratio)
+    ends = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return Interval(ratio, math.exp(ends.low), math.exp(ends.high))
 
 
 def _ratio(old: Variance, new: Variance, pair: Pair) -> tuple[Interval, str]:

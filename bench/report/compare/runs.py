@@ -17,8 +17,9 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
 
     A variance is compared by the ratio B / A. A cell's noise comes from its id: cells of one configuration are the same
     draws, equal or different for their source's or machine's sake, and no interval of independent draws holds for them;
-    of other settings the draws are independent, and the 95 % interval is the jackknife's on log variance. The test ELBO
-    is compared by the mean of B - A over the seeds that both have, by number (Student t), the step time by the ratio of
+    of other settings the draws are independent, and the 95 % interval is the jackknife's on log variance, or Student's
+    over trajectories where there are several: paired where the weights are the same, else Welch's. The test ELBO is
+    compared by the mean of B - A over the seeds that both have, by number (Student t), the step time by the ratio of
     the two ratios to the plain step timed beside each, so that no second of one machine is set beside one of another.
 
     Raises:
