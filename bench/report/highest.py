@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.report.lowest import named
 from bench.report.sweeps import Sweep, known
 from bench.report.tables.view import Row, ends
 from bench.report.text import interval, plural
-from bench.statistics import lowest_paired
+from bench.statistics import lowest_paired, margin_paired, mean_interval
+
+LEAST_SEEDS = 4
+"""Of which two choose the highest and two judge it; fewer seeds do both."""
 
 
 def listed(rows: Sequence[Row]) -> str:
@@ -22,16 +26,35 @@ def _ended(sweep: Sweep) -> dict[float, float]:
     return {seed["seed"]: seed["test_elbo"] for seed in known(sweep.judged()) if not seed["diverged"]}
 
 
+def _behind(compared: Sequence[Row], elbos: NDArray[np.float64], first: int, following: int) -> str:
+    """By how much one is lower than the highest, by seeds that did not choose the highest where there are enough.
+
+    Args:
+        compared: rows of the table.
+        elbos: [k, n] test ELBO of each row at each seed, the first n // 2 of which choose.
+        first, following: the highest of all, and who is told.
+    """
+    seeds = elbos.shape[1]
+    if seeds < LEAST_SEEDS:
+        ahead = interval(*mean_interval(elbos[first] - elbos[following]))
+        return f"{ahead} lower, paired over the {seeds} seeds that chose {named(compared[first])}"
+    found = margin_paired(-elbos, following)
+    if found.chosen == following:
+        return f"which {seeds // 2} of {seeds} seeds alone would have chosen"
+    (estimate, low, high), winner = found.interval, named(compared[found.chosen])
+    ahead = interval(-estimate, -high, -low)
+    return f"{ahead} lower than {winner}, which {seeds // 2} seeds chose and the {seeds - seeds // 2} others judge"
+
+
 def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     """The estimators that no other is told apart from as better, and the next one.
 
     One with diverged seeds comes first only where all have some, since the seeds that are left favour it. Compared are
-    those that have all seeds of the first. The interval of the next one's distance is that of all comparisons at once,
-    since the seeds that it is made of chose both.
+    those that have all seeds of the first.
 
     Args:
-        rows: of the table of ELBOs, of one section, with a test ELBO each.
-        sweeps: of that section.
+        rows: of the table of ELBOs, of one section and number of evaluations of f, with a test ELBO each.
+        sweeps: of that section, of these rows at least.
     """
     ended = {sweep.cells[sweep.best][0]["cell"]: _ended(sweep) for sweep in sweeps}
     whole = [row for row in rows if not row["diverged"]]
@@ -39,17 +62,17 @@ def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     seeds = list(ended[highest["cell"]])
     by_elbo = sorted(rows, key=lambda row: -float(row["test_elbo"]))
     compared = [row for row in by_elbo if all(seed in ended[row["cell"]] for seed in seeds)]
-    elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
-    found = lowest_paired(-elbos) if len(seeds) > 1 else None
-    first, *ties = (compared[i] for i in (found.best if found else range(len(compared))))
+    best, worse = tuple(range(len(compared))), tuple[int, ...]()
+    if len(seeds) > 1:
+        elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
+        best, worse, *_ = lowest_paired(-elbos)
+    first, *ties = (compared[i] for i in best)
     text = f"{named(first)}, {interval(*(first[column] for column in ends('test_elbo')))}"
     text += f" ({first['diverged']} of {first['seeds']} seeds diverged)" if first["diverged"] else ""
     if ties:
         text += f", not told apart from {listed(ties)} by {plural(len(seeds), 'seed')}"
-    if found and found.worse:
-        following, gap = found.worse[0], float((elbos[found.best[0]] - elbos[found.worse[0]]).mean())
-        ahead = interval(gap, found.low[following], found.high[following])
-        text += f"; next {named(compared[following])}, {ahead} lower, paired over {plural(len(seeds), 'seed')}"
+    if worse:
+        text += f"; next {named(compared[worse[0]])}, {_behind(compared, elbos, best[0], worse[0])}"
     by_train = max(compared, key=lambda row: float(row["train_elbo"]))
     if by_train["cell"] not in (row["cell"] for row in (first, *ties)):
         text += f"; the training ELBO alone would have named {named(by_train)}"
