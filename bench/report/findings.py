@@ -20,6 +20,9 @@ from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSUR
 FIRST = "Before trusting a number"
 
 
+ALONE = "compared with none, as no other {}estimator spends as many evaluations of f a row"
+
+
 class Finding(NamedTuple):
     """One sentence; names of estimators stand between backticks."""
 
@@ -71,15 +74,14 @@ def _variance(summary: Summary) -> Iterator[Finding]:
     for heading, rows in summary.variance.groupby("section", sort=False):
         noisy = rows[rows["measured"] & rows["unbiased"] & ~rows["at_rounding"]]
         for budget, own in _by_budget(noisy):
-            yield from _winners(f"{heading}{budget}", rows[rows["budget"].isin(own["budget"])], summary)
+            yield from _winners(f"{heading}{budget}", rows[rows["budget"].isin(own["budget"])], rows, summary)
         if alone := _alone(noisy):
-            text = "compared with none, as no other unbiased estimator spends as many evaluations of f a row"
-            yield Finding("Lowest variance", f"{heading}, {text}: {alone}.")
+            yield Finding("Lowest variance", f"{heading}, {ALONE.format('unbiased ')}: {alone}.")
 
 
-def _winners(where: str, rows: pd.DataFrame, summary: Summary) -> Iterator[Finding]:
-    """Of estimators that spend equally many evaluations of f, on one problem."""
-    lowest = [one for _, points in rows.groupby("position") if (one := at_point(points)) is not None]
+def _winners(where: str, rows: pd.DataFrame, section: pd.DataFrame, summary: Summary) -> Iterator[Finding]:
+    """Of estimators that spend equally many evaluations of f, on one problem, of which `section` has all rows."""
+    lowest = [one for _, points in rows.groupby("position") if (one := at_point(points, section)) is not None]
     if not lowest:
         return
     measured = rows[rows["measured"]]
@@ -89,7 +91,9 @@ def _winners(where: str, rows: pd.DataFrame, summary: Summary) -> Iterator[Findi
     rare = [f"{_named(row)} at {row['point']}" for row in rows_of(lacking(rows).sort_values("position"))]
     apart += f" (not ranked, as rare outcomes were too few among the draws: {', '.join(rare)})" if rare else ""
     runs = tuple(_run(list(points), summary.relative_to) for _, points in groupby(lowest, key=lambda one: one.words))
-    yield Finding("Lowest variance", f"{where}, of {plural(number_of, 'unbiased estimator')}{apart}:", runs)
+    judges = " or ".join(dict.fromkeys(one.judges for one in lowest if one.judges))
+    told = f"; half of the {judges} choose whose ratio is told, the others tell it" if judges else ""
+    yield Finding("Lowest variance", f"{where}, of {plural(number_of, 'unbiased estimator')}{apart}{told}:", runs)
 
 
 FAR = 10
@@ -174,8 +178,11 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
     for sweep in sweeps(rows_of(summary.frames.finals)):
         by_section.setdefault(str(sweep.cells[sweep.best][0]["section"]), []).append(sweep)
     for heading, rows in summary.elbo[summary.elbo["measured"]].groupby("section", sort=False):
-        words = highest.sentence(rows_of(rows), by_section[str(heading)])
-        yield Finding("Highest test ELBO", f"{heading}: {words}.")
+        for budget, own in _by_budget(rows):
+            words = highest.sentence(rows_of(own), by_section[str(heading)])
+            yield Finding("Highest test ELBO", f"{heading}{budget}: {words}.")
+        if alone := _alone(rows):
+            yield Finding("Highest test ELBO", f"{heading}, {ALONE.format('')}: {alone}.")
         at_edge = rows_of(rows[rows["at_edge"]])
         if at_edge:
             names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)
@@ -226,7 +233,7 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
     if len(heavy):
         names = ", ".join(f"`{label}`" for label in sorted(heavy["label"].unique()))
         text = f"Heavy tails at {len(heavy)} of {plural(int(summary.variance['measured'].sum()), 'point')}"
-        yield Finding(FIRST, f"{text}, where the variance intervals are optimistic: {names}.")
+        yield Finding(FIRST, f"{text}, where the variance intervals are optimistic or missing: {names}.")
     for sentence in summary.frames.left_out:
         yield Finding(FIRST, sentence)
     mixed = [f"`{label}`" for label, rows in heads.groupby("label") if rows["source"].nunique() > 1]

@@ -30,6 +30,8 @@ class Lowest(NamedTuple):
     shown: str
     """Its ratio to the reference, by what did not choose it; empty where that cannot be told."""
     ratio: float
+    judges: str
+    """Of what half chose whose ratio is told and the other half tells it; empty where it is exact or not told."""
     row: Row
     """Of the first one."""
 
@@ -45,11 +47,12 @@ def lacking(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["unbiased"] & rows["measured"] & rows["rare"] & beside]
 
 
-def at_point(rows: pd.DataFrame) -> Lowest | None:
+def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
     """The lowest of what was measured at one point; None where nothing is to be ranked.
 
     Args:
         rows: of the variance table, of one section, point and number of evaluations of f.
+        section: all rows of that section, where the reference may spend another number of evaluations.
     """
     usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
     ranked = rows_of(rows[usable].sort_values("variance", kind="stable"))
@@ -57,7 +60,8 @@ def at_point(rows: pd.DataFrame) -> Lowest | None:
         return None
     # Which of several exact variances is the lowest is not told by the rounding of their integrals.
     equal = [row for row in ranked if ranked[0]["exact"] and row["exact"] and _equal(ranked[0], row)]
-    ranked = sorted(equal, key=lambda row: str(row["label"])) + [row for row in ranked if row not in equal]
+    others = [row for row in ranked if not any(row is one for one in equal)]
+    ranked = sorted(equal, key=lambda row: str(row["label"])) + others
     found = _compared(ranked, len(equal))
     first, ties = found.best[0], [i for i in found.best[1:] if i >= len(equal)]
     words = " and ".join(named(ranked[i]) for i in [first, *range(1, len(equal))])
@@ -66,8 +70,7 @@ def at_point(rows: pd.DataFrame) -> Lowest | None:
         more = f" and {len(ties) - MOST_NAMED} more" if len(ties) > MOST_NAMED else ""
         words += f" (not told apart from {names}{more})"
     words += ", with heavy tails" if ranked[first]["heavy_tailed"] else ""
-    shown, ratio = _margin(ranked, first)
-    return Lowest(str(ranked[first]["point"]), words, shown, ratio, ranked[first])
+    return Lowest(str(ranked[first]["point"]), words, *_margin(ranked, first, section), ranked[first])
 
 
 def _compared(ranked: Sequence[Row], equal: int) -> Best:
@@ -79,30 +82,47 @@ def _compared(ranked: Sequence[Row], equal: int) -> Best:
     return lowest(logs, [row["log_se"] for row in ranked])
 
 
-def _margin(ranked: Sequence[Row], first: int) -> tuple[str, float]:
+NOT_TOLD = ("", math.nan, "")
+
+
+def _reference(ranked: Sequence[Row], section: pd.DataFrame) -> Row | None:
+    """The reference at the point: one of those that are ranked, or that of another number of evaluations of f."""
+    if (own := next((row for row in ranked if row["is_reference"]), None)) is not None:
+        return own
+    there = section["measured"] & ~section["at_rounding"] & (section["position"] == ranked[0]["position"])
+    others = rows_of(section[there & (section["label"] == ranked[0]["relative_to"])])
+    return max(others, key=lambda row: math.inf if row["exact"] else float(row["draws"]), default=None)
+
+
+def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[str, float, str]:
     """The ratio of the one that half of the draws or trajectories choose to the reference, by the others.
 
     It is told whether or not that one is the first of all: to leave out those that are not would flatter the rest.
     """
-    reference = next((i for i, row in enumerate(ranked) if row["is_reference"]), None)
-    if reference is None:
-        return "", math.nan
-    if ranked[first]["exact"] and ranked[reference]["exact"]:
-        ratio = ranked[first]["variance"] / ranked[reference]["variance"]
-        return ("", math.nan) if reference == first else (f"{number(ratio, 4)} (exact)", ratio)
-    grids = [row["replicates"] for row in ranked]
+    beside = _reference(ranked, section)
+    if beside is None:
+        return NOT_TOLD
+    if ranked[first]["exact"] and beside["exact"]:
+        ratio = ranked[first]["variance"] / beside["variance"]
+        return NOT_TOLD if beside is ranked[first] else (f"{number(ratio, 4)} (exact)", ratio, "")
+    judged = [row for row in ranked if row is not beside] + [beside]
+    reference, candidates = len(judged) - 1, len(judged) - all(row is not beside for row in ranked)
+    grids, judges = [row["replicates"] for row in judged], "draws"
     if all(grid is not None and grid.shape == grids[0].shape and len(grid) > 3 for grid in grids):
-        found = margin_paired(np.array([np.log(grid.mean(1)) for grid in grids]), reference)
+        judges, logs = "trajectories", np.array([np.log(grid.mean(1)) for grid in grids])
+        found = margin_paired(logs, reference, candidates=range(candidates))
         found = found._replace(interval=Interval(*map(math.exp, found.interval)))
-    elif all(row[name] > 0 for row in ranked for name in ("first_half", "second_half")):
-        choose, judge = ([math.log(row[name]) for row in ranked] for name in ("first_half", "second_half"))
-        found = margin(choose, judge, [row["second_half_log_se"] for row in ranked], reference)
-    else:  # of an earlier release, which did not record the halves
-        return "", math.nan
+    elif all(row[name] > 0 for row in judged for name in ("first_half", "second_half")):
+        choose, judge = ([math.log(row[name]) for row in judged] for name in ("first_half", "second_half"))
+        choose[candidates:] = [math.nan] * (len(judged) - candidates)  # never chosen
+        found = margin(choose, judge, [row["second_half_log_se"] for row in judged], reference)
+    else:  # of an earlier release, which did not record the halves, or of few trajectories
+        return NOT_TOLD
     if found.chosen == reference:
-        return "", math.nan
-    whose = "" if found.chosen == first else f"{named(ranked[found.chosen])} "
-    return whose + interval(*found.interval), found.interval.estimate
+        return NOT_TOLD
+    chosen = judged[found.chosen]
+    whose = "" if chosen is ranked[first] else f"{named(chosen)} "
+    return whose + interval(*found.interval), found.interval.estimate, judges
 
 
 def _equal(one: Row, other: Row) -> bool:

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import Interval, components, normal_quantile, replicated, replicated_mean, replicated_ratio
+from bench.statistics import (
+    Interval,
+    components,
+    no_interval,
+    normal_quantile,
+    replicated,
+    replicated_mean,
+    replicated_ratio,
+)
 
 Row = Mapping[str, Any]
 Values = NDArray[np.float64]
@@ -44,20 +52,36 @@ def _columns(name: str, found: Interval) -> dict[str, float]:
     return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _positive(name: str, points: Sequence[Row]) -> dict[str, Any]:
-    """A positive quantity, with the interval over trajectories."""
+def _positive(name: str, points: Sequence[Row], rare: bool = False) -> dict[str, Any]:
+    """A positive quantity, with the interval over trajectories.
+
+    Args:
+        name: of the quantity.
+        points: all of the row.
+        rare: whether the draws of some trajectory lack rare outcomes: several then agree on what none of them met.
+    """
     values = _grid(points, name)
     if not np.isfinite(values).all():
         return _columns(name, Interval(NAN, NAN, NAN))
+    if not values.any():
+        return _columns(name, Interval(0.0, 0.0, 0.0))
     if not (values > 0).all():
         return _columns(name, Interval(float(values.mean()), NAN, NAN))
-    return _columns(name, replicated(values))
+    found = replicated(values)
+    return _columns(name, Interval(found.estimate, 0.0, math.inf) if rare else found)
+
+
+def _log_se(estimate: float, high: float) -> float:
+    """Standard error of a logarithm whose Gaussian interval is as wide as Student's; NaN where there is none."""
+    if estimate == high == 0:
+        return 0.0
+    return math.log(high / estimate) / QUANTILE if estimate > 0 else NAN
 
 
 def _bias(points: Sequence[Row]) -> dict[str, Any]:
     """The mean squared bias as a share of the mean squared gradient, and its root."""
     squared, norms = _grid(points, "bias_squared"), np.square(_grid(points, "gradient_norm"))
-    found = replicated_mean(squared)
+    found = replicated_mean(squared) if np.isfinite(squared).all() else Interval(NAN, NAN, NAN)
     size = float(norms.mean())
     share = [math.sqrt(max(end, 0.0) / size) if size > 0 else NAN for end in found]
     # What would have shown is where the interval leaves 0, which lies half its width below the estimate.
@@ -77,17 +101,21 @@ def _bias(points: Sequence[Row]) -> dict[str, Any]:
 
 def _one(points: Sequence[Row]) -> dict[str, Any]:
     """The row of one checkpoint."""
-    first, variances = points[0], _grid(points, "variance")
-    row = {**SINGLE, **first, **_positive("variance", points), **_positive("encoder_variance", points)}
-    row |= _positive("minibatch_variance", points) | _positive("mse", points) | _bias(points)
+    variances, errors, events = (_grid(points, name) for name in ("variance", "log_se", "rare_events"))
+    least = float(np.nan_to_num(events, nan=math.inf).sum(1).min())  # NaN is of a point where no outcome is rare
+    rare = no_interval(least)
+    row = {**SINGLE, **points[0], **_positive("variance", points, rare), **_positive("encoder_variance", points, rare)}
+    row |= _positive("minibatch_variance", points) | _positive("mse", points, rare) | _bias(points)
+    row |= {"rare_events": least, "log_se": _log_se(row["variance"], row["variance_high"])}
+    row |= dict.fromkeys(("first_half", "second_half", "second_half_log_se"), NAN)  # trajectories choose, and judge
     positive = bool((variances > 0).all())
-    if positive:
-        sds = components(variances, _grid(points, "log_se"))
+    if positive and min(variances.shape) > 1 and np.isfinite(errors).all():
+        sds = components(variances, errors)
         row |= {"monte_carlo_sd": sds.monte_carlo, "minibatch_sd": sds.minibatch, "trajectory_sd": sds.trajectory}
-        row |= {"replicates": variances, "log_se": math.log(row["variance_high"] / row["variance"]) / QUANTILE}
+    row |= {"replicates": variances if positive and not rare else None}
     for part in ("encoder", "minibatch"):
         grid = _grid(points, f"{part}_variance")
-        row |= {f"{part}_replicates": grid if (grid > 0).all() else None}
+        row |= {f"{part}_replicates": grid if (grid > 0).all() and not rare else None}
     means: dict[str, Callable[[Values], float]] = {
         "gradient_norm": lambda x: math.sqrt(float(np.square(x).mean())),
         "snr": lambda x: float(np.exp(np.log(x).mean())) if (x > 0).all() else NAN,
@@ -100,6 +128,7 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
     anywhere = ("heavy_tailed", "encoder_heavy_tailed", "rare", "seldom_moved")
     row |= {name: any(point[name] for point in points) for name in anywhere}
     row |= {name: all(point[name] for point in points) for name in ("at_rounding", "noiseless")}
+    row["heavy_tailed"] |= rare
     return {**row, "trajectories": float(len(variances)), "minibatches": float(variances.shape[1])}
 
 
@@ -111,7 +140,7 @@ def paired_ratio(one: Values | None, other: Values | None) -> tuple[float, float
     if one is None or other is None or one.shape != other.shape:
         return None
     found = replicated_ratio(one, other)
-    return found.estimate, math.log(found.high / found.estimate) / QUANTILE
+    return found.estimate, _log_se(found.estimate, found.high)
 
 
 def together(points: Sequence[Row]) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from bench.records.record import Record
 from bench.records.results import Curve, Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
 from bench.report.replicates import together
 from bench.report.verdicts import ROUNDING
+from bench.statistics import heavy_tailed
 
 NAN = math.nan
 
@@ -70,12 +71,30 @@ def _place(record: Record, step: int | None) -> dict[str, Any]:
     return {**row, "point": "", "position": 0.0}
 
 
-def _noise(prefix: str, noise: Noise) -> dict[str, Any]:
+def _noise(prefix: str, noise: Noise, point: Point) -> dict[str, Any]:
     return {
         **interval_columns(f"{prefix}variance", noise.variance),
         f"{prefix}kurtosis": float(noise.kurtosis),
-        f"{prefix}heavy_tailed": noise.heavy_tailed,
+        f"{prefix}heavy_tailed": _heavy_tailed(noise, point),
     }
+
+
+def _heavy_tailed(noise: Noise, point: Point) -> bool:
+    """As captions define it: a record of before rare outcomes were counted holds the answer to another rule."""
+    if "rare_events" in point.q.model_fields_set:
+        return noise.heavy_tailed
+    return noise.variance.estimate > 0 and heavy_tailed(noise.kurtosis, point.draws)
+
+
+def _halves(point: Point) -> dict[str, float]:
+    """What chooses a winner and what judges it; of what is exact both are the variance itself."""
+    q = point.q
+    if point.method == "exact":
+        halves, log_se = (q.variance.estimate,) * 2, 0.0
+    else:
+        halves = (q.halves[0], q.halves[1]) if q.halves else (NAN, NAN)
+        log_se = q.halves_log_se[1] if q.halves_log_se else NAN
+    return {"first_half": float(halves[0]), "second_half": float(halves[1]), "second_half_log_se": float(log_se)}
 
 
 def _point(record: Record, point: Point) -> dict[str, Any]:
@@ -96,13 +115,12 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "trajectory": _value(point.trajectory),
         "minibatch": _value(point.minibatch),
         "trajectory_elbo": _value(point.elbo),
-        **_noise("", q),
+        **_noise("", q, point),
         "log_se": float(q.variance.log_se),
-        "first_half": float(q.halves[0]) if q.halves else NAN,
-        "second_half": float(q.halves[1]) if q.halves else NAN,
-        "second_half_log_se": float(q.halves_log_se[1]) if q.halves_log_se else NAN,
+        "rare_events": float(q.rare_events),
+        **_halves(point),
         **{key: float(getattr(q, key)) for key in ("coordinates", "gradient_norm", "snr", "cosine", "mse")},
-        **_noise("encoder_", encoder),
+        **_noise("encoder_", encoder, point),
         **interval_columns("minibatch_variance", encoder.minibatch_variance),
         **interval_columns("bias_squared", bias.squared),
         "relative_bias": float(bias.relative),

@@ -55,7 +55,7 @@ def verdict(test: BiasTest, tests: int) -> str:
         return f"biased by {percent(test.relative)}{left_out}"
     seen = "none seen" if test.unbiased else "declared biased, none seen"
     if math.isnan(test.floor):
-        return f"{seen} (the gradient is 0)"
+        return f"{seen} ({'the gradient is 0' if math.isnan(test.relative) else 'no interval'}{left_out})"
     remark = ": says little" if test.floor >= 1 else ""
     return f"{seen} (could have seen >= {percent(test.floor)}{remark}{left_out})"
 

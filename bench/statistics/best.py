@@ -16,7 +16,7 @@ more powerful than those of S. Holm, A simple sequentially rejective multiple te
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -162,13 +162,14 @@ def margin(logs: ArrayLike, judged: ArrayLike, judged_log_se: ArrayLike, referen
     return Margin(chosen, ratio_interval(ratio, float(se[chosen]), 1.0, float(se[reference]), level))
 
 
-def margin_paired(x: ArrayLike, reference: int, level: float = 0.95) -> Margin:
+def margin_paired(x: ArrayLike, reference: int, level: float = 0.95, candidates: Sequence[int] | None = None) -> Margin:
     """Difference from a reference of the one that is lowest over the first half of the units, over the other units.
 
     Args:
         x: [k, n] finite values of paired units, at least 4 of them; the first n // 2 choose.
         reference: index of the reference.
         level: nominal coverage of Student's t over the units that judge.
+        candidates: indices that may be chosen; all by default.
 
     Raises:
         ValueError: fewer units, values that are not finite, or a level outside (0, 1).
@@ -178,7 +179,7 @@ def margin_paired(x: ArrayLike, reference: int, level: float = 0.95) -> Margin:
     if values.ndim != 2 or values.shape[1] < 4 or not np.isfinite(values).all():
         raise ValueError("a margin needs finite values [k, n] of at least 4 units: two choose and two judge")
     half = values.shape[1] // 2
-    chosen = int(values[:, :half].mean(1).argmin())
+    chosen = min(range(len(values)) if candidates is None else candidates, key=lambda i: values[i, :half].mean())
     if chosen == reference:
         return Margin(chosen, NONE)
     return Margin(chosen, mean_interval(values[chosen, half:] - values[reference, half:], level))

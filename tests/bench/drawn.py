@@ -279,7 +279,13 @@ def point(
     """A measured point: its variance with low and high end, and more where it is said."""
     estimate, low, high = variance
     interval = {"estimate": estimate, "low": low, "high": high, "log_se": None if high is None else 0.1}
-    q = {"variance": interval, "kurtosis": 3.0, "heavy_tailed": heavy, "coordinates": 4, "gradient_norm": norm}
+    q = {
+        "variance": interval,
+        "kurtosis": draws / 16 if heavy else 2.0,
+        "heavy_tailed": heavy,
+        "coordinates": 4,
+        "gradient_norm": norm,
+    }
     return {"step": step, "elbo": elbo, "draws": draws, "rows": rows, "f_evals": 2, "q": q, "bias": dict(bias or {})}
 
 
@@ -320,7 +326,7 @@ LOOKS = looks(*LABELS, biased=["straight-through"])
 NAMES = {label: f"{label}\u00a0†" if label == "straight-through" else label for label in LABELS}
 SHARED = (
     "Parameters and minibatch (20 rows) are fixed, at checkpoints of one reference trajectory that all estimators "
-    "share{}; only the estimator's noise varies."
+    "share{}. Only the estimator's noise varies: intervals say nothing of another trajectory or another minibatch."
 )
 
 

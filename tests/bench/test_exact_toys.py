@@ -19,6 +19,7 @@ from bench.report.compare import quantities
 from bench.report.compare.pairs import Pair
 from bench.report.figures import plots
 from bench.report.findings import findings
+from bench.report.lowest import at_point, lacking
 from bench.report.summary import summarise
 from bench.report.tables import bias, render, variance
 from bench.report.verdicts import AGAINST, BiasTest, verdict
@@ -140,10 +141,16 @@ def test_a_report_says_what_is_exact() -> None:
     told = [finding.text for found in findings(summary).values() for finding in found]
     assert any(text.startswith("No unbiased estimator is biased at the 4 points where") for text in told)
     assert any("`straight-through` †, declared biased: seen at 2 of 2 points" in text for text in told)
-    # rebar's variance at |logit| 15 lacks rare outcomes, and ranks nowhere.
-    lowest = [point for found in findings(summary)["Lowest variance"] for point in found.points]
-    assert [point.partition(",")[0] for point in lowest] == ["|logit| 0: `rebar`", "|logit| 15: `disarm`"]
-    assert any(text.endswith("among the draws: `rebar` at |logit| 15):") for text in told)
+    lowest = findings(summary)["Lowest variance"]
+    assert [point.partition(",")[0] for found in lowest for point in found.points] == ["|logit| 0 to 15: `disarm`"]
+    assert lowest[-1].text.endswith("as many evaluations of f a row: `rebar` (4).")
+    # Were it held against the others, rebar would be lower at 0; at 15 it lacks rare outcomes, and ranks nowhere.
+    points = dict(list(summary.variance.groupby("point")))
+    ranked = {point: at_point(rows, rows) for point, rows in points.items()}
+    assert {point: one and one.words for point, one in ranked.items()} == {
+        "|logit| 0": "`rebar`", "|logit| 15": "`disarm`"
+    }  # fmt: skip
+    assert lacking(summary.variance)[["label", "point"]].values.tolist() == [["rebar", "|logit| 15"]]
     assert any(text.startswith("Sampled at 2 points that were to be exact") and "`rebar`" in text for text in told)
 
 
@@ -153,8 +160,10 @@ def test_exact_variances_that_differ_by_rounding_share_the_first_place() -> None
     summary = summarise([read(run_cell(cell).model_dump(by_alias=True, mode="json")) for cell in cells])
     variances = summary.variance.set_index("label")["variance"]
     assert variances["ugc"] == pytest.approx(variances["bitflip"], rel=1e-12)
-    (found,) = findings(summary)["Lowest variance"]
-    assert [point.partition(",")[0] for point in found.points] == ["|logit| 6: `bitflip` and `ugc`"]
+    found = at_point(summary.variance, summary.variance)  # as though both spent equally many evaluations of f
+    assert found is not None and found.words == "`bitflip` and `ugc`"
+    ratio = variances["ugc"] / variances["rloo"]
+    assert (found.shown, found.ratio, found.judges) == (f"{ratio:.5f} (exact)", pytest.approx(ratio, rel=1e-9), "")
 
 
 def test_two_exact_variances_have_a_ratio_and_no_interval() -> None:

@@ -62,7 +62,7 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
         "ELBO of the trajectory: -45.0 at step 0, -30.3 at step 30, -25.0 at step 300. "
         "Bands: 95 % jackknife interval on log variance, n = 400 to 1000 draws. "
         "Hollow markers and †: declared biased. "
-        "Heavy tails (fewer than 20 draws over their kurtosis, or too few rare outcomes), whose intervals are "
+        "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are "
         "optimistic or missing: bitflip at step 0, step 30. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at step 300. "
         "Not shown, nothing measured: relax (failed)."
@@ -210,9 +210,8 @@ def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them(
     records = [cell("moments", problem("vae", "digits/b", "bernoulli"), label, {"points": points}) for label in "ab"]
     assert made(records)["trajectory-digits-b"].caption == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
-        f"{MEASURED}. Parameters and minibatch are fixed, at checkpoints of one reference trajectory that all "
-        "estimators share; only the estimator's noise varies. Bands: 95 % jackknife interval on log variance, n = 50 "
-        "draws."
+        f"{MEASURED}. {SHARED.format('').replace(' (20 rows)', '')} Bands: 95 % jackknife interval on log variance, "
+        "n = 50 draws."
     )
 
 
@@ -230,7 +229,7 @@ def test_a_sweep_of_scales_is_logarithmic() -> None:
         in plot.caption
     )
     assert plot.caption.endswith(
-        "Heavy tails (fewer than 20 draws over their kurtosis, or too few rare outcomes), whose intervals are "
+        "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are "
         "optimistic or missing: a at scale 0.1, scale 0.5, scale 10. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at scale 0.5, scale 10."
     )

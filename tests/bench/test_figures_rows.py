@@ -59,7 +59,8 @@ def test_a_variance_figure_says_what_it_shows(variance: Plot) -> None:
         "Hollow markers and †: declared biased. "
         "No noise but rounding, marked 0 at the left edge: disarm. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at step 300. "
-        "Heavy tails (kurtosis above 10), whose intervals are optimistic: bitflip at step 0, step 30. "
+        "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are optimistic or missing: "
+        "bitflip at step 0, step 30. "
         "Not shown, nothing measured: relax (failed)."
     )
 
@@ -260,7 +261,8 @@ def test_a_bias_figure_shows_the_points_that_most_were_tested_at() -> None:
         "noise of the mean is taken off, and that of a long run is part of the interval. "
         "Dashed from the left edge: the interval holds 0 and ends where the bar does. "
         "Grey bar: the smallest bias that would have shown. Hollow markers and †: declared biased. "
-        "Heavy tails (kurtosis above 10), whose intervals are optimistic: bitflip at step 0. "
+        "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are optimistic or missing: "
+        "bitflip at step 0. "
         "Not shown, outcomes too rare for the draws: 2 points. Not shown, nothing measured: relax (failed)."
     )
     figure = show(plot)

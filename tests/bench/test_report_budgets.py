@@ -22,6 +22,7 @@ from tests.bench.test_identity import folder
 SPENT = {"rloo": 1, "rebar": 2, "disarm": 1, "ugc": 3, "biased": 1}
 """Evaluations of f a draw."""
 BIASED = ("biased",)
+JUDGED = "; half of the draws choose whose ratio is told, the others tell it"
 
 
 def interval(estimate: float, log_se: float = 0.1) -> Record:
@@ -31,7 +32,8 @@ def interval(estimate: float, log_se: float = 0.1) -> Record:
 
 def moments(label: str, samples: int, value: float, minibatch: float | None = 4.0, where: Record = DIGITS) -> Record:
     """Of one checkpoint: the encoder's variance is twice that with respect to q."""
-    noise = {"variance": interval(value), "kurtosis": 3.0, "heavy_tailed": False}
+    halves = {"halves": [0.5 * value, 2 * value], "halves_log_se": [0.1, 0.1]}
+    noise = {"variance": interval(value), "kurtosis": 3.0, "heavy_tailed": False, **halves}
     encoder = {**noise, "variance": interval(2 * value), "minibatch_variance": interval(minibatch or 0, 0.2)}
     point = {
         "step": 300, "draws": 1000, "rows": 20, "f_evals": samples * SPENT[label.partition("[")[0]],
@@ -146,9 +148,9 @@ def test_findings_hold_equal_budgets_against_each_other() -> None:
     found = findings(summarise(SWEPT))["Lowest variance"]
     place = "digits/b"
     assert [(finding.text, finding.points) for finding in found] == [
-        (f"{place} at 2 evaluations of f a row, of 2 unbiased estimators:",
+        (f"{place} at 2 evaluations of f a row, of 2 unbiased estimators{JUDGED}:",
          ("step 300: `disarm, S=2`, 0.500 [0.379, 0.660] of rloo",)),
-        (f"{place} at 6 evaluations of f a row, of 3 unbiased estimators:",
+        (f"{place} at 6 evaluations of f a row, of 3 unbiased estimators{JUDGED}:",
          ("step 300: `rebar`, 0.500 [0.379, 0.660] of rloo",)),
         (f"{place}, compared with none, as no other unbiased estimator spends as many evaluations of f a row: "
          "`ugc` (9).", ()),

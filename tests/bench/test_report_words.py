@@ -47,7 +47,8 @@ FAIR = BiasTest(True, 0.5, 0.02, 0.0, 0.04, 0.031, heavy_tailed=False, rare=Fals
         ),
         (FAIR._replace(unbiased=False, relative=0.12, relative_low=0.1), "biased by 12 %"),
         (FAIR._replace(unbiased=False), "declared biased, none seen (could have seen >= 3.1 %)"),
-        (FAIR._replace(floor=math.nan), "none seen (the gradient is 0)"),
+        (FAIR._replace(relative=math.nan, floor=math.nan), "none seen (the gradient is 0)"),
+        (FAIR._replace(floor=math.nan), "none seen (no interval)"),  # as of a single trajectory
     ],
 )
 def test_verdicts(test: BiasTest, words: str) -> None:

@@ -52,25 +52,27 @@ def batch(rows: pd.DataFrame) -> str:
 
 
 def draws(rows: pd.DataFrame) -> str:
-    """`n = 1000 draws`, or `n = 200 draws at each of 5 minibatches of 5 trajectories`."""
+    """`n = 1000 draws`, or `n = 200 draws at each of 5 minibatches of each of 5 trajectories`."""
     words = f"n = {span(rows['draws'].min(), rows['draws'].max())} draws"
-    return f"{words}{units(rows, ' at each of ')}"
+    return f"{words} at each of {units(rows)}" if units(rows) else words
 
 
-def units(rows: pd.DataFrame, before: str = "") -> str:
-    """`5 minibatches of 5 trajectories`, the units of the intervals; empty where all points are single ones."""
+def units(rows: pd.DataFrame) -> str:
+    """`5 minibatches of each of 5 trajectories`; empty where all points are single ones."""
     counts = rows[["minibatches", "trajectories"]].dropna()
     if counts.empty:
         return ""
-    minibatches, trajectories = (span(*counts[name].agg(["min", "max"])) for name in counts)
-    return f"{before}{minibatches} minibatches of {trajectories} trajectories"
+    (few, many), (one, more) = (counts[name].agg(["min", "max"]) for name in counts)
+    of = f"each of {span(one, more)} trajectories" if more > 1 else "1 trajectory"
+    return f"{span(few, many)} {'minibatches' if many > 1 else 'minibatch'} of {of}"
 
 
 def method(rows: pd.DataFrame, single: str) -> str:
     """How the intervals of rows are made: over trajectories where there are several, else as `single` says."""
-    several = rows["trajectories"].notna()
-    over = "95 % Student-t interval over trajectories"
-    return over if several.all() else f"{over}, or {single} of single points" if several.any() else single
+    if rows["trajectories"].isna().all():
+        return single
+    several = bool((rows["trajectories"] > 1).any())
+    return "95 % Student-t interval over trajectories" if several else "none, as one trajectory tells of no other"
 
 
 def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
@@ -94,15 +96,17 @@ def fixed(rows: pd.DataFrame) -> str:
     """What does not vary between the draws."""
     if rows["step"].notna().any():
         size = rows["rows"].dropna()
-        count = f" ({plural(int(size.iloc[0]), 'row')})" if len(size) else ""
+        count = plural(int(size.iloc[0]), "row") if len(size) else ""
         drivers = " or ".join(sorted({str(name) for name in rows["driver"].dropna()}))
-        trained = f", trained by {drivers}" if drivers else ""
         if over := units(rows):
-            return f"Mean over {over}{count} that all estimators share, at checkpoints of trainings{trained}."
-        where = f"checkpoints of one reference trajectory that all estimators share{trained}"
+            of_rows = f", each of {count}" if count else ""
+            trained = f", trained by {drivers}" if drivers else ""
+            return f"Mean over {over}{of_rows}. All estimators share the trajectories{trained}, and the minibatches."
+        of_rows, trained = f" ({count})" if count else "", f", trained by {drivers}" if drivers else ""
         return (
-            f"Parameters and minibatch{count} are fixed, at {where}; only the estimator's noise varies, and so the "
-            "intervals say nothing of another trajectory or another minibatch."
+            f"Parameters and minibatch{of_rows} are fixed, at checkpoints of one reference trajectory that all "
+            f"estimators share{trained}. Only the estimator's noise varies: intervals say nothing of another "
+            "trajectory or another minibatch."
         )
     return "The parameters of q are fixed at each point; only the estimator's noise varies."
 
@@ -122,8 +126,8 @@ def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
         return ""
     which = _where(flagged, styles)
     return (
-        f"Heavy tails (fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their kurtosis, or too few rare outcomes), whose "
-        f"intervals are optimistic or missing: {which}."
+        f"Heavy tails (draws / kurtosis below {FEW_EFFECTIVE_DRAWS:g}, or too few rare outcomes), whose intervals are "
+        f"optimistic or missing: {which}."
     )
 
 

@@ -40,7 +40,7 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
         "notice.",
         phrases.fixed(drawn),
         f"Minibatch variance: {minibatch}.",
-        phrases.spread(drawn, "Bars", "95 % jackknife interval on the logarithm of the ratio", ", and over the rows"),
+        phrases.spread(drawn, "Bars", "95 % jackknife interval on the logarithm of the ratio, over draws and rows"),
         phrases.BIASED if not drawn["unbiased"].all() else "",
         f"No noise but rounding, marked 0 at the left edge: {names}." if names else "",
         phrases.rare(drawn, summary.styles),

@@ -19,12 +19,13 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     measured = rows[rows["measured"]]
     by_step = measured.dropna(subset=["trajectory_elbo"]).drop_duplicates("position").sort_values("position")
     pairs = zip(by_step["point"], by_step["trajectory_elbo"], strict=True)
+    over = measured["trajectories"].max()
     elbos = ", ".join(f"{elbo:.1f} at {point}" for point, elbo in pairs)
     return phrases.join(
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along "
         f"training, on {phrases.problem(heading, rows)}.",
         phrases.fixed(measured),
-        f"ELBO of the trajectory: {elbos}." if elbos else "",
+        f"{'Mean ELBO of the trajectories' if over > 1 else 'ELBO of the trajectory'}: {elbos}." if elbos else "",
         f"Bands: {phrases.method(measured, '95 % jackknife interval on log variance')}, {phrases.draws(measured)}.",
         phrases.BIASED if not measured["unbiased"].all() else "",
         phrases.heavy(measured, summary.styles),

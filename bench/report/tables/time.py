@@ -35,7 +35,7 @@ CSV = csv_columns(
     "time_ratio_log_se", "plain_ratio_log_se",
     "step_n", "floor_n", "ratio_n", "below_floor", "captured", "kernel_seconds",
     *with_ends("compiled_seconds", "compiled_ratio"), "compile_seconds",
-    "variance_point", *with_ends("variance"), "mse", "draws", "f_evals",
+    "variance_point", *with_ends("variance"), "mse", "draws", "trajectories", "minibatches", "f_evals",
     *with_ends("efficiency_seconds", "efficiency_f_evals", "efficiency_total"), "clock_in_interval", "reference_busy",
     "efficiency_mse_seconds",
     "peak_memory_bytes", "tries", "load_before", "load", "cores", "busy",
@@ -257,6 +257,8 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     rounds = frame["step_n"].dropna()
     n = span(rounds.min(), rounds.max()) if len(rounds) else "no"
+    single, paired = frame["trajectories"].isna(), "Student's t over trajectories, paired"
+    noises = "jackknife" if single.all() else f"{paired}; jackknife of single points" if single.any() else paired
     caption = (
         f"Time of one training step: median [interquartile range] of {n} rounds, in milliseconds, the "
         "device synchronised before and after. Floor: the same model and optimiser, and the same passes over f, and "
@@ -267,7 +269,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "so that a machine that was busier for one does not count against it. Efficiency: "
         "1 / (variance x cost in seconds) and 1 / (variance x f-evals) "
         f"relative to {relative_to}, variance with respect to q at the last point; its bracket is the 95 % "
-        "interval of both variances (jackknife) and, in seconds, of both costs (medians of 3 and of 5 stretches of "
+        f"interval of both variances ({noises}) and, in seconds, of both costs (medians of 3 and of 5 stretches of "
         "neighbouring rounds, the wider); where a note says so, a record does not hold the noise of its clock. Not "
         "ranked: the load average was above the number of cores, which a cell alone does not bring about. † "
         "declared biased: its efficiency stands in parentheses, since its variance says nothing of its bias; "

@@ -110,16 +110,20 @@ def _note(row: Row) -> str:
 def _brackets(frame: pd.DataFrame, relative_to: str) -> str:
     """What the intervals are, in sentences."""
     several = frame["trajectories"].notna()
+    at_step = (
+        " At a step they are the Monte Carlo error of one trajectory and one minibatch, and say nothing of others."
+        if frame.loc[~several, "step"].notna().any()
+        else ""
+    )
     single = (
         f"95 % jackknife intervals on log variance over n draws; the ratio to {relative_to} takes the two as "
-        "independent. At a step they are the Monte Carlo error at one point, of one trajectory and one minibatch, and "
-        "say nothing of others."
+        f"independent.{at_step}"
     )
     over = (
-        "95 % Student-t intervals over trajectories on the logarithm of each one's mean over its minibatches (n: "
-        f"trajectories x minibatches x draws), the ratio to {relative_to} paired by trajectory. Spread: relative "
-        "standard deviation of one point's variance that its draws leave open (Monte Carlo error) | that the minibatch "
-        "adds | that the trajectory adds, by the law of total variance."
+        "95 % Student-t intervals over trajectories, of the logarithm of each one's mean over its minibatches; the "
+        f"ratio to {relative_to} is paired by trajectory, and one trajectory alone has no interval. n: trajectories x "
+        "minibatches x draws. Spread: relative standard deviation of the variance at one minibatch of one trajectory "
+        "by its draws (Monte Carlo error) | by the minibatch | by the trajectory (law of total variance)."
     )
     return single if not several.any() else over if several.all() else f"{over} Of single points: {single}"
 
@@ -139,22 +143,33 @@ TOTAL = (
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
+    single = frame["trajectories"].isna()
+    where = "at fixed parameters and a fixed minibatch"
+    if not single.all():
+        where += ", in the mean over minibatches and trajectories where n counts them"
     caption = (
-        "Variance of the minibatch-mean gradient over the estimator's noise alone, at fixed parameters and "
-        "a fixed minibatch: the trace of its covariance with respect to q's parameters and, where there is "
-        "one, the encoder's weights; minibatch variance is what the choice of the minibatch adds. In "
+        f"Variance of the minibatch-mean gradient over the estimator's noise alone, {where}: the trace of its "
+        "covariance with respect to q's parameters and, where there is one, the encoder's weights; minibatch variance "
+        "is what the choice of the minibatch adds. In "
         f"brackets: {_brackets(frame, relative_to)} f-evals: evaluations of f per row and draw. SNR: gradient norm "
-        f"over standard deviation. Heavy tails: fewer than {FEW_EFFECTIVE_DRAWS:g} draws over their "
-        "kurtosis, for which the interval is optimistic, or fewer than "
-        f"{LEAST_RARE_EVENTS:g} rare outcomes expected, for which there is none. Rare outcomes: some coordinate "
-        "has a value too rare for the draws, so that the variance may be too low. "
+        f"over standard deviation. Heavy tails: draws / kurtosis below {FEW_EFFECTIVE_DRAWS:g}, where the interval is "
+        f"optimistic, or, if counted, fewer than {LEAST_RARE_EVENTS:g} rare outcomes expected, where there is none. "
+        "Rare outcomes: some coordinate has a value too rare for the draws, so that the variance may be too low. "
         "† declared biased: its variance says nothing of its bias."
     )
     if frame["noise_ratio"].notna().any():
         caption += (
             " Total: encoder plus minibatch variance; gain: the share of it that would go if the estimator had no "
             "noise. Both variances fall as 1 / rows, so that estimator / minibatch and the gain hold for a minibatch "
-            "of any size; intervals take the two as independent."
+            "of any size; intervals "
+        )
+        paired = "pair the two by trajectory"
+        caption += (
+            "take the two as independent."
+            if single.all()
+            else f"{paired}, or take them as independent at single points."
+            if single.any()
+            else f"{paired}."
         )
     if words := budget_words(frame, relative_to):
         caption += f" {words}"

@@ -1,6 +1,7 @@
 """The records: round numbers, all different, so that a wrong column, row, unit, sign or order shows.
 
-What a table below does not state follows from a number k of its row: a point's 20 + k rows, its kurtosis 1 + k / 8.
+What a table below does not state follows from a number k of its row: a point's 20 + k rows, its kurtosis 1 + k / 8,
+or of heavy tails 52 + k / 8, above a 20th of 1000 draws; its halves, k / 64 of the variance below and above it.
 An interval that nothing is computed from reaches from 3/4 of its estimate to 3/2 of it.
 """
 
@@ -107,14 +108,16 @@ def point(
     assert not more, more
     encoder = {
         "variance": around(k + 0.5, log_se=0.05) | ({"high": None, "log_se": None} if log_se is None else {}),
-        "kurtosis": 2 + k / 8,
+        "kurtosis": (52 if k % 10 == 6 else 2) + k / 8,
         "heavy_tailed": k % 10 == 6,
         "minibatch_variance": around(3.0 * k),
     }
     high = None if log_se is None else 1.5 * variance
     q = {
         "variance": {"estimate": variance, "low": 0.75 * variance, "high": high, "log_se": log_se},
-        "kurtosis": 12 + k / 8 if heavy else 1 + k / 8,
+        "halves": [variance * (1 - k / 64), variance * (1 + k / 64)],
+        "halves_log_se": [None if log_se is None else 1.5 * log_se] * 2,
+        "kurtosis": 52 + k / 8 if heavy else 1 + k / 8,
         "heavy_tailed": heavy,
         "coordinates": 100 + k,
         "gradient_norm": norm,

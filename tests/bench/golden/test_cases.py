@@ -53,7 +53,8 @@ VERDICTS: list[tuple[bool, dict[str, Any], bool, str]] = [  # declared unbiased,
     (True, {**ROUNDED, "smallest_visible": 1e-5}, False, "none seen (could have seen >= 0.0010 %)"),
     (True, {"smallest_visible": 1.0}, False, "none seen (could have seen >= 100 %: says little)"),
     (True, {"smallest_visible": 0.984}, False, "none seen (could have seen >= 98 %)"),
-    (True, {"smallest_visible": None}, False, "none seen (the gradient is 0)"),
+    (True, {"relative": None, "smallest_visible": None}, False, "none seen (the gradient is 0)"),
+    (False, {"smallest_visible": None}, False, "declared biased, none seen (no interval)"),
     (True, RARE, False, f"{SEEN[:-1]}{TOO_RARE}{TOO_FEW})"),
     (True, {"untestable": 2}, False, f"{SEEN[:-1]}{TOO_RARE})"),
     (True, SELDOM, False, f"{SEEN[:-1]}{TOO_FEW})"),
@@ -63,7 +64,7 @@ VERDICTS: list[tuple[bool, dict[str, Any], bool, str]] = [  # declared unbiased,
     (False, {"relative_low": 1.01e-5}, False, "biased by 2.0 %"),
     (False, {"relative_low": 0.01, "relative": 0.124, "p_value": 0.9, **BOTH}, True,
      f"biased by 12 %{TOO_RARE}{TOO_FEW}"),
-    (False, {"smallest_visible": None}, False, "declared biased, none seen (the gradient is 0)"),
+    (False, {"relative": None, "smallest_visible": None}, False, "declared biased, none seen (the gradient is 0)"),
     (True, {"p_value": None}, False, "not tested"),
     (True, {"p_value": None, **RARE}, False, "not tested: outcomes too rare for the draws"),
     (False, {"p_value": None, "relative_low": 0.5, **RARE}, False, "not tested: outcomes too rare for the draws"),
@@ -278,7 +279,11 @@ def test_a_report_relative_to_another_says_so_everywhere(tmp_path: Path) -> None
     assert "Ratios and efficiencies are relative to disarm, where a problem has it." in page
     # 6 at 4 plain steps over 2.25 at 8
     assert "<code>relax, no eta</code>, 1.33 [" in page
-    assert "</code>), 0.333 [0.260, 0.427] of disarm" in page  # rebar's 2 over 6, of log errors 0.12 and 0.04
+    # The halves that choose are 2.25 (1 - 22 / 64) of relax and 2 (1 - 13 / 64) of rebar; those that judge 2.25 (1 +
+    # 22 / 64) of relax and 6 (1 + 6 / 64) of disarm, of log errors 1.5 times 0.05 and 0.04.
+    ratio, factor = 2.25 * (86 / 64) / (6 * 70 / 64), math.exp(1.959964 * 1.5 * math.hypot(0.05, 0.04))
+    told = f"{ratio:.3f} [{ratio / factor:.3f}, {ratio * factor:.3f}]"
+    assert f"(not told apart from <code>relax, no eta</code>), <code>relax, no eta</code> {told} of disarm" in page
 
 
 ORDER = {  # within a problem: points, then those that measured nothing; estimators by variance at its last point

@@ -166,6 +166,16 @@ def shown(run: str) -> list[Record]:
     return sorted((record for record in RUNS[run] if "folder" not in record), key=lambda r: (r["cell"], host(r)))
 
 
+REPLICATED = ("trajectories", "minibatches", "monte_carlo_sd", "minibatch_sd", "trajectory_sd")
+
+
+def heavy(point: Any, of: str) -> bool:
+    """Of a record without rare events, whatever it calls heavy: fewer than 20 equal draws would be as uncertain."""
+    if not number(point, f"{of}.variance.estimate") > 0:
+        return False
+    return number(point, "draws") / number(point, f"{of}.kurtosis") < 20
+
+
 def points(run: str) -> list[Row]:
     """Every measured point, or an empty one where a cell measured nothing."""
     rows = []
@@ -190,10 +200,11 @@ def points(run: str) -> list[Row]:
                 "log_se": NAN if math.isnan(variance) else log_se(dig(point, "q.variance")),
                 **{key: number(point, f"q.{key}")
                    for key in ("kurtosis", "coordinates", "gradient_norm", "snr", "cosine", "mse")},
-                "heavy_tailed": bool(dig(point, "q.heavy_tailed")),
+                "heavy_tailed": heavy(point, "q"),
                 **ends("encoder_variance", to_infinity(interval(point, "encoder.variance"))),
                 "encoder_kurtosis": number(point, "encoder.kurtosis"),
-                "encoder_heavy_tailed": bool(dig(point, "encoder.heavy_tailed")),
+                "encoder_heavy_tailed": heavy(point, "encoder"),
+                **dict.fromkeys(REPLICATED, NAN),  # of all these, one trajectory and one minibatch
                 **ends("minibatch_variance", interval(point, "encoder.minibatch_variance")),
                 **ends("bias_squared", interval(point, "bias.squared")),
                 **ends("relative_bias", [number(point, f"bias.relative{end}") for end in ("", "_low", "_high")]),
@@ -230,11 +241,11 @@ COLUMNS = {
         "point step logit scale f_evals variance* log_se ratio* budget relative_to relative_to_budget "
         "noise_ratio* total_variance* gain* encoder_variance* minibatch_variance* snr cosine mse "
         "gradient_norm coordinates kurtosis heavy_tailed encoder_kurtosis encoder_heavy_tailed rare trajectory_elbo "
-        "driver rows draws"
+        "driver rows draws trajectories minibatches monte_carlo_sd minibatch_sd trajectory_sd"
     ),
     "bias": columns(
         "point step logit scale relative_bias* bias_squared* bias_floor gradient_norm max_z p_value reference verdict "
-        "tested rare seldom_moved heavy_tailed kurtosis rows draws"
+        "tested rare seldom_moved heavy_tailed kurtosis rows draws trajectories minibatches"
     ),
     "elbo": columns(
         "budget relative_to relative_to_budget "
@@ -248,7 +259,7 @@ COLUMNS = {
         "rows batch stacked step_seconds* floor_seconds* time_ratio* plain_seconds* cost_seconds* time_ratio_log_se "
         "plain_ratio_log_se step_n floor_n ratio_n below_floor captured kernel_seconds "
         "compiled_seconds* compiled_ratio* compile_seconds variance_point variance* mse "
-        "draws f_evals efficiency_seconds* efficiency_f_evals* efficiency_total* "
+        "draws trajectories minibatches f_evals efficiency_seconds* efficiency_f_evals* efficiency_total* "
         "clock_in_interval reference_busy efficiency_mse_seconds "
         "peak_memory_bytes tries load_before load cores busy"
     ),
@@ -480,6 +491,7 @@ def times(run: str) -> list[Row]:
         row |= {
             "variance_point": own["point"],
             **{key: own[key] for key in ("variance", "variance_low", "variance_high", "mse", "draws", "f_evals")},
+            "trajectories": NAN, "minibatches": NAN,
             **ends("efficiency_seconds",
                    efficiency(row["cost_seconds"], reference["cost_seconds"], *(clock if known else ()))),
             **ends("efficiency_f_evals", efficiency(own["f_evals"], other["f_evals"])),
