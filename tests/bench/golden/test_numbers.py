@@ -581,7 +581,7 @@ def scalars(run: str) -> list[Row]:
         "step_seconds": "step_n", "floor_seconds": "floor_n", "time_ratio": "ratio_n", "plain_seconds": "plain_n",
         "plain_ratio": "plain_ratio_n", "kernel_seconds": "step_n", "peak_memory_bytes": "step_n",
     }  # fmt: skip
-    nowhere = {"step": NAN, "logit": NAN, "scale": NAN, "seed": NAN}
+    nowhere = {"step": NAN, "logit": NAN, "scale": NAN, "seed": NAN, "trajectory": NAN, "minibatch": NAN}
     bare = {"low": NAN, "high": NAN, "n": 1.0}
     rows: list[Row] = []
 
@@ -619,7 +619,7 @@ def check_parquet(folder: Path, run: str) -> None:
     found, expected = pd.read_parquet(folder / "cells.parquet"), pd.DataFrame(scalars(run))
     assert list(found.columns) == list(expected.columns)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-9)
-    numbers = ("step", "logit", "scale", "seed", "estimate", "low", "high", "n")
+    numbers = ("step", "logit", "scale", "seed", "trajectory", "minibatch", "estimate", "low", "high", "n")
     assert {str(found[name].dtype) for name in numbers} == {"float64"}
     assert {name for name in found if found[name].dtype == bool} == {"unbiased", "is_reference"}
 
