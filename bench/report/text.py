@@ -71,9 +71,11 @@ def percent(x: float | None) -> str:
 
 
 def percent_interval(estimate: float, low: float, high: float) -> str:
-    """A fraction with its interval as percentages: `12 % [10 %, 14 %]`."""
+    """A fraction with its interval as percentages, `12 % [10 %, 14 %]`; one without an interval says so."""
     if math.isnan(estimate):
         return ""
+    if math.isnan(low) or math.isnan(high):
+        return f"{percent(estimate)} (no interval)"
     return f"{percent(estimate)} [{percent(low)}, {percent(high)}]"
 
 

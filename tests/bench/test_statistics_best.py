@@ -1,38 +1,20 @@
 """Comparison with the lowest: what is said under equality and otherwise, by hand and with estimators' own draws."""
 
 import math
-from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats
 
-import estimators
-from bench.measure.draws import gradients
-from bench.measure.rare import rare_events
-from bench.problems.toys import ToyConfig
-from bench.statistics import lowest, lowest_paired, margin, margin_paired, no_interval, variance_log_se
-
-LABELS, DRAWS = 20, 1000
+from bench.statistics import lowest, lowest_paired, margin, margin_paired, variance_log_se
+from tests.bench.pools import LABELS, pools
 
 
 def test_one_estimator_under_twenty_labels_is_told_apart_at_no_more_than_a_twentieth_of_points() -> None:
     """Real draws at every sharpness at which there are intervals: whoever is called worse is called so falsely."""
     said, points = 0, 0
-    toys = [
-        ToyConfig(kind="toy", objective=objective, family="bernoulli", latents=4, logits=(0, 3, 4.5, 6))
-        for objective in ("cubic", "network")
-    ]
-    names = ("reinforce", "rloo", "disarm", "gumbel-sigmoid", "straight-through", "bitflip", "reinmax")
-    for point, name in product([point for toy in toys for point in toy.points()], names):
-        q, estimator = point.q(), estimators.create(name).double()
-        if no_interval(rare_events(estimator, q, DRAWS)):
-            continue
-        blocks = gradients(estimator, q, point.f(), draws=LABELS * DRAWS, seed=len(name))
-        g = np.concatenate([block.flatten(1).numpy() for block in blocks]).reshape(LABELS, DRAWS, -1)
-        d = np.square(g - g.mean(1, keepdims=True)).sum(2)
-        if d.mean() < 1e-20:  # no noise to compare: a straight-through gradient of a symmetric cost
-            continue
+    for pool in pools():
+        d = pool.distances()
         found = lowest(np.log(d.mean(1)), [variance_log_se(one) for one in d])
         assert sorted(found.best + found.worse) == [*range(LABELS)]
         said, points = said + bool(found.worse), points + 1

@@ -57,14 +57,14 @@ def draws(rows: pd.DataFrame) -> str:
     return f"{words} at each of {units(rows)}" if units(rows) else words
 
 
-def units(rows: pd.DataFrame) -> str:
-    """`5 minibatches of each of 5 trajectories`; empty where all points are single ones."""
+def units(rows: pd.DataFrame, of_rows: str = "") -> str:
+    """`5 minibatches (20 rows) of each of 5 trajectories`; empty where all points are single ones."""
     counts = rows[["minibatches", "trajectories"]].dropna()
     if counts.empty:
         return ""
     (few, many), (one, more) = (counts[name].agg(["min", "max"]) for name in counts)
     of = f"each of {span(one, more)} trajectories" if more > 1 else "1 trajectory"
-    return f"{span(few, many)} {'minibatches' if many > 1 else 'minibatch'} of {of}"
+    return f"{span(few, many)} {'minibatches' if many > 1 else 'minibatch'}{of_rows} of {of}"
 
 
 def method(rows: pd.DataFrame, single: str) -> str:
@@ -98,11 +98,9 @@ def fixed(rows: pd.DataFrame) -> str:
         size = rows["rows"].dropna()
         count = plural(int(size.iloc[0]), "row") if len(size) else ""
         drivers = " or ".join(sorted({str(name) for name in rows["driver"].dropna()}))
-        if over := units(rows):
-            of_rows = f", each of {count}" if count else ""
-            trained = f", trained by {drivers}" if drivers else ""
-            return f"Mean over {over}{of_rows}. All estimators share the trajectories{trained}, and the minibatches."
         of_rows, trained = f" ({count})" if count else "", f", trained by {drivers}" if drivers else ""
+        if over := units(rows, of_rows):
+            return f"Mean over {over}{trained}; all estimators share them."
         return (
             f"Parameters and minibatch{of_rows} are fixed, at checkpoints of one reference trajectory that all "
             f"estimators share{trained}. Only the estimator's noise varies: intervals say nothing of another "
