@@ -242,6 +242,15 @@ def _trouble(summary: Summary) -> Iterator[Finding]:
         yield Finding(FIRST, f"Records of more than one version of the source stand together here: {names}.")
 
 
+def _single(summary: Summary) -> Iterator[Finding]:
+    """Of checkpoints that were measured on one training and one minibatch."""
+    rows = summary.variance
+    if (rows["measured"] & rows["step"].notna() & rows["trajectories"].isna()).any():
+        text = "Variances at a step are of one training and one minibatch: their intervals hold the draws alone, and"
+        more = "say nothing of others; `trajectories` and `minibatches` in [moments] replicate them."
+        yield Finding(FIRST, f"{text} {more}")
+
+
 def _sampled(summary: Summary) -> Iterator[Finding]:
     """Of points that were to be exact and are not."""
     sampled = summary.variance[summary.variance["sampled_because"].notna()]
@@ -255,7 +264,7 @@ def findings(summary: Summary) -> dict[str, list[Finding]]:
     """What the numbers of a report say, by topic; what limits them comes first."""
     parts = [] if summary.time.empty else [_clocks]
     parts += [_trouble]
-    parts += [] if summary.variance.empty else [_sampled]
+    parts += [] if summary.variance.empty else [_single, _sampled]
     parts += [] if summary.bias.empty else [_tags, _exact, _biased]
     parts += [] if summary.variance.empty else [_variance, _noticed]
     parts += [] if summary.elbo.empty else [_elbo]

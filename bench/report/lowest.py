@@ -44,7 +44,7 @@ def named(row: Row) -> str:
 def lacking(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows whose variance lacks rare outcomes, and does not rank beside exact ones, which have them."""
     beside = rows["position"].isin(rows[rows["exact"]]["position"])
-    return rows[rows["unbiased"] & rows["measured"] & rows["rare"] & beside]
+    return rows[rows["unbiased"] & rows["measured"] & rows["variance_rare"] & beside]
 
 
 def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:

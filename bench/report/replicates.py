@@ -125,7 +125,7 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
         "encoder_kurtosis": lambda x: float(x.max()),
     }
     row |= {name: mean(_grid(points, name)) for name, mean in means.items()}
-    anywhere = ("heavy_tailed", "encoder_heavy_tailed", "rare", "seldom_moved")
+    anywhere = ("heavy_tailed", "encoder_heavy_tailed", "rare", "variance_rare", "seldom_moved")
     row |= {name: any(point[name] for point in points) for name in anywhere}
     row |= {name: all(point[name] for point in points) for name in ("at_rounding", "noiseless")}
     row["heavy_tailed"] |= rare

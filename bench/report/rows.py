@@ -12,7 +12,7 @@ from bench.records.record import Record
 from bench.records.results import Curve, Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
 from bench.report.replicates import together
 from bench.report.verdicts import ROUNDING
-from bench.statistics import heavy_tailed
+from bench.statistics import heavy_tailed, no_interval
 
 NAN = math.nan
 
@@ -131,6 +131,7 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "p_value": float(bias.p_value),
         "tested": float(bias.coordinates),
         "rare": rare,
+        "variance_rare": no_interval(q.rare_events) if "rare_events" in q.model_fields_set else rare,
         "seldom_moved": bool(bias.seldom_moved),
         "reference": bias.reference,
         "driver": record.config.measurement.trajectory_of,

@@ -131,7 +131,7 @@ def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
 
 def rare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     """Where q has outcomes too rare for the draws, and of whom where not all are drawn; empty where nowhere."""
-    flagged = rows[rows["rare"]]
+    flagged = rows[rows["variance_rare"]]
     if flagged.empty:
         return ""
     points = ", ".join(flagged.sort_values("position")["point"].drop_duplicates())

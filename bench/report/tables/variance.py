@@ -40,6 +40,7 @@ CSV = csv_columns(
     *BUDGET, *TOTAL_NOISE,
     *with_ends("encoder_variance", "minibatch_variance"), "snr", "cosine", "mse", "gradient_norm",
     "coordinates", "kurtosis", "heavy_tailed", "encoder_kurtosis", "encoder_heavy_tailed", "rare",
+    "rare_events", "variance_rare",
     "trajectory_elbo", "driver", "rows", "draws", "trajectories", "minibatches",
     "monte_carlo_sd", "minibatch_sd", "trajectory_sd",
 )  # fmt: skip
@@ -104,7 +105,7 @@ def _ratio(row: Row) -> str:
 
 def _note(row: Row) -> str:
     encoder = "heavy tails (encoder)" if row["encoder_heavy_tailed"] else ""
-    return note(row, *flags(row), encoder, "no noise" if row["noiseless"] else "", why_sampled(row))
+    return note(row, *flags(row, "variance_rare"), encoder, "no noise" if row["noiseless"] else "", why_sampled(row))
 
 
 def _brackets(frame: pd.DataFrame, relative_to: str) -> str:
@@ -154,7 +155,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         f"brackets: {_brackets(frame, relative_to)} f-evals: evaluations of f per row and draw. SNR: gradient norm "
         f"over standard deviation. Heavy tails: draws / kurtosis below {FEW_EFFECTIVE_DRAWS:g}, where the interval is "
         f"optimistic, or, if counted, fewer than {LEAST_RARE_EVENTS:g} rare outcomes expected, where there is none. "
-        "Rare outcomes: some coordinate has a value too rare for the draws, so that the variance may be too low. "
+        "Rare outcomes: so few are expected among the draws that the variance may be too low. "
         "† declared biased: its variance says nothing of its bias."
     )
     if frame["noise_ratio"].notna().any():

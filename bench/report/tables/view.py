@@ -167,10 +167,17 @@ def why_sampled(row: Row) -> str:
     return f"sampled: {str(row['sampled_because']).rpartition(': ')[2].partition(';')[0]}"
 
 
-def flags(row: Row) -> list[str]:
-    """Why an interval of a gradient's moments is not to be trusted as it stands."""
-    rare = "rare outcomes never drawn" if row["at_rounding"] else "rare outcomes"
-    return ["heavy tails" if row["heavy_tailed"] else "", rare if row["rare"] else ""]
+def flags(row: Row, rare: str = "rare") -> list[str]:
+    """Why an interval of a gradient's moments is not to be trusted as it stands.
+
+    Args:
+        row: of moments.
+        rare: the column that says whether outcomes are too rare: for the test of some coordinates, or, `variance_rare`,
+            for the sum over all of them, to which coordinates that hardly ever move add nothing.
+    """
+    unseen = row["at_rounding"] and row["rare"]
+    words = "rare outcomes never drawn" if unseen else "rare outcomes" if row[rare] else ""
+    return ["heavy tails" if row["heavy_tailed"] else "", words]
 
 
 ESTIMATOR = Column("estimator", label, left=True)

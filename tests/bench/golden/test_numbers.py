@@ -211,6 +211,7 @@ def points(run: str) -> list[Row]:
                 "max_z": number(point, "bias.max_z"), "p_value": number(point, "bias.p_value"),
                 "tested": number(point, "bias.coordinates"),
                 "rare": rare,
+                "rare_events": NAN, "variance_rare": rare,  # none of these records counts them
                 "seldom_moved": bool(dig(point, "bias.seldom_moved")),
                 "reference": dig(point, "bias.reference"),
                 "driver": dig(record["config"], "measurement.reference.label"),
@@ -240,8 +241,9 @@ COLUMNS = {
     "variance": columns(
         "point step logit scale f_evals variance* log_se ratio* budget relative_to relative_to_budget "
         "noise_ratio* total_variance* gain* encoder_variance* minibatch_variance* snr cosine mse "
-        "gradient_norm coordinates kurtosis heavy_tailed encoder_kurtosis encoder_heavy_tailed rare trajectory_elbo "
-        "driver rows draws trajectories minibatches monte_carlo_sd minibatch_sd trajectory_sd"
+        "gradient_norm coordinates kurtosis heavy_tailed encoder_kurtosis encoder_heavy_tailed rare rare_events "
+        "variance_rare trajectory_elbo driver rows draws trajectories minibatches monte_carlo_sd minibatch_sd "
+        "trajectory_sd"
     ),
     "bias": columns(
         "point step logit scale relative_bias* bias_squared* bias_floor gradient_norm max_z p_value reference verdict "

@@ -76,6 +76,10 @@ def floors(*seen: float) -> str:
 FIRST = "Before trusting a number"
 LOWEST = "Lowest variance"
 NOTICED = "Would training notice?"
+ONE_POINT = (
+    "Variances at a step are of one training and one minibatch: their intervals hold the draws alone, and say nothing "
+    "of others; `trajectories` and `minibatches` in [moments] replicate them."
+)
 JUDGED = "; half of the draws choose whose ratio is told, the others tell it"
 SPENT = "at 2 evaluations of f a row"
 UNITS = ", variance of the encoder's gradient in units of the minibatch's, which is"
@@ -98,6 +102,7 @@ FINDINGS = {
             f"2 of 2 on {DIGITS}.",
             # 7 estimators at 3 checkpoints, 2 at one
             "Heavy tails at 2 of 23 points, where the variance intervals are optimistic or missing: `bitflip`.",
+            ONE_POINT,
             # of 6 unbiased estimators at 3 checkpoints, one of them not tested at one; and 2 more
             f"{RELAX} is declared unbiased but was measured against its tag on {DIGITS} at step 100: bias 25 % "
             "[12 %, 50 %] of the gradient's norm, p = 1.0e-9 (threshold p < 0.01 / 19).",
@@ -170,6 +175,7 @@ FINDINGS = {
             "1 record left out of runs/one: an older one of the same cell.",
             "1 record left out of runs/two: failed, where a record of the same thing went well.",
             "Records of more than one version of the source stand together here: `disarm`.",
+            ONE_POINT,
         ],
         "Bias": [
             # half the width of an older record's interval is 1 or 4, the gradient's norm 4
