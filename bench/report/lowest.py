@@ -55,7 +55,7 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
         section: all rows of that section, where the reference may spend another number of evaluations.
     """
     usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
-    ranked = rows_of(rows[usable].sort_values("variance", kind="stable"))
+    ranked = sorted(rows_of(rows[usable]), key=lambda row: float(row["variance"]))
     if not ranked:
         return None
     # Which of several exact variances is the lowest is not told by the rounding of their integrals.

@@ -26,9 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 from bench.statistics.interval import Interval, mean_interval, normal_quantile
 from bench.statistics.variance import ratio_interval
 
-SIMULATIONS = 200_000
-"""Numbers that the law under equality is drawn from, 10,000 of each estimate at least: its level is then off by .002
-(one standard error) at most."""
+SIMULATIONS, OF_EACH = 200_000, 10_000
+"""Numbers that the law under equality is drawn from, and of each estimate at least: its level is then off by .002 (one
+standard error) at most."""
 FREEDOM = 1.0
 """Degrees of freedom of the standard error s of a log variance, times s^2. The draws are about 1 / s^2 effective ones
 (n over their kurtosis), and how well they tell s decides the tail beyond three standard errors: under a Gaussian law
@@ -207,15 +207,17 @@ def _distances(x: NDArray[np.float64], se: NDArray[np.float64]) -> tuple[NDArray
 def _law(errors: tuple[float, ...]) -> NDArray[np.float64]:
     """[simulations, k] draws of T under equality, standard errors estimated with the freedom that they have."""
     rng, se = np.random.default_rng(0), np.array(errors)
-    shape = (max(10_000, SIMULATIONS // len(se)), len(se))
+    shape = (max(OF_EACH, SIMULATIONS // len(se)), len(se))
     x = rng.standard_normal(shape) * se
     freedom = FREEDOM / np.maximum(se, 1e-3) ** 2
     square = se**2 * rng.chisquare(freedom, shape) / freedom
-    largest = np.zeros(shape)
-    for i in range(len(se)):
-        of_pairs = np.sqrt(square + square[:, i : i + 1])
-        np.maximum(largest, _ratios(x - x[:, i : i + 1], of_pairs), out=largest)
-    return largest
+    columns, squares = np.ascontiguousarray(x.T), np.ascontiguousarray(square.T)
+    largest = np.zeros(shape[::-1])
+    for j in range(1, len(se)):  # each pair once: the other way round it is the negative
+        distances = _ratios(columns[j] - columns[:j], np.sqrt(squares[j] + squares[:j]))
+        np.maximum(largest[j], distances.max(0), out=largest[j])
+        np.maximum(largest[:j], -distances, out=largest[:j])
+    return largest.T
 
 
 def _stepped(t: NDArray[np.float64], largest_of: Callable[[list[int]], NDArray[np.float64]], error: float) -> list[int]:
