@@ -321,6 +321,7 @@ def test_the_same_draws_at_the_same_weights_are_identical_or_say_why(tmp_path: P
     cases: dict[str, tuple[Values, str, float]] = {
         "equal": (DISARM, "same draws: identical", 1.0),
         "rounded": (DISARM * (1 + 5e-4), "same draws: identical up to rounding", 1.0005),
+        "opposite": (np.add(DISARM, [0.5, -0.5]), "same draws, other machine or versions", 1.0),
         "last": (
             np.array([[4.0, 6.0], [3.0, 5.0], [8.0, 12.0]]),
             "same draws, other machine or versions",
