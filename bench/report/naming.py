@@ -5,6 +5,7 @@ where a label covers several configurations, the keys that differ are appended, 
 never share a row.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -44,12 +45,28 @@ def problem_names(records: Sequence[Record]) -> list[str]:
 def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
     """One text a record: how its measurement differs from others of its kind on its problem; mostly empty.
 
-    Times of two machines are two measurements; a variance or an ELBO does not depend on the host.
+    Times of two machines are two measurements; a variance or an ELBO does not depend on the host. Moments of equal
+    settings but other weights are of other points, and are not paired.
     """
     groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
     hosts = [{"machine": record.machine} if record.kind == "time" else {} for record in records]
-    settings = [_flat(record.config.settings) for record in records]
-    return _disambiguated(groups, [own | host for own, host in zip(settings, hosts, strict=True)])
+    own = [_flat(record.config.settings) | host for record, host in zip(records, hosts, strict=True)]
+    keys = [json.dumps([*group, one], sort_keys=True, default=str) for group, one in zip(groups, own, strict=True)]
+    measured_at: dict[str, set[str]] = defaultdict(set)
+    weights = [_weights(record) for record in records]
+    for key, one in zip(keys, weights, strict=True):
+        measured_at[key] |= {one} - {""}
+    apart = [
+        settings | {"weights": one} if len(measured_at[key]) > 1 else settings
+        for settings, key, one in zip(own, keys, weights, strict=True)
+    ]
+    return _disambiguated(groups, apart)
+
+
+def _weights(record: Record) -> str:
+    """8 hex digits of the weights of all trajectories that a record's moments were measured at; empty without any."""
+    kept = record.result(Moments).weights if record.kind == "moments" else ()
+    return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:8] if kept else ""
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -345,3 +345,14 @@ def test_one_point_beside_several_has_no_interval(tmp_path: Path) -> None:
     lacking = replicated("rloo", DISARM)
     lacking["measurements"]["points"].pop(2)
     assert compared(tmp_path / "lacking", lacking, replicated("rloo", RLOO))["remark"] == "a variance is 0 or missing"
+
+
+def test_records_measured_at_other_weights_are_not_paired() -> None:
+    """Each run trained weights of its own, so that the points of the two are not the same."""
+    one, other = replicated("rloo", RLOO), replicated("disarm", DISARM)
+    together = summarise([one, other]).variance
+    assert row_of(together, "disarm")["ratio"] == pytest.approx(0.5)
+    other["measurements"]["weights"] = ["elsewhere 0", "elsewhere 1", "elsewhere 2"]
+    apart = summarise([one, other]).variance
+    assert math.isnan(row_of(apart, "disarm")["ratio"])
+    assert apart["section"].str.contains("weights=").all() and apart["section"].nunique() == 2
