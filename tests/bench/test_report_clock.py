@@ -140,3 +140,17 @@ def test_a_floor_that_is_none_is_said_to_be_and_not_drawn(ratio: Record, beaten:
     assert drawn[drawn["label"] != "disarm"]["floor_cost"].notna().all()
     caption = next(plot.caption for plot in plots(summary) if plot.name.startswith("time-"))
     assert ("it is no floor: disarm" in caption) == beaten
+
+
+def test_variances_of_two_settings_make_no_efficiency() -> None:
+    """A variance falls with the rows that it is the mean of: ten times as many are no tenfold efficiency."""
+    records = copy.deepcopy(RECORDS)
+    names = [f"efficiency_{cost}" for cost in ("seconds", "f_evals", "total", "mse_seconds")]
+
+    def found() -> list[float]:
+        time = summarise(records).time
+        return [float(x) for x in time.loc[time["label"] == "disarm", names].iloc[0]]
+
+    assert all(value > 0 for value in found())
+    find(records, "moments", "disarm")["config"]["measurement"]["rows"] = 200
+    assert all(map(math.isnan, found()))

@@ -67,6 +67,8 @@ class Noise(NamedTuple):
     replicates: Values | None = None
     encoder_replicates: Values | None = None
     minibatch_replicates: Values | None = None
+    setting: str = ""
+    """What of its measurement differs from others of the problem: variances of two settings are not compared."""
 
     @property
     def total_replicates(self) -> Values | None:
@@ -139,7 +141,10 @@ def _of_total(own: Timed, reference: Timed, clock: tuple[float, float]) -> tuple
 
 
 def _row(own: Timed, reference: Timed) -> dict[str, object]:
-    noise, other = own.noise, reference.noise
+    noise = own.noise
+    if noise.setting != reference.noise.setting:
+        reference = reference._replace(noise=Noise())
+    other = reference.noise
     clocks = (own.log_se, reference.log_se)
     known = not any(map(math.isnan, clocks))
     clock = clocks if known else (0.0, 0.0)
