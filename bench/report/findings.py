@@ -188,6 +188,25 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
             names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)
             text = f"The best learning rate lies at the edge of the grid on {heading}, so that a better one may lie"
             yield Finding(FIRST, f"{text} beyond: {names}.")
+        if behind := _behind(by_section[str(heading)]):
+            text = f"The sweep of learning rates on {heading} is not finished, and the estimators are not compared at"
+            yield Finding(FIRST, f"{text} their best: others were trained beyond the best rate so far of {behind}.")
+
+
+def _behind(all_sweeps: list[Sweep]) -> str:
+    """Whose best rate is the last of its own, though others have rates beyond it; empty where nobody's is.
+
+    A grid that is done has grown there as far as any other's.
+    """
+    rates = [rate for sweep in all_sweeps for rate in sweep.cells]
+    stopped = [
+        sweep
+        for sweep in all_sweeps
+        if (sweep.best == max(sweep.cells) and sweep.best < max(rates))
+        or (sweep.best == min(sweep.cells) and sweep.best > min(rates))
+    ]
+    firsts = [(sweep.cells[sweep.best][0], sweep.best) for sweep in stopped]
+    return ", ".join(f"{_named(row)}, {rate:.3g}" for row, rate in firsts)
 
 
 def _efficiency(summary: Summary) -> Iterator[Finding]:

@@ -246,3 +246,17 @@ def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path
     write(records, tmp_path, {"csv", "svg"})
     assert pd.read_csv(tmp_path / "tables" / "rates.csv")["best"].sum() == 2
     assert (tmp_path / "figures" / "rates-digits-bernoulli-8-nonlinear.svg").exists()
+
+
+def test_a_sweep_that_is_not_finished_is_said_to_be() -> None:
+    """DisARM has one rate where rloo went on to a second; of a third, at which rloo is worse, nobody is asked."""
+    behind = [
+        trained(RLOO, 1e-3, [-11.0, -11.2, -11.1]),
+        trained(RLOO, 3e-3, [-10.0, -10.2, -10.1]),
+        trained(RLOO, 9e-3, [-12.0, -12.2, -12.1]),
+        trained(DISARM, 1e-3, [-11.0, -11.3, -11.1]),
+    ]
+    unfinished = [one.text for one in findings(summarise(behind))[FIRST] if "is not finished" in one.text]
+    assert len(unfinished) == 1 and unfinished[0].endswith("beyond the best rate so far of `disarm`, 0.001.")
+    done = [*behind, trained(DISARM, 3e-3, [-11.5, -11.6, -11.4]), trained(DISARM, 3e-4, [-12.5, -12.6, -12.4])]
+    assert "is not finished" not in str(findings(summarise(done)))
