@@ -164,6 +164,12 @@ def _name(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=4)
+def _digest(rows: Tensor) -> str:
+    """The hash of a data set's rows, which are the same object for all cells of a process."""
+    return hashlib.sha256(rows.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
 class Weights(NamedTuple):
     """A trajectory's weights in half precision, by checkpoint and name."""
 
@@ -227,9 +233,14 @@ def _along(
     minibatches = _minibatches(problem, config, trajectory, device)
     for step in sorted(set(config.checkpoints)):
         model = problem.model(dataset, [seed])
+        kept = weights.of_steps.get(str(step), {})
+        if {name: p.shape for name, p in model.named_parameters()} != {name: p.shape for name, p in kept.items()}:
+            raise ValueError(
+                f"the weights that are kept for step {step} are not those of this model: delete their file"
+            )
         with torch.no_grad():
             for name, value in model.named_parameters():
-                value.copy_(weights.of_steps[str(step)][name])
+                value.copy_(kept[name])
         model.to(device)
         found += [Checkpoint(step, problem, model, rows, config, (trajectory, k)) for k, rows in enumerate(minibatches)]
     return tuple(found)
@@ -256,9 +267,12 @@ def stops_of(
         trajectory: which of them.
     """
     precision, weights = torch.get_float32_matmul_precision(), None
-    keeper, key = KEEPER.get(), (problem.model_dump(mode="json"), config.training(trajectory))
+    keeper = KEEPER.get()
+    key: tuple[Any, ...] = ()
+    of = (type(problem), type(problem.estimator(config.reference)))
     if config.replicated:
-        made = keeper.shared(_name(*key), lambda: _trained(problem, config, device, precision, trajectory))
+        key = (problem.model_dump(mode="json"), config.training(trajectory), _digest(problem.data().train))
+        made = keeper.shared(_name(*key), lambda: _trained(problem, config, device, precision, trajectory), of=of)
         weights = Weights(made)
     stops = _along(problem, config, device, precision, trajectory, weights)
     first, initial = stops[0].model, stream("estimator", config.trajectory_seed + trajectory)
@@ -280,7 +294,11 @@ def stops_of(
         warm = warmed()
     else:
         name = _name(*key, repr(estimator))
-        states = keeper.shared(name, lambda: {str(step): module_state(one) for step, one in warmed().items()}, own=True)
+
+        def made_now() -> State:
+            return {str(step): module_state(one) for step, one in warmed().items()}
+
+        states = keeper.shared(name, made_now, of=of, own=True)
         warm = {stop.step: _with_state(estimator, states[str(stop.step)]) for stop in stops}
     return Stops([(stop, warm[stop.step]) for stop in stops], digest)
 

@@ -110,14 +110,19 @@ def _noticed(summary: Summary) -> Iterator[Finding]:
         text = _place(first)
         text += f", variance of the encoder's gradient in units of the minibatch's, which is {minibatch}"
         text += "; evaluations of f a row in parentheses" if mixed else ""
+        low, high = last["noise_ratio_low"], last["noise_ratio_high"]
         parts = {
-            "below it": last["noise_ratio"] < 1,
-            f"up to {FAR} times": last["noise_ratio"].between(1, FAR),
-            f"more than {FAR} times": last["noise_ratio"] > FAR,
+            "below it": high < 1,
+            f"one to {FAR} times": (low > 1) & (high < FAR),
+            f"more than {FAR} times": low > FAR,
         }
+        parts["not told by the intervals"] = ~pd.concat(parts, axis=1).any(axis=1)
         groups = tuple(
             f"{where}: "
-            + ", ".join(f"{_named(r)}{_spent(r) if mixed else ''} {number(r['noise_ratio'], 2)}" for r in rows_of(part))
+            + ", ".join(
+                f"{_named(r)}{_spent(r) if mixed else ''} {interval(*(r[column] for column in ends('noise_ratio')))}"
+                for r in rows_of(part)
+            )
             for where, part in ((where, last[chosen]) for where, chosen in parts.items())
             if len(part)
         )

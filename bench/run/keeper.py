@@ -4,7 +4,7 @@ import io
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from bench.suite.schema import Cell
 from bench.training.checkpoint import KEEPER, Keeper, State, misfit
 from bench.training.stopped import Stopped
 
+OURS = ("bench", "estimators")
+"""Packages whose classes are not a person's own."""
 INTERVAL = 30.0
 """Seconds between two checkpoints of a cell, and before the first: a cell that is done by then has none."""
 SHARE = 0.05
@@ -97,13 +99,17 @@ class CellKeeper(Keeper):
             raise Unusable(f"does not fit: {problem}")
         return dict(state)
 
-    def shared(self, name: str, make: Callable[[], State], *, own: bool = False) -> State:
+    def shared(self, name: str, make: Callable[[], State], *, of: Sequence[type], own: bool = False) -> State:
         """What cells of the run share, from its folder, where it is kept once it was made: see `Keeper.shared`."""
         kept = Weights(self.checkpoints.folder.parent)
         made = made_by(self.cell) | {"the machine": self._machine}
         source = made.pop("the estimator's source")
+        must = {"the estimator's source": source} if own else {}
+        if foreign := [cls for cls in of if cls.__module__.partition(".")[0] not in OURS]:
+            must["the source of a class of your own"] = source_of(*foreign)
+        damaged = False
         try:
-            if (found := kept.read(name, {"the estimator's source": source} if own else {})) is not None:
+            if (found := kept.read(name, must)) is not None:
                 header, state = found
                 other = next((key for key, value in made.items() if header.made_by.get(key) != value), None)
                 if other and name not in self._said:
@@ -111,13 +117,16 @@ class CellKeeper(Keeper):
                     self._say(f"takes the kept weights {kept.path(name).name}: {other} was another when they were made")
                 return state
         except Unusable as error:
+            damaged = True
             self._say(f"{kept.path(name)} {error}, and is made anew")
         state = make()
         with self.limit.finishing():
             try:
-                kept.write(name, made | ({"the estimator's source": source} if own else {}), state)
-            except OSError as error:  # a full disk costs the file, not the cell
-                self._say(f"weights could not be kept ({error.strerror or error})")
+                kept.write(name, made | must, state, replace=damaged)
+                # Of several processes that made it at once the first one's counts for all.
+                return (kept.read(name, must) or (None, state))[1]
+            except (OSError, Unusable) as error:  # a full disk costs the file, not the cell
+                self._say(f"weights could not be kept ({getattr(error, 'strerror', None) or error})")
         return state
 
     @contextmanager

@@ -43,8 +43,10 @@ class Weights:
         """Where they are kept under a name."""
         return self.folder / f"{name}.pt"
 
-    def write(self, name: str, made_by: Mapping[str, str], state: Mapping[str, Any]) -> None:
-        """Put them into place, atomically; the last of several writers wins."""
+    def write(self, name: str, made_by: Mapping[str, str], state: Mapping[str, Any], *, replace: bool) -> None:
+        """Put them into place, atomically; the first of several writers wins unless what is there is damaged."""
+        if self.path(name).exists() and not replace:
+            return
         packed = io.BytesIO()
         torch.save(dict(state), packed)
         content = Header(name=name, made_by=made_by).model_dump_json().encode() + b"\n" + packed.getvalue()

@@ -5,7 +5,7 @@ steps depend on. Another process that builds the same training and restores that
 bit on the CPU. Nothing here knows of files: what keeps a state is handed in by whoever runs the training.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -44,12 +44,14 @@ class Keeper:
         """What was kept of this training; None where there is nothing that fits the state that it has at present."""
         return None
 
-    def shared(self, name: str, make: Callable[[], State], *, own: bool = False) -> State:
+    def shared(self, name: str, make: Callable[[], State], *, of: Sequence[type], own: bool = False) -> State:
         """What is trained before cells are measured, made once: what is kept under the name, else what `make` returns.
 
         Args:
-            name: hex digits, of all that it depends on.
+            name: hex digits, of all settings and data that it depends on.
             make: trains it, where nothing is kept under the name.
+            of: classes that went into it. A change in the source of a person's own makes it anew; one in ours does not,
+                so that published weights outlive a release.
             own: whether the cell's estimator went into it, so that a change of its source makes it anew.
         """
         return make()

@@ -228,11 +228,13 @@ def test_whether_training_would_notice_is_told_by_name() -> None:
         "digits/b at step 300, variance of the encoder's gradient in units of the minibatch's, which is "
         "4.00 [2.70, 5.92]; evaluations of f a row in parentheses:"
     )
+    # Both logarithms are told to .1 and .2: an interval reaches a factor of exp(1.96 x .224) = 1.55 to either side.
     assert finding.points == (
-        "below it: `biased` † (2) 0.25, `rebar` (6) 0.50",
-        "up to 10 times: `rloo, S=6` (6) 1.0, `disarm, S=6` (6) 1.5, `disarm, S=2` (2) 2.0, `ugc` (9) 2.5, "
-        "`rloo, S=2` (2) 4.0",
-        "more than 10 times: `rloo, S=9` (9) 30",
+        "below it: `biased` † (2) 0.250 [0.161, 0.388], `rebar` (6) 0.500 [0.323, 0.775]",
+        "one to 10 times: `disarm, S=2` (2) 2.00 [1.29, 3.10], `ugc` (9) 2.50 [1.61, 3.88], "
+        "`rloo, S=2` (2) 4.00 [2.58, 6.20]",
+        "more than 10 times: `rloo, S=9` (9) 30.0 [19.4, 46.5]",
+        "not told by the intervals: `rloo, S=6` (6) 1.00 [0.65, 1.55], `disarm, S=6` (6) 1.50 [0.97, 2.33]",
     )
 
 

@@ -14,14 +14,21 @@ from bench.measure.basket import BasketConfig
 from bench.measure.encoder import Encoder, recorded
 from bench.problems.vae import VAEConfig
 from bench.records.results import Moments
+from bench.run.checkpoints import Checkpoints
 from bench.run.executors import inline
+from bench.run.keeper import CellKeeper
+from bench.run.limit import Limit
 from bench.run.runner import run_suite
 from bench.run.store import Store
+from bench.run.weights import Weights
 from bench.seeds import derive, stream
 from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
 from bench.suite.schema import Suite
 from bench.training.batches import shared_rows
+from bench.training.checkpoint import State
 from bench.training.settings import Optimisation
+from estimators.errors import BadInput
 from tests.bench.plain import measure_basket, measure_point
 
 CPU = torch.device("cpu")
@@ -165,3 +172,78 @@ def test_a_trajectory_that_diverged_measures_nothing(tmp_path: Path) -> None:
     (record,) = run_suite(override(wild, estimators=["rloo"]), tmp_path, executor=inline).unwell
     assert "the reference trajectory diverged" in str(record.reason)
     assert not (tmp_path / "weights").exists()
+
+
+class Mine(VAEConfig):
+    """A problem of a person's own."""
+
+
+Mine.__module__ = "mine"
+
+
+def test_weights_of_a_persons_own_problem_are_made_anew_when_its_source_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its numbers may be others then, where a release of ours is held to the old ones by tests."""
+    only = override(suite(), estimators=["rloo"])
+    (cell,) = plan(only).cells
+    kept = CellKeeper(cell, Checkpoints(tmp_path), Limit())
+    made: list[int] = []
+
+    def make() -> State:
+        made.append(1)
+        return {"0": {"w": torch.full((2,), float(len(made)))}}
+
+    for of, source, expected in (([Mine], "a", 1.0), ([Mine], "a", 1.0), ([Mine], "b", 2.0), ([Mine], "b", 2.0)):
+        monkeypatch.setattr("bench.run.keeper.source_of", lambda *classes, source=source: source)
+        assert kept.shared("0" * 16, make, of=of)["0"]["w"].tolist() == [expected] * 2
+    assert capsys.readouterr().err.count("the source of a class of your own changed, and is made anew") == 1
+    monkeypatch.setattr("bench.run.keeper.source_of", lambda *classes: "c")
+    assert kept.shared("1" * 16, make, of=[VAEConfig])["0"]["w"].tolist() == [3.0] * 2
+    monkeypatch.setattr("bench.run.keeper.source_of", lambda *classes: "d")
+    assert kept.shared("1" * 16, make, of=[VAEConfig])["0"]["w"].tolist() == [3.0] * 2
+
+
+def test_of_two_processes_that_train_at_once_the_first_ones_weights_count(tmp_path: Path) -> None:
+    (cell,) = plan(override(suite(), estimators=["rloo"])).cells
+    kept = CellKeeper(cell, Checkpoints(tmp_path), Limit())
+
+    def slow() -> State:
+        CellKeeper(cell, Checkpoints(tmp_path), Limit()).shared("0" * 16, lambda: {"w": torch.ones(1)}, of=[])
+        return {"w": torch.zeros(1)}
+
+    assert kept.shared("0" * 16, slow, of=[])["w"].tolist() == [1.0]
+
+
+def test_other_data_are_another_trajectory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only = override(suite(), estimators=["rloo"])
+    forget()
+    run_suite(only, tmp_path, executor=inline)
+    data = bench.datasets.load("digits")
+    flipped = data._replace(train=1 - data.train)
+    monkeypatch.setattr(VAEConfig, "data", lambda self: flipped)
+    forget()
+    before = moments(tmp_path)["rloo"].weights
+    run_suite(only, tmp_path, executor=inline, force=True)
+    assert not set(before) & set(moments(tmp_path)["rloo"].weights)
+    assert len(list((tmp_path / "weights").glob("*.pt"))) == 4
+
+
+def test_weights_that_do_not_fit_are_no_weights(tmp_path: Path) -> None:
+    only = override(suite(), estimators=["rloo"])
+    forget()
+    run_suite(only, tmp_path, executor=inline)
+    kept = Weights(tmp_path)
+    for path in kept.folder.glob("*.pt"):
+        header, state = kept.read(path.stem, {}) or (None, {})
+        state["3"] = {name: value[..., :1] for name, value in state["3"].items()}
+        kept.write(path.stem, header.made_by if header else {}, state, replace=True)
+    forget()
+    (record,) = run_suite(only, tmp_path, executor=inline, force=True).unwell
+    assert "kept for step 3 are not those of this model" in str(record.reason)
+
+
+def test_minibatches_that_are_all_rows_are_refused() -> None:
+    whole = parse_suite(SUITE.replace("rows = 5", "rows = 1285").encode(), "small.toml")
+    with pytest.raises(BadInput, match="1285 is the whole train split of digits"):
+        plan(whole)

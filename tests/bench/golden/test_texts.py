@@ -41,8 +41,9 @@ def findings(page: str) -> dict[str, list[str]]:
 
 
 def noise(k: int) -> str:
-    """What the noise of rows k + 1/2 is of that of 3 k, two digits."""
-    return f"{(k + 0.5) / (3 * k):.2f}"
+    """What the noise of rows k + 1/2 is of that of 3 k, the ends of both at 3/4 and 3/2 of them."""
+    log_se = math.log(2) / 2 / Z
+    return around((k + 0.5) / (3 * k), log_se, log_se)
 
 
 def around(value: float, *log_ses: float, digits: int = 3) -> str:
