@@ -25,6 +25,7 @@ name = "ranks"
 file = "README.md"
 table = "made/up.csv"
 value = "variance"
+fixed = ["logit| 0", "seconds; 6"]
 text = "At |logit| 0 {better} {has} a variance of {disarm}, {share} % of {rloo}, in {seconds} seconds; 6 {most}"
 true = ["disarm < rloo"]
 
@@ -139,9 +140,9 @@ def test_a_comparison_that_is_not_so_is_a_fault(checkout: Path) -> None:
         ("README.md", "More", SENTENCE, "claim ranks: README.md has 2 times the words"),
         ("results/claims/some.toml", "logit == 6", "logit == 7", "claim ranks: {most} has no value: no row where"),
         ("results/claims/some.toml", "made/up", "made/down", "has no value: there is no table"),
-        ("results/claims/some.toml", "has =", "x = 'logit == 0'\nhas =", "2 different values where logit == 0"),
+        ("results/claims/some.toml", " and logit == 0\"\nrloo", "\"\nrloo", "2 different values where estimator =="),
         ("results/claims/some.toml", '"logit"}', '"speed"}', "claim ranks: {has} has no value: name 'speed'"),
-        ("results/claims/some.toml", "has =", "had =", "claim ranks: nothing says where {has} comes from"),
+        ("results/claims/some.toml", "{has}", "{have} {has}", "claim ranks: nothing says where {have} comes from"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said_in_one_line(checkout: Path, name: str, before: str, after: str, said: str) -> None:
@@ -151,7 +152,60 @@ def test_what_is_not_there_is_said_in_one_line(checkout: Path, name: str, before
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("words", ["took 17.3 s", "is twice that", "takes a seventh less", "in five minutes", "at .5"])
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("'disarm' and logit == 0", "'disram' and logit == 0", "{disarm} has no value: no row where"),
+        ('count", value = "logit"', 'count", where = "estimator == \'disram\'"', "says empty = true"),
+        ('"seconds", reduce = "max"', '"late", reduce = "max"', "{seconds} has no value: 1 of 2 values are missing"),
+        ('"seconds", reduce = "max"', '"late", reduce = "mean"', "1 of 2 values are missing (NaN)"),
+        ('"disarm / rloo"', '"disarm / rloo + 1e400 - 1e400"', "{share} has no value: it is not a number (NaN)"),
+    ],
+)  # fmt: skip
+def test_what_is_empty_or_missing_holds_nothing(checkout: Path, before: str, after: str, said: str) -> None:
+    """A sum of no rows is 0, a statistic leaves NaN out, and every comparison with NaN is false."""
+    table = TABLE.replace("seconds", "seconds,late").replace("000\n", "000,1\n").replace("31000,1", "31000,")
+    (checkout / "results/made/up.csv").write_text(table)
+    assert list(problems(read(checkout), checkout)) == []
+    change(checkout, "results/claims/some.toml", before, after)
+    (line, *_) = problems(read(checkout), checkout)
+    assert said in line
+
+
+def test_a_count_that_is_to_be_zero_says_so(checkout: Path) -> None:
+    change(checkout, "results/claims/some.toml", '["disarm < rloo"]', '["disarm < rloo", "none == 0"]')
+    none = 'none = {where = "logit == 7", reduce = "count", empty = true}'
+    change(checkout, "results/claims/some.toml", "has =", f"{none}\nhas =")
+    assert list(problems(read(checkout), checkout)) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("has =", "idle = 'logit == 0'\nhas =", "claim ranks: idle has no place in text, true or of"),
+        ('["disarm < rloo"]', '["1 < 2"]', "claim ranks: 1 < 2 compares none of its numbers"),
+        ('"seconds; 6"', '"minutes; 6"', "claim ranks: its text does not have what is fixed: minutes; 6"),
+        ('reduce = "max", round', 'reduce = "max", empty = true, round', "claim ranks: most has empty = true"),
+    ],
+)
+def test_a_claim_that_checks_nothing_is_refused(checkout: Path, before: str, after: str, said: str) -> None:
+    change(checkout, "results/claims/some.toml", before, after)
+    with pytest.raises(BadInput) as error:
+        read(checkout)
+    assert said in str(error.value)
+
+
+def test_a_number_of_a_claim_s_words_is_held_or_said_to_be_fixed(checkout: Path) -> None:
+    change(checkout, "results/claims/some.toml", 'fixed = ["logit| 0", "seconds; 6"]', 'fixed = ["logit| 0"]')
+    (line,) = problems(read(checkout), checkout)
+    assert line.startswith("README.md:4: 6 is in no claim and no exception")
+
+
+NUMBERS = ["took 17.3 s", "is twice that", "takes a seventh less", "in five minutes", "at .5", "is 7x as fast", "by x2"]
+NUMBERS += ["wins eleven", "has forty", "takes a dozen", "wins two out of five", "is two orders of magnitude off"]
+
+
+@pytest.mark.parametrize("words", NUMBERS)
 def test_a_number_without_a_source_is_found(checkout: Path, words: str) -> None:
     change(checkout, "docs/empty.md", "# Nothing\n", f"# Nothing\n\nIt {words}.\n")
     (line,) = problems(read(checkout), checkout)

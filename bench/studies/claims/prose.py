@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
-from bench.studies.claims.source import Claim, Number
+from bench.studies.claims.source import PLACE, Claim, Number
 from bench.studies.claims.tables import Found
 from estimators.errors import BadInput
 
@@ -14,7 +14,6 @@ WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:e-?\d+)?"
 NUMBER = rf"-?(?=\.?\d){DIGITS}|\b(?:{'|'.join(WORDS)})\b"
 NAMES = r"`[^`]+`(?:(?:,\s+|\s+and\s+)`[^`]+`)*"
-PLACE = re.compile(r"\{(\w+)\}")
 
 
 def words(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.studies.claims.prose import find, words
-from bench.studies.claims.source import Sources
+from bench.studies.claims.source import Claim, Sources
 from estimators.errors import BadInput
 
 NOT_PROSE = re.compile(
@@ -17,15 +17,20 @@ NOT_PROSE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 PARTS = r"(?:third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|twentieth|fiftieth|hundredth|thousandth|millionth)"
-COUNTS = r"(?:two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|fifty|hundred|thousand|million)"
+RARE = r"(?:eleven|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?)"
+"""Number words that are hardly said but of a measurement."""
+COUNTS = rf"(?:two|three|four|five|six|seven|eight|nine|ten|twelve|hundred|thousand|million|{RARE})"
 UNITS = r"(?:times|microseconds|seconds|minutes|hours|days|per cent)"
 NUMBER = re.compile(
     r"(?<![\w.,^-])[-+]?\.?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?(?!\w)"
     r"|\b(?:half|halves|twice|thrice)\b"
     rf"|\b\w+\s(?:\w+-)?{PARTS}s?\b"
-    rf"|\b{COUNTS}\s{UNITS}\b"
+    rf"|\b{COUNTS}(?=\s{UNITS}\b)"
+    rf"|\b{COUNTS}\s(?:out\s)?of\s(?:the\s)?{COUNTS}\b"
+    r"|\b\d+(?:\.\d+)?x\b|\bx\d+(?:\.\d+)?\b"
+    rf"|\b{RARE}\b|\borders?\sof\smagnitude\b"
 )
-"""A number in figures, a fraction or a multiple in words, and a count of something that a clock or a ratio gives."""
+"""A number in figures, a fraction or a multiple in words, a count of something that a clock or a ratio gives."""
 
 
 def pages(root: Path) -> list[str]:
@@ -42,7 +47,7 @@ def loose(file: str, sources: Sources, root: Path) -> list[str]:
     """
     text, page = (root / file).read_text(), prose(file, root)
     lines = []
-    spans = [find(claim, text).span() for claim in sources.claim if claim.file == file]
+    spans = [span for claim in sources.claim if claim.file == file for span in _accounted(claim, text)]
     for exempt in sources.exempt:
         if exempt.file == file:
             places = {part: words(part) for part in exempt.texts} | {part: _section(part) for part in exempt.headings}
@@ -59,6 +64,14 @@ def loose(file: str, sources: Sources, root: Path) -> list[str]:
             around = " ".join(text[max(0, number.start() - 60) : number.end() + 40].split())
             lines.append(f"{file}:{line}: {number[0]} is in no claim and no exception of results/claims: {around}")
     return lines
+
+
+def _accounted(claim: Claim, text: str) -> Iterator[tuple[int, int]]:
+    """The places of a claim, and what it says is fixed; no other number of its words is accounted for by it."""
+    match = find(claim, text)
+    yield from (match.span(name) for name in match.re.groupindex)
+    for part in claim.fixed:
+        yield from (found.span() for found in re.compile(words(part)).finditer(text, *match.span()))
 
 
 def prose(file: str, root: Path) -> str:

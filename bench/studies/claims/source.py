@@ -1,5 +1,6 @@
 """What a person writes into `results/claims/*.toml`: claims, and exceptions for numbers that nobody measured."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,12 @@ Kind = Literal[
 """Why a number needs no table: it is chosen or defined and not measured, or it is others' and cited; or it is
 `tested`, by a test that would fail were it otherwise, or a `duration` that says about how long a command takes; or,
 `pending`, it is being measured anew."""
+
+
+PLACE = re.compile(r"\{(\w+)\}")
+"""A place of a number in a claim's text."""
+NAME = re.compile(r"[A-Za-z_]\w*")
+"""A number's name in an expression."""
 
 
 class _Part(BaseModel):
@@ -37,6 +44,8 @@ class Number(_Part):
     reduce: Literal["one", "min", "max", "median", "mean", "count", "names"] = "one"
     """What becomes of the rows: one value that all share, a statistic of them, how many different values there are (of
     rows, where no `value` is given), or their different values as a list of names."""
+    empty: bool = False
+    """Whether a count may find no row and be 0. A name that is typed wrong finds none either, so it has to be said."""
     of: str = ""
     """An expression of other numbers of the claim, those above it."""
     code: str = ""
@@ -68,11 +77,32 @@ class Claim(_Part):
     """By place. One that has no place in the text is there for `of` and `true`."""
     true: tuple[str, ...] = ()
     """What else the sentence says, as comparisons of its numbers: `bitflip < rloo`."""
+    fixed: tuple[str, ...] = ()
+    """Numbers of the text that no table gives, with words beside them: conditions under which the others hold."""
 
     @model_validator(mode="after")
     def _something_is_checked(self) -> "Claim":
         if not self.numbers:
             raise ValueError("has no numbers, so that nothing is checked; say where its numbers come from")
+        told = set(PLACE.findall(self.text))
+        expressions = [*self.true, *(number.of for number in self.numbers.values())]
+        used = told.union(*(NAME.findall(expression) for expression in expressions))
+        if idle := sorted(self.numbers.keys() - used):
+            raise ValueError(
+                f"claim {self.name}: {idle[0]} has no place in text, true or of: use it there or remove it"
+            )
+        if empty := [said for said in self.true if not self.numbers.keys() & set(NAME.findall(said))]:
+            raise ValueError(f"claim {self.name}: {empty[0]} compares none of its numbers")
+        text = " ".join(self.text.split())
+        if absent := [part for part in self.fixed if " ".join(part.split()) not in text]:
+            raise ValueError(f"claim {self.name}: its text does not have what is fixed: {absent[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_count_alone_may_be_empty(self) -> "Claim":
+        for name, number in self.numbers.items():
+            if number.empty and number.reduce != "count":
+                raise ValueError(f"claim {self.name}: {name} has empty = true, which is for reduce = 'count' alone")
         return self
 
 

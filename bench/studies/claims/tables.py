@@ -1,6 +1,7 @@
 """What the tables say: the value of a claim's number."""
 
 import inspect
+import math
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -54,11 +55,14 @@ def _of_table(claim: Claim, number: Number, root: Path) -> Found:
     # One after the other, so that a number's condition may speak of the claim's rows: `variance == variance.min()`.
     for part in (claim.where if not number.table else "", number.where):  # columns of another table are others
         rows = rows.query(part, engine="python") if part else rows
+    if rows.empty and not number.empty:
+        hint = "; a count that is to be 0 says empty = true" if number.reduce == "count" else ""
+        raise BadInput(f"no row where {number.where or claim.where}{hint}")
     if number.reduce == "count" and not number.value:
         return float(len(rows))
-    if rows.empty and number.reduce != "count":
-        raise BadInput(f"no row where {number.where or claim.where}")
     column: Any = rows.eval(number.value or claim.value, engine="python")
+    if column.isna().any():  # a statistic would leave it out, and no comparison with it says anything
+        raise BadInput(f"{int(column.isna().sum())} of {len(column)} values are missing (NaN): leave their rows out")
     different = column.nunique(dropna=False)
     match number.reduce:
         case "count":
@@ -85,6 +89,8 @@ def values(claim: Claim, root: Path) -> Mapping[str, Found]:
                 value: Found = float(expression(number.of, found))
             else:
                 value = setting(number.code) if number.code else _of_table(claim, number, root)
+            if not isinstance(value, tuple) and math.isnan(value):
+                raise BadInput("it is not a number (NaN)")
         except Exception as error:  # pandas raises many kinds, with the column or the sign that it does not know
             raise BadInput(f"claim {claim.name}: {{{name}}} has no value: {error}") from error
         found[name] = value if isinstance(value, tuple) else value * number.factor
