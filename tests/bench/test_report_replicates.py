@@ -317,6 +317,15 @@ def test_other_weights_are_other_trajectories(tmp_path: Path) -> None:
     assert row["remark"] == "other weights: trajectories are independent"
 
 
+def test_a_trajectory_that_both_runs_have_is_paired_wherever_it_stands(tmp_path: Path) -> None:
+    """Means of 10, 8 and 18 at weights 0 to 2, beside 5, 4 and 9 at weights 1 to 3: 4 / 10 and so on, of two."""
+    one, other = replicated("rloo", RLOO), other_draws(replicated("rloo", DISARM))
+    other["measurements"]["weights"] = ["weights 1", "weights 2", "weights 3"]
+    row = compared(tmp_path, one, other)
+    assert row["remark"] == "independent draws at the same weights, paired over 2 trajectories"
+    assert row["estimate"] == pytest.approx(math.sqrt(5 / 8 * 4 / 18))
+
+
 def test_the_same_draws_at_the_same_weights_are_identical_or_say_why(tmp_path: Path) -> None:
     cases: dict[str, tuple[Values, str, float]] = {
         "equal": (DISARM, "same draws: identical", 1.0),

@@ -90,11 +90,12 @@ def _geometric(grid: NDArray[np.float64]) -> float:
 
 def _replicated(old: NDArray[np.float64], new: NDArray[np.float64], pair: Pair) -> tuple[Interval, str]:
     """Of several trajectories: paired where both runs measured at the same weights, as far as they say."""
-    weights = zip(*(record.result(Moments).weights for record in pair), strict=False)
-    common = [i for i, (a, b) in enumerate(weights) if a == b]
+    first, second = (record.result(Moments).weights for record in pair)
+    # By their hash: of seeds 0 and 1 beside 1 and 2 the second of the one is the first of the other.
+    common = [(i, second.index(one)) for i, one in enumerate(first) if one in second]
     if not common:
         return _of_others(old, new), "other weights: trajectories are independent"
-    old, new = old[common], new[common]
+    old, new = (grid[list(places)] for grid, places in zip((old, new), zip(*common, strict=True), strict=True))
     if same_draws(*pair):
         if np.array_equal(old, new):
             return Interval(1.0, 1.0, 1.0), EQUAL
