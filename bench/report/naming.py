@@ -18,7 +18,10 @@ from bench.records.results import Moments, Time, Training
 
 
 def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each item, `key=value` of the keys in which the configurations of its group differ; else empty."""
+    """For each item, `key=value` of the keys in which the configurations of its group differ; else empty.
+
+    A key that a configuration does not have is left out: it came later, or is its default, which is not written.
+    """
     members: dict[Hashable, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for group, config in zip(groups, configs, strict=True):
         members[group][json.dumps(config, sort_keys=True, default=str)] = config
@@ -30,7 +33,7 @@ def _disambiguated(groups: Sequence[Hashable], configs: Sequence[Mapping[str, An
         }
         keys[group] = [key for key in names if len(values[key]) > 1]
     return [
-        ", ".join(f"{key}={config.get(key)}" for key in keys[group])
+        ", ".join(f"{key}={config[key]}" for key in keys[group] if key in config)
         for group, config in zip(groups, configs, strict=True)
     ]
 

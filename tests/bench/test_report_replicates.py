@@ -280,6 +280,15 @@ def test_single_points_beside_trajectories_keep_their_own_interval() -> None:
     }  # fmt: skip
 
 
+def test_a_setting_that_a_record_does_not_have_is_not_in_its_name() -> None:
+    """Numbers of trajectories and minibatches came later, and are not written where there is one of each."""
+    alone = cell("rloo", {"points": [place(3.0)]}, False, 1, 1)
+    for name in ("trajectories", "minibatches"):
+        del alone["config"]["measurement"][name]
+    sections = summarise([replicated("rloo", RLOO), alone]).variance["section"]
+    assert sorted(name.partition(" (")[2] for name in sections) == ["", "minibatches=2, trajectories=3)"]
+
+
 def compared(tmp_path: Path, a: Record, b: Record) -> dict[str, Any]:
     tmp_path.mkdir(exist_ok=True)
     (row,), _ = compare(folder(tmp_path / "A", [a]), folder(tmp_path / "B", [b]))

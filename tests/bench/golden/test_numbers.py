@@ -71,7 +71,7 @@ def setting(record: Record) -> str:
             return f"device={config['device']}"
         return f"device={config['device']}, machine={host(record)}, threads={config['threads']}"
     if config["problem"].get("latents") == 4:
-        return f"warm_up={config['measurement'].get('warm_up')}"
+        return ", ".join(f"{key}={value}" for key, value in config["measurement"].items() if key == "warm_up")
     return ""
 
 

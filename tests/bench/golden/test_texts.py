@@ -199,9 +199,9 @@ FINDINGS = {
             "step 7: `disarm`",  # no halves were recorded, and what chose it does not judge it
             f"own {SPENT}, of 2 unbiased estimators:",
             "step 3: `rloo`",
-            f"twin (entropy=analytic, latents=4) (warm_up=5) {SPENT}, of 1 unbiased estimator:",
+            f"twin (entropy=analytic, latents=4) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[c=x]`",
-            f"twin (entropy=analytic, latents=4) (warm_up=None) {SPENT}, of 1 unbiased estimator:",
+            f"twin (entropy=analytic, latents=4) (warm_up=5) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[c=x]`",
             f"twin (entropy=sampled, latents=3) {SPENT}, of 1 unbiased estimator:",
             "step 3: `same[b=x]`",
@@ -217,8 +217,8 @@ FINDINGS = {
                 ("devices (device=cpu)", "24.0 [18.0, 36.0]", (("`disarm`", 8), ("`rloo`", 6), ("`rloo`", 5))),
                 ("devices (device=cuda)", "27.0 [20.2, 40.5]", (("`disarm`", 9), ("`rloo`", 7))),
                 ("own", "51.0 [38.2, 76.5]", ((STRAIGHT, 17), ("`disarm`", 4), ("`rloo`", 3))),
+                ("twin (entropy=analytic, latents=4)", "33.0 [24.8, 49.5]", (("`same[c=x]`", 11),)),
                 ("twin (entropy=analytic, latents=4) (warm_up=5)", "36.0 [27.0, 54.0]", (("`same[c=x]`", 12),)),
-                ("twin (entropy=analytic, latents=4) (warm_up=None)", "33.0 [24.8, 49.5]", (("`same[c=x]`", 11),)),
                 ("twin (entropy=sampled, latents=3)", "30.0 [22.5, 45.0]", (("`same[b=x]`", 10),)),
             )
             for line in (
