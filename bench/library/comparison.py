@@ -11,7 +11,7 @@ from bench.library.ranking import QUANTILE, Ranked, in_order, ranked, worse
 from bench.records.record import Record
 from bench.records.results import Moments, Time
 from bench.report.rows import interval_columns
-from bench.report.text import DAGGER, count, interval, percent, plural, slug
+from bench.report.text import DAGGER, count, interval, percent_interval, plural, slug
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
 from bench.statistics import LEAST_RARE_EVENTS, no_interval
@@ -160,7 +160,8 @@ class Comparison:
         if not of_first["unbiased"]:
             unbiased_ones = {row["estimator"] for row in rows if row["unbiased"]}
             fair = [one for one in others if one.label in unbiased_ones]
-            reason += f" It is declared biased, here by {percent(of_first['relative_bias'])} of the gradient"
+            bias = percent_interval(*(of_first[name] for name in _BIAS))
+            reason += f" It is declared biased, here by {bias} of the gradient"
             reason += f"; of the unbiased ones it is {fair[0].name}, {fair[0].text}." if fair else "."
         reason += _why_wide(of_first)
         return Best(
@@ -272,6 +273,7 @@ class Comparison:
 
 
 _SIDES = ("", "_low", "_high")
+_BIAS = tuple(f"relative_bias{end}" for end in _SIDES)
 _SHOWN = {
     "mse": "mean squared error",
     "variance": "variance",

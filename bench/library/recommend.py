@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from bench.library.ranking import Ranked, in_order, worse
 from bench.records.record import Record
 from bench.records.results import Moments, Point
-from bench.report.text import number, percent, plural, slug
+from bench.report.text import number, percent_interval, plural, slug
+from bench.statistics import Interval
 from bench.suite.faults import explain
 from bench.suite.load import load_suite
 from bench.suite.schema import Suite
@@ -88,8 +89,8 @@ class Candidate(NamedTuple):
     f_evals: float
     at: dict[str, Ranked]
     """By point: its mean squared error, times its evaluations of f where those differ."""
-    relative_bias: float
-    """The largest, over the points."""
+    relative_bias: Interval
+    """At the point where the upper end of its interval is the highest."""
     worst: float
     """Largest ratio to the best of a point."""
     worst_at: str
@@ -180,7 +181,9 @@ def _candidates(
         ratios = {place: _ratio(at[place].value, best[place]) for place in places}
         worst_at = max(ratios, key=lambda place: ratios[place])
         points = found[key]
-        bias = max((point.bias.relative for point in points.values()), default=math.nan)
+        biases = [point.bias for point in points.values()]
+        most = max(biases, key=lambda bias: bias.relative if math.isnan(bias.relative_high) else bias.relative_high)
+        bias = Interval(most.relative, most.relative_low, most.relative_high)
         evaluations = max(float(point.f_evals) for point in points.values())
         rare = any(point.bias.untestable > point.bias.seldom_moved for point in points.values())
         candidates.append(Candidate(*key, tags[key], evaluations, at, bias, ratios[worst_at], worst_at, rare))
@@ -205,7 +208,8 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
     evidence = "; ".join(f"{first.at[place].text} at {place}" for place in places[:4])
     said += f": {evidence}{' and more' if places[4:] else ''}."
     if not first.unbiased:
-        said += f" It is declared biased: by {percent(first.relative_bias)} of the gradient here at most"
+        bias = percent_interval(*first.relative_bias)
+        said += f" It is declared biased: by {bias} of the gradient where it may be largest"
         rest = [one for one in others if one.unbiased]
         said += f"; of the unbiased ones take {rest[0].at[places[0]].name}." if rest else "."
     if any(math.isnan(one.low) for one in first.at.values()):

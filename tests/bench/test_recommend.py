@@ -20,7 +20,7 @@ def record(label: str, values: list[float], **options: Any) -> Record:
     for step, value in enumerate(values):
         low, high = (None, None) if options.get("exact") else (value / 1.1, value * 1.1)
         mse = {"mse": value, "mse_low": low, "mse_high": high}
-        bias = {"relative": options.get("bias", 0.0), "untestable": options.get("rare", 0)}
+        bias = {"relative": options.get("bias", 0.0), **options.get("ends", {}), "untestable": options.get("rare", 0)}
         method = "exact" if options.get("exact") else "sampled"
         points.append(
             {"method": method, "step": 100 * step, "f_evals": options.get("f_evals", 2), "q": mse, "bias": bias}
@@ -56,9 +56,11 @@ def test_without_a_budget_evaluations_are_charged() -> None:
 
 
 def test_a_bias_is_said_and_the_best_unbiased_one_named() -> None:
-    records = [record("sly", [1.0], unbiased=False, bias=0.2), record("fair", [2.0]), record("dull", [3.0])]
+    ends = {"relative_low": 0.0, "relative_high": 0.51}
+    records = [record("sly", [1.0], unbiased=False, bias=0.0, ends=ends), record("fair", [2.0]), record("dull", [3.0])]
     said = answer(records, budget=2).sentence
-    assert "It is declared biased: by 20 % of the gradient here at most; of the unbiased ones take fair with" in said
+    assert "It is declared biased: by 0 % [0 %, 51 %] of the gradient where it may be largest; of the unbiased" in said
+    assert "of the unbiased ones take fair with" in said
     assert answer(records, budget=2, unbiased=True).candidates[0].label == "fair"
 
 
