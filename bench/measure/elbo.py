@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -43,6 +44,14 @@ class Evaluation(Settings):
     moved after results were seen asks for other cells."""
 
 
+LEAST_RATE, MOST_RATE = 1e-8, 100.0
+"""Between which the learning rates of a sweep lie, and to which a grid grows.
+
+A step of Adam moves a weight by about the rate. Weights near 0.1 in single precision are 7e-9 apart, so that less moves
+none of them; more throws every one far out of the range that it was drawn from.
+"""
+
+
 @register_measurement("elbo")
 class ElboSettings(Evaluation):
     """The [elbo] table of a suite: how training is evaluated, and with which learning rates it is done."""
@@ -58,6 +67,18 @@ class ElboSettings(Evaluation):
         twice = sorted({f"{rate:g}" for rate in rates if rates.count(rate) > 1})
         if twice:
             raise ValueError(f"learning_rates holds {', '.join(twice)} more than once: leave each rate there once")
+        if odd := [rate for rate in rates if not LEAST_RATE <= rate <= MOST_RATE]:
+            raise ValueError(
+                f"learning_rates holds {odd[0]:g}, and a rate is expected between {LEAST_RATE:g} and {MOST_RATE:g}: a "
+                "step of Adam moves a weight by about the rate, so that less moves none in single precision, and more "
+                "throws all far away"
+            )
+        for one, following in pairwise(sorted(rates)):
+            if f"{one:.3g}" == f"{following:.3g}":
+                raise ValueError(
+                    f"learning_rates holds {one!r} and {following!r}, which are {one:.3g} both in three digits, as a "
+                    "report prints them: leave one out, or give rates that are further apart"
+                )
         return tuple(sorted(rates))
 
     @model_validator(mode="after")
@@ -90,6 +111,8 @@ class ElboSettings(Evaluation):
             ends[measurement.optimisation.learning_rate] = record.result(Training).ends
         best = best_rate(ends)
         if best is None or (following := beyond([*ends], best)) is None:
+            return []
+        if not LEAST_RATE <= following <= MOST_RATE:
             return []
         first, last = self.learning_rates[0], self.learning_rates[-1]
         added = [rate for rate in ends if (rate < first if following < first else rate > last)]

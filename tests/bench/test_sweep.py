@@ -136,6 +136,12 @@ def test_a_target_is_a_part_of_what_is_trained_and_of_nothing_else() -> None:
     assert before[0].identity.measurement.learning_rate is None  # of moments, whose trajectory has one
 
 
+def test_a_grid_grows_no_further_than_rates_may_lie(tmp_path: Path, stubs: Stubs) -> None:
+    stubs.ends = lambda name, rate: peak(1e9, rate)
+    run_suite(suite_of(text=UNTIMED.replace("[3e-3, 1e-3]", "[5, 20]")), tmp_path, executor=inline)
+    assert rates(stubs.seen) == [5, 20, 80]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -146,6 +152,12 @@ def test_a_target_is_a_part_of_what_is_trained_and_of_nothing_else() -> None:
         ("grow = 1", "are 0: give two at least, or leave grow out"),
         ("learning_rates = [1, 2]\ngrow = -1", "elbo.grow: "),
         ("target = nan", "elbo.target: "),
+        (
+            "learning_rates = [1e-300, 1]",
+            "learning_rates holds 1e-300, and a rate is expected between 1e-08 and 100: a",
+        ),
+        ("learning_rates = [1e-3, 1e10]\ngrow = 10", "learning_rates holds 1e+10, and a rate is expected between"),
+        ("learning_rates = [1e-3, 1.0000001e-3]", "holds 0.001 and 0.0010000001, which are 0.001 both in three digits"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused_in_one_line(line: str, message: str) -> None:

@@ -225,6 +225,13 @@ def test_the_highest_elbo_is_named_with_all_that_it_is_not_told_apart_from() -> 
     assert highest(lost).startswith("`arm` †, -1.00 [-1.00, -1.00] (1 of 5 seeds diverged)")
 
 
+def test_the_figure_of_rates_holds_any_that_a_record_has() -> None:
+    """Over more decades than one number has."""
+    records = [trained(RLOO, rate, [-10.0 - n]) for n, rate in enumerate((1e-3, 1e-300, 1e300))]
+    (plot,) = rates_figure.plots(summarise(records))
+    assert np.isfinite(plot.draw().axes[0].get_xlim()).all()
+
+
 def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path: Path) -> None:
     records = [
         trained(made, rate, [best - abs(math.log(rate / 3e-3)) - 0.1 * seed for seed in range(count)])

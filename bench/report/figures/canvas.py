@@ -1,6 +1,7 @@
 """What all figures share: their size, logarithmic axes with plain numbers, and the key beside the data."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -103,8 +104,8 @@ def log_limits(values: Iterable[float], ends: Iterable[float] = (), pad: float =
     low, high = min(inner), max(inner)
     outer = [e for e in ends if math.isfinite(e) and low / 10 <= e <= high * 10]
     low, high = min([low, *outer]), max([high, *outer])
-    margin = max(10 ** (pad * math.log10(high / low)), 1.1)
-    return low / margin, high * margin
+    margin = max(10 ** (pad * (math.log10(high) - math.log10(low))), 1.1)  # a ratio of both may overflow
+    return max(low / margin, sys.float_info.min), min(high * margin, sys.float_info.max)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
