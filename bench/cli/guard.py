@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+UNREAD = 141
+"""What a shell gives for a program that SIGPIPE ends, as most do whose output goes to `head`."""
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -20,7 +22,10 @@ def complain(message: str) -> int:
 
 
 def guarded(verb: Callable[..., int]) -> Callable[..., int]:
-    """A verb of which what a person typed wrong becomes one line and exit code 2, never a traceback."""
+    """A verb of which what a person typed wrong becomes one line and exit code 2, never a traceback.
+
+    It ends quietly where nobody reads its output any more.
+    """
 
     @wraps(verb)
     def guarded_verb(*args: Any, **kwargs: Any) -> int:
@@ -30,9 +35,15 @@ def guarded(verb: Callable[..., int]) -> Callable[..., int]:
         from estimators.errors import BadInput
 
         try:
-            return verb(*args, **kwargs)
+            code = verb(*args, **kwargs)
+            sys.stdout.flush()  # what is still held back may find no reader either
+            return code
         except BadInput as error:
             return complain(str(error))
+        except BrokenPipeError:
+            # The interpreter flushes once more as it ends, and would say that it could not.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD
         except OSError as error:  # a folder that cannot be written, a full disk
             return complain(f"{error.strerror or error}: {error.filename or 'unknown file'}")
 

@@ -9,12 +9,20 @@ from rich.console import Console
 from rich.table import Table
 
 
+class _Output(Console):
+    """A console that leaves an output that nobody reads to `bench.cli.guard`; rich's own exits with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise again what is being handled."""
+        raise
+
+
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Rows as a table as wide as the terminal, or as wide as it needs where the output is a file."""
     if not rows:
         print("nothing to show")
         return
-    console = Console(width=None if sys.stdout.isatty() else 10_000, emoji=False, highlight=False)
+    console = _Output(width=None if sys.stdout.isatty() else 10_000, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
         table.add_column(key, overflow="fold", no_wrap=key == "name")

@@ -38,6 +38,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+    """As in `gradest list | head`, with the exit code of a program that SIGPIPE ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "list", "estimators"],
+            cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_help_names_every_verb(tmp_path: Path) -> None:
     done = from_the_shell("--help", cwd=tmp_path)
     assert done.returncode == 0
