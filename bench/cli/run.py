@@ -11,6 +11,7 @@ import typer
 
 from bench.cli.doctor import REPORT
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, STOPPED, guarded
+from bench.report.text import plural
 
 if TYPE_CHECKING:
     from bench.run.limit import Limit
@@ -83,7 +84,7 @@ def show_plan(suite: "Suite", out: Path) -> None:
         print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
     for words in dict.fromkeys(series.table.growth() for series in chosen.series):
         print(f"may grow: {words}")
-    print(f"{len(chosen.cells)} cells, into {out}")
+    print(f"{plural(len(chosen.cells), 'cell')}, into {out}")
 
 
 def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limit: "Limit") -> int:
@@ -95,6 +96,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
     from bench.cli.report import write_report
     from bench.cli.terminal import Display
     from bench.run.executors import executor_for
+    from bench.run.limit import AT_LIMIT
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
     from bench.run.store import Store
@@ -106,6 +108,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
             f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
         )
     display = Display()
+    begun = _steps(out)
     started = time.monotonic()
     try:
         outcome = run_suite(
@@ -119,17 +122,19 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
         )
     except KeyboardInterrupt:
         done = len(Store(out).ids())
-        print(f"interrupted; {done} cells are done and kept in {out}. Go on with: {_again()}", file=sys.stderr)
+        print(f"interrupted; {_cells(done)} done and kept in {out}. Go on with: {_again()}", file=sys.stderr)
         return INTERRUPTED
     if outcome.stopped:
+        if outcome.stopped.reason == AT_LIMIT and not outcome.fresh and _steps(out) == begun:
+            print("nothing got further before the time limit: give a longer --time-limit", file=sys.stderr)
         return say_stopped(outcome, out, force=force)
     page = out / "report.html"
     newest = max((path.stat().st_mtime for path in Store(out).cells.glob("*.json")), default=0.0)
     if outcome.fresh == 0 and page.is_file() and page.stat().st_mtime >= newest:
-        print(f"nothing to do: all {outcome.done} cells are done; the report is {page}")
+        print(f"nothing to do: {_all(outcome.done)} done; the report is {page}")
     else:
         if outcome.fresh:
-            print(f"ran {outcome.fresh} cells in {time.monotonic() - started:.0f} s")
+            print(f"ran {plural(outcome.fresh, 'cell')} in {time.monotonic() - started:.0f} s")
         missing = [package for package in REPORT if importlib.util.find_spec(package) is None]
         if missing:
             print(f"records are in {out}; no report here without {', '.join(missing)}: gradest report {out}")
@@ -138,22 +143,42 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
                 limit.check()
                 write_report([out], out)
             except Stopped as stopped:
-                told = f"stopped by {stopped.reason} before the report was written; all {outcome.done} cells are done"
+                told = f"stopped by {stopped.reason} before the report was written; {_all(outcome.done)} done"
                 print(f"{told} and kept in {out}. Go on with: {_again()}", file=sys.stderr)
                 return STOPPED
     for record in outcome.unwell:
         print(f"{record.status}: {record.config.title}: {record.reason}", file=sys.stderr)
     if outcome.unwell:
         print(
-            f"{len(outcome.unwell)} of {outcome.done} cells went wrong; --force runs them again",
+            f"{len(outcome.unwell)} of {plural(outcome.done, 'cell')} went wrong; --force runs them again",
             file=sys.stderr,
         )
     return FAILED if outcome.unwell else DONE
 
 
+def _are(count: int) -> str:
+    return f"{count} {'is' if count == 1 else 'are'}"
+
+
+def _cells(count: int) -> str:
+    """`1 cell is`, `2 cells are`."""
+    return f"{plural(count, 'cell')} {'is' if count == 1 else 'are'}"
+
+
+def _all(count: int) -> str:
+    return f"{'the' if count == 1 else 'all'} {_cells(count)}"
+
+
 def _again() -> str:
     """The command that goes on where this one stopped."""
     return shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
+
+
+def _steps(out: Path) -> dict[str, int]:
+    """How far the checkpoints of a run are, by cell."""
+    from bench.run.checkpoints import Checkpoints
+
+    return {head.cell: head.step for head in Checkpoints(out).headers()}
 
 
 def say_stopped(outcome: "Outcome", out: Path, *, force: bool) -> int:
@@ -168,10 +193,12 @@ def say_stopped(outcome: "Outcome", out: Path, *, force: bool) -> int:
             )
     begun = len(status(out)["in_progress"])
     inside = f", {begun} of them begun" if begun else ""
-    again = f" again, and {outcome.left} keep their earlier records" if force else f", {outcome.left} are left{inside}"
+    again = (
+        f" again, and {outcome.left} keep their earlier records" if force else f", {_are(outcome.left)} left{inside}"
+    )
     done = outcome.fresh if force else outcome.done
     print(
-        f"stopped by {outcome.stopped.reason}; {done} cells are done and kept in {out}{again}. Go on with: {_again()}",
+        f"stopped by {outcome.stopped.reason}; {_cells(done)} done and kept in {out}{again}. Go on with: {_again()}",
         file=sys.stderr,
     )
     return STOPPED

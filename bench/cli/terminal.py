@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from bench.records.record import Record
+from bench.report.text import plural
 from bench.suite.schema import Cell
 
 
@@ -34,7 +35,7 @@ class Display:
         if not todo:
             yield
             return
-        self.console.print(f"{len(todo)} cells to run" + (f", {kept} done before" if kept else ""))
+        self.console.print(f"{plural(len(todo), 'cell')} to run" + (f", {kept} done before" if kept else ""))
         self.waiting = {cell.id: cell for cell in todo}
         self.cells, self.total = len(todo), _work(todo)
         self.shown = self.started = time.monotonic()

@@ -28,11 +28,12 @@ from bench.cli.tables import print_table
 from bench.cli.terminal import Display
 from bench.run import runner
 from bench.run.executors import inline
-from bench.run.limit import Limit
+from bench.run.limit import AT_LIMIT, Limit
 from bench.run.status import status
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
+from bench.training.stopped import Stopped
 from estimators import BadInput
 from tests.bench.plain import Store, typed
 from tests.bench.test_suite import SMALL
@@ -119,7 +120,7 @@ def test_a_run_is_reported_and_a_second_has_nothing_to_do(
     assert gradest(*RLOO, "-e", "rebar").err == "5 cells to run, 5 done before\n"
     assert gradest(*RLOO, "--force").err == "5 cells to run\n"
     assert len(world) == 15
-    assert gradest(*RLOO, "--seeds", "3").err == "1 cells to run, 4 done before\n"
+    assert gradest(*RLOO, "--seeds", "3").err == "1 cell to run, 4 done before\n"
     # Of the two trainings of rloo in the folder the newer one is reported.
     assert json.loads(page.read_text())["records"] == 10
     assert json.loads(page.read_text())["notes"] == [
@@ -218,6 +219,26 @@ def test_an_interrupted_run_says_how_to_go_on(
         "5 cells to run\ninterrupted; 2 cells are done and kept in a b. Go on with: "
         "gradest run small.toml -e 'reinforce[samples=3]' --out 'a b'\n",
     )
+
+
+@pytest.mark.parametrize("done_before", [0, 1])
+def test_a_limit_within_which_nothing_got_further_is_said_to_be_too_short(
+    gradest: Callable[..., Done], world: list[str], monkeypatch: pytest.MonkeyPatch, done_before: int
+) -> None:
+    def stopped(cell: Cell) -> Record:
+        if len(world) == done_before:
+            raise Stopped(AT_LIMIT)
+        world.append(cell.title)
+        return {}
+
+    monkeypatch.setattr(runner, "measure", stopped)
+    done = gradest(*RLOO, "--time-limit", "1h")
+    lines = done.err.splitlines()
+    short = "nothing got further before the time limit: give a longer --time-limit"
+    assert (done.code, short in lines) == (3, not done_before)
+    said = "1 cell is done and kept in runs/small, 4 are left" if done_before else "0 cells are done and kept in runs/"
+    assert lines[-1].startswith(f"stopped by its time limit; {said}")
+    assert short in gradest(*RLOO, "--time-limit", "1h").err.splitlines()
 
 
 def test_a_folder_of_another_suite_is_refused(gradest: Callable[..., Done], world: list[str], tmp_path: Path) -> None:
