@@ -24,9 +24,8 @@ def median_log_se(rounds: ArrayLike) -> float:
 
     Neighbouring rounds of a noisy machine are alike, so that they count for less than as many independent ones. The
     rounds are cut into 3 and into 5 stretches, whose medians depend on each other only at their ends; the wider of the
-    two Student intervals from them counts, since a burst about as long as a stretch hides from one of them. Of 95 %
-    nominally, it covers 97 to 99 % for independent lognormal clocks and for bursts of 5 rounds in mean, 95 to 98 %
-    where neighbours correlate by .5, and where by .8, 92 % at 20 rounds and 97 % at 50.
+    two Student intervals from them counts, since a burst about as long as a stretch hides from one of them. A test
+    simulates its coverage for independent lognormal clocks, for bursts, and for neighbours that correlate.
 
     Args:
         rounds: [n] positive ratios, in the order in which they were taken.
