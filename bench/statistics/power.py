@@ -69,6 +69,20 @@ def detectable_difference(
     return 0.0 if deviation == 0 else deviation * float(brentq(lacking, 0.0, top, xtol=1e-12))
 
 
+def deviation_interval(seeds: int, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of a true standard deviation over that of so many Gaussian values, and so of what is
+    detectable: by the chi-squared distribution of the sample's variance.
+
+    Args:
+        seeds: n, at least 2.
+        level: coverage.
+    """
+    from scipy.stats import chi2
+
+    low, high = (chi2.isf(tail, seeds - 1) for tail in ((1 - level) / 2, (1 + level) / 2))
+    return math.sqrt((seeds - 1) / low), math.sqrt((seeds - 1) / high)
+
+
 def seeds_needed(differences: ArrayLike, *, comparisons: int = 1, chance: float = 0.8, level: float = 0.95) -> Seeds:
     """How many seeds would tell A from B with this chance, judged by a few seeds' paired differences.
 

@@ -14,9 +14,10 @@ from bench.report.figures import rates as rates_figure
 from bench.report.findings import FIRST, findings
 from bench.report.output import write
 from bench.report.summary import Summary, summarise
+from bench.report.tables import elbo as elbo_table
 from bench.statistics import mean_interval
 from bench.statistics.median import median_interval
-from bench.statistics.power import detectable_difference, seeds_needed
+from bench.statistics.power import detectable_difference, deviation_interval, seeds_needed
 from tests.bench.plain import Store, identity
 from tests.bench.records import VAE, Made, Record, record
 from tests.bench.test_sweep import SWEPT, Ends
@@ -223,6 +224,20 @@ def test_the_highest_elbo_is_named_with_all_that_it_is_not_told_apart_from() -> 
     lost = trained(third, 1e-3, [-1.0, -1.0, -1.0, None, -1.0])
     assert highest(first, lost).endswith("not compared, as seeds of the first diverged or are missing: `arm` †.")
     assert highest(lost).startswith("`arm` †, -1.00 [-1.00, -1.00] (1 of 5 seeds diverged)")
+
+
+@pytest.mark.parametrize(("n", "words"), [(2, ""), (3, "3 pairs tell badly"), (4, "4 pairs tell badly"), (5, "")])
+def test_what_few_seeds_can_tell_is_said_to_be_uncertain(n: int, words: str) -> None:
+    records = [trained(made, 1e-3, [at * k * k - 10.0 for k in range(n)]) for made, at in ((RLOO, 0.5), (DISARM, 0.8))]
+    summary = summarise(records)
+    assert math.isnan(row_of(summary, "disarm")["detectable"]) is (n == 2)
+    caption = elbo_table.make(summary.elbo, "rloo").caption
+    assert ("Detectable: " in caption) is (n > 2)
+    assert ("tell badly" in caption) is bool(words) and words in caption
+    if n == 3:  # 2 degrees of freedom: the quantiles of chi-squared are -2 log p
+        low, high = math.sqrt(-1 / math.log(0.025)), math.sqrt(-1 / math.log(0.975))
+        assert deviation_interval(3) == pytest.approx((low, high))
+        assert f"between {low:.2f} and {high:.1f} times what is printed" in caption
 
 
 def test_the_figure_of_rates_holds_any_that_a_record_has() -> None:

@@ -29,7 +29,7 @@ from bench.report.tables.view import (
 from bench.report.text import count, interval, number, plural, span
 from bench.statistics import mean_interval
 from bench.statistics.median import median_interval
-from bench.statistics.power import detectable_difference, seeds_needed
+from bench.statistics.power import detectable_difference, deviation_interval, seeds_needed
 
 WANTED = 10
 """Seeds of a table that is published."""
@@ -99,10 +99,9 @@ def _row(sweep: Sweep, reference: Mapping[float, float], comparisons: int) -> di
 def _told(pairs: Sequence[float], comparisons: int) -> dict[str, float]:
     """What difference so many pairs of such a spread tell, and how many pairs would tell the one that was found."""
     row = dict.fromkeys(("detectable", "detectable_corrected", *ends("seeds_needed")), math.nan)
-    if len(pairs) > 1:
+    if len(pairs) > 2:  # two tell their spread to within factors of 0.4 and 32
         row["detectable"] = detectable_difference(pairs)
         row["detectable_corrected"] = detectable_difference(pairs, comparisons=max(1, comparisons))
-    if len(pairs) > 2:
         row |= dict(zip(ends("seeds_needed"), seeds_needed(pairs), strict=True))
     return row
 
@@ -200,10 +199,17 @@ def _detectable(frame: pd.DataFrame) -> str:
     if known.empty:
         return ""
     half, corrected = (number(known[name].median(), 2) for name in ("detectable", "detectable_corrected"))
-    most = known["comparisons"]
+    most, pairs = known["comparisons"], int(known["pairs"].min())
+    low, high = (number(end, 2) for end in deviation_interval(pairs))
+    few = (
+        f" The spread of the seeds is taken for the true one, which {pairs} pairs tell badly: with 95 % the difference "
+        f"lies between {low} and {high} times what is printed; two pairs tell none."
+    )
     return (
         "Detectable: the difference that a two-sided paired t-test at 5 % would have shown with a probability of 80 %, "
-        f"{half} nats in the median; {corrected} corrected for {span(most.min(), most.max())} comparisons (Bonferroni)."
+        f"{half} nats in the median; {corrected} corrected for {span(most.min(), most.max())} comparison"
+        f"{'s' * bool(most.max() != 1)} (Bonferroni)."
+        f"{few if pairs < 5 else ''}"
         " Seeds to tell: how many would show the difference that was found as surely, not corrected, with the 95 % "
         "interval that its size in standard deviations leaves. "
     )

@@ -335,12 +335,11 @@ def told(pairs: Sequence[float], others: int) -> Row:
     """What such pairs would have shown four times in five, and how many of them would show what was found."""
     row = {"detectable": NAN, "detectable_corrected": NAN, **ends("seeds_needed", (NAN,) * 3)}
     n = len(pairs) if any(pairs) else 0
-    if n > 1:
+    if n > 2:
         spread = float(np.std(pairs, ddof=1))
         for name, level in (("detectable", 0.05), ("detectable_corrected", 0.05 / others)):
             lacking = lambda x, level=level: power(n, x, level) - 0.8  # noqa: E731
             row[name] = spread * float(scipy.optimize.brentq(lacking, 0, 1e4, xtol=1e-12))
-    if n > 2:
         effect = abs(float(np.mean(pairs))) / spread
         t, root = effect * math.sqrt(n), math.sqrt(n)
 
