@@ -615,7 +615,7 @@ def test_doctor_and_lists_print_tables(gradest: Callable[..., Done], monkeypatch
     assert [line.split()[:4] for line in lines[1:]] == [
         [str(row[key]) for key in ("name", "problems", "estimators", "seeds")] for row in rows
     ]
-    assert lines[5].split()[:4] == ["quick", "10", "18", "5"]
+    assert ["quick", "10", "18", "5"] in [line.split()[:4] for line in lines]
 
 
 class Absent:
