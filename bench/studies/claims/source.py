@@ -41,7 +41,7 @@ class Number(_Part):
     """A file under results/: csv, parquet or jsonl."""
     where: str = ""
     value: str = ""
-    reduce: Literal["one", "min", "max", "median", "mean", "count", "names"] = "one"
+    reduce: Literal["one", "min", "max", "median", "mean", "sum", "count", "names"] = "one"
     """What becomes of the rows: one value that all share, a statistic of them, how many different values there are (of
     rows, where no `value` is given), or their different values as a list of names."""
     empty: bool = False
