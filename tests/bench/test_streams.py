@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import bench.datasets
-import bench.measure.basket
 import bench.measure.points
+import bench.measure.trajectory
 import bench.measure.warm
 import bench.seeds
 from bench.config import EstimatorConfig
@@ -33,7 +33,7 @@ def _noted(monkeypatch: pytest.MonkeyPatch) -> set[tuple[Any, ...]]:
         seen.add((purpose, *keys))
         return derive(purpose, *keys)
 
-    for module in (bench.seeds, bench.measure.basket, bench.measure.points, bench.measure.warm):
+    for module in (bench.seeds, bench.measure.trajectory, bench.measure.points, bench.measure.warm):
         monkeypatch.setattr(module, "derive", noted)
     return seen
 
