@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.statistics import (
+    FEW_EFFECTIVE_DRAWS,
     Interval,
     components,
     no_interval,
@@ -99,6 +100,12 @@ def _bias(points: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def _effective(points: Sequence[Row], kurtosis: str) -> float:
+    """Draws over their kurtosis, summed over a trajectory's minibatches: the least of any trajectory."""
+    with np.errstate(divide="ignore"):
+        return float((_grid(points, "draws") / _grid(points, kurtosis)).sum(1).min())
+
+
 def _one(points: Sequence[Row]) -> dict[str, Any]:
     """The row of one checkpoint."""
     variances, errors, events = (_grid(points, name) for name in ("variance", "log_se", "rare_events"))
@@ -125,10 +132,12 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
         "encoder_kurtosis": lambda x: float(x.max()),
     }
     row |= {name: mean(_grid(points, name)) for name, mean in means.items()}
-    anywhere = ("heavy_tailed", "encoder_heavy_tailed", "rare", "variance_rare", "seldom_moved")
+    anywhere = ("rare", "variance_rare", "seldom_moved")
     row |= {name: any(point[name] for point in points) for name in anywhere}
     row |= {name: all(point[name] for point in points) for name in ("at_rounding", "noiseless")}
-    row["heavy_tailed"] |= rare
+    for part in ("", "encoder_"):
+        few = _effective(points, f"{part}kurtosis") < FEW_EFFECTIVE_DRAWS
+        row[f"{part}heavy_tailed"] = few or (rare and not math.isnan(row[f"{part}variance"]))
     return {**row, "trajectories": float(len(variances)), "minibatches": float(variances.shape[1])}
 
 

@@ -374,3 +374,14 @@ def test_records_measured_at_other_weights_are_not_paired() -> None:
     apart = summarise([one, other]).variance
     assert math.isnan(row_of(apart, "disarm")["ratio"])
     assert apart["section"].str.contains("weights=").all() and apart["section"].nunique() == 2
+
+
+def test_the_draws_of_a_trajectorys_minibatches_count_together_for_its_tails() -> None:
+    """200 draws at kurtosis k are 200 / k effective ones: at 20 each two minibatches have 20, at 20.2 not quite."""
+    for kurtosis, heavy in ((20.0, False), (20.2, True)):
+        made = replicated("disarm", DISARM)
+        for point in made["measurements"]["points"]:
+            for part in (point["q"], point["encoder"]):
+                part |= {"kurtosis": kurtosis if point["trajectory"] == 1 else 3.0, "heavy_tailed": True}
+        row = row_of(summarise([made]).variance, "disarm")
+        assert (row["heavy_tailed"], row["encoder_heavy_tailed"]) == (heavy, heavy)
