@@ -15,8 +15,9 @@ from bench.measure.base import Common, Measurement, Settings, register_measureme
 from bench.measure.draws import frozen
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import measure_point
+from bench.measure.stops import stops_of
 from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments
-from bench.measure.trajectory import Checkpoint, Trajectories, stops_of
+from bench.measure.trajectory import Checkpoint, Trajectories
 from bench.problems.base import PointProblem, Problem, TrainedProblem
 from bench.records.results import Moments, Point
 from estimators import registry

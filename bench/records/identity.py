@@ -24,10 +24,15 @@ STATED = ("kind", "draws", "seeds", "exact")
 """Settings of a measurement that a table states for each row, and in which cells of one comparison may differ."""
 
 
+def digest(values: Any) -> str:
+    """16 hex digits of the hash of plain values, as JSON holds them."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def cell_id(config: Mapping[str, Any]) -> str:
     """16 hex digits of the hash of a resolved configuration."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(config)
 
 
 class Measured(Open):

@@ -15,6 +15,7 @@ from bench.records.record import Record, read
 from bench.records.results import Training
 from bench.records.shown import merged, sentences
 from bench.report import naming, rows
+from bench.report.replicates import together
 
 KINDS = ("train", "moments", "time")
 
@@ -120,14 +121,19 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
         relative_to_budget=[other.budget if other else math.nan for other in beside],
     )
 
-    def tidy(kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-        of_kind = [(i, record) for i, record in enumerate(kept) if record.kind == kind]
-        pairs = [(i, row) for i, record in of_kind for row in rows_of(record)]
+    def tidy(of_cells: Iterable[tuple[int, Iterable[Mapping[str, Any]]]]) -> pd.DataFrame:
+        pairs = [(i, row) for i, of_cell in of_cells for row in of_cell]
         return _joined(heads, [i for i, _ in pairs], pd.DataFrame([row for _, row in pairs]))
 
-    moments, finals, time = tidy("moments", rows.moments), tidy("train", rows.finals), tidy("time", rows.time)
-    points = tidy("moments", rows.points)
+    def of_kind(
+        kind: str, rows_of: Callable[[Record], Sequence[Mapping[str, Any]]]
+    ) -> list[tuple[int, Sequence[Mapping[str, Any]]]]:
+        return [(i, rows_of(record)) for i, record in enumerate(kept) if record.kind == kind]
+
+    at_points = of_kind("moments", rows.points)
+    moments, points = tidy((i, together(of_cell)) for i, of_cell in at_points), tidy(at_points)
     several = points[points["trajectory"].notna()].reset_index(drop=True) if len(points) else points
+    finals, time = tidy(of_kind("train", rows.finals)), tidy(of_kind("time", rows.time))
     return Frames(heads, moments, several, finals, _curves(heads, kept), time, sentences(left_out))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from bench.machine_load import busy
 from bench.records.record import Record
 from bench.records.results import Curve, Ends, Moments, Noise, OfEncoder, Point, Quartiles, Ratio, Time, Training
-from bench.report.replicates import together
 from bench.report.verdicts import ROUNDING
 from bench.statistics import heavy_tailed, no_interval
 
@@ -143,11 +142,6 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
 def points(record: Record) -> list[dict[str, Any]]:
     """One row a point of a moments cell; a single empty one where it measured nothing."""
     return [_point(record, point) for point in record.result(Moments).points or [Point()]]
-
-
-def moments(record: Record) -> list[dict[str, Any]]:
-    """The same, but points of several trajectories and minibatches are one row a checkpoint."""
-    return list(together(points(record)))
 
 
 def _last(values: Sequence[float]) -> float:

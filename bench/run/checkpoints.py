@@ -1,12 +1,9 @@
 """Checkpoints of cells in progress: one file a cell, `DIR/checkpoints/<id>.pt`, that a reader never sees half of.
 
-A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged
-numbers as if they were whole, a line of JSON, the `Header`, and what `bench.training.checkpoint` has to keep, as torch
-saves it.
+A file is sealed (`bench.run.sealed`): a `Header`, and what `bench.training.checkpoint` has to keep, as torch saves it.
 Nothing here needs torch: how far a cell is stands in the header.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,18 +11,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.run.sealed import TORN, Unusable, content_of, is_whole, parts, seal
 from bench.run.store import write_atomic
 
 SCHEMA = 1
 MAGIC = b"gradest checkpoint\n"
-TORN = "is torn or damaged"
-_FIRST = len(MAGIC) + 65
-"""Where the header begins, after the hash and the end of its line."""
 _NAME = re.compile(r"[0-9a-f]{16}\.pt")
-
-
-class Unusable(Exception):
-    """A file from which a cell cannot go on; its words follow "the checkpoint"."""
 
 
 class Header(BaseModel):
@@ -62,8 +53,7 @@ class Checkpoints:
 
     def write(self, header: Header, state: bytes) -> None:
         """Put a checkpoint into place, atomically; the last of several writers of a cell wins."""
-        content = header.model_dump_json().encode() + b"\n" + state
-        write_atomic(self.path(header.cell), MAGIC + _hash(content) + content)
+        write_atomic(self.path(header.cell), seal(MAGIC, header.model_dump_json(), state))
 
     def read(self, cell_id: str) -> tuple[Header, bytes] | None:
         """The checkpoint of a cell; None where there is none.
@@ -71,14 +61,10 @@ class Checkpoints:
         Raises:
             Unusable: it is not whole, not ours, of another release's form or of another cell.
         """
-        try:
-            content = self.path(cell_id).read_bytes()
-        except FileNotFoundError:
+        if (content := content_of(self.path(cell_id))) is None:
             return None
-        except OSError as error:
-            raise Unusable(f"cannot be read ({error.strerror})") from error
         header, state = _parted(content)
-        if _hash(content[_FIRST:]) != content[len(MAGIC) : _FIRST]:
+        if not is_whole(MAGIC, content):
             raise Unusable(TORN)
         if header.cell != cell_id:
             raise Unusable(f"is of another cell, {header.cell}")
@@ -108,10 +94,6 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name))
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode() + b"\n"
-
-
 def _parted(content: bytes) -> tuple[Header, bytes]:
     """The header and what follows.
 
@@ -121,7 +103,7 @@ def _parted(content: bytes) -> tuple[Header, bytes]:
     if not content.startswith(MAGIC):
         whole = content and not MAGIC.startswith(content)
         raise Unusable("is no checkpoint of gradest" if whole else TORN)
-    line, _, state = content[_FIRST:].partition(b"\n")
+    line, state = parts(MAGIC, content)
     try:
         header = Header.model_validate_json(line)
     except ValidationError as error:

@@ -12,9 +12,10 @@ import torch
 
 from bench.config import example
 from bench.records.record import Record
-from bench.run.checkpoints import Checkpoints, Header, Unusable
+from bench.run.checkpoints import Checkpoints, Header
 from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of, version
+from bench.run.sealed import Unusable
 from bench.run.weights import Weights
 from bench.suite.schema import Cell
 from bench.training.checkpoint import KEEPER, Keeper, State, misfit

@@ -218,6 +218,17 @@ def run_suite(
     # A process that ran a cell which another one has finished may have left a checkpoint of it.
     checkpoints.remove(cell.id for cell in chosen.cells if force or cell not in todo)
     run, stopped, wanted, lost = Kept(out, limit, run_cell), None, len(todo), list[tuple[Cell, float]]()
+
+    def keep(cell: Cell, result: Record | Exception) -> None:
+        if isinstance(result, Exception):  # its worker died, so that `run_cell` could not make a record of the failure
+            result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
+        with limit.finishing():
+            store.write(result)
+            checkpoints.remove([cell.id])
+            progress(result, cell)
+        ran.add(cell.id)
+        run.done(result)
+
     while True:
         timed = [cell for cell in todo if cell.measurement.alone]
         others = [cell for cell in todo if not cell.measurement.alone]
@@ -227,17 +238,8 @@ def run_suite(
                     if isinstance(result, Stopped):
                         stopped = stopped or result
                         lost += [(cell, result.lost)] if result.lost is not None else []
-                        continue
-                    if isinstance(
-                        result, Exception
-                    ):  # its worker died, so that `run_cell` could not make a record of the failure
-                        result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
-                    with limit.finishing():
-                        store.write(result)
-                        checkpoints.remove([cell.id])
-                        progress(result, cell)
-                    ran.add(cell.id)
-                    run.done(result)
+                    else:
+                        keep(cell, result)
         except Stopped as raised:
             stopped = stopped or raised
         known = {cell.id for cell in chosen.cells}

@@ -1,10 +1,8 @@
 """Weights that cells of a run share: one file each, `DIR/weights/<name>.pt`, which a published run keeps.
 
-A file is a line that says whose it is, a line with the hash of all that follows, since torch would read damaged numbers
-as if they were whole, a line of JSON, the `Header`, and the weights, as torch saves them.
+A file is sealed (`bench.run.sealed`): a `Header`, and the weights, as torch saves them.
 """
 
-import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +11,11 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.run.checkpoints import TORN, Unusable
+from bench.run.sealed import TORN, Unusable, content_of, is_whole, parts, seal
 from bench.run.store import write_atomic
 
 SCHEMA = 1
 MAGIC = b"gradest weights\n"
-_FIRST = len(MAGIC) + 65
-"""Where the header begins, after the hash and the end of its line."""
 
 
 class Header(BaseModel):
@@ -49,8 +45,8 @@ class Weights:
             return
         packed = io.BytesIO()
         torch.save(dict(state), packed)
-        content = Header(name=name, made_by=made_by).model_dump_json().encode() + b"\n" + packed.getvalue()
-        write_atomic(self.path(name), MAGIC + _hash(content) + content)
+        header = Header(name=name, made_by=made_by).model_dump_json()
+        write_atomic(self.path(name), seal(MAGIC, header, packed.getvalue()))
 
     def read(self, name: str, made_by: Mapping[str, str]) -> tuple[Header, dict[str, Any]] | None:
         """What is kept under a name; None where nothing is.
@@ -62,17 +58,13 @@ class Weights:
         Raises:
             Unusable: the file is not whole, not ours, of another release's form or name, or not made by that.
         """
-        try:
-            content = self.path(name).read_bytes()
-        except FileNotFoundError:
+        if (content := content_of(self.path(name))) is None:
             return None
-        except OSError as error:
-            raise Unusable(f"cannot be read ({error.strerror})") from error
         if not content.startswith(MAGIC):
             raise Unusable("holds no weights of gradest")
-        if _hash(content[_FIRST:]) != content[len(MAGIC) : _FIRST]:
+        if not is_whole(MAGIC, content):
             raise Unusable(TORN)
-        line, _, packed = content[_FIRST:].partition(b"\n")
+        line, packed = parts(MAGIC, content)
         try:
             header = Header.model_validate_json(line)
             if (header.name, header.schema_version) != (name, SCHEMA):
@@ -82,7 +74,3 @@ class Weights:
             return header, dict(torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True))
         except ValidationError as error:
             raise Unusable(TORN) from error
-
-
-def _hash(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode() + b"\n"

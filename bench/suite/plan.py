@@ -112,11 +112,11 @@ def _check_data(suite: Suite, problem: Problem) -> None:
     wanted = {"training.batch": suite.training.batch, "moments.rows": suite.moments.rows if suite.moments else 0}
     for name in problem.datasets():
         rows = bench.datasets.info(name).rows[0]
+        if suite.moments and suite.moments.minibatches > 1 and suite.moments.rows == rows:
+            raise BadInput(
+                f"moments.rows = {rows} is the whole train split of {name}, so that all minibatches would be the "
+                "same: take fewer rows, or minibatches = 1"
+            )
         for key, count in wanted.items():
-            if suite.moments and suite.moments.minibatches > 1 and suite.moments.rows == rows:
-                raise BadInput(
-                    f"moments.rows = {rows} is the whole train split of {name}, so that all minibatches would be the "
-                    "same: take fewer rows, or minibatches = 1"
-                )
             if count > rows:
                 raise BadInput(f"{key} = {count} is larger than the train split of {name}, {rows} rows")

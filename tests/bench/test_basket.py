@@ -9,7 +9,7 @@ from torch import nn
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import trajectory
+from bench.measure import stops, trajectory
 from bench.measure.basket import BasketConfig, MomentsSettings
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
@@ -256,7 +256,7 @@ def test_the_road_without_a_passenger_is_travelled_once_for_cells_of_the_same_se
         made.append(arguments)
         return travel(*arguments, **more)
 
-    monkeypatch.setattr(trajectory, "travel", counted)
+    monkeypatch.setattr(stops, "travel", counted)
     settings = problem(latents=1, architecture=(3,))
     for seed, rows in ((1, 3), (2, 3), (1, 4)):
         measure_basket(

@@ -9,7 +9,7 @@ import torch
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import trajectory
+from bench.measure import stops, trajectory
 from bench.measure.basket import BasketConfig
 from bench.measure.encoder import Encoder, recorded
 from bench.problems.vae import VAEConfig
@@ -118,8 +118,8 @@ def moments(folder: Path) -> dict[str, Moments]:
 
 def forget() -> None:
     """As in another process."""
-    trajectory._trained.cache_clear()
-    trajectory._along.cache_clear()
+    stops._trained.cache_clear()
+    stops._along.cache_clear()
 
 
 def test_weights_are_kept_and_used_by_whoever_has_the_folder(
@@ -140,7 +140,7 @@ def test_weights_are_kept_and_used_by_whoever_has_the_folder(
         trained.append(arguments[3])
         return real(*arguments, **more)
 
-    monkeypatch.setattr(trajectory, "travel", noted)
+    monkeypatch.setattr(stops, "travel", noted)
     monkeypatch.setattr("bench.run.keeper.machine_name", lambda device: "node7, a CPU")
     assert run_suite(suite(), tmp_path, executor=inline, force=True).unwell == []
     assert [repr(learner) for learner in trained] == 2 * ["reinforce[baseline=input-dependent,samples=1]"]
