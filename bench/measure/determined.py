@@ -1,13 +1,11 @@
 """Whether f is a function of z and q alone, draw by draw, as all that is measured takes for granted."""
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -17,6 +15,7 @@ from bench.seeds import stream
 from estimators.base import Objective
 from estimators.call import as_given
 from estimators.distributions import parameters, row_shape, sample, stopped
+from estimators.elsewhere import Elsewhere
 from estimators.errors import BadInput
 from estimators.families import family_of
 from estimators.noise import Noise
@@ -165,8 +164,7 @@ DRAWING = {"rand", "randn", "rand_like", "randn_like", "bernoulli", "normal", "n
 
 def _source(f: Objective, z: Tensor, q: Distribution) -> str:
     """Where f's noise comes from, in brackets; nothing where that cannot be told."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()
-    with _Called() as called:
+    with Elsewhere() as elsewhere, _Called() as called:
         f(z, q)
     if called.names & DROPOUT:
         return " (dropout)"
@@ -174,8 +172,7 @@ def _source(f: Objective, z: Tensor, q: Distribution) -> str:
         return " (a minibatch that it draws)"
     if called.names & DRAWING:
         return " (random numbers of torch)"
-    same = all(np.array_equal(a, b) for a, b in zip(of_numpy, np.random.get_state(), strict=True))
-    if not same or of_python != random.getstate():
+    if elsewhere.found:
         return " (random numbers of numpy or Python, such as choose a minibatch)"
     return " (a state that moves on, such as a minibatch from an iterator)"
 

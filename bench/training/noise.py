@@ -16,6 +16,8 @@ import torch
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from estimators.elsewhere import Elsewhere
+
 aten = torch.ops.aten
 UNIFORM = {aten.rand.default, aten.rand.generator}
 NORMAL = {aten.randn.default, aten.randn.generator}
@@ -133,13 +135,14 @@ class Noted(TorchDispatchMode):
         return result
 
     def __enter__(self) -> Self:
-        self._others = _other_generators()
+        self._elsewhere = Elsewhere().__enter__()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         super().__exit__(kind, *rest)  # type: ignore[no-untyped-call]
-        if kind is None and _other_generators() != self._others:
+        self._elsewhere.__exit__()
+        if kind is None and self._elsewhere.found:
             raise Untraceable("it draws numbers from Python's or numpy's generator")
 
 
@@ -152,12 +155,6 @@ def generators_left_alone() -> Iterator[None]:
     finally:
         random.setstate(of_python)
         numpy.random.set_state(of_numpy)
-
-
-def _other_generators() -> tuple[Any, ...]:
-    """States of those that a third party may draw from beside torch's."""
-    _, keys, *rest = numpy.random.get_state()
-    return random.getstate(), numpy.asarray(keys).tobytes(), *rest
 
 
 class Given(TorchDispatchMode):

@@ -1,8 +1,5 @@
 """The checks generator and evaluations: what decides the noise, and how f is called."""
 
-import pickle
-import random
-import sys
 from functools import cache
 
 import torch
@@ -16,6 +13,7 @@ from estimators.checks.result import Result, failed
 from estimators.checks.sampling import call
 from estimators.checks.subject import Subject, copied, run
 from estimators.distributions import parameters
+from estimators.elsewhere import Elsewhere
 from estimators.entry import Needs
 from estimators.objective import CountedObjective
 
@@ -29,21 +27,20 @@ def generator(subject: Subject) -> Result:
     grid = subject.small()
     context = subject.context(len(grid.rows))
     estimator = subject.create(grid)
-    before = (torch.get_rng_state(), _numpy_state(), random.getstate())
+    before = torch.get_rng_state()
     noises, results = [], []
     for seed, train in ((1, False), (1, False), (2, False), (1, True)):
-        with Watch() as watch:
+        with Elsewhere() as elsewhere, Watch() as watch:
             results.append(run(copied(estimator).train(train), grid, seed, context=context))
         for draw in watch.draws:
             if draw.generator is None:
                 message = f"{draw.source} is called without the generator: noise must come from the one that is given"
                 return failed("generator", subject.family, message)
-        noises.append([draw.noise for draw in watch.draws])
-    after = (torch.get_rng_state(), _numpy_state(), random.getstate())
-    for name, a, b in zip(("torch", "numpy", "random"), before, after, strict=True):
-        if not (torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b):
-            message = f"the global generator of {name} is used: noise must come from the generator that is given"
+        used = elsewhere.found or (None if torch.equal(torch.get_rng_state(), before) else "torch")
+        if used:
+            message = f"the global generator of {used} is used: noise must come from the generator that is given"
             return failed("generator", subject.family, message)
+        noises.append([draw.noise for draw in watch.draws])
     if apart(results[0], results[1]) > 0:
         message = (
             "the same generator seed gives another gradient the second time: there is noise, or state in eval(), "
@@ -68,12 +65,6 @@ def generator(subject: Subject) -> Result:
     call(copied(estimator), grid.family, values, grid.f(grid.theta), None, context)  # the generator is optional
     words = "the generator alone decides the result" if differ else "there is no noise"
     return Result("generator", subject.family, "passed", f"{words}, and no global generator is touched")
-
-
-def _numpy_state() -> bytes:
-    """State of numpy's global generator, or nothing where numpy is not loaded."""
-    numpy = sys.modules.get("numpy")
-    return b"" if numpy is None else pickle.dumps(numpy.random.get_state())
 
 
 def evaluations(subject: Subject) -> Result:

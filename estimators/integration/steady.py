@@ -1,13 +1,11 @@
 """Whether an integrand is a function of its noise alone, and of no more of it than was seen."""
 
-import random
 from collections.abc import Sequence
-from typing import Any
 
-import numpy
 import torch
 from torch import Tensor
 
+from estimators.elsewhere import Elsewhere
 from estimators.integration.blocks import At
 from estimators.integration.design import Design
 from estimators.integration.groups import everything
@@ -19,8 +17,6 @@ from estimators.integration.structure import Shape
 
 CHECKED = 192
 """Random points at which it is checked that what is held fixed does not matter: it may matter in few cells alone."""
-CALLS = 8
-"""All of which must move a global generator, before the integrand is said to draw from it."""
 UNWATCHED = "it draws from the global generator of Python's random or of numpy, which nobody can hand numbers to"
 BY_LAW = 1024
 """Of them, so many more as the noise's law has them."""
@@ -29,7 +25,9 @@ BY_LAW = 1024
 def unsteady(design: Design, generator: torch.Generator) -> str | None:
     """Why an integrand is no function of its noise alone; None if it is."""
     changing = "the same noise gives other numbers in another call or another place of the batch"
-    if _draws_elsewhere(design, generator):
+    with Elsewhere() as watched:
+        design(design.random(1, generator))
+    if watched.found:
         return UNWATCHED
     if not design.blocks:
         found = design.integrand(Source(CHECKED, design.integrand.problems), design.rows).values
@@ -41,22 +39,6 @@ def unsteady(design: Design, generator: torch.Generator) -> str | None:
     if bool(apart(again, values[order], torch.maximum(again, values[order]).abs().amax(-1)).any()):
         return changing
     return None
-
-
-def _draws_elsewhere(design: Design, generator: torch.Generator) -> bool:
-    """Whether calls move a generator that is not torch's: each of a few, since other threads may draw from it too."""
-    for _ in range(CALLS):
-        before = _states_elsewhere()
-        design(design.random(1, generator))
-        if _states_elsewhere() == before:
-            return False
-    return True
-
-
-def _states_elsewhere() -> tuple[Any, ...]:
-    """Of global generators that are not torch's."""
-    _, numbers, place, *rest = numpy.random.get_state(legacy=True)
-    return random.getstate(), numpy.asarray(numbers).tobytes(), place, *rest
 
 
 def unseen(shape: Shape, generator: torch.Generator) -> str | None:
