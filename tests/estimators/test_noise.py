@@ -73,6 +73,26 @@ def test_a_bit_s_rarer_value_has_its_chance(
         assert found == pytest.approx(chance, rel=2e-3), draw.__name__
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_beyond_what_the_generator_resolves_a_bit_s_rarer_value_is_still_seldom(
+    sign: int, given: Callable[[list[float]], None]
+) -> None:
+    """Within a seventh of its chance at |logit| 35, and with a chance of one number or none beyond 37."""
+
+    def found(logit: float) -> int:
+        q = from_parameters("bernoulli", torch.tensor([[sign * logit]], dtype=torch.float64))
+
+        def rare(u: float) -> bool:
+            given([u])
+            return float(sample(q, 1, None)) == float(sign < 0)
+
+        ends = rare(0.0), rare((STEPS - 1) / STEPS)
+        return count(rare) if ends[0] != ends[1] else 0
+
+    assert found(35.0) / STEPS == pytest.approx(1 / (1 + math.exp(35)), rel=1 / 7)
+    assert all(found(logit) <= 1 for logit in (37.0, 38.0, 45.0, 80.0))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("gap", [1.0, 6.0, 15.0, 18.0, 25.0])
 def test_the_rarer_of_two_classes_has_its_chance(
