@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from bench.records.record import Record
 from bench.report.figures.canvas import Plot
 from bench.report.findings import FIRST, findings
+from bench.report.naming import without_samples
 from bench.report.summary import Summary
 from bench.report.tables.view import Column, Section, Table
 from bench.report.text import plural, slug
@@ -64,9 +65,10 @@ def _run(summary: Summary, records: Sequence[Record]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(heads["kind"].value_counts().items()))
     when = f" The first started {started[0]}, the last {started[-1]}." if started else ""
     minutes = float(heads["cell_seconds"].sum()) / 60
+    estimators = heads["estimator"].map(without_samples).nunique()
     return (
         f"{plural(len(heads), 'cell')} ({kinds}) on {plural(heads['problem'].nunique(), 'problem')} with "
-        f"{plural(heads['label'].nunique(), 'estimator')}; {minutes:.1f} minutes of cells.{when}"
+        f"{plural(estimators, 'estimator')}; {minutes:.1f} minutes of cells.{when}"
     )
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from bench.records.record import read
 from bench.report import naming
 from bench.report.compare.runs import compare
 from bench.report.figures import phrases, plots
 from bench.report.findings import findings
+from bench.report.page import render
 from bench.report.summary import summarise
 from bench.report.tables import elbo, time, variance
 from bench.report.tables.noise import Total, ratio_of_totals
@@ -279,6 +281,13 @@ def test_a_figure_of_total_noise_has_a_line_at_one() -> None:
     assert sorted(mark.x for mark in drawn_marks(axes)) == [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 4.0]
     assert [1.0, 1.0] in [list(line.get_xdata()) for line in axes.lines]
     assert axes.get_xscale() == "log"
+
+
+def test_the_head_of_a_page_counts_an_estimator_of_two_budgets_once() -> None:
+    records = [moments(label, spent, 1.0) for spent in (2, 6) for label in ("rloo", f"disarm[samples={spent}]")]
+    summary = summarise(records)
+    page = render(summary, list(map(read, records)), [], [], "", [])
+    assert "4 cells (4 moments) on 1 problem with 2 estimators;" in " ".join(page.split())
 
 
 def test_runs_of_several_budgets_are_compared_budget_by_budget(tmp_path: Path) -> None:
