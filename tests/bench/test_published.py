@@ -41,6 +41,7 @@ def test_published_records_are_still_those_of_their_suites() -> None:
     [
         ("quick", 10, "4f9d402840f36b57"),
         ("sharpness", None, "a558d05521870b40"),
+        ("budgets", None, "5449a81ce3ef0880"),
         ("mnist-linear", None, "62fc82bb647736cc"),
         ("mnist-linear-elbo", None, "78b27a654b045862"),
     ],
