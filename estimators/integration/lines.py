@@ -15,6 +15,9 @@ from estimators.integration.design import Design
 
 PLACES, POINTS = 4, 10
 """Random places of the other coordinates, and about as many points along one."""
+FARTHEST = 36.0
+"""Along the scale of a few clocks: noise of 53 bits has no number for an arrival beyond -log(2^-54) = 37.4, so that who
+comes first is decided by what stands in its place, once in e^37 draws."""
 EQUAL, ROUNDING = 1e-11, 1e-15
 """Differences of the first share of the numbers compared, or of the second of a row's largest, are rounding."""
 
@@ -36,6 +39,7 @@ def points_on(block: Block, axis: int, generator: Generator) -> tuple[Tensor, Te
     x = torch.tensor([-6.0, -5.2, -4.5, -3.0, -1.1, 0.4, 1.3, 2.9, 4.4, 5.3, 6.0], dtype=torch.float64)
     if block.domains[axis] == "gamma":
         x = block.shape * torch.tensor([0.05, 0.4, 1.1, 2.3, 6.0, 12.0], dtype=torch.float64)
+        x = x.clamp_max(max(FARTHEST, 2.3 * block.shape))
     return x, 1 - x
 
 

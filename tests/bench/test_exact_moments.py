@@ -1,6 +1,7 @@
 """Exact moments against what is sampled, and what they refuse."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -8,12 +9,14 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 import estimators
-from bench.measure import NotExact, exact_moments, gradient_moments
+from bench.measure import NotExact, exact, exact_moments, gradient_moments
 from bench.measure.points import exact_reference, measure_point
+from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAEConfig
 from estimators import Estimate, Estimator
 from estimators.distributions import row_shape, sample
 from estimators.exact import expectation
+from estimators.integration import integrate
 from tests.estimators.cases import build, leaves, objective
 
 SAMPLED = [
@@ -168,3 +171,17 @@ def test_refusals_name_the_row_the_reason_and_the_way_out() -> None:
         exact_moments(estimators.get("rloo").create(), Bernoulli(logits=LOGITS[:0]), cost)
     with pytest.raises(FloatingPointError, match="not finite"):
         exact_moments(estimators.get("rloo").create(), Bernoulli(logits=LOGITS), lambda z, q: z.sum(-1) * torch.nan)
+
+
+@pytest.mark.parametrize("seed", [1, 9, 12, 13, 28])
+def test_a_sharp_race_is_integrated_from_whatever_places_it_is_looked_at(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrivals later than noise of 53 bits can tell, once in e^37 draws, were taken for draws that jump."""
+    monkeypatch.setattr(exact, "integrate", partial(integrate, seed=seed))
+    (point,) = ToyConfig(
+        kind="toy", objective="cubic", family="categorical", latents=3, categories=4, logits=(6.0,)
+    ).points()
+    q, f = point.q(), point.f()
+    found = exact_moments(estimators.create("straight-through", samples=1), q, f)
+    assert found.tolerance < 1e-8
