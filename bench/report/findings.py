@@ -65,8 +65,16 @@ def _run(points: list[Lowest], relative_to: str) -> str:
     if len(points) == 1:
         place = f"{first.point}: " if first.point else ""  # a problem without a sweep has one point, and no name for it
         return f"{place}{first.words}{f', {first.shown} of {relative_to}{budgets(first.row)}' if first.shown else ''}"
-    ratios = sorted(one.ratio for one in points if one.shown)
-    extremes = f", {number(ratios[0])} to {number(ratios[-1])} of {relative_to}{budgets(first.row)}" if ratios else ""
+    told: dict[str, list[float]] = {}
+    for one in points:
+        if one.shown:
+            told.setdefault(one.whose, []).append(one.ratio)
+    ranges = (
+        whose + " to ".join(dict.fromkeys((number(min(ratios)), number(max(ratios)))))
+        for whose, ratios in sorted(told.items())
+    )
+    extremes = " and ".join(ranges)
+    extremes = f", {extremes} of {relative_to}{budgets(first.row)}" if extremes else ""
     return f"{first.point} to {last.point.split()[-1]}: {first.words}{extremes}"
 
 

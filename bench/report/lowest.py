@@ -15,7 +15,7 @@ import pandas as pd
 from bench.report.tables.view import Row, rows_of
 from bench.report.text import DAGGER, interval, number
 from bench.report.verdicts import EXACTLY
-from bench.statistics import Best, Interval, lowest, lowest_paired, margin, margin_paired
+from bench.statistics import Interval, lowest, lowest_paired, margin, margin_paired
 
 MOST_NAMED = 6
 """Of those that are not told apart from the first; more are counted."""
@@ -34,6 +34,8 @@ class Lowest(NamedTuple):
     """Of what half chose whose ratio is told and the other half tells it; empty where it is exact or not told."""
     row: Row
     """Of the first one."""
+    whose: str = ""
+    """Whose ratio is told; empty where it is the first one's, or none is."""
 
 
 def named(row: Row) -> str:
@@ -62,27 +64,46 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
     equal = [row for row in ranked if ranked[0]["exact"] and row["exact"] and _equal(ranked[0], row)]
     others = [row for row in ranked if not any(row is one for one in equal)]
     ranked = sorted(equal, key=lambda row: str(row["label"])) + others
-    found = _compared(ranked, len(equal))
-    first, ties = found.best[0], [i for i in found.best[1:] if i >= len(equal)]
+    alike = [{**row, "variance": ranked[0]["variance"]} for row in ranked[: len(equal)]]
+    first, *rest = may_be_lowest([*alike, *ranked[len(equal) :]])
+    ties = [i for i in rest if i >= len(equal)]
     words = " and ".join(named(ranked[i]) for i in [first, *range(1, len(equal))])
     if ties:
         names = ", ".join(named(ranked[i]) for i in ties[:MOST_NAMED])
         more = f" and {len(ties) - MOST_NAMED} more" if len(ties) > MOST_NAMED else ""
         words += f" (not told apart from {names}{more})"
     words += ", with heavy tails" if ranked[first]["heavy_tailed"] else ""
-    return Lowest(str(ranked[first]["point"]), words, *_margin(ranked, first, section), ranked[first])
+    shown, ratio, judges, whose = _margin(ranked, first, section)
+    return Lowest(str(ranked[first]["point"]), words, shown, ratio, judges, ranked[first], whose)
 
 
-def _compared(ranked: Sequence[Row], equal: int) -> Best:
-    """All of them at once; the first `equal` ones are exactly alike."""
+def may_be_lowest(
+    ranked: Sequence[Row], costs: Sequence[float] | None = None, cost_errors: Sequence[float] | None = None
+) -> tuple[int, ...]:
+    """Those whose variance, or its product with a cost, may be the lowest, of all of them at once; the lowest first.
+
+    What several trajectories measured is paired by trajectory. One that lacks rare outcomes there has no interval: it
+    ties with all, and takes from the others neither their pairs nor Student's law.
+
+    Args:
+        ranked: rows with their `variance`, `log_se` and `replicates`.
+        costs: one each; all alike by default.
+        cost_errors: standard errors of their logarithms; 0 by default.
+    """
+    added = np.log(np.ones(len(ranked)) if costs is None else np.array(costs))
+    errors = np.zeros(len(ranked)) if cost_errors is None else np.array(cost_errors)
     grids = [row["replicates"] for row in ranked]
-    if all(grid is not None and grid.shape == grids[0].shape and len(grid) > 1 for grid in grids):
-        return lowest_paired(np.array([np.log(grid.mean(1)) for grid in grids]))
-    logs = [math.log(ranked[0 if i < equal else i]["variance"]) for i in range(len(ranked))]
-    return lowest(logs, [row["log_se"] for row in ranked])
+    paired = [i for i, grid in enumerate(grids) if grid is not None and len(grid) > 1]
+    others = [i for i in range(len(ranked)) if i not in paired]
+    alike = len({grids[i].shape for i in paired}) == 1
+    if alike and not any(math.isfinite(ranked[i]["log_se"]) for i in others):
+        logs = np.array([np.log(grids[i].mean(1)) for i in paired]) + added[paired, None]
+        return (*(paired[i] for i in lowest_paired(logs, errors=errors[paired]).best), *others)
+    logs = added + [math.log(row["variance"]) for row in ranked]
+    return lowest(logs, np.hypot([row["log_se"] for row in ranked], errors)).best
 
 
-NOT_TOLD = ("", math.nan, "")
+NOT_TOLD = ("", math.nan, "", "")
 
 
 def _reference(ranked: Sequence[Row], section: pd.DataFrame) -> Row | None:
@@ -94,7 +115,7 @@ def _reference(ranked: Sequence[Row], section: pd.DataFrame) -> Row | None:
     return max(others, key=lambda row: math.inf if row["exact"] else float(row["draws"]), default=None)
 
 
-def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[str, float, str]:
+def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[str, float, str, str]:
     """The ratio of the one that half of the draws or trajectories choose to the reference, by the others.
 
     It is told whether or not that one is the first of all: to leave out those that are not would flatter the rest.
@@ -104,12 +125,14 @@ def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[s
         return NOT_TOLD
     if ranked[first]["exact"] and beside["exact"]:
         ratio = ranked[first]["variance"] / beside["variance"]
-        return NOT_TOLD if beside is ranked[first] else (f"{number(ratio, 4)} (exact)", ratio, "")
+        return NOT_TOLD if beside is ranked[first] else (f"{number(ratio, 4)} (exact)", ratio, "", "")
     judged = [row for row in ranked if row is not beside] + [beside]
+    own, judges = beside["replicates"], "draws"
+    if own is not None:  # what has no interval is not chosen, and its trajectories are not told
+        judged = [row for row in judged if row["replicates"] is not None and row["replicates"].shape == own.shape]
     reference, candidates = len(judged) - 1, len(judged) - all(row is not beside for row in ranked)
-    grids, judges = [row["replicates"] for row in judged], "draws"
-    if all(grid is not None and grid.shape == grids[0].shape and len(grid) > 3 for grid in grids):
-        judges, logs = "trajectories", np.array([np.log(grid.mean(1)) for grid in grids])
+    if own is not None and len(own) > 3 and candidates:
+        judges, logs = "trajectories", np.array([np.log(row["replicates"].mean(1)) for row in judged])
         found = margin_paired(logs, reference, candidates=range(candidates))
         found = found._replace(interval=Interval(*map(math.exp, found.interval)))
     elif all(row[name] > 0 for row in judged for name in ("first_half", "second_half")):
@@ -122,7 +145,7 @@ def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[s
         return NOT_TOLD
     chosen = judged[found.chosen]
     whose = "" if chosen is ranked[first] else f"{named(chosen)} "
-    return whose + interval(*found.interval), found.interval.estimate, judges
+    return whose + interval(*found.interval), found.interval.estimate, judges, whose
 
 
 def _equal(one: Row, other: Row) -> bool:

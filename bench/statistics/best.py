@@ -86,7 +86,7 @@ def lowest(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95) -> Best:
     return Best(tuple(best), tuple(i for i in order if i in worse), tuple(low.tolist()), tuple(high.tolist()))
 
 
-def lowest_paired(x: ArrayLike, level: float = 0.95) -> Best:
+def lowest_paired(x: ArrayLike, level: float = 0.95, of: Sequence[int] | None = None, errors: ArrayLike = 0.0) -> Best:
     """Compare means over paired units, such as seeds or trajectories, with their lowest.
 
     Each T_j is a maximum of paired t statistics, of which nothing is assumed but Gaussian differences: its chance is
@@ -95,6 +95,10 @@ def lowest_paired(x: ArrayLike, level: float = 0.95) -> Best:
     Args:
         x: [k, n] finite values, one row an estimate and one column a unit; at least 2 units.
         level: chance that nothing is said falsely.
+        of: the estimate that each row is of, 0, 1, ... in this order; each row's own by default. Several rows of one
+            are what it may be by a choice that the units do not settle: what is said holds for each of them, and they
+            are ordered by the first.
+        errors: [k] standard error of what else each row holds, alike at all units and independent of the other rows'.
 
     Raises:
         ValueError: another shape, values that are not finite, or a level outside (0, 1).
@@ -105,13 +109,23 @@ def lowest_paired(x: ArrayLike, level: float = 0.95) -> Best:
     values = np.asarray(x, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
         raise ValueError("paired values must be finite, [k, n] of at least 2 units")
-    k, n = values.shape
-    order = [int(i) for i in np.argsort(values.mean(1), kind="stable")]
+    firsts = np.flatnonzero(np.diff(np.arange(len(values)) if of is None else np.asarray(of), prepend=-1))
+    k, n = len(firsts), values.shape[1]
+    order = [int(i) for i in np.argsort(values[firsts].mean(1), kind="stable")]
     if k < 2:
         return Best((0,) * k, (), (0.0,) * k, (0.0,) * k)
-    differences = values[:, None] - values[None]  # k x k x n
-    gaps, errors = differences.mean(2), differences.std(2, ddof=1) / math.sqrt(n)
-    t = _ratios(gaps, errors).max(1)
+    differences = values[:, None] - values[None]  # rows x rows x n
+    more = np.broadcast_to(np.asarray(errors, dtype=np.float64), len(values))
+    gaps, own = differences.mean(2), differences.std(2, ddof=1) / math.sqrt(n)
+    error = np.hypot(own, np.hypot(more[:, None], more))
+
+    def each(of_rows: NDArray[np.float64], end: np.ufunc) -> NDArray[np.float64]:
+        """[k, k] the least, or largest, of all rows of two estimates; 0 for one and itself."""
+        found: NDArray[np.float64] = end.reduceat(end.reduceat(of_rows, firsts, 0), firsts, 1)
+        np.fill_diagonal(found, 0.0)
+        return found
+
+    t = each(_ratios(gaps, error), np.minimum).max(1)
     chances = student.sf(t, n - 1) * (k - 1)
     worse: list[int] = []
     for j in np.argsort(-t, kind="stable"):
@@ -119,7 +133,8 @@ def lowest_paired(x: ArrayLike, level: float = 0.95) -> Best:
             break
         worse.append(int(j))
     critical = float(student.isf((1 - level) / (k * (k - 1)), n - 1))
-    low, high = np.maximum((gaps - critical * errors).max(1), 0.0), (gaps + critical * errors).max(1)
+    low = np.maximum(each(gaps - critical * error, np.minimum).max(1), 0.0)
+    high = each(gaps + critical * error, np.maximum).max(1)
     best = tuple(i for i in order if i not in worse)
     return Best(best, tuple(i for i in order if i in worse), tuple(low.tolist()), tuple(high.tolist()))
 

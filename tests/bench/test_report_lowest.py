@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from numpy.typing import NDArray
 
 from bench.report.findings import findings
-from bench.report.lowest import Lowest, at_point
+from bench.report.lowest import Lowest, at_point, may_be_lowest
 from bench.report.summary import summarise
 from bench.report.text import interval
-from bench.statistics import best
+from bench.statistics import best, replicated
 from tests.bench.drawn import DIGITS
 from tests.bench.pools import DRAWS, LABELS, pools
 from tests.bench.records import Made, Record, record
@@ -195,3 +196,47 @@ def test_trajectories_choose_and_judge_where_there_are_four() -> None:
     assert (three.words, three.shown) == ("`disarm`", "")
     apart = np.log(grid.mean(1)).std(ddof=1) / 2
     assert best.lowest([-math.log(12) / 2, 0.0], [apart, apart]).worse == (), "unpaired, nothing would be told"
+
+
+def several(label: str, grid: NDArray[np.float64], rare: float | None = None, step: int = 0) -> list[Record]:
+    """Points of [trajectories, minibatches] variances."""
+    points = []
+    for (t, m), value in np.ndenumerate(grid):
+        (point,) = one(label, float(value), None if rare else 0.1, rare=rare)["measurements"]["points"]
+        points.append(point | {"trajectory": t, "minibatch": m, "step": step})
+    return points
+
+
+def test_what_has_no_interval_takes_none_from_the_others() -> None:
+    """On every trajectory twice and thrice as much, though trajectories differ tenfold; of rebar nothing is known."""
+    grid = np.array([[1.0, 1.2], [9.0, 7.0], [0.2, 0.1], [30.0, 40.0], [3.0, 2.0]])
+    records = {"disarm": grid, "rloo": 2 * grid, "arms": 3 * grid}
+    without = [moments(label, *several(label, own)) for label, own in records.items()]
+    found = lowest_of(*without, moments("rebar", *several("rebar", 1e-9 * grid, rare=1e-3)))
+    assert found.words == "`disarm` (not told apart from `rebar`)"
+    assert (found.shown, found.judges) == (lowest_of(*without).shown, "trajectories") and found.shown
+
+
+def test_one_estimator_on_three_trajectories_beside_one_without_an_interval() -> None:
+    """Student's tails, not those of a law for draws: of 100 points at most 5 % say anything, and their spread."""
+    rng, falsely = np.random.default_rng(9), 0
+    for _ in range(100):
+        rows: list[dict[str, Any]] = [{"variance": 1.0, "log_se": math.inf, "replicates": None}]
+        for grid in np.exp(0.1 * rng.normal(size=(20, 3, 1))):
+            mean, _, high = replicated(grid)
+            rows.append({"variance": mean, "log_se": math.log(high / mean) / Z, "replicates": grid})
+        falsely += len(may_be_lowest(rows)) < 21
+    assert falsely <= scipy.stats.binom.ppf(0.999, 100, 0.05)
+
+
+def test_a_run_of_points_says_whose_ratio_it_tells() -> None:
+    """At the first point the first half chooses disarm, .25 of rloo, and at the next one arms, .75."""
+    other = one("arms", 2.1, halves=[3.0, 2.1]), one("arms", 2.1, halves=[1.0, 6.0], step=9)
+    own, base = one("disarm", 2.0), one("rloo", 8.0)
+    records = [moments(label, *both) for label, both in (
+        ("disarm", [own["measurements"]["points"][0], own["measurements"]["points"][0] | {"step": 9}]),
+        ("arms", [record["measurements"]["points"][0] for record in other]),
+        ("rloo", [base["measurements"]["points"][0], base["measurements"]["points"][0] | {"step": 9}]),
+    )]  # fmt: skip
+    (finding,) = findings(summarise(records))[TOPIC]
+    assert finding.points == ("step 0 to 9: `disarm` (not told apart from `arms`), 0.250 and `arms` 0.750 of rloo",)

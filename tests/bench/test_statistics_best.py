@@ -47,6 +47,30 @@ def test_the_truly_lowest_are_seldom_called_worse(case: str, paired: bool) -> No
     assert wrong <= stats.binom.ppf(0.999, 200, 0.05)
 
 
+def test_what_several_versions_of_an_estimate_say_holds_for_each() -> None:
+    """The second is two above the first as it is, and by one of its versions no more than they vary."""
+    noise = 0.1 * np.array([[1.0, -2.0, 0.5, 0.5, 0.0], [-1.0, 0.5, 0.0, 2.0, -1.5], [0.0, 0.5, -1.0, 1.5, -1.0]])
+    rows = np.array([[0.0], [2.0], [0.0]]) + noise
+    plain = lowest_paired(rows[:2])
+    assert plain == lowest_paired(rows[:2], of=[0, 1]) and plain.worse == (1,)
+    both = lowest_paired(rows, of=[0, 1, 1])
+    assert (both.best, both.worse, both.low[1]) == ((0, 1), (), 0.0)
+    assert both.high[1] == plain.high[1]
+    other = lowest_paired(rows[[0, 2, 1]], of=[0, 0, 1])  # now the first one may be as low as either
+    assert (other.best, other.worse) == ((0,), (1,))
+    swapped = lowest_paired(rows[[2, 1, 0]], of=[0, 0, 1])
+    assert swapped.worse == (), "a version of the first is above the second, and one is not"
+
+
+def test_errors_that_units_share_are_added_to_theirs() -> None:
+    x = np.array([[0.0, 0.1, -0.1], [1.0, 1.0, 1.0]])
+    t = math.sqrt(0.1**2 / 3 + 0.3**2 + 0.4**2)
+    found = lowest_paired(x, errors=[0.3, 0.4])
+    assert found.worse == () and lowest_paired(x).worse == (1,)
+    assert found.high[1] == pytest.approx(1 + stats.t.isf(0.025, 2) * t)
+    assert lowest_paired(x, errors=[0.0, math.inf]).worse == ()
+
+
 def test_distances_from_the_lowest_are_covered_all_at_once() -> None:
     truth, rng, held = np.array([0.0, 0.0, 0.1, 0.2, 0.5]), np.random.default_rng(6), 0
     for _ in range(200):
