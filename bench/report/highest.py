@@ -1,15 +1,16 @@
 """Which estimators have the highest test ELBO: as a set, since the seeds may not tell the first ones apart."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.lowest import named
-from bench.report.sweeps import Sweep, known
+from bench.report.sweeps import Ended, Sweep
 from bench.report.tables.view import Row, ends
 from bench.report.text import interval, plural
-from bench.statistics import lowest_paired, margin_paired, mean_interval
+from bench.statistics import joint, lowest_paired, margin_paired, mean_interval
 
 LEAST_SEEDS = 4
 """Of which two choose the highest and two judge it; fewer seeds do both."""
@@ -21,29 +22,32 @@ def listed(rows: Sequence[Row]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _ended(sweep: Sweep) -> dict[float, float]:
-    """Test ELBO of each seed that ended, at the rate that the others choose."""
-    return {seed["seed"]: seed["test_elbo"] for seed in known(sweep.judged()) if not seed["diverged"]}
-
-
-def _behind(compared: Sequence[Row], elbos: NDArray[np.float64], first: int, following: int) -> str:
+def _behind(compared: Sequence[Row], elbos: Sequence[NDArray[np.float64]], first: int, following: int) -> str:
     """By how much one is lower than the highest, by seeds that did not choose the highest where there are enough.
 
     Args:
         compared: rows of the table.
-        elbos: [k, n] test ELBO of each row at each seed, the first n // 2 of which choose.
+        elbos: of each row [choices, n], its test ELBO at each seed, the first n // 2 of which choose the highest.
         first, following: the highest of all, and who is told.
     """
-    seeds = elbos.shape[1]
-    if seeds < LEAST_SEEDS:
-        ahead = interval(*mean_interval(elbos[first] - elbos[following]))
+    seeds = elbos[0].shape[1]
+    half = 0 if seeds < LEAST_SEEDS else seeds // 2
+    chosen = first
+    if half:
+        chosen = margin_paired(np.array([-own[0] for own in elbos]), following).chosen
+        if chosen == following:
+            return f"which {half} of {seeds} seeds alone would have chosen"
+    pairs = product(elbos[chosen], elbos[following])
+    ahead = interval(*joint(mean_interval(one[half:] - other[half:]) for one, other in pairs))
+    if not half:
         return f"{ahead} lower, paired over the {seeds} seeds that chose {named(compared[first])}"
-    found = margin_paired(-elbos, following)
-    if found.chosen == following:
-        return f"which {seeds // 2} of {seeds} seeds alone would have chosen"
-    (estimate, low, high), winner = found.interval, named(compared[found.chosen])
-    ahead = interval(-estimate, -high, -low)
-    return f"{ahead} lower than {winner}, which {seeds // 2} seeds chose and the {seeds - seeds // 2} others judge"
+    winner = named(compared[chosen])
+    return f"{ahead} lower than {winner}, which {half} seeds chose and the {seeds - half} others judge"
+
+
+def _at(seeds: Sequence[float], choices: Sequence[Ended]) -> NDArray[np.float64]:
+    """[choices, n] test ELBOs at some seeds, of the choices at which all of them ended."""
+    return np.array([[ended[seed] for seed in seeds] for ended in choices if all(seed in ended for seed in seeds)])
 
 
 def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
@@ -56,16 +60,17 @@ def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
         rows: of the table of ELBOs, of one section and number of evaluations of f, with a test ELBO each.
         sweeps: of that section, of these rows at least.
     """
-    ended = {sweep.cells[sweep.best][0]["cell"]: _ended(sweep) for sweep in sweeps}
+    ended = {sweep.cells[sweep.best][0]["cell"]: sweep.ended() for sweep in sweeps}
     whole = [row for row in rows if not row["diverged"]]
     highest = max(whole or rows, key=lambda row: float(row["test_elbo"]))
-    seeds = list(ended[highest["cell"]])
+    seeds = list(ended[highest["cell"]][0])
     by_elbo = sorted(rows, key=lambda row: -float(row["test_elbo"]))
-    compared = [row for row in by_elbo if all(seed in ended[row["cell"]] for seed in seeds)]
+    compared = [row for row in by_elbo if all(seed in ended[row["cell"]][0] for seed in seeds)]
     best, worse = tuple(range(len(compared))), tuple[int, ...]()
+    elbos = [_at(seeds, ended[row["cell"]]) for row in compared]
     if len(seeds) > 1:
-        elbos = np.array([[ended[row["cell"]][seed] for seed in seeds] for row in compared])
-        best, worse, *_ = lowest_paired(-elbos)
+        of = np.repeat(range(len(elbos)), [len(own) for own in elbos])
+        best, worse, *_ = lowest_paired(-np.concatenate(elbos), of=of.tolist())
     first, *ties = (compared[i] for i in best)
     text = f"{named(first)}, {interval(*(first[column] for column in ends('test_elbo')))}"
     text += f" ({first['diverged']} of {first['seeds']} seeds diverged)" if first["diverged"] else ""

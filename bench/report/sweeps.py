@@ -2,6 +2,10 @@
 
 The best of several rates looks better than it is on the seeds that chose it. So the rate of each seed is chosen by the
 other seeds, and the seed itself judges; what is reported is the mean over seeds so judged.
+
+Where several rates are about equal, seeds so judged are not independent: two seeds at which a rate does well choose it
+for each other. Student's interval of their mean then covers 80 to 88 % of the time. So intervals are joint ones of the
+rates that any seed is judged at (`Sweep.choices`), which cover 94 % or more (simulated for 2 to 5 equal rates).
 """
 
 import math
@@ -14,6 +18,9 @@ from bench.statistics.sweep import best_rate, merit
 
 UNKNOWN = math.nan
 """The rate of a record that does not hold it."""
+
+Ended = dict[float, float]
+"""Test ELBO of each seed that ended."""
 
 
 class Sweep(NamedTuple):
@@ -56,6 +63,22 @@ class Sweep(NamedTuple):
             rows = self.cells[self.best if chosen is None else chosen]
             found.append(next((other for other in rows if other["seed"] == row["seed"]), row))
         return found or [self.cells[self.best][0]]
+
+    def choices(self) -> list[list[Row]]:
+        """The judged rows; where those are of several rates, after them the rows of each of these and of the best.
+
+        The seeds do not settle which of these rates to take, so that what is said holds whichever it is.
+        """
+        judged = self.judged()
+        cells = {str(row["cell"]) for row in (*judged, self.cells[self.best][0])}
+        chosen = [known(rows) for rows in self.cells.values() if str(rows[0]["cell"]) in cells]
+        return [judged, *chosen] if len(chosen) > 1 else [judged]
+
+    def ended(self) -> list[Ended]:
+        """The same as test ELBOs of the seeds that ended."""
+        return [
+            {seed["seed"]: seed["test_elbo"] for seed in known(rows) if not seed["diverged"]} for rows in self.choices()
+        ]
 
 
 def known(rows: Iterable[Row]) -> list[Row]:

@@ -8,7 +8,7 @@ the variance of a score-function gradient covers 42 % at n = 20 where it claims 
 
 from bench.statistics.best import Best, Margin, lowest, lowest_paired, margin, margin_paired
 from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_from_parts
-from bench.statistics.interval import Interval, mean_interval, mean_intervals, normal_quantile, share_interval
+from bench.statistics.interval import Interval, joint, mean_interval, mean_intervals, normal_quantile, share_interval
 from bench.statistics.power import Seeds, detectable_difference, seeds_needed
 from bench.statistics.replicates import Components, components, replicated, replicated_mean, replicated_ratio
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
@@ -39,6 +39,7 @@ __all__ = [
     "detectable_difference",
     "differences",
     "heavy_tailed",
+    "joint",
     "kurtosis",
     "lowest",
     "lowest_paired",

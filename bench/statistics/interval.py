@@ -1,6 +1,7 @@
 """What every estimate of the suite is: a number with the ends of its confidence interval."""
 
 import math
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -56,6 +57,13 @@ def mean_interval(x: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, math.nan, math.nan)
     half = float(t.ppf(0.5 + level / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
     return Interval(mean, mean - half, mean + half)
+
+
+def joint(intervals: Iterable[Interval]) -> Interval:
+    """The first one's estimate, with ends that hold all of them; NaN where one has none."""
+    first, *others = intervals
+    every = np.array([first, *others])
+    return Interval(first.estimate, float(every[:, 1].min()), float(every[:, 2].max()))
 
 
 def mean_intervals(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
+from scipy.stats import binom, t
 
 from bench.report.compare.runs import compare
 from bench.report.figures import rates as rates_figure
 from bench.report.findings import FIRST, findings
 from bench.report.output import write
 from bench.report.summary import Summary, summarise
+from bench.report.sweeps import Sweep
 from bench.report.tables import elbo as elbo_table
 from bench.statistics import mean_interval
 from bench.statistics.median import median_interval
@@ -63,9 +64,10 @@ def test_the_rate_of_a_seed_is_chosen_by_the_other_seeds() -> None:
     row = row_of(summary, "rloo")
     assert (row["learning_rate"], row["rates"], row["at_edge"], row["other_rate"]) == (1e-3, 2, True, 1)
     # Without the second seed: -11 against -10.17, so that it is judged at the other rate.
-    assert (row["test_elbo"], row["test_elbo_low"], row["test_elbo_high"]) == mean_interval(
-        [-11.0, -10.5, -11.0, -11.0]
-    )
+    judged, *rates = (mean_interval(ends) for ends in ([-11.0, -10.5, -11.0, -11.0], first, second))
+    assert row["test_elbo"] == judged.estimate
+    assert row["test_elbo_low"] == min(one.low for one in (judged, *rates)), "as the seeds do not settle the rate"
+    assert row["test_elbo_high"] == max(one.high for one in (judged, *rates))
     assert row["train_elbo"] == row["test_elbo"] + 1
     rates = summary.rates.set_index("learning_rate")
     assert rates["judges"].to_dict() == {1e-3: 3, 3e-3: 1}
@@ -282,3 +284,47 @@ def test_a_sweep_that_is_not_finished_is_said_to_be() -> None:
     assert len(unfinished) == 1 and unfinished[0].endswith("beyond the best rate so far of `disarm`, 0.001.")
     done = [*behind, trained(DISARM, 3e-3, [-11.5, -11.6, -11.4]), trained(DISARM, 3e-4, [-12.5, -12.6, -12.4])]
     assert "is not finished" not in str(findings(summarise(done)))
+
+
+def test_intervals_hold_where_rates_do_the_same() -> None:
+    """Of four equal rates two seeds that do well at one choose it for each other: judged alone, 80 % would be held."""
+    rng, truth_held, judged_held, both_held = np.random.default_rng(1), 0, 0, 0
+    for _ in range(150):
+        own, other = (sweep(-10 + rng.normal(size=(4, 10))) for _ in range(2))
+        row = elbo_table._row(own, other.ended(), 1)
+        truth_held += row["test_elbo_low"] <= -10 <= row["test_elbo_high"]
+        both_held += row["difference_low"] <= 0 <= row["difference_high"]
+        ends = [list(one.ended()[0].values()) for one in (own, other)]
+        _, low, high = mean_interval(np.subtract(*ends))
+        judged_held += low <= 0 <= high
+    assert min(truth_held, both_held) >= binom.ppf(0.001, 150, 0.95) > judged_held
+
+
+def sweep(ends: Any) -> Sweep:
+    """Of [rates, seeds] test ELBOs."""
+    own = {"section": "", "label": "", "is_reference": False, "diverged": False, "target": math.nan}
+    cells = {
+        float(rate): [
+            {**own, "cell": str(rate), "seed": float(i), **dict.fromkeys(ELBOS, end)} for i, end in enumerate(row)
+        ]
+        for rate, row in enumerate(ends)
+    }
+    return Sweep(cells)
+
+
+ELBOS = ("train_elbo", "test_elbo", "test_iwae", "target_step", "target_f_evals", "target_seconds")
+
+
+def test_whoever_is_told_apart_is_so_at_every_rate_that_a_seed_is_judged_at() -> None:
+    """rloo's seeds choose both rates, of which the second is no better than disarm's one."""
+    first, second = [-10.0, -9.0, -10.1, -9.9, -10.2], [-9.7, -10.4, -9.6, -10.5, -9.4]
+    other = [end - 0.5 for end in first]
+    swept = [trained(RLOO, 1e-3, first), trained(RLOO, 3e-3, second), trained(DISARM, 1e-3, other)]
+    (found,) = findings(summarise(swept))[HIGHEST]
+    assert "not told apart from `disarm` by 5 seeds" in found.text
+    (found,) = findings(summarise([swept[0], swept[2]]))[HIGHEST]
+    assert "next `disarm`, 0.500 [0.500, 0.500] lower than `rloo`" in found.text
+    row = row_of(summarise([*swept[1:], swept[0]]), "disarm")
+    judged, also = [mean_interval(np.subtract(other, ends)) for ends in (first, second)]
+    assert row["difference_low"] == pytest.approx(min(judged.low, also.low))
+    assert row["difference_high"] == pytest.approx(max(judged.high, also.high))

@@ -1,14 +1,15 @@
 """Final ELBO of every estimator over seeds at its best learning rate, paired with the reference at its own."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.report.frames import Frames
-from bench.report.sweeps import Sweep, known, sweeps
+from bench.report.sweeps import Ended, Sweep, known, sweeps
 from bench.report.tables.view import (
     BUDGET,
     ESTIMATOR,
@@ -27,7 +28,7 @@ from bench.report.tables.view import (
     with_interval,
 )
 from bench.report.text import count, interval, number, plural, span
-from bench.statistics import mean_interval
+from bench.statistics import joint, mean_interval
 from bench.statistics.median import median_interval
 from bench.statistics.power import detectable_difference, deviation_interval, seeds_needed
 
@@ -43,23 +44,27 @@ CSV = csv_columns(
 )  # fmt: skip
 
 
-def mean(name: str, values: Iterable[float]) -> dict[str, float]:
-    """Columns of a mean with its interval, over the values that are finite."""
-    finite = [value for value in values if math.isfinite(value)]
-    mean = tuple(mean_interval(finite)) if finite else (math.nan,) * 3
-    return dict(zip(ends(name), mean, strict=True))
+def mean(name: str, *choices: Iterable[float]) -> dict[str, float]:
+    """Columns of a mean with its interval, over the values that are finite.
+
+    Args:
+        name: of the quantity.
+        choices: its values; those after the first are of rates that might be taken instead, and widen the interval.
+    """
+    finite = [[value for value in values if math.isfinite(value)] for values in choices]
+    found = joint(mean_interval(values) for values in finite if values) if finite[0] else (math.nan,) * 3
+    return dict(zip(ends(name), found, strict=True))
 
 
-def _references(of: Sequence[Sweep]) -> dict[tuple[str, str], dict[float, float]]:
-    """Test ELBO of each ended seed of a section's references, by label: of the sweep with most, if trained twice."""
-    found: dict[tuple[str, str], dict[float, float]] = {}
+def _references(of: Sequence[Sweep]) -> dict[tuple[str, str], list[Ended]]:
+    """Test ELBOs of a section's references, by label: of the sweep with most seeds that ended, if trained twice."""
+    found: dict[tuple[str, str], list[Ended]] = {}
     # Of equally many the first id, whatever the order of the records.
     for sweep in sorted(of, key=lambda sweep: str(sweep.cells[sweep.best][0]["cell"])):
-        judged = sweep.judged()
-        ended = {seed["seed"]: seed["test_elbo"] for seed in known(judged) if not seed["diverged"]}
-        place = judged[0]["section"], judged[0]["label"]
-        if judged[0]["is_reference"] and len(ended) > len(found.get(place, {})):
-            found[place] = ended
+        best, own = sweep.cells[sweep.best][0], sweep.ended()
+        place = best["section"], best["label"]
+        if best["is_reference"] and len(own[0]) > len(found.get(place, [{}])[0]):
+            found[place] = own
     return found
 
 
@@ -75,7 +80,7 @@ def _to_target(seeds: Sequence[Row]) -> dict[str, Any]:
     return row
 
 
-def _row(sweep: Sweep, reference: Mapping[float, float], comparisons: int) -> dict[str, Any]:
+def _row(sweep: Sweep, reference: Sequence[Ended], comparisons: int) -> dict[str, Any]:
     """An estimator's row from its seeds, each at the rate that the others choose.
 
     Diverged seeds are counted and left out of every mean.
@@ -87,13 +92,16 @@ def _row(sweep: Sweep, reference: Mapping[float, float], comparisons: int) -> di
     row = {**best, "seeds": len(seeds), "diverged": len(seeds) - len(ended)}
     row |= {"rates": len(sweep.cells), "at_edge": sweep.at_edge}
     row["other_rate"] = sum(seed["cell"] != best["cell"] for seed in seeds)
+    choices = [[seed for seed in known(rows) if not seed["diverged"]] for rows in sweep.choices()]
     for name in ("train_elbo", "test_elbo", "test_iwae"):
-        row |= mean(name, (seed[name] for seed in ended))
-    row |= mean("gap", (seed["train_elbo"] - seed["test_elbo"] for seed in ended))
-    pairs = [seed["test_elbo"] - reference[seed["seed"]] for seed in ended if seed["seed"] in reference]
-    row |= {**mean("difference", pairs), "pairs": len(pairs), **_to_target(seeds)}
+        row |= mean(name, *([seed[name] for seed in chosen] for chosen in choices))
+    row |= mean("gap", *([seed["train_elbo"] - seed["test_elbo"] for seed in chosen] for chosen in choices))
+    both = product(sweep.ended(), reference)
+    differences = [[elbo - other[seed] for seed, elbo in own.items() if seed in other] for own, other in both]
+    pairs = differences[0] if differences else []
     itself = best["is_reference"] and not np.any(pairs)
-    return {**row, "comparisons": comparisons, **_told([] if itself else pairs, comparisons)}
+    row |= {**mean("difference", *([pairs] if itself else differences or [[]])), "pairs": len(pairs)}
+    return {**row, **_to_target(seeds), "comparisons": comparisons, **_told([] if itself else pairs, comparisons)}
 
 
 def _told(pairs: Sequence[float], comparisons: int) -> dict[str, float]:
@@ -119,7 +127,7 @@ def build(frames: Frames) -> pd.DataFrame:
     firsts = [sweep.cells[sweep.best][0] for sweep in found]
     places = [(first["section"], first["relative_to"]) for first in firsts]
     pairs = zip(found, places, strict=True)
-    built = pd.DataFrame([_row(one, references.get(place, {}), others[place[0]]) for one, place in pairs])
+    built = pd.DataFrame([_row(one, references.get(place, []), others[place[0]]) for one, place in pairs])
     return built.assign(measured=built["test_elbo"].notna())
 
 
@@ -190,7 +198,8 @@ def _swept(frame: pd.DataFrame) -> str:
     return (
         "Each estimator at the best of its learning rates: by the mean test ELBO, rates at which fewer seeds diverged "
         "first. The rate of each seed is chosen by the other seeds, so that no seed judges its own choice; the rate by "
-        f"all of them is named, and the table of rates has the others.{lies if edge else ''} "
+        "all of them is named, and the table of rates has the others. Where seeds are judged at several rates, an "
+        f"interval holds those of each of these rates.{lies if edge else ''} "
     )
 
 
