@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.report import highest
+from bench.report import efficient, highest
 from bench.report.lowest import Lowest, at_point, lacking
 from bench.report.lowest import named as _named
 from bench.report.summary import Summary
@@ -223,20 +223,17 @@ def _behind(all_sweeps: list[Sweep]) -> str:
 
 
 def _efficiency(summary: Summary) -> Iterator[Finding]:
-    """The winner among what was timed while the machine did nothing else."""
+    """The most efficient of what was timed while the machine did nothing else."""
     time = summary.time
     usable = time["efficiency_seconds"].between(0, math.inf, inclusive="neither") & time["unbiased"] & ~time["busy"]
     for heading, timed in time[usable].groupby("section", sort=False):
         for budget, rows in _by_budget(timed):
-            best = rows_of(rows.sort_values("efficiency_seconds").tail(1))[0]
-            value = interval(*(best[column] for column in ends("efficiency_seconds")))
-            bare = best["is_reference"] or best["reference_busy"]
-            times = "" if bare else f", {value} times {summary.relative_to}{budgets(best)}"
-            times += " (the interval leaves the clock out)" if times and not best["clock_in_interval"] else ""
-            place = f"{heading} at {best['variance_point']}" if best["variance_point"] else str(heading)
-            batch = f" and a batch of {count(best['batch'])}" if best["batch"] > 0 else ""
+            first = rows_of(rows)[0]
+            place = f"{heading} at {first['variance_point']}" if first["variance_point"] else str(heading)
+            batch = f" and a batch of {count(first['batch'])}" if first["batch"] > 0 else ""
             text = f"{place}{budget}{batch}, of {plural(len(rows), 'noisy unbiased estimator')}: "
-            yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{_named(best)}{times}.")
+            words = efficient.sentence(rows, summary.relative_to)
+            yield Finding("Highest efficiency, 1 / (variance x seconds)", f"{text}{words}.")
 
 
 def _clocks(summary: Summary) -> Iterator[Finding]:

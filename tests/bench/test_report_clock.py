@@ -2,16 +2,22 @@
 
 import copy
 import math
+import re
+from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from bench.report.figures import efficiency, plots
 from bench.report.figures import time as time_figure
 from bench.report.findings import FIRST, findings
 from bench.report.summary import RELATIVE_TO, summarise
 from bench.report.tables import render, time
-from bench.statistics import ratio_interval
-from tests.bench.records import Record, find, quick
+from bench.report.text import interval
+from bench.statistics import best, ratio_interval
+from tests.bench import records as made_up
+from tests.bench.records import VAE, Made, Record, find, quick
 
 RECORDS = [r for r in quick() if r["config"]["problem"]["label"] == "digits/bernoulli-8/nonlinear"]
 for made in RECORDS:  # all spend equally much, so that they are held against each other
@@ -154,3 +160,63 @@ def test_variances_of_two_settings_make_no_efficiency() -> None:
     assert all(value > 0 for value in found())
     find(records, "moments", "disarm")["config"]["measurement"]["rows"] = 200
     assert all(map(math.isnan, found()))
+
+
+def alike(label: str, variance: float, cost: float, grid: Any = None) -> list[Record]:
+    """Moments of one point, or of [trajectories, minibatches], and times; their errors are .05 and .02."""
+    at = [((None, None), variance)] if grid is None else np.ndenumerate(grid)
+    points = [
+        {"step": 0, "draws": 900, "rows": 9, "f_evals": 2, "trajectory": place[0], "minibatch": place[1], "bias": {},
+         "q": {"variance": {"estimate": float(one), "low": 0.0, "high": 9.0, "log_se": 0.05}, "gradient_norm": 1.0,
+               "kurtosis": 3.0, "mse": float(one)}}
+        for place, one in at
+    ]  # fmt: skip
+    ratio = {"median": cost, "q25": cost, "q75": cost, "n": 30, "log_se": 0.02}
+    second = {"median": 1e-3, "q25": 1e-3, "q75": 1e-3, "n": 30}
+    times = {"ratio": ratio, "plain_ratio": ratio, "step": second, "floor": second, "plain": second}
+    who = Made(label, 2, True, 0, 0, 0)
+    return [
+        made_up.record({"kind": "moments"}, VAE, who, {"points": points}),
+        made_up.record({"kind": "time", "batch": 50}, VAE, who, {**times, "rows": 2, "load": [0.5, 0.5, 0.5]}),
+    ]
+
+
+def efficient(records: list[Record]) -> str:
+    (finding,) = findings(summarise(records))[TOPIC]
+    return finding.text.partition("estimators: ")[2]
+
+
+@pytest.mark.parametrize("trajectories", [0, 5])
+def test_one_estimator_under_ten_labels_is_not_more_efficient_than_itself(
+    trajectories: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told apart in a twentieth of suites at most, and a binomial's spread; the ratio of who is named holds 1."""
+    monkeypatch.setattr(best, "SIMULATIONS", 0)
+    monkeypatch.setattr(best, "OF_EACH", 2000)
+    rng, falsely, held, suites = np.random.default_rng(5), 0, 0, 25
+    for _ in range(suites):
+        records = []
+        for label in ("rloo", *(f"same-{i}" for i in range(9))):
+            cost, grid = math.exp(0.02 * rng.normal()), np.exp(0.05 * rng.normal(size=(trajectories, 1)))
+            records += alike(label, math.exp(0.05 * rng.normal()), cost, grid if trajectories else None)
+        text = efficient(records)
+        falsely += text.count("`") // 2 - 1 + (3 if "and 3 more" in text else 0) < 9
+        ratio = re.search(r"\[(\S+), (\S+)\] times rloo \(95 % over all of them at once\)", text)
+        held += ratio is None or float(ratio[1]) <= 1 <= float(ratio[2])
+    assert falsely <= scipy.stats.binom.ppf(0.999, suites, 0.05)
+    assert held >= scipy.stats.binom.ppf(0.001, suites, 0.95)
+
+
+def test_who_is_told_to_be_more_efficient_is_named_alone() -> None:
+    """By draws and clocks; the ratio's interval is that of one of two comparisons with rloo."""
+    text = efficient([*alike("rloo", 4.0, 2.0), *alike("disarm", 1.0, 2.0), *alike("arms", 1.1, 4.0)])
+    error = scipy.stats.norm.isf(0.0125) * math.hypot(0.05, 0.05, 0.02, 0.02)
+    shown = interval(4.0, 4 * math.exp(-error), 4 * math.exp(error))
+    assert text == f"`disarm`, {shown} times rloo (95 % over all of them at once)."
+    near = efficient([*alike("rloo", 4.0, 2.0), *alike("disarm", 1.0, 2.0), *alike("arms", 1.05, 2.0)])
+    assert near.startswith("`disarm` (not told apart from `arms`), 4.00 [")
+    grid = np.array([[1.0], [3.0], [0.5], [2.0]])
+    paired = [*alike("rloo", 0, 2.0, 4 * grid), *alike("disarm", 0, 2.0, grid), *alike("arms", 0, 2.6, grid)]
+    error = scipy.stats.t.isf(0.0125, 3) * math.hypot(0.02, 0.02) * 1.959964 / scipy.stats.t.isf(0.025, 3)
+    shown = interval(4.0, 4 * math.exp(-error), 4 * math.exp(error))
+    assert efficient(paired) == f"`disarm`, {shown} times rloo (95 % over all of them at once)."

@@ -155,7 +155,7 @@ def _row(own: Timed, reference: Timed) -> dict[str, object]:
     return {
         "variance_point": noise.point,
         **{name: getattr(noise, name) for name in (*ends("variance"), "mse", "f_evals", "at_rounding", "draws")},
-        **{name: getattr(noise, name) for name in ("trajectories", "minibatches")},
+        **{name: getattr(noise, name) for name in ("trajectories", "minibatches", "log_se", "replicates")},
         **dict(zip(ends("efficiency_seconds"), by_seconds, strict=True)),
         **dict(zip(ends("efficiency_f_evals"), by_f_evals, strict=True)),
         **dict(zip(ends("efficiency_total"), _of_total(own, reference, clock), strict=True)),
