@@ -130,7 +130,8 @@ class Comparison:
 
         Args:
             by: "mse", "variance", "bias" (by the upper end of the squared one's interval), or mean squared error times
-                a cost, "mse x f_evals" or "mse x seconds".
+                a cost, "mse x f_evals" or "mse x seconds": the ratio to the plain step times the median plain step, so
+                that a machine that was busier for one does not count against it.
             unbiased: whether only estimators that are declared unbiased count; by default where it is by variance, as
                 a constant has none.
 
@@ -147,7 +148,8 @@ class Comparison:
         column, _, cost = by.partition(" x ")
         column = "bias_squared" if column == "bias" else column
         rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-        found = in_order([ranked(row, column, cost) for row in rows])
+        plain = frame["seconds"].div(frame["time_ratio"]).median() if cost == "seconds" else math.nan
+        found = in_order([ranked(row, column, *_cost(row, cost, plain)) for row in rows])
         if by == "bias":  # an estimate may be negative by chance: what can be vouched for is the upper end
             found = sorted(found, key=lambda one: math.inf if math.isnan(one.high) else one.high)
         if not found:
@@ -304,6 +306,20 @@ def _what(record: Record) -> str:
     """What a record that did not go well is of."""
     label = record.config.estimator.label
     return label if record.kind == "moments" else f"{label} ({record.kind})"
+
+
+def _cost(row: dict[str, Any], name: str, plain: float) -> tuple[float, float]:
+    """What a row is charged by, and the standard error of its logarithm.
+
+    Args:
+        row: of the frame.
+        name: of the cost; empty for none.
+        plain: seconds of a plain step.
+    """
+    if name != "seconds":
+        return (float(row[name]) if name else 1.0), 0.0
+    ratio, high = float(row["time_ratio"]), float(row["time_ratio_high"])
+    return plain * ratio, math.log(high / ratio) / QUANTILE if ratio > 0 else 0.0
 
 
 def _factor(log_se: float) -> float:

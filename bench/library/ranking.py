@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.report.text import interval, number
 from bench.statistics import lowest, normal_quantile
+from bench.statistics.best import FREEDOM
 
 QUANTILE = normal_quantile(0.95)
 
@@ -38,11 +39,36 @@ class Ranked(NamedTuple):
         return number(self.value) if math.isnan(self.low) else interval(self.value, self.low, self.high)
 
 
-def ranked(row: dict[str, Any], column: str, cost: str = "") -> Ranked:
-    """A row of `Comparison.frame()` by a column, times the column of a cost."""
-    factor = float(row[cost]) if cost else 1.0
-    value, low, high = (factor * float(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
-    return Ranked(str(row["estimator"]), int(row["samples"]), value, low, high)
+def ranked(row: dict[str, Any], column: str, cost: float = 1.0, cost_log_se: float = 0.0) -> Ranked:
+    """A row of `Comparison.frame()` by a column, times a cost, of whose logarithm the standard error is given."""
+    value, low, high = (cost * float(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
+    found = Ranked(str(row["estimator"]), int(row["samples"]), value, low, high)
+    if cost_log_se == 0:
+        return found
+    error = QUANTILE * math.hypot(found.log_se, cost_log_se)
+    if not math.isfinite(error):
+        return found._replace(low=0.0, high=math.inf)
+    return found._replace(low=value * math.exp(-error), high=value * math.exp(error))
+
+
+def told_apart(one: Ranked, other: Ranked, comparisons: int) -> bool:
+    """Whether the second is worse than the first, one of so many comparisons over all of which 95 % hold (Bonferroni).
+
+    How well draws tell a standard error decides its law far out, as in `bench.statistics.best`.
+    """
+    from scipy.stats import t
+
+    if one.value <= 0 or other.value <= 0:
+        return one.value <= 0 < other.value
+    gap, errors = math.log(other.value / one.value), (one.log_se, other.log_se)
+    squares = [error**2 for error in errors]
+    if not math.isfinite(sum(squares)):
+        return False
+    if sum(squares) == 0:
+        return gap > 1e-6  # exact, to the tolerance of an integral
+    # Of each FREEDOM / s^2 degrees of freedom, by Welch and Satterthwaite.
+    freedom = FREEDOM * sum(squares) ** 2 / sum(square**3 for square in squares)
+    return bool(t.sf(gap / math.sqrt(sum(squares)), freedom) < 0.05 / comparisons)
 
 
 def in_order(found: Sequence[Ranked]) -> list[Ranked]:

@@ -309,6 +309,28 @@ def test_the_best_is_named_with_those_that_the_draws_do_not_tell_from_it() -> No
         comparison.best("mse x seconds")
 
 
+def test_by_seconds_clocks_count_as_well_as_draws() -> None:
+    """Errors of a fiftieth in draws and of a tenth in clocks; plain steps of 2 and 4 ms are of one machine, 3 ms."""
+    names = ["reinforce", "reinforce[samples=1]"]
+    made = gradest.compare((bits(), cubic), names, draws=3, warm_up=0)
+    for record in made.records:
+        twin, found = record.config.estimator.label != names[0], dict(record.measurements)
+        if record.kind == "time":
+            plain, ratio = (4e-3, 1.1) if twin else (2e-3, 1.0)
+            found["plain"] = {**found["plain"], "median": plain}
+            found["step"] = {**found["step"], "median": plain * ratio}
+            found["plain_ratio"] = {**found["plain_ratio"], "median": ratio, "log_se": 0.1}
+        else:
+            (point,) = found["points"]
+            found["points"] = [{**point, "q": {**point["q"], "mse": 1.0, "mse_low": 0.96, "mse_high": 1 / 0.96}}]
+        record.measurements = found
+    best = made.best("mse x seconds")
+    error = math.hypot(math.log(1 / 0.96), 1.959964 * 0.1)
+    assert (best.value, best.low, best.high) == pytest.approx([3e-3 * math.exp(x) for x in (0, -error, error)])
+    assert best.ties == (names[1],), "a tenth more is told by the draws alone"
+    assert made.best("mse").low == 0.96
+
+
 def test_a_step_is_timed_beside_the_plain_step_with_what_f_holds() -> None:
     """Weights that f holds are differentiated too, so that a step of a large f costs about as many plain ones."""
     decoder = nn.Sequential(nn.Linear(6, 400), nn.Tanh(), nn.Linear(400, 400), nn.Tanh(), nn.Linear(400, 1))
