@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from bench.library.ranking import Ranked, in_order, worse
+from bench.library.ranking import Ranked, in_order, told_apart
 from bench.records.record import Record
 from bench.records.results import Moments, Point
 from bench.report.text import number, percent_interval, plural, slug
@@ -22,6 +22,7 @@ from bench.suite.schema import Suite
 from estimators.errors import BadInput
 from estimators.labels import read_options
 
+ONE_TRAINING = " Measured on one training and one minibatch: intervals say nothing of others."
 STEPS = 300
 """Of the reference trajectory, at whose start and end a trained problem is measured."""
 
@@ -96,6 +97,8 @@ class Candidate(NamedTuple):
     worst_at: str
     rare: bool
     """Whether at some point an outcome is too rare for the draws."""
+    trained: bool
+    """Whether its points lie along a training."""
 
 
 class Answer(NamedTuple):
@@ -185,8 +188,9 @@ def _candidates(
         most = max(biases, key=lambda bias: bias.relative if math.isnan(bias.relative_high) else bias.relative_high)
         bias = Interval(most.relative, most.relative_low, most.relative_high)
         evaluations = max(float(point.f_evals) for point in points.values())
+        trained = any(point.step is not None for point in points.values())
         rare = any(point.bias.untestable > point.bias.seldom_moved for point in points.values())
-        candidates.append(Candidate(*key, tags[key], evaluations, at, bias, ratios[worst_at], worst_at, rare))
+        candidates.append(Candidate(*key, tags[key], evaluations, at, bias, ratios[worst_at], worst_at, rare, trained))
     return sorted(candidates, key=lambda one: one.worst)
 
 
@@ -216,11 +220,11 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
         said += " Without an interval: exact, by integration over its noise."
     if first.rare:
         said += " Some outcomes are too rare for the draws, so that its error may be larger: take more (--draws)."
-    everywhere = [first, *others]
-    level = 1 - 0.05 / len(places)  # over all points together
-    apart = [worse([one.at[place] for one in everywhere], level) for place in places]
-    ties = [one for one in others if not any(one.at[place] in at for place, at in zip(places, apart, strict=True))]
+    # Over all pairs and points: which one is recommended, the same draws have said.
+    pairs = len(places) * len(others) * (len(others) + 1)
+    ties = [one for one in others if not any(told_apart(first.at[place], one.at[place], pairs) for place in places)]
     if ties:
         names = ", ".join(one.label for one in ties[:3])
         said += f" The draws do not tell {names} from it{f', nor {len(ties) - 3} more' if ties[3:] else ''}."
+    said += ONE_TRAINING if first.trained else ""
     return f"{said} {plural(len(others) + 1, 'estimator')} compared."

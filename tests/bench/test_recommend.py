@@ -5,7 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from bench.cli.recommend import recommend_verb
 from bench.library.recommend import answer, problem_tables, suite_of
@@ -41,7 +43,7 @@ def test_the_one_that_is_nearest_to_the_best_everywhere_is_taken() -> None:
     assert found.sentence == (
         "Take b with samples=2 at 2 evaluations of f a row: its mean squared error is nowhere more than 2.00 times the "
         "least (digits, step 0): 2.00 [1.82, 2.20] at digits, step 0; 15.0 [13.6, 16.5] at digits, step 100. "
-        "3 estimators compared."
+        "Measured on one training and one minibatch: intervals say nothing of others. 3 estimators compared."
     )
 
 
@@ -71,6 +73,26 @@ def test_ties_exact_values_and_rare_outcomes_are_said() -> None:
     assert "1.00 at digits, step 0. Without an interval: exact" in exact and "do not tell" not in exact
     assert "too rare for the draws" in answer([record("a", [1.0], rare=1)], budget=2).sentence
     assert "too rare" not in said
+
+
+def test_ties_are_with_the_one_that_is_taken() -> None:
+    """c is the compromise of a and b, and d is as good to within a tenth, though far above a and b at a point."""
+    records = [record("a", [1.0, 50.0]), record("b", [50.0, 1.0]), record("c", [3.0, 3.0]), record("d", [3.1, 3.05])]
+    found = answer(records, budget=2)
+    assert found.candidates[0].label == "c"
+    assert "The draws do not tell d from it." in found.sentence
+    apart = answer([*records[:3], record("d", [3.1, 6.0])], budget=2).sentence
+    assert "do not tell" not in apart
+
+
+def test_one_estimator_under_ten_labels_ties_with_itself() -> None:
+    """At two points, of 60 runs in a twentieth at most, and a binomial's spread."""
+    rng, falsely = np.random.default_rng(4), 0
+    for _ in range(60):
+        values = np.exp(math.log(1.1) / 1.96 * rng.normal(size=(10, 2))).tolist()
+        said = answer([record(f"e{i}", own) for i, own in enumerate(values)], budget=2).sentence
+        falsely += "nor 6 more" not in said
+    assert falsely <= scipy.stats.binom.ppf(0.999, 60, 0.05)
 
 
 def test_what_failed_somewhere_is_not_recommended() -> None:
