@@ -251,6 +251,14 @@ def test_elbos_are_paired_by_seed(
         assert math.isnan(rows[0]["high"])
 
 
+def test_a_seed_that_diverged_is_not_compared_though_it_has_an_end(tmp_path: Path) -> None:
+    """Of a loss that was not finite at one step alone."""
+    lost = elbos([0, 1, 2], [-20.0, -30.0, -90.0]) | {"diverged": [None, None, 17]}
+    others = elbos([0, 1, 2], [-21.0, -31.0, -20.0])
+    (row,), _ = of(tmp_path, [made("train", lost)], [made("train", others, threads=2)])
+    assert (row["estimate"], row["remark"]) == (-1, "paired over 2 seeds, 1 diverged or in one run alone")
+
+
 NO_CLOCK = "no interval: a record does not hold the noise of its clock"
 
 

@@ -317,6 +317,14 @@ def test_runs_are_compared_by_all_their_points(tmp_path: Path) -> None:
     assert alone["remark"].endswith("paired over 1 trajectory: no interval") and math.isnan(alone["low"])
 
 
+def test_without_rare_outcomes_a_comparison_of_runs_has_no_interval(tmp_path: Path) -> None:
+    """As a report has none: 3.9 are expected at each of two minibatches, of the 8 that it takes."""
+    few = other_draws(replicated("rloo", RLOO * [[1], [1.1], [0.9]], rare=3.9))
+    row = compared(tmp_path, replicated("rloo", DISARM), few)
+    assert (row["low"], row["high"]) == (0, math.inf) and row["estimate"] == pytest.approx(2 * 0.99 ** (1 / 3))
+    assert row["remark"].endswith("paired over 3 trajectories; too few rare outcomes for an interval")
+
+
 def test_other_weights_are_other_trajectories(tmp_path: Path) -> None:
     again = replicated("rloo", RLOO)
     again["measurements"]["weights"] = ["others"] * 3

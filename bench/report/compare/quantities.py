@@ -10,10 +10,10 @@ from scipy.stats import ttest_ind
 
 from bench.machine_load import busy
 from bench.records.record import Record
-from bench.records.results import Moments, Time, Training, Variance
+from bench.records.results import Moments, OfParameters, Time, Training, Variance
 from bench.records.shown import ROUNDING, same_draws, same_source
 from bench.report.compare.pairs import Pair
-from bench.statistics import Interval, mean_interval, ratio_interval, replicated_ratio
+from bench.statistics import Interval, mean_interval, no_interval, ratio_interval, replicated_ratio
 
 EQUAL = "same draws: identical"
 
@@ -52,33 +52,47 @@ Place = tuple[int | None, int | None]
 """Trajectory and minibatch of a point; None where there is one of each."""
 
 
-def _at_steps(record: Record) -> dict[int | None, dict[Place, Variance]]:
-    """Variances by checkpoint, trajectory and minibatch."""
-    found: dict[int | None, dict[Place, Variance]] = {}
+def _at_steps(record: Record) -> dict[int | None, dict[Place, OfParameters]]:
+    """Moments with respect to q's parameters by checkpoint, trajectory and minibatch."""
+    found: dict[int | None, dict[Place, OfParameters]] = {}
     for point in record.result(Moments).points:
-        found.setdefault(point.step, {})[point.trajectory, point.minibatch] = point.q.variance
+        found.setdefault(point.step, {})[point.trajectory, point.minibatch] = point.q
     return found
 
 
-def _of_points(old: Mapping[Place, Variance], new: Mapping[Place, Variance], pair: Pair) -> tuple[Interval, str]:
+def _of_points(
+    old: Mapping[Place, OfParameters], new: Mapping[Place, OfParameters], pair: Pair
+) -> tuple[Interval, str]:
     """Ratio of two checkpoints, of one point each or of several trajectories."""
     single = (None, None)
     if single in old and single in new:
-        return _ratio(old[single], new[single], pair)
+        return _ratio(old[single].variance, new[single].variance, pair)
     a, b = _grid(old), _grid(new)
     if single in old or single in new:
         return _bare(_geometric(b) / _geometric(a)), "one point beside several: no interval"
     if not ((a > 0).all() and (b > 0).all()):
         return _bare(math.nan), "a variance is 0 or missing"
-    return _replicated(a, b, pair)
+    found, remark = _replicated(a, b, pair)
+    if not same_draws(*pair) and no_interval(min(map(_rare_events, (old, new)))):
+        return Interval(found.estimate, 0.0, math.inf), f"{remark}; too few rare outcomes for an interval"
+    return found, remark
 
 
-def _grid(points: Mapping[Place, Variance]) -> NDArray[np.float64]:
+def _rare_events(points: Mapping[Place, OfParameters]) -> float:
+    """Expected number over a trajectory's minibatches, the least of any trajectory; infinite where none is rare."""
+    found: dict[int | None, float] = {}
+    for (trajectory, _), q in points.items():
+        events = math.inf if math.isnan(q.rare_events) else q.rare_events
+        found[trajectory] = found.get(trajectory, 0.0) + events
+    return min(found.values())
+
+
+def _grid(points: Mapping[Place, OfParameters]) -> NDArray[np.float64]:
     """[trajectories, minibatches]; NaN where a point is missing."""
     shape = [1 + max(place[i] or 0 for place in points) for i in (0, 1)]
     grid = np.full(shape, math.nan)
-    for (trajectory, minibatch), variance in points.items():
-        grid[trajectory or 0, minibatch or 0] = variance.estimate
+    for (trajectory, minibatch), q in points.items():
+        grid[trajectory or 0, minibatch or 0] = q.variance.estimate
     return grid
 
 
@@ -130,7 +144,7 @@ def _ratio(old: Variance, new: Variance, pair: Pair) -> tuple[Interval, str]:
 
 def _elbo(pair: Pair) -> Compared:
     results = [record.result(Training) for record in pair]
-    old, new = (dict(zip(found.seeds, found.final.test_elbo, strict=True)) for found in results)
+    old, new = (dict(zip(found.seeds, found.ends, strict=True)) for found in results)
     differences = [b - a for seed, a in old.items() if a is not None and (b := new.get(seed)) is not None]
     if not differences:
         return
