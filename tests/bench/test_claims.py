@@ -160,6 +160,7 @@ def test_what_is_not_there_is_said_in_one_line(checkout: Path, name: str, before
         ('"seconds", reduce = "max"', '"late", reduce = "max"', "{seconds} has no value: 1 of 2 values are missing"),
         ('"seconds", reduce = "max"', '"late", reduce = "mean"', "1 of 2 values are missing (NaN)"),
         ('"disarm / rloo"', '"disarm / rloo + 1e400 - 1e400"', "{share} has no value: it is not a number (NaN)"),
+        ('"disarm / rloo"', '"disarm / rloo + 1e400"', "{share} has no value: it is infinite, as no sentence says"),
     ],
 )  # fmt: skip
 def test_what_is_empty_or_missing_holds_nothing(checkout: Path, before: str, after: str, said: str) -> None:
@@ -203,6 +204,7 @@ def test_a_number_of_a_claim_s_words_is_held_or_said_to_be_fixed(checkout: Path)
 
 NUMBERS = ["took 17.3 s", "is twice that", "takes a seventh less", "in five minutes", "at .5", "is 7x as fast", "by x2"]
 NUMBERS += ["wins eleven", "has forty", "takes a dozen", "wins two out of five", "is two orders of magnitude off"]
+NUMBERS += ["takes 20ms", "is 3s longer", "has 1.5M", "gains tenfold", "is lost in one in ten"]
 
 
 @pytest.mark.parametrize("words", NUMBERS)

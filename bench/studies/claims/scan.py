@@ -21,16 +21,19 @@ RARE = r"(?:eleven|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fi
 """Number words that are hardly said but of a measurement."""
 COUNTS = rf"(?:two|three|four|five|six|seven|eight|nine|ten|twelve|hundred|thousand|million|{RARE})"
 UNITS = r"(?:times|microseconds|seconds|minutes|hours|days|per cent)"
+GLUED = r"[nuµm]?s|min|h|[kMG]B?|nats"
+"""Units that are written without a space."""
 NUMBER = re.compile(
-    r"(?<![\w.,^-])[-+]?\.?\d+(?:,\d{3})*(?:\.\d+)?(?:e-?\d+)?(?!\w)"
+    rf"(?<![\w.,^-])[-+]?\.?\d+(?:,\d{{3}})*(?:\.\d+)?(?:e-?\d+)?(?:{GLUED})?(?!\w)"
     r"|\b(?:half|halves|twice|thrice)\b"
     rf"|\b\w+\s(?:\w+-)?{PARTS}s?\b"
     rf"|\b{COUNTS}(?=\s{UNITS}\b)"
     rf"|\b{COUNTS}\s(?:out\s)?of\s(?:the\s)?{COUNTS}\b"
     r"|\b\d+(?:\.\d+)?x\b|\bx\d+(?:\.\d+)?\b"
-    rf"|\b{RARE}\b|\borders?\sof\smagnitude\b"
+    rf"|\b{RARE}\b|\borders?\sof\smagnitude\b|\b{COUNTS}fold\b|\bone\sin\s{COUNTS}\b"
 )
-"""A number in figures, a fraction or a multiple in words, a count of something that a clock or a ratio gives."""
+"""A number in figures, with its unit or without, a fraction or a multiple in words, a count of something that a clock
+or a ratio gives."""
 
 
 def pages(root: Path) -> list[str]:

@@ -89,8 +89,10 @@ def values(claim: Claim, root: Path) -> Mapping[str, Found]:
                 value: Found = float(expression(number.of, found))
             else:
                 value = setting(number.code) if number.code else _of_table(claim, number, root)
-            if not isinstance(value, tuple) and math.isnan(value):
-                raise BadInput("it is not a number (NaN)")
+            if not isinstance(value, tuple) and not math.isfinite(value):
+                raise BadInput(
+                    "it is not a number (NaN)" if math.isnan(value) else "it is infinite, as no sentence says"
+                )
         except Exception as error:  # pandas raises many kinds, with the column or the sign that it does not know
             raise BadInput(f"claim {claim.name}: {{{name}}} has no value: {error}") from error
         found[name] = value if isinstance(value, tuple) else value * number.factor
