@@ -56,7 +56,8 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     if "options" in location:
         where = ".".join(location[: location.index("options") + 2])
         return f"{where}: an option is a number, true, false or a word, got {first['input']!r}"
-    message = str(first["msg"]).removeprefix("Value error, ")
+    is_list = first["type"] in ("tuple_type", "list_type")
+    message = "expected a list" if is_list else str(first["msg"]).removeprefix("Value error, ")
     given = first["input"]
     said = isinstance(given, dict) or (isinstance(given, str) and repr(given) in message)
     typed = "" if said else f", got {given!r}"

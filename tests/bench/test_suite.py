@@ -190,6 +190,7 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ('name = "small"', "", "name is missing"),
         (LIST, "", "estimators is missing"),
         (LIST, "estimators = []", "estimators is empty; it needs at least one item"),
+        ("evaluations = 2", "learning_rates = 1e-3", "elbo.learning_rates: expected a list, got 0.001"),
         ("checkpoints = [0, 4]", "checkpoints = []", "moments.checkpoints is empty; it needs at least one item"),
         ('name = "small"', 'name = "Not A Slug"',
          "name: String should match pattern '^[a-z0-9][a-z0-9-]*$', got 'Not A Slug'"),
