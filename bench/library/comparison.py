@@ -74,6 +74,11 @@ class Comparison:
         """What the point is called."""
         return self.records[0].config.problem.label
 
+    @property
+    def _minibatches(self) -> int:
+        """How many were drawn; 1 for a point that was given."""
+        return int((self.records[0].config.problem.model_extra or {}).get("minibatches", 1))
+
     def frame(self) -> "pd.DataFrame":
         """A row an estimator, least mean squared error first.
 
@@ -155,7 +160,7 @@ class Comparison:
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
-        apart = [one for one in others if one.low > first.high] if by == "bias" else worse(found)
+        apart = [one for one in others if one.low > first.high] if by == "bias" else worse(found, self._minibatches)
         ties = [one for one in others if one not in apart]
         (of_first,) = (row for row in rows if row["estimator"] == first.label)
         reason = self._sentence(by, first, others, ties)

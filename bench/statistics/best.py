@@ -50,13 +50,14 @@ class Best(NamedTuple):
     are of one step, and so may hold 0 for one that is told apart."""
 
 
-def lowest(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95) -> Best:
+def lowest(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95, freedom: float = math.inf) -> Best:
     """Compare independent estimates with their lowest.
 
     Args:
         logs: [k] logarithms of variances; NaN for one that was not measured, which is left out.
         log_se: [k] their standard errors; 0 for an exact one, infinity for one without an interval.
         level: chance that nothing is said falsely.
+        freedom: degrees of freedom of the standard errors at most, where they are over fewer units than draws.
 
     Raises:
         ValueError: shapes that differ, or a level outside (0, 1).
@@ -72,7 +73,7 @@ def lowest(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95) -> Best:
     if len(known) < 2:
         return Best((*map(int, known), *unknown), (), tuple(low.tolist()), tuple(high.tolist()))
     t, errors = _distances(x[known], se[known])
-    law = _law(tuple(se[known].tolist()))
+    law = _law(tuple(se[known].tolist()), freedom)
     worse = {int(known[j]) for j in _stepped(t.max(1), lambda left: law[:, left].max(1), 1 - level)}
     critical = float(np.quantile(law.max(1), level))
     gaps = _gaps(x[known])
@@ -219,12 +220,12 @@ def _distances(x: NDArray[np.float64], se: NDArray[np.float64]) -> tuple[NDArray
 
 
 @lru_cache(maxsize=8)
-def _law(errors: tuple[float, ...]) -> NDArray[np.float64]:
+def _law(errors: tuple[float, ...], most: float) -> NDArray[np.float64]:
     """[simulations, k] draws of T under equality, standard errors estimated with the freedom that they have."""
     rng, se = np.random.default_rng(0), np.array(errors)
     shape = (max(OF_EACH, SIMULATIONS // len(se)), len(se))
     x = rng.standard_normal(shape) * se
-    freedom = FREEDOM / np.maximum(se, 1e-3) ** 2
+    freedom = np.minimum(FREEDOM / np.maximum(se, 1e-3) ** 2, most)
     square = se**2 * rng.chisquare(freedom, shape) / freedom
     columns, squares = np.ascontiguousarray(x.T), np.ascontiguousarray(square.T)
     largest = np.zeros(shape[::-1])

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
 
 import gradest
 from bench.library.measured import Place, at_several, minibatch_variance
+from bench.library.ranking import Ranked, worse
 from bench.measure.points import Reference
 from bench.measure.weights import Weights
 from bench.records.results import Ends
@@ -445,3 +447,15 @@ def test_graphs_that_a_person_holds_are_left_whole() -> None:
 def test_the_least_bias_is_the_one_that_can_be_vouched_for() -> None:
     best = gradest.compare((bits(), cubic), ["rloo", "disarm", "exact", "straight-through"], **QUICK).best("bias")
     assert best.label == "exact"
+
+
+@pytest.mark.parametrize(("distance", "law_of_draws", "of_three"), [(7.0, 0, 0), (8.3, 1, 0), (20.0, 1, 1)])
+def test_few_minibatches_tell_standard_errors_badly(distance: float, law_of_draws: int, of_three: int) -> None:
+    """One of twenty is that many standard errors above the others, of which Student's intervals hold 4.3."""
+    error = 0.02
+    half = scipy.stats.t.isf(0.025, 2) * error
+    found = [Ranked(f"e{i}", 2, 1.0, math.exp(-half), math.exp(half)) for i in range(19)]
+    above = math.exp(distance * error * math.sqrt(2))
+    found.append(Ranked("above", 2, above, above * math.exp(-half), above * math.exp(half)))
+    assert len(worse(found)) == law_of_draws, "as if they were as well known as those of draws"
+    assert len(worse(found, minibatches=3)) == of_three
