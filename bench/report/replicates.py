@@ -79,10 +79,16 @@ def _log_se(estimate: float, high: float) -> float:
     return math.log(high / estimate) / QUANTILE if estimate > 0 else NAN
 
 
-def _bias(points: Sequence[Row]) -> dict[str, Any]:
-    """The mean squared bias as a share of the mean squared gradient, and its root."""
+def _bias(points: Sequence[Row], rare: bool) -> dict[str, Any]:
+    """The mean squared bias as a share of the mean squared gradient, and its root.
+
+    Args:
+        points: all of the row.
+        rare: see `_positive`; a mean that met no rare outcome is as far off on every trajectory.
+    """
     squared, norms = _grid(points, "bias_squared"), np.square(_grid(points, "gradient_norm"))
     found = replicated_mean(squared) if np.isfinite(squared).all() else Interval(NAN, NAN, NAN)
+    found = found._replace(low=NAN, high=NAN) if rare else found
     size = float(norms.mean())
     share = [math.sqrt(max(end, 0.0) / size) if size > 0 else NAN for end in found]
     # What would have shown is where the interval leaves 0, which lies half its width below the estimate.
@@ -112,7 +118,7 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
     least = float(np.nan_to_num(events, nan=math.inf).sum(1).min())  # NaN is of a point where no outcome is rare
     rare = no_interval(least)
     row = {**SINGLE, **points[0], **_positive("variance", points, rare), **_positive("encoder_variance", points, rare)}
-    row |= _positive("minibatch_variance", points) | _positive("mse", points, rare) | _bias(points)
+    row |= _positive("minibatch_variance", points) | _positive("mse", points, rare) | _bias(points, rare)
     row |= {"rare_events": least, "log_se": _log_se(row["variance"], row["variance_high"])}
     row |= dict.fromkeys(("first_half", "second_half", "second_half_log_se"), NAN)  # trajectories choose, and judge
     positive = bool((variances > 0).all())

@@ -140,6 +140,8 @@ def test_a_squared_bias_is_the_mean_of_all_points() -> None:
     assert (row["p_value"], row["max_z"], row["tested"]) == pytest.approx((0.5, 6.0, 48.0))
     table = bias_table.make(summary.bias)
     assert "Over several trajectories: the root mean square of both" in table.caption
+    assert "In brackets: 95 % Student-t intervals over trajectories of the mean squared bias, carried" in table.caption
+    assert "fixed minibatch" not in table.caption and "score intervals" not in table.caption
     seen = re.fullmatch(r"none seen \(could have seen >= (\d+) %\)", shown(table, "disarm", "verdict"))
     assert seen is not None and int(seen[1]) == round(100 * row["bias_floor"])
 
@@ -209,6 +211,8 @@ def test_without_rare_outcomes_on_some_trajectory_there_is_no_interval() -> None
         assert math.isfinite(row["variance_high"]) is known
         assert (row["replicates"] is not None) is known
         assert row["variance"] == pytest.approx(180 ** (1 / 3))
+        bias = row_of(summary.bias, "disarm")
+        assert math.isfinite(bias["bias_squared"]) and math.isfinite(bias["bias_squared_high"]) is known
     # A point's own interval may be missing; the trajectories have theirs all the same.
     row = row_of(summarise([replicated("disarm", DISARM, log_se=None)]).variance, "disarm")
     assert math.isfinite(row["variance_high"]) and math.isnan(row["monte_carlo_sd"])

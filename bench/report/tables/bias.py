@@ -66,17 +66,22 @@ def _p_value(row: Row) -> str:
 def make(frame: pd.DataFrame) -> Table:
     """The printed table."""
     count = max(1, tests(frame))
+    single = frame["trajectories"].isna()
+    where = "; at fixed parameters and a fixed minibatch, over n draws" if single.all() else ""
+    brackets = "95 % score intervals of the squared bias, a long run's own noise included"
+    student = "95 % Student-t intervals over trajectories of the mean squared bias"
+    if not single.all():
+        brackets = f"{student}; of single points {brackets}" if single.any() else student
     over = (
         ""
-        if frame["trajectories"].isna().all()
-        else " Over several trajectories: the root mean square of both, Student-t intervals of the mean squared bias, "
-        "the largest |z|, and the smallest p times the number of points."
+        if single.all()
+        else " Over several trajectories: the root mean square of both, the largest |z|, and the smallest p times the "
+        "number of points; n: trajectories x minibatches x draws."
     )
     caption = (
         "Bias against the exact gradient, or a long run of an unbiased estimator, as the reference column "
-        "says; at fixed parameters and a fixed minibatch, over n draws. Relative bias: norm of the bias "
-        "over the gradient's, the Monte Carlo noise of the mean taken off. In brackets: 95 % score intervals "
-        f"of the squared bias, a long run's own noise included, carried over to its root.{over} max |z|: largest "
+        f"says{where}. Relative bias: norm of the bias over the gradient's, the Monte Carlo noise of the mean taken "
+        f"off. In brackets: {brackets}, carried over to its root.{over} max |z|: largest "
         "coordinate in standard errors; p: its two-sided value, Bonferroni over the coordinates that are "
         "tested, which leaves out those with outcomes too rare for the draws and those that too few draws "
         "move. 'Could have seen': the smallest relative bias whose interval would have excluded 0. A "
