@@ -249,6 +249,20 @@ def test_the_figure_of_rates_holds_any_that_a_record_has() -> None:
     assert np.isfinite(plot.draw().axes[0].get_xlim()).all()
 
 
+def test_the_figure_of_rates_shows_what_the_second_best_costs() -> None:
+    """Three that do the same at their best rate, and lose 9 nats at the others."""
+    arms = Made("arms", 2, True, 1.0, 0.0, 1.0)
+    ends = {1e-3: -19.0, 1e-2: -10.0, 1e-1: -90.0}
+    records = [
+        trained(made, rate, [end + i / 100])
+        for i, made in enumerate((RLOO, DISARM, arms))
+        for rate, end in ends.items()
+    ]
+    (plot,) = rates_figure.plots(summarise(records))
+    bottom, top = plot.draw().axes[0].get_ylim()
+    assert -25 < bottom < -19 and -10 < top < -8
+
+
 def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path: Path) -> None:
     records = [
         trained(made, rate, [best - abs(math.log(rate / 3e-3)) - 0.1 * seed for seed in range(count)])
@@ -265,6 +279,7 @@ def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path
     assert [line.best for line in lines] == [1, 1]
     assert [bool(np.isfinite(line.low).all()) for line in lines] == [made.style.label == "rloo" for made in lines]
     figure = plot.draw()
+    assert figure.axes[0].get_ylim()[1] > np.nanmax([line.high[line.best] for line in lines]), "a band is not cut off"
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.001", "0.003", "0.009"]
     assert not list(rates_figure.plots(summarise([records[0]])))
     write(records, tmp_path, {"csv", "svg"})

@@ -52,11 +52,16 @@ def _lines(rows: pd.DataFrame, summary: Summary) -> list[Line]:
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float]:
-    """Height of the panel: all best rates, and of what lies below them not more than tells the lines apart."""
+    """Height of the panel: all best rates with their bands, and what lies not so far below that lines look alike."""
     bests = np.array([line.elbo[line.best] for line in lines])
     top, lowest = float(bests.max()), min(float(np.nanmin(line.elbo)) for line in lines)
     usual = max(top - float(np.median(bests)), 1e-3)
-    bottom = max(lowest, min(float(bests.min()), top - ROOM * usual))
+    # Half of the lines show what their second best rate costs.
+    second = float(np.median([np.sort(line.elbo)[-2:][0] for line in lines]))
+    bottom = max(lowest, min(float(bests.min()), top - ROOM * usual, second))
+    half = (top - bottom) / 2  # of a wide band no more: it would press the lines together
+    ends = np.array([(line.low[line.best], line.high[line.best]) for line in lines]).clip(bottom - half, top + half)
+    bottom, top = float(np.nanmin([bottom, *ends[:, 0]])), float(np.nanmax([top, *ends[:, 1]]))
     pad = 0.06 * max(top - bottom, 1e-3)
     return bottom - pad, top + pad
 
