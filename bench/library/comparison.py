@@ -160,7 +160,11 @@ class Comparison:
         if not found:
             raise BadInput(f"no estimator to choose among by {by}")
         first, *others = found
-        apart = [one for one in others if one.low > first.high] if by == "bias" else worse(found, self._minibatches)
+        apart = (
+            [one for one in others if one.low > first.high]
+            if by == "bias"
+            else worse(found, frame["draws"].min(), self._minibatches)
+        )
         ties = [one for one in others if one not in apart]
         (of_first,) = (row for row in rows if row["estimator"] == first.label)
         reason = self._sentence(by, first, others, ties)

@@ -76,17 +76,19 @@ def in_order(found: Sequence[Ranked]) -> list[Ranked]:
     return sorted((one for one in found if not math.isnan(one.value)), key=lambda one: one.value)
 
 
-def worse(found: Sequence[Ranked], minibatches: int = 1) -> list[Ranked]:
+def worse(found: Sequence[Ranked], draws: float, minibatches: int = 1) -> list[Ranked]:
     """Those that are told apart from the best of all, by a comparison over all of them at 95 %.
 
     Args:
         found: at one point.
+        draws: of each.
         minibatches: how many, over which intervals are Student's where there are several.
     """
     from scipy.stats import t
 
-    freedom = minibatches - 1 if minibatches > 1 else math.inf
-    wider = float(t.isf(0.025, freedom)) / QUANTILE
+    several = minibatches > 1
+    freedom = (minibatches if several else draws) - 1
+    wider = float(t.isf(0.025, freedom)) / QUANTILE if several else 1.0
     logs = [math.log(one.value) if one.value > 0 else -math.inf for one in found]
     best = lowest(logs, [one.log_se / wider for one in found], freedom=freedom)
     return [found[i] for i in best.worse]

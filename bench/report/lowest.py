@@ -86,7 +86,7 @@ def may_be_lowest(
     ties with all, and takes from the others neither their pairs nor Student's law.
 
     Args:
-        ranked: rows with their `variance`, `log_se` and `replicates`.
+        ranked: rows with their `variance`, `log_se`, `draws` and `replicates`.
         costs: one each; all alike by default.
         cost_errors: standard errors of their logarithms; 0 by default.
     """
@@ -100,7 +100,9 @@ def may_be_lowest(
         logs = np.array([np.log(grids[i].mean(1)) for i in paired]) + added[paired, None]
         return (*(paired[i] for i in lowest_paired(logs, errors=errors[paired]).best), *others)
     logs = added + [math.log(row["variance"]) for row in ranked]
-    return lowest(logs, np.hypot([row["log_se"] for row in ranked], errors)).best
+    draws = [float(row["draws"]) for row in ranked if row["draws"] > 1]  # NaN, or none, where one is exact
+    freedom = min(draws, default=math.inf) - 1
+    return lowest(logs, np.hypot([row["log_se"] for row in ranked], errors), freedom=freedom).best
 
 
 NOT_TOLD = ("", math.nan, "", "")

@@ -457,5 +457,5 @@ def test_few_minibatches_tell_standard_errors_badly(distance: float, law_of_draw
     found = [Ranked(f"e{i}", 2, 1.0, math.exp(-half), math.exp(half)) for i in range(19)]
     above = math.exp(distance * error * math.sqrt(2))
     found.append(Ranked("above", 2, above, above * math.exp(-half), above * math.exp(half)))
-    assert len(worse(found)) == law_of_draws, "as if they were as well known as those of draws"
-    assert len(worse(found, minibatches=3)) == of_three
+    assert len(worse(found, 1000)) == law_of_draws, "as if they were as well known as those of draws"
+    assert len(worse(found, 1000, minibatches=3)) == of_three

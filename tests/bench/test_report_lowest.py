@@ -221,10 +221,10 @@ def test_one_estimator_on_three_trajectories_beside_one_without_an_interval() ->
     """Student's tails, not those of a law for draws: of 100 points at most 5 % say anything, and their spread."""
     rng, falsely = np.random.default_rng(9), 0
     for _ in range(100):
-        rows: list[dict[str, Any]] = [{"variance": 1.0, "log_se": math.inf, "replicates": None}]
+        rows: list[dict[str, Any]] = [{"variance": 1.0, "log_se": math.inf, "draws": 9.0, "replicates": None}]
         for grid in np.exp(0.1 * rng.normal(size=(20, 3, 1))):
             mean, _, high = replicated(grid)
-            rows.append({"variance": mean, "log_se": math.log(high / mean) / Z, "replicates": grid})
+            rows.append({"variance": mean, "log_se": math.log(high / mean) / Z, "draws": 9.0, "replicates": grid})
         falsely += len(may_be_lowest(rows)) < 21
     assert falsely <= scipy.stats.binom.ppf(0.999, 100, 0.05)
 
@@ -240,3 +240,15 @@ def test_a_run_of_points_says_whose_ratio_it_tells() -> None:
     )]  # fmt: skip
     (finding,) = findings(summarise(records))[TOPIC]
     assert finding.points == ("step 0 to 9: `disarm` (not told apart from `arms`), 0.250 and `arms` 0.750 of rloo",)
+
+
+def test_one_estimator_of_few_draws_is_seldom_told_from_itself() -> None:
+    """Five draws tell a standard error badly, however many coordinates they have."""
+    rng, falsely = np.random.default_rng(5), 0
+    for _ in range(60):
+        g = rng.normal(size=(20, 5, 64))
+        d = np.square(g - g.mean(1, keepdims=True)).sum(2)
+        columns = zip(d.sum(1) / 4, log_se(d), strict=True)
+        rows = [{"variance": one, "log_se": error, "draws": 5.0, "replicates": None} for one, error in columns]
+        falsely += len(may_be_lowest(rows)) < 20
+    assert falsely <= scipy.stats.binom.ppf(0.999, 60, 0.05)
