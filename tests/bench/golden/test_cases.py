@@ -361,7 +361,7 @@ def test_the_reference_has_most_seeds_then_the_first_id(first: int, second: int,
     count, elbo = (first, -10.0) if chosen == "a" else (second, -20.0)
     alike = {"label": "rloo", "learning_rate": 1e-3}
     found = sweeps([seed | alike | {"seeds_asked": {"a": first, "b": second}[seed["cell"]]} for seed in seeds])
-    assert _references(list(found)) == {("s", "rloo"): {seed: elbo - seed for seed in range(count)}}
+    assert _references(list(found)) == {("s", "rloo"): [{seed: elbo - seed for seed in range(count)}]}
 
 
 def test_records_of_several_versions_are_named_together(tmp_path: Path) -> None:
