@@ -205,7 +205,7 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
     spent = f" at {budget} evaluations of f a row" if budget is not None else ""
     name = first.at[places[0]].name
     said = f"Take {name}{spent}: "
-    if first.worst == 1.0:
+    if first.worst < 1 + 1e-6:  # of exact values, to the tolerance of an integral
         said += f"its {measured} is the least at every point" if places[1:] else f"its {measured} is the least"
     else:
         said += f"its {measured} is nowhere more than {number(first.worst)} times the least ({first.worst_at})"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.points import Reference, exact_reference, long_run_reference
+from bench.measure.points import Reference, exact_reference, long_run_reference, two_sided
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive
 from bench.statistics import variance_interval, variance_log_se
@@ -118,7 +118,7 @@ def test_a_point_holds_what_its_words_mean(shift: float) -> None:
             "bias.smallest_visible": math.sqrt(visible) / norm,
             "bias.reference": "known",
             "bias.max_z": z.max(),
-            "bias.p_value": min(1, 6 * 2 * stats.norm.sf(z.max())),
+            "bias.p_value": min(1, 6 * two_sided(z.max(), 59)),
             "bias.coordinates": 6,
             "bias.untestable": 0,
             "bias.seldom_moved": 0,
@@ -177,6 +177,14 @@ def test_a_probability_is_at_most_one() -> None:
     """Two coordinates that are exactly right: twice 1, by Bonferroni."""
     bias = measured(alternating(60) * [1.0, 2.0], exactly([[0.0, 0.0]]), samples=2)["bias"]
     assert (bias["max_z"], bias["p_value"], bias["coordinates"]) == (0.0, 1.0, 2)
+
+
+@pytest.mark.parametrize("freedom", [9, 99, 199, 999, math.inf])
+def test_a_chance_far_out_is_that_of_students_t(freedom: float) -> None:
+    """Beyond six standard errors a Gaussian law of a hundred draws is too small by a factor of six."""
+    for t in (0.5, 2.0, 4.5, 6.5):
+        assert two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=0.06 if freedom < 99 else 0.003)
+    assert 2 * stats.norm.sf(6.5) < two_sided(6.5, 99) / 6
 
 
 def test_tails_are_heavy_below_twenty_draws_over_their_kurtosis() -> None:
@@ -265,7 +273,7 @@ def test_what_is_right_to_rounding_needs_no_luck() -> None:
     assert (bias["coordinates"], bias["untestable"], bias["seldom_moved"]) == (2, 1, 0)
     # Off by 4 roundings, without a variance; the other by .25 of what 40 draws of +-8 and the rounding leave open.
     assert bias["max_z"] == pytest.approx(4.0)
-    assert bias["p_value"] == pytest.approx(2 * 2 * stats.norm.sf(4.0))
+    assert bias["p_value"] == pytest.approx(2 * two_sided(4.0, 39))
 
 
 @pytest.mark.parametrize(("size", "quiet"), [(1.0, True), (1.001, False)])

@@ -71,6 +71,8 @@ def test_ties_exact_values_and_rare_outcomes_are_said() -> None:
     assert "The draws do not tell b from it." in said
     exact = answer([record("a", [1.0], exact=True), record("b", [1.05], exact=True)], budget=2).sentence
     assert "1.00 at digits, step 0. Without an interval: exact" in exact and "do not tell" not in exact
+    alike = [record("a", [1.0, 2.0 + 1e-9], exact=True), record("b", [2.0, 2.0], exact=True)]
+    assert "its mean squared error is the least at every point: " in answer(alike, budget=2).sentence
     assert "too rare for the draws" in answer([record("a", [1.0], rare=1)], budget=2).sentence
     assert "too rare" not in said
 
