@@ -301,6 +301,14 @@ def test_a_sweep_that_is_not_finished_is_said_to_be() -> None:
     assert "is not finished" not in str(findings(summarise(done)))
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_seed_is_said_to_choose_for_itself(tmp_path: Path, seeds: int) -> None:
+    write([trained(RLOO, rate, [-10.0, -11.0][:seeds]) for rate in (1e-3, 3e-3)], tmp_path, {"md"})
+    for table in ("elbo", "rates"):
+        text = (tmp_path / "tables" / f"{table}.md").read_text()
+        assert ("A single seed chooses for itself, and looks better than it is." in text) is (seeds == 1)
+
+
 def test_intervals_hold_where_rates_do_the_same() -> None:
     """Of four equal rates two seeds that do well at one choose it for each other: judged alone, 80 % would be held."""
     rng, truth_held, judged_held, both_held = np.random.default_rng(1), 0, 0, 0

@@ -189,6 +189,11 @@ def rows_evaluated(frame: pd.DataFrame) -> str:
     )
 
 
+def alone_words(counts: Iterable[float]) -> str:
+    """What a choice among rates is worth that no other seed has made, for a caption; empty where others have."""
+    return " A single seed chooses for itself, and looks better than it is." if 1 in set(counts) else ""
+
+
 def _swept(frame: pd.DataFrame) -> str:
     """How the rates were chosen, for a caption; nothing where there was no choice."""
     if not (frame["rates"] > 1).any():
@@ -199,7 +204,7 @@ def _swept(frame: pd.DataFrame) -> str:
         "Each estimator at the best of its learning rates: by the mean test ELBO, rates at which fewer seeds diverged "
         "first. The rate of each seed is chosen by the other seeds, so that no seed judges its own choice; the rate by "
         "all of them is named, and the table of rates has the others. Where seeds are judged at several rates, an "
-        f"interval holds those of each of these rates.{lies if edge else ''} "
+        f"interval holds those of each of these rates.{alone_words(frame['seeds'])}{lies if edge else ''} "
     )
 
 

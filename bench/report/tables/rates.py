@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.report.frames import Frames
 from bench.report.sweeps import Sweep, known, sweeps
-from bench.report.tables.elbo import mean, rate_words, rows_evaluated, seed_words
+from bench.report.tables.elbo import alone_words, mean, rate_words, rows_evaluated, seed_words
 from bench.report.tables.view import (
     ESTIMATOR,
     Column,
@@ -63,7 +63,8 @@ def make(frame: pd.DataFrame) -> Table:
         "interval; diverged seeds are counted and left out of it. "
         f"{rows_evaluated(frame)} Best: the highest mean among the rates at which the fewest seeds diverged; it lies "
         "at the edge where no lower or no higher rate was run. Judged: seeds for which the other seeds choose this "
-        f"rate, at which the table of ELBOs takes them. {seed_words(frame['seeds'])} † declared biased."
+        f"rate, at which the table of ELBOs takes them.{alone_words(frame['seeds'])} {seed_words(frame['seeds'])} † "
+        "declared biased."
     )
     columns = (
         ESTIMATOR,
