@@ -188,6 +188,7 @@ class Comparison:
 
     def _sentence(self, by: str, first: Ranked, others: Sequence[Ranked], ties: Sequence[Ranked]) -> str:
         least = by.replace("mse", "mean squared error").replace("f_evals", "evaluations of f")
+        least = least.replace("bias", "squared bias")  # as the numbers are
         said = f"At {self.name}, {first.name} has the least {least}, {first.text}"
         if ties:
             names = ", ".join(f"{one.label} ({one.text})" for one in ties[:3])

@@ -446,6 +446,7 @@ def test_graphs_that_a_person_holds_are_left_whole() -> None:
 
 def test_the_least_bias_is_the_one_that_can_be_vouched_for() -> None:
     best = gradest.compare((bits(), cubic), ["rloo", "disarm", "exact", "straight-through"], **QUICK).best("bias")
+    assert f"{best.label} with samples={best.samples} has the least squared bias, " in str(best)
     assert best.label == "exact"
 
 
