@@ -57,7 +57,8 @@ def interval(estimate: float | None, low: float | None, high: float | None) -> s
         decimals = max(2 - _exponent(estimate), -_exponent(half), 0)
     else:
         decimals = max(1 - _exponent(half), 0)
-    return f"{estimate:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    # Without the sign of a number that is rounded to 0.
+    return f"{estimate:z.{decimals}f} [{low:z.{decimals}f}, {high:z.{decimals}f}]"
 
 
 def percent(x: float | None) -> str:

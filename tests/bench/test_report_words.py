@@ -75,6 +75,7 @@ def test_the_smallest_visible_bias_is_where_an_interval_would_leave_zero() -> No
         ((1.5, None, 2.0), "1.50 (no interval)"),
         ((1.5, 1.0, None), "1.50 (no interval)"),
         ((1.5, math.nan, 2.0), "1.50 (no interval)"),
+        ((-0.004, -0.48, 0.47), "0.00 [-0.48, 0.47]"),
     ],
 )
 def test_intervals_as_text(numbers: tuple[float | None, float | None, float | None], words: str) -> None:
