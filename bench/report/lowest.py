@@ -128,21 +128,26 @@ def _margin(ranked: Sequence[Row], first: int, section: pd.DataFrame) -> tuple[s
     if ranked[first]["exact"] and beside["exact"]:
         ratio = ranked[first]["variance"] / beside["variance"]
         return NOT_TOLD if beside is ranked[first] else (f"{number(ratio, 4)} (exact)", ratio, "", "")
-    judged = [row for row in ranked if row is not beside] + [beside]
-    own, judges = beside["replicates"], "draws"
-    if own is not None:  # what has no interval is not chosen, and its trajectories are not told
-        judged = [row for row in judged if row["replicates"] is not None and row["replicates"].shape == own.shape]
+    # What has no interval is not chosen.
+    judged, grid = [row for row in ranked if row is not beside] + [beside], beside["replicates"]
+    if grid is not None:
+        judged = [row for row in judged if row["replicates"] is not None and row["replicates"].shape == grid.shape]
+    else:  # halves are not known in records of an earlier release, nor where they lack rare outcomes
+        judged = [row for row in judged if row["first_half"] > 0 and row["second_half"] > 0]
+    if not judged or judged[-1] is not beside or (grid is not None and len(grid) < 4):
+        return NOT_TOLD
     reference, candidates = len(judged) - 1, len(judged) - all(row is not beside for row in ranked)
-    if own is not None and len(own) > 3 and candidates:
+    if not candidates:
+        return NOT_TOLD
+    if grid is not None:
         judges, logs = "trajectories", np.array([np.log(row["replicates"].mean(1)) for row in judged])
         found = margin_paired(logs, reference, candidates=range(candidates))
         found = found._replace(interval=Interval(*map(math.exp, found.interval)))
-    elif all(row[name] > 0 for row in judged for name in ("first_half", "second_half")):
+    else:
+        judges = "draws"
         choose, judge = ([math.log(row[name]) for row in judged] for name in ("first_half", "second_half"))
         choose[candidates:] = [math.nan] * (len(judged) - candidates)  # never chosen
         found = margin(choose, judge, [row["second_half_log_se"] for row in judged], reference)
-    else:  # of an earlier release, which did not record the halves, or of few trajectories
-        return NOT_TOLD
     if found.chosen == reference:
         return NOT_TOLD
     chosen = judged[found.chosen]

@@ -90,6 +90,8 @@ def _halves(point: Point) -> dict[str, float]:
     q = point.q
     if point.method == "exact":
         halves, log_se = (q.variance.estimate,) * 2, 0.0
+    elif no_interval(q.rare_events / 2):  # a half holds half of the rare outcomes: too few, whatever the whole has
+        halves, log_se = (NAN, NAN), NAN
     else:
         halves = (q.halves[0], q.halves[1]) if q.halves else (NAN, NAN)
         log_se = q.halves_log_se[1] if q.halves_log_se else NAN
