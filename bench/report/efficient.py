@@ -1,7 +1,8 @@
 """Which unbiased estimators are the most efficient: as a set, over the noise of draws, or trajectories, and of clocks.
 
-No half of a time judges what the other half chose, as neighbouring rounds are alike. So the ratio of the one that is
-named holds its chance over all that might have been named (Bonferroni).
+No half of a time judges what the other half chose, as neighbouring rounds are alike. So the interval of the ratio of
+the one that is named holds over all that might have been named (Bonferroni), and none is told where the reference is
+among those that are not told apart.
 """
 
 import math
@@ -46,7 +47,7 @@ def sentence(rows: pd.DataFrame, relative_to: str) -> str:
     if ties:
         names = ", ".join(named(row) for row in ties[:MOST_NAMED])
         text += f" (not told apart from {names}{f' and {len(ties) - MOST_NAMED} more' if ties[MOST_NAMED:] else ''})"
-    if first["is_reference"] or first["reference_busy"]:
+    if any(row["is_reference"] for row in (first, *ties)) or first["reference_busy"]:
         return text
     comparisons = len(ranked) - any(row["is_reference"] for row in ranked)
     text += f", {interval(*_widened(first, comparisons))} times {relative_to}{budgets(first)}"
