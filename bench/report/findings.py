@@ -192,8 +192,12 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
         by_section.setdefault(str(sweep.cells[sweep.best][0]["section"]), []).append(sweep)
     for heading, rows in summary.elbo[summary.elbo["measured"]].groupby("section", sort=False):
         for budget, own in _by_budget(rows):
-            words = highest.sentence(rows_of(own), by_section[str(heading)])
-            yield Finding("Highest test ELBO", f"{heading}{budget}: {words}.")
+            twice = bool(own["label"].duplicated().any())  # by two runs, whose seeds and rates may be others
+            for part in [part for _, part in own.groupby("seeds_asked", dropna=False)] if twice else [own]:
+                asked = float(part["seeds_asked"].iloc[0]) if twice else math.nan
+                of_seeds = f", trained with {plural(int(asked), 'seed')}" if asked > 0 else ""
+                words = highest.sentence(rows_of(part), by_section[str(heading)])
+                yield Finding("Highest test ELBO", f"{heading}{budget}{of_seeds}: {words}.")
         if alone := _alone(rows):
             yield Finding("Highest test ELBO", f"{heading}, {ALONE.format('')}: {alone}.")
         at_edge = rows_of(rows[rows["at_edge"]])

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from bench.report.tables.view import Row
+from bench.report.text import count
 from bench.statistics.sweep import best_rate, merit
 
 UNKNOWN = math.nan
@@ -37,6 +38,11 @@ class Sweep(NamedTuple):
             return best
         with_seeds = [rate for rate, rows in self.cells.items() if known(rows)]
         return next(iter([*with_seeds, *self.cells]))
+
+    @property
+    def asked(self) -> str:
+        """How many seeds were asked for, in words; none where a record does not hold it."""
+        return count(next(iter(self.cells.values()))[0]["seeds_asked"])
 
     @property
     def swept(self) -> bool:

@@ -1,6 +1,7 @@
 """Each estimator at its own best learning rate in tables, sentences and figures; what power and targets say."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,22 @@ def test_a_sweep_that_is_not_finished_is_said_to_be() -> None:
     assert len(unfinished) == 1 and unfinished[0].endswith("beyond the best rate so far of `disarm`, 0.001.")
     done = [*behind, trained(DISARM, 3e-3, [-11.5, -11.6, -11.4]), trained(DISARM, 3e-4, [-12.5, -12.6, -12.4])]
     assert "is not finished" not in str(findings(summarise(done)))
+
+
+def test_estimators_of_runs_with_other_seeds_and_rates_are_compared_run_by_run() -> None:
+    """Of four seeds at the lower rate alone, and of three at a higher one, at which both gain 5 nats."""
+    low, other, high = [-10.0, -10.4, -9.8, -10.2], [-10.9, -11.5, -10.8, -11.3], [-5.0, -5.4, -4.8]
+    records = [trained(RLOO, 1e-3, low), trained(DISARM, 1e-3, other), trained(RLOO, 1e-2, high)]
+    records.append(trained(DISARM, 1e-2, [end - 1 for end in high]))
+    summary = summarise(records)
+    rows = summary.elbo.set_index(["label", "seeds"])["difference"].to_dict()
+    assert rows == {
+        ("rloo", 4): 0, ("rloo", 3): 0, ("disarm", 3): pytest.approx(-1), ("disarm", 4): pytest.approx(-1.025)
+    }  # fmt: skip
+    found = [one.text for one in findings(summary)[HIGHEST]]
+    assert [re.findall("trained with . seeds|next `[a-z]+`", text) for text in found] == [
+        ["trained with 3 seeds", "next `disarm`"], ["trained with 4 seeds", "next `disarm`"]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -120,14 +120,19 @@ def build(frames: Frames) -> pd.DataFrame:
         return frames.finals.reindex(columns=["section", *CSV])
     found = list(sweeps(rows_of(frames.finals)))
     references = _references(found)
+    # Another number of seeds is of another run, whose rates may be others: compared are those of one run first.
+    alike = {asked: _references([one for one in found if one.asked == asked]) for asked in {one.asked for one in found}}
     others: dict[str, int] = {}
     for sweep in found:
         first = sweep.cells[sweep.best][0]
         others[first["section"]] = others.get(first["section"], 0) + (not first["is_reference"])
-    firsts = [sweep.cells[sweep.best][0] for sweep in found]
-    places = [(first["section"], first["relative_to"]) for first in firsts]
-    pairs = zip(found, places, strict=True)
-    built = pd.DataFrame([_row(one, references.get(place, []), others[place[0]]) for one, place in pairs])
+    rows = []
+    for sweep in found:
+        first = sweep.cells[sweep.best][0]
+        place = first["section"], first["relative_to"]
+        reference = alike[sweep.asked].get(place) or references.get(place, [])
+        rows.append(_row(sweep, reference, others[place[0]]))
+    built = pd.DataFrame(rows)
     return built.assign(measured=built["test_elbo"].notna())
 
 
