@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bench.measure.points import two_sided
 from bench.report.text import interval, number
 from bench.statistics import lowest, normal_quantile
 from bench.statistics.best import FREEDOM
@@ -56,8 +57,6 @@ def told_apart(one: Ranked, other: Ranked, comparisons: int) -> bool:
 
     How well draws tell a standard error decides its law far out, as in `bench.statistics.best`.
     """
-    from scipy.stats import t
-
     if one.value <= 0 or other.value <= 0:
         return one.value <= 0 < other.value
     gap, errors = math.log(other.value / one.value), (one.log_se, other.log_se)
@@ -68,7 +67,7 @@ def told_apart(one: Ranked, other: Ranked, comparisons: int) -> bool:
         return gap > 1e-6  # exact, to the tolerance of an integral
     # Of each FREEDOM / s^2 degrees of freedom, by Welch and Satterthwaite.
     freedom = FREEDOM * sum(squares) ** 2 / sum(square**3 for square in squares)
-    return bool(t.sf(gap / math.sqrt(sum(squares)), freedom) < 0.05 / comparisons)
+    return gap > 0 and two_sided(gap / math.sqrt(sum(squares)), freedom) / 2 < 0.05 / comparisons
 
 
 def in_order(found: Sequence[Ranked]) -> list[Ranked]:
@@ -84,11 +83,12 @@ def worse(found: Sequence[Ranked], draws: float, minibatches: int = 1) -> list[R
         draws: of each.
         minibatches: how many, over which intervals are Student's where there are several.
     """
-    from scipy.stats import t
+    freedom, wider = draws - 1, 1.0
+    if minibatches > 1:
+        from scipy.stats import t  # not installed on every node that recommends
 
-    several = minibatches > 1
-    freedom = (minibatches if several else draws) - 1
-    wider = float(t.isf(0.025, freedom)) / QUANTILE if several else 1.0
+        freedom = minibatches - 1
+        wider = float(t.isf(0.025, freedom)) / QUANTILE
     logs = [math.log(one.value) if one.value > 0 else -math.inf for one in found]
     best = lowest(logs, [one.log_se / wider for one in found], freedom=freedom)
     return [found[i] for i in best.worse]
