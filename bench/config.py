@@ -1,7 +1,8 @@
 """What the parts of a suite file share."""
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +16,34 @@ class Config(BaseModel):
     """A frozen part of a suite file, in which an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        """Python would take `true` for a 1."""
+        for name, value in data.items() if isinstance(data, dict) else ():
+            given = [one for one in (value if isinstance(value, list | tuple) else (value,)) if isinstance(one, bool)]
+            if given and name in _numbers(cls):
+                raise ValueError(f"{name} = {str(given[0]).lower()} is no number")
+        return data
+
+
+@cache
+def _numbers(config: type[Config]) -> frozenset[str]:
+    """Fields that are numbers, and not true or false."""
+    parts = {name: list(_parts(field.annotation)) for name, field in config.model_fields.items()}
+    return frozenset(
+        name
+        for name, found in parts.items()
+        if any(part in (int, float) for part in found) and not any(part is bool or part is True for part in found)
+    )
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """All types that an annotation is made of, and the values of a literal."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
 
 
 def added_later(default: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.library.point import Point
-from bench.measure.points import Reference, measure_point, sizes_of_bias, snr_of
+from bench.measure.points import Reference, between_few, measure_point, sizes_of_bias, snr_of
 from bench.measure.warm import LEARNING, SETTLING, warmed
 from bench.measure.weights import Weights
 from bench.records.results import Bias, Ends, OfEncoder, OfParameters, Variance
@@ -20,7 +20,6 @@ from bench.statistics import (
     mean_interval,
     mean_log_se,
     no_interval,
-    variance_interval,
 )
 from estimators.base import Estimator
 from estimators.distributions import parameters
@@ -131,7 +130,7 @@ def minibatch_variance(places: Sequence[Place]) -> Ends | None:
     first, second = (torch.stack(half) for half in zip(*halves, strict=True))  # K x W
     products = ((first - first.mean(0)) * (second - second.mean(0))).sum(1)
     if bool((products > 0).all()):
-        return Ends(**variance_interval(products.numpy())._asdict())
+        return Ends(**between_few(products.numpy())._asdict())
     count = len(places)
     return Ends(**mean_interval(products.numpy() * count / (count - 1))._asdict())
 

@@ -34,6 +34,7 @@ from bench.training.worth import Wish
 from estimators.base import Estimator, Objective
 from estimators.distributions import parameters, row_shape
 from estimators.families import Enumerated, family_of
+from estimators.integration.scrambled import student
 
 QUANTILE = normal_quantile(0.95)
 PARTS = 64
@@ -276,6 +277,16 @@ def noise_of(d: Tensor, rare: float = math.nan) -> Noise:
     )
 
 
+def between_few(d: NDArray[np.float64]) -> Interval:
+    """Interval for a variance between few rows or minibatches: the jackknife's, as wide as Student's t of so many.
+
+    Args:
+        d: [n] squared distances from the mean, n at least 3.
+    """
+    quantile = student(math.log(0.05), d.size - 1)
+    return variance_interval(d, math.erf(quantile / math.sqrt(2)))
+
+
 def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int, rare: float) -> OfEncoder:
     """Estimator noise and minibatch noise of the encoder's weights, by the law of total variance.
 
@@ -300,7 +311,7 @@ def _encoder(encoder: Behind, d: Tensor, reference: Reference, rows: int, rare: 
         between = between - encoder.between_rows((first - second) / 2).cpu()
     if between.sum() < 0:
         return OfEncoder(**dict(noise))
-    ends = Interval(*(value / rows for value in variance_interval(between.numpy())))
+    ends = Interval(*(value / rows for value in between_few(between.numpy())))
     return OfEncoder(**dict(noise), minibatch_variance=Ends(**ends._asdict()))
 
 

@@ -7,6 +7,7 @@ from bench.statistics import LEAST_RARE_EVENTS
 from bench.suite.draws import fits
 from bench.suite.schema import Suite
 from estimators.errors import BadInput
+from estimators.registry import get
 
 
 def check_draws(suite: Suite, source: str) -> None:
@@ -25,7 +26,10 @@ def check_draws(suite: Suite, source: str) -> None:
     for problem in suite.problems:
         if not isinstance(problem, ToyConfig):
             continue
-        of_each = [fits(one, problem, samples=suite.samples, budgets=suite.budgets) for one in suite.estimators]
+        drawn = [one for one in suite.estimators if not get(one.name).enumerates]
+        of_each = [fits(one, problem, samples=suite.samples, budgets=suite.budgets) for one in drawn]
+        if not drawn:
+            continue
         samples = max((config.samples or 1 for found in of_each for config in found.configs), default=1)
         for point in problem.points():
             if isinstance(moments.of(point, suite.common()), IntegratedMoments):

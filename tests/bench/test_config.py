@@ -4,6 +4,8 @@ import pytest
 from pydantic import SerializeAsAny, ValidationError
 
 from bench.config import Config, EstimatorConfig, added_later, parse_estimator
+from bench.suite.load import parse_suite
+from estimators import BadInput
 
 
 @pytest.mark.parametrize(
@@ -96,3 +98,22 @@ def test_a_setting_that_was_added_later_is_written_only_where_it_is_not_the_defa
     assert changed.model_dump(mode="json") == written
     with pytest.raises(ValidationError, match="Input should be a valid string"):
         _New.model_validate({"precision": 1})
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "steps", "batch"])
+def test_true_is_no_number(key: str) -> None:
+    """Python takes it for a 1, and a suite was trained with it."""
+    text = 'name = "n"\ntitle = "n"\nproblems = [{kind = "vae", dataset = "digits", family = "bernoulli", latents = 4}]'
+    text += f'\nestimators = ["rloo"]\n[training]\n{key} = true\n[elbo]\nevaluations = 1\n'
+    with pytest.raises(BadInput, match=f"training: {key} = true is no number"):
+        parse_suite(text.encode(), "n.toml")
+
+
+def test_true_is_no_number_in_a_list_either_and_may_be_where_it_is_asked_for() -> None:
+    problem = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 4, centre_input = false}'
+    text = (
+        f'name = "n"\ntitle = "n"\nproblems = [{problem}]\nestimators = ["rloo"]\n[training]\ncompile = true\n[elbo]\n'
+    )
+    assert parse_suite(text.encode(), "n.toml").training.compile is True
+    with pytest.raises(BadInput, match="learning_rates = true is no number"):
+        parse_suite((text + "learning_rates = [1e-3, true]\n").encode(), "n.toml")

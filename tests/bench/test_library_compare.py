@@ -20,10 +20,9 @@ from bench.library.measured import Place, at_several, minibatch_variance
 from bench.library.ranking import Ranked, worse
 from bench.measure.points import Reference
 from bench.measure.weights import Weights
-from bench.records.results import Ends
 from bench.report.summary import summarise
 from bench.run.store import Store
-from bench.statistics import variance_interval
+from bench.statistics import variance_interval, variance_log_se
 from tests.bench.library import DOUBLE, QUICK, bits, cubic
 from tests.bench.scripted import Scripted
 
@@ -149,7 +148,9 @@ def test_means_over_minibatches_are_those_of_its_points() -> None:
     assert found.draws == 12 and found.encoder is not None
     between = targets.reshape(4, 2)
     d = ((between - between.mean(0)) ** 2).sum(1)
-    assert found.encoder.minibatch_variance == Ends(**variance_interval(d)._asdict())
+    ends, factor = found.encoder.minibatch_variance, math.exp(3.182446 * variance_log_se(d))
+    assert ends is not None and ends.estimate == pytest.approx(between.var(0, ddof=1).sum())
+    assert (ends.low, ends.high) == pytest.approx((ends.estimate / factor, ends.estimate * factor))
 
 
 def test_weights_behind_q_are_measured_where_they_are_given() -> None:

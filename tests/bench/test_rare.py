@@ -116,6 +116,8 @@ def test_a_suite_with_too_few_draws_for_its_toys_is_refused(tmp_path) -> None:
     for change in (("draws = 100", "draws = 402"), ("draws = 100", "draws = 100\nexact = true"), ("[0, 6]", "[0, 3]")):
         path.write_text(SHARP.replace(*change))
         assert load_suite(str(path)).name == "sharp"
+    path.write_text(SHARP.replace('["rloo", "reinforce"]', '["exact"]'))  # which draws nothing
+    assert load_suite(str(path)).name == "sharp"
     path.write_text(SHARP.replace("draws = 100", "draws = 401"))
     with pytest.raises(BadInput, match="take at least 402 draws"):
         load_suite(str(path))
