@@ -1,11 +1,8 @@
 """The checks generator and evaluations, in every way to pass and to fail."""
 
-import pickle
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -72,20 +69,6 @@ def test_few_numbers_may_be_the_same_for_two_seeds() -> None:
     assert run_check("generator", nine).message == (
         "noise is the same for two seeds of the generator: it is drawn from a generator of its own, seeded anew"
     )
-
-
-def test_the_global_state_of_numpy_is_that_of_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = np.random.get_state()
-    try:
-        np.random.seed(3)
-        first = calls._numpy_state()
-        assert first == pickle.dumps(np.random.get_state())
-        np.random.random()
-        assert calls._numpy_state() != first
-    finally:
-        np.random.set_state(before)
-    monkeypatch.delitem(sys.modules, "numpy")
-    assert calls._numpy_state() == b""
 
 
 # The check evaluations

@@ -92,3 +92,23 @@ def test_the_hook_is_taken_away() -> None:
     with pytest.raises(ZeroDivisionError), Elsewhere():
         _ = 1 / 0
     assert sys.getprofile() is None
+
+
+def test_numpy_s_generator_is_seen_by_its_place_too() -> None:
+    """A draw moves its place among the numbers that it has made, and leaves these as they are."""
+    before = np.random.get_state()
+    try:
+        np.random.seed(3)
+        np.random.random()
+        with Elsewhere() as elsewhere:
+            np.random.random()
+    finally:
+        np.random.set_state(before)
+    assert elsewhere.found == "numpy"
+
+
+def test_without_numpy_there_is_nothing_to_draw_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "numpy")
+    with Elsewhere() as elsewhere:
+        random.random()
+    assert elsewhere.found == "random"
