@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bench.measure.points import two_sided
 from bench.report.text import interval, number
-from bench.statistics import lowest, normal_quantile
+from bench.statistics import lowest, normal_quantile, two_sided
 from bench.statistics.best import FREEDOM
 
 QUANTILE = normal_quantile(0.95)

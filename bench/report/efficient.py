@@ -9,7 +9,7 @@ import math
 
 import pandas as pd
 
-from bench.report.lowest import MOST_NAMED, may_be_lowest, named
+from bench.report.lowest import may_be_lowest, named, not_told_apart
 from bench.report.tables.view import Row, budgets, ends, rows_of
 from bench.report.text import interval
 
@@ -43,10 +43,7 @@ def sentence(rows: pd.DataFrame, relative_to: str) -> str:
     ranked = sorted(rows_of(rows), key=lambda row: -float(row["efficiency_seconds"]))
     costs, errors = [float(row["cost_seconds"]) for row in ranked], [_clock(row) for row in ranked]
     first, *ties = (ranked[i] for i in may_be_lowest(ranked, costs, errors))
-    text = named(first)
-    if ties:
-        names = ", ".join(named(row) for row in ties[:MOST_NAMED])
-        text += f" (not told apart from {names}{f' and {len(ties) - MOST_NAMED} more' if ties[MOST_NAMED:] else ''})"
+    text = named(first) + not_told_apart(ties)
     if any(row["is_reference"] for row in (first, *ties)) or first["reference_busy"]:
         return text
     comparisons = len(ranked) - any(row["is_reference"] for row in ranked)

@@ -43,6 +43,15 @@ def named(row: Row) -> str:
     return f"`{row['label']}`" if row["unbiased"] else f"`{row['label']}` {DAGGER}"
 
 
+def not_told_apart(ties: Sequence[Row]) -> str:
+    """From whom the first one is not told apart, in brackets; nothing where it is from all."""
+    if not ties:
+        return ""
+    names = ", ".join(named(row) for row in ties[:MOST_NAMED])
+    more = f" and {len(ties) - MOST_NAMED} more" if len(ties) > MOST_NAMED else ""
+    return f" (not told apart from {names}{more})"
+
+
 def lacking(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows whose variance lacks rare outcomes, and does not rank beside exact ones, which have them."""
     beside = rows["position"].isin(rows[rows["exact"]]["position"])
@@ -68,10 +77,7 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
     first, *rest = may_be_lowest([*alike, *ranked[len(equal) :]])
     ties = [i for i in rest if i >= len(equal)]
     words = " and ".join(named(ranked[i]) for i in [first, *range(1, len(equal))])
-    if ties:
-        names = ", ".join(named(ranked[i]) for i in ties[:MOST_NAMED])
-        more = f" and {len(ties) - MOST_NAMED} more" if len(ties) > MOST_NAMED else ""
-        words += f" (not told apart from {names}{more})"
+    words += not_told_apart([ranked[i] for i in ties])
     words += ", with heavy tails" if ranked[first]["heavy_tailed"] else ""
     shown, ratio, judges, whose = _margin(ranked, first, section)
     return Lowest(str(ranked[first]["point"]), words, shown, ratio, judges, ranked[first], whose)

@@ -12,6 +12,7 @@ from bench.statistics.interval import Interval, joint, mean_interval, mean_inter
 from bench.statistics.power import Seeds, detectable_difference, seeds_needed
 from bench.statistics.replicates import Components, components, replicated, replicated_mean, replicated_ratio
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
+from bench.statistics.student import two_sided
 from bench.statistics.variance import (
     FEW_EFFECTIVE_DRAWS,
     LEAST_RARE_EVENTS,
@@ -59,6 +60,7 @@ __all__ = [
     "seeds_needed",
     "share_interval",
     "squared_bias_from_parts",
+    "two_sided",
     "variance_interval",
     "variance_log_se",
 ]

@@ -20,16 +20,13 @@ def check_draws(suite: Suite, source: str) -> None:
     Raises:
         BadInput: what is expected among the draws, and how many draws would do.
     """
-    moments = suite.moments
-    if moments is None:
+    moments, drawn = suite.moments, [one for one in suite.estimators if not get(one.name).enumerates]
+    if moments is None or not drawn:
         return
     for problem in suite.problems:
         if not isinstance(problem, ToyConfig):
             continue
-        drawn = [one for one in suite.estimators if not get(one.name).enumerates]
         of_each = [fits(one, problem, samples=suite.samples, budgets=suite.budgets) for one in drawn]
-        if not drawn:
-            continue
         samples = max((config.samples or 1 for found in of_each for config in found.configs), default=1)
         for point in problem.points():
             if isinstance(moments.of(point, suite.common()), IntegratedMoments):

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from bench.measure.encoder import Encoder, recorded
-from bench.measure.points import Reference, exact_reference, long_run_reference, two_sided
+from bench.measure.points import Reference, exact_reference, long_run_reference
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive
-from bench.statistics import variance_interval, variance_log_se
+from bench.statistics import two_sided, variance_interval, variance_log_se
 from estimators.distributions import event_dims, from_parameters, parameters
 from tests.bench.plain import measure_point, noise_of
 from tests.bench.scripted import Scripted

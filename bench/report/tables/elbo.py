@@ -85,17 +85,15 @@ def _row(sweep: Sweep, reference: Sequence[Ended], comparisons: int) -> dict[str
 
     Diverged seeds are counted and left out of every mean.
     """
-    judged = sweep.judged()
-    seeds = known(judged)
-    ended = [seed for seed in seeds if not seed["diverged"]]
+    choices = [known(rows) for rows in sweep.choices()]
+    seeds, ended = choices[0], [[seed for seed in rows if not seed["diverged"]] for rows in choices]
     best = sweep.cells[sweep.best][0]
-    row = {**best, "seeds": len(seeds), "diverged": len(seeds) - len(ended)}
+    row = {**best, "seeds": len(seeds), "diverged": len(seeds) - len(ended[0])}
     row |= {"rates": len(sweep.cells), "at_edge": sweep.at_edge}
     row["other_rate"] = sum(seed["cell"] != best["cell"] for seed in seeds)
-    choices = [[seed for seed in known(rows) if not seed["diverged"]] for rows in sweep.choices()]
     for name in ("train_elbo", "test_elbo", "test_iwae"):
-        row |= mean(name, *([seed[name] for seed in chosen] for chosen in choices))
-    row |= mean("gap", *([seed["train_elbo"] - seed["test_elbo"] for seed in chosen] for chosen in choices))
+        row |= mean(name, *([seed[name] for seed in chosen] for chosen in ended))
+    row |= mean("gap", *([seed["train_elbo"] - seed["test_elbo"] for seed in chosen] for chosen in ended))
     both = product(sweep.ended(), reference)
     differences = [[elbo - other[seed] for seed, elbo in own.items() if seed in other] for own, other in both]
     pairs = differences[0] if differences else []
