@@ -102,8 +102,16 @@ def render(
     pictures: Iterable[Picture],
     title: str,
     notes: Sequence[str],
+    answer: object = None,
 ) -> str:
-    """The page as text; figures are embedded, and linked as files where those were written."""
+    """The page as text; figures are embedded, and linked as files where those were written.
+
+    Args:
+        summary, records, tables, pictures: what it shows.
+        title: its heading.
+        notes: sentences below that.
+        answer: what `answer.html.j2` shows before everything else, or None.
+    """
     loader = jinja2.PackageLoader("bench.report", "templates")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -112,6 +120,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         title=title,
         notes=list(notes),
+        answer=answer,
         run=_run(summary, records),
         relative_to=summary.relative_to,
         findings=findings(summary),
