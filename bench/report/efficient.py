@@ -6,6 +6,7 @@ among those that are not told apart.
 """
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -20,14 +21,19 @@ def _clock(row: Row) -> float:
     return 0.0 if math.isnan(error) else error
 
 
-def _widened(row: Row, comparisons: int) -> tuple[float, float, float]:
-    """An efficiency whose interval holds over so many of them."""
+def widened(found: Sequence[float], comparisons: int, freedom: float = math.inf) -> tuple[float, float, float]:
+    """A positive estimate with its low and high end, so that the interval holds over so many of them (Bonferroni).
+
+    Args:
+        found: estimate, low, high of one 95 % interval on the logarithm.
+        comparisons: among how many the one that is told was chosen.
+        freedom: of Student's law, where the interval is of it.
+    """
     from scipy.stats import t
 
-    value, low, high = (float(row[column]) for column in ends("efficiency_seconds"))
+    value, low, high = map(float, found)
     if not (low > 0 and math.isfinite(high)) or comparisons < 2:
         return value, low, high
-    freedom = row["trajectories"] - 1 if row["trajectories"] > 1 else math.inf
     narrow, wide = (float(t.isf(0.025 / count, freedom)) for count in (1, comparisons))
     factor = math.exp(math.log(high / value) * wide / narrow)
     return value, value / factor, value * factor
@@ -47,7 +53,9 @@ def sentence(rows: pd.DataFrame, relative_to: str) -> str:
     if any(row["is_reference"] for row in (first, *ties)) or first["reference_busy"]:
         return text
     comparisons = len(ranked) - any(row["is_reference"] for row in ranked)
-    text += f", {interval(*_widened(first, comparisons))} times {relative_to}{budgets(first)}"
+    freedom = first["trajectories"] - 1 if first["trajectories"] > 1 else math.inf
+    whole = widened([first[column] for column in ends("efficiency_seconds")], comparisons, freedom)
+    text += f", {interval(*whole)} times {relative_to}{budgets(first)}"
     text += " (95 % over all of them at once)" if comparisons > 1 else ""
     if not first["clock_in_interval"]:
         text += " (the interval leaves the clock out)"

@@ -18,6 +18,7 @@ from bench.report.text import count, interval, number, percent, percent_interval
 from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
 
 FIRST = "Before trusting a number"
+TRAINED, TRAINED_ALONE = "Highest test ELBO", "Test ELBO of those that are compared with none"
 
 
 ALONE = "compared with none, as no other {}estimator spends as many evaluations of f a row"
@@ -29,6 +30,7 @@ class Finding(NamedTuple):
     topic: str
     text: str
     points: tuple[str, ...] = ()  # a line for each point
+    where: str = ""  # the section that it is about, where one is asked for
 
 
 def _place(row: Row) -> str:
@@ -197,9 +199,9 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
                 asked = float(part["seeds_asked"].iloc[0]) if twice else math.nan
                 of_seeds = f", trained with {plural(int(asked), 'seed')}" if asked > 0 else ""
                 words = highest.sentence(rows_of(part), by_section[str(heading)])
-                yield Finding("Highest test ELBO", f"{heading}{budget}{of_seeds}: {words}.")
+                yield Finding(TRAINED, f"{heading}{budget}{of_seeds}: {words}.", where=str(heading))
         if alone := _alone(rows):
-            yield Finding("Highest test ELBO", f"{heading}, {ALONE.format('')}: {alone}.")
+            yield Finding(TRAINED_ALONE, f"{heading}, {ALONE.format('')}: {alone}.", where=str(heading))
         at_edge = rows_of(rows[rows["at_edge"]])
         if at_edge:
             names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)

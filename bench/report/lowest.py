@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.report.tables.view import Row, rows_of
 from bench.report.text import DAGGER, interval, number
 from bench.report.verdicts import EXACTLY
 from bench.statistics import Interval, lowest, lowest_paired, margin, margin_paired
 
+Values = NDArray[np.float64]
 MOST_NAMED = 6
 """Of those that are not told apart from the first; more are counted."""
 
@@ -66,7 +68,31 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
         section: all rows of that section, where the reference may spend another number of evaluations.
     """
     usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
-    ranked = sorted(rows_of(rows[usable]), key=lambda row: float(row["variance"]))
+    if not (found := first_of(rows_of(rows[usable]))):
+        return None
+    ranked, first, equal, ties = found
+    words = " and ".join(named(ranked[i]) for i in [first, *range(1, equal)])
+    words += not_told_apart([ranked[i] for i in ties])
+    words += ", with heavy tails" if ranked[first]["heavy_tailed"] else ""
+    shown, ratio, judges, whose = _margin(ranked, first, section)
+    return Lowest(str(ranked[first]["point"]), words, shown, ratio, judges, ranked[first], whose)
+
+
+class First(NamedTuple):
+    """The lowest of some rows, and who is not told apart from it."""
+
+    ranked: list[Row]
+    """All of them, the lowest first; equal ones by name."""
+    first: int
+    equal: int
+    """How many of the first are exact and equal, up to the rounding of their integrals."""
+    ties: list[int]
+    """Places of the others that are not told apart from the first."""
+
+
+def first_of(rows: Sequence[Row]) -> First | None:
+    """The lowest variance of some rows; None where there are none."""
+    ranked = sorted(rows, key=lambda row: float(row["variance"]))
     if not ranked:
         return None
     # Which of several exact variances is the lowest is not told by the rounding of their integrals.
@@ -75,21 +101,36 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
     ranked = sorted(equal, key=lambda row: str(row["label"])) + others
     alike = [{**row, "variance": ranked[0]["variance"]} for row in ranked[: len(equal)]]
     first, *rest = may_be_lowest([*alike, *ranked[len(equal) :]])
-    ties = [i for i in rest if i >= len(equal)]
-    words = " and ".join(named(ranked[i]) for i in [first, *range(1, len(equal))])
-    words += not_told_apart([ranked[i] for i in ties])
-    words += ", with heavy tails" if ranked[first]["heavy_tailed"] else ""
-    shown, ratio, judges, whose = _margin(ranked, first, section)
-    return Lowest(str(ranked[first]["point"]), words, shown, ratio, judges, ranked[first], whose)
+    return First(ranked, first, len(equal), [i for i in rest if i >= len(equal)])
 
 
-def may_be_lowest(
+class Compared(NamedTuple):
+    """Logarithms to be compared: paired by trajectory where several trajectories measured them, else with errors."""
+
+    members: tuple[int, ...]
+    """Places of those that are compared."""
+    others: tuple[int, ...]
+    """Places of those without an interval, which tie with all."""
+    logs: Values
+    """[k, trajectories] where they are paired, else [k]."""
+    errors: Values
+    """[k] standard errors: of costs alone where they are paired."""
+    freedom: float
+    """Of the errors where they are not paired."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether the logarithms are of several trajectories."""
+        return self.logs.ndim == 2
+
+
+def compared(
     ranked: Sequence[Row], costs: Sequence[float] | None = None, cost_errors: Sequence[float] | None = None
-) -> tuple[int, ...]:
-    """Those whose variance, or its product with a cost, may be the lowest, of all of them at once; the lowest first.
+) -> Compared:
+    """What is known of variances, or of their products with a cost.
 
     What several trajectories measured is paired by trajectory. One that lacks rare outcomes there has no interval: it
-    ties with all, and takes from the others neither their pairs nor Student's law.
+    takes from the others neither their pairs nor Student's law.
 
     Args:
         ranked: rows with their `variance`, `log_se`, `draws` and `replicates`.
@@ -104,11 +145,27 @@ def may_be_lowest(
     alike = len({grids[i].shape for i in paired}) == 1
     if alike and not any(math.isfinite(ranked[i]["log_se"]) for i in others):
         logs = np.array([np.log(grids[i].mean(1)) for i in paired]) + added[paired, None]
-        return (*(paired[i] for i in lowest_paired(logs, errors=errors[paired]).best), *others)
+        return Compared(tuple(paired), tuple(others), logs, errors[paired], math.inf)
     logs = added + [math.log(row["variance"]) for row in ranked]
     draws = [float(row["draws"]) for row in ranked if row["draws"] > 1]  # NaN, or none, where one is exact
     freedom = min(draws, default=math.inf) - 1
-    return lowest(logs, np.hypot([row["log_se"] for row in ranked], errors), freedom=freedom).best
+    every = tuple(range(len(ranked)))
+    return Compared(every, (), logs, np.hypot([row["log_se"] for row in ranked], errors), freedom)
+
+
+def may_be_lowest(
+    ranked: Sequence[Row], costs: Sequence[float] | None = None, cost_errors: Sequence[float] | None = None
+) -> tuple[int, ...]:
+    """Those whose variance, or its product with a cost, may be the lowest, of all of them at once; the lowest first.
+
+    Args:
+        ranked, costs, cost_errors: see `compared`.
+    """
+    found = compared(ranked, costs, cost_errors)
+    if not found.paired:
+        return lowest(found.logs, found.errors, freedom=found.freedom).best
+    best = lowest_paired(found.logs, errors=found.errors).best
+    return (*(found.members[i] for i in best), *found.others)
 
 
 NOT_TOLD = ("", math.nan, "", "")

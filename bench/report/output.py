@@ -7,8 +7,10 @@ from typing import Any
 
 from bench.records.record import Record, read
 from bench.report import drawing, page, plugins
+from bench.report.answered import answered
 from bench.report.figures import plots
 from bench.report.figures.canvas import Plot
+from bench.report.findings import TRAINED, findings
 from bench.report.frames import long
 from bench.report.summary import RELATIVE_TO, Summary, summarise
 from bench.report.tables import bias, elbo, rates, render, time, variance
@@ -85,6 +87,7 @@ def write(
     notes: Sequence[str] = (),
     relative_to: str = RELATIVE_TO,
     finished: Callable[[str], None] = lambda stage: None,
+    answering: Callable[[Sequence[str]], None] = lambda sentences: None,
 ) -> list[Path]:
     """Write the report of some records.
 
@@ -97,6 +100,7 @@ def write(
         relative_to: label or name of the estimator that ratios and efficiencies are relative to; a problem
             without it has these columns empty.
         finished: called with frames, tables, figures and page as each is done; figures may be drawn before their turn.
+        answering: called with the sentences of what to take, where a page is made.
 
     Returns:
         The files written, in order.
@@ -123,7 +127,10 @@ def write(
         written += files
         finished("figures")
         if "html" in chosen:
-            text = page.render(summary, found, tables, pictures, title, notes)
+            told = findings(summary)
+            answer = answered(summary, told.get(TRAINED, []))
+            answering(answer.brief if answer else [])
+            text = page.render(summary, found, tables, pictures, title, notes, answer, told)
             written.append(_put(out / "report.html", text))
             finished("page")
     return written

@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -11,8 +11,9 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bench.records.record import Record
+from bench.report.answered import Shown
 from bench.report.figures.canvas import Plot
-from bench.report.findings import FIRST, findings
+from bench.report.findings import FIRST, TRAINED, Finding, findings
 from bench.report.naming import without_samples
 from bench.report.summary import Summary
 from bench.report.tables.view import Column, Section, Table
@@ -102,7 +103,8 @@ def render(
     pictures: Iterable[Picture],
     title: str,
     notes: Sequence[str],
-    answer: object = None,
+    answer: Shown | None = None,
+    found: Mapping[str, Sequence[Finding]] | None = None,
 ) -> str:
     """The page as text; figures are embedded, and linked as files where those were written.
 
@@ -110,12 +112,14 @@ def render(
         summary, records, tables, pictures: what it shows.
         title: its heading.
         notes: sentences below that.
-        answer: what `answer.html.j2` shows before everything else, or None.
+        answer: what to take, before everything else; None where nothing is compared.
+        found: its findings by topic; made from the summary where they are not given.
     """
     loader = jinja2.PackageLoader("bench.report", "templates")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    told = {topic: own for topic, own in (found or findings(summary)).items() if not (answer and topic == TRAINED)}
     environment.filters |= {"slug": slug, "names": _with_names, "lines": _lines}
     return environment.get_template("report.html.j2").render(
         title=title,
@@ -123,7 +127,7 @@ def render(
         answer=answer,
         run=_run(summary, records),
         relative_to=summary.relative_to,
-        findings=findings(summary),
+        findings=told,
         first=FIRST,
         tables=tables,
         figures=_figures(pictures),

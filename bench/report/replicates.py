@@ -34,6 +34,7 @@ SINGLE = {
     "minibatch_sd": NAN,
     "trajectory_sd": NAN,
     "replicates": None,
+    "mse_replicates": None,
     "encoder_replicates": None,
     "minibatch_replicates": None,
 }
@@ -126,6 +127,9 @@ def _one(points: Sequence[Row]) -> dict[str, Any]:
         sds = components(variances, errors)
         row |= {"monte_carlo_sd": sds.monte_carlo, "minibatch_sd": sds.minibatch, "trajectory_sd": sds.trajectory}
     row |= {"replicates": variances if positive and not rare else None}
+    errors_squared = _grid(points, "mse")
+    row |= {"mse_replicates": errors_squared if (errors_squared > 0).all() and not rare else None}
+    row |= {"mse_log_se": _log_se(row["mse"], row["mse_high"])}
     for part in ("encoder", "minibatch"):
         grid = _grid(points, f"{part}_variance")
         row |= {f"{part}_replicates": grid if (grid > 0).all() and not rare else None}

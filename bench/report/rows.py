@@ -46,6 +46,8 @@ def head(record: Record, problem: str, setting: str, label: str, reference: str 
         "name": cell.estimator.name,
         "samples": cell.estimator.samples,
         "unbiased": record.tags.unbiased,
+        "needs": record.tags.needs,
+        "negative_control": record.tags.is_control,
         "is_reference": label == reference,
         "device": cell.device,
         "threads": cell.threads,
@@ -98,6 +100,15 @@ def _halves(point: Point) -> dict[str, float]:
     return {"first_half": float(halves[0]), "second_half": float(halves[1]), "second_half_log_se": float(log_se)}
 
 
+def _mse_log_se(point: Point) -> float:
+    """Standard error of the logarithm of the mean squared error, from its interval; infinity where it has none."""
+    low, high = point.q.mse_low, point.q.mse_high
+    if point.method == "exact":
+        return 0.0
+    known = math.isfinite(point.q.variance.log_se) and 0 < low <= high < math.inf
+    return math.log(high / low) / 2 / _QUANTILE if known else math.inf
+
+
 def _point(record: Record, point: Point) -> dict[str, Any]:
     q, bias, encoder = point.q, point.bias, point.encoder or OfEncoder()
     norm, variance = q.gradient_norm, q.variance.estimate
@@ -121,6 +132,7 @@ def _point(record: Record, point: Point) -> dict[str, Any]:
         "rare_events": float(q.rare_events),
         **_halves(point),
         **{key: float(getattr(q, key)) for key in ("coordinates", "gradient_norm", "snr", "cosine", "mse")},
+        "mse_log_se": _mse_log_se(point),
         **_noise("encoder_", encoder, point),
         **interval_columns("minibatch_variance", encoder.minibatch_variance),
         **interval_columns("bias_squared", bias.squared),

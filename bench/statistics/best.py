@@ -72,8 +72,8 @@ def lowest(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95, freedom: flo
     low[np.isnan(x)] = high[np.isnan(x)] = math.nan
     if len(known) < 2:
         return Best((*map(int, known), *unknown), (), tuple(low.tolist()), tuple(high.tolist()))
-    t, errors = _distances(x[known], se[known])
-    law = _law(tuple(se[known].tolist()), freedom)
+    t, errors = pairwise_distances(x[known], se[known])
+    law = law_of_distances(tuple(se[known].tolist()), freedom)
     worse = {int(known[j]) for j in _stepped(t.max(1), lambda left: law[:, left].max(1), 1 - level)}
     critical = float(np.quantile(law.max(1), level))
     gaps = _gaps(x[known])
@@ -213,14 +213,16 @@ def _ratios(gaps: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[n
         return np.where(gaps == 0, 0.0, gaps / errors)
 
 
-def _distances(x: NDArray[np.float64], se: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pairwise_distances(
+    x: NDArray[np.float64], se: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """[k, k] distances of j above i in standard errors, and those errors."""
     errors = np.hypot(se[:, None], se[None])
     return _ratios(_gaps(x), errors), errors
 
 
 @lru_cache(maxsize=8)
-def _law(errors: tuple[float, ...], most: float) -> NDArray[np.float64]:
+def law_of_distances(errors: tuple[float, ...], most: float) -> NDArray[np.float64]:
     """[simulations, k] draws of T under equality, standard errors estimated with the freedom that they have."""
     rng, se = np.random.default_rng(0), np.array(errors)
     shape = (max(OF_EACH, SIMULATIONS // len(se)), len(se))

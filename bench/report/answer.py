@@ -1,0 +1,313 @@
+"""What to take: of each family of latents the best for what f allows, at equal evaluations of f and at equal seconds.
+
+Everything is said as a set: an estimator stands in it that is not told apart from the best (`bench.report.lowest`),
+over all that are compared there. No answer holds beyond the problem and the point that stand beside it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report.efficient import widened
+from bench.report.lowest import First, first_of, may_be_lowest, named, not_told_apart
+from bench.report.replicates import paired_ratio
+from bench.report.summary import Summary
+from bench.report.tables import bias as bias_table
+from bench.report.tables.view import Row, rows_of
+from bench.report.text import count, interval, number, plural
+from bench.statistics import lowest, ratio_interval
+
+SECONDS = "equal seconds"
+SHOWN = 3
+"""Estimators that a sentence names."""
+
+
+class Question(NamedTuple):
+    """What a person may ask of an estimator."""
+
+    title: str
+    short: str
+    takes: Callable[[Row], bool]
+    by: str
+    """The column of what is to be low; `BY_log_se` and `BY_replicates` say how well it is known."""
+
+
+QUESTIONS = (
+    Question(
+        "Unbiased, from values of f alone",
+        "values of f are enough",
+        lambda row: bool(row["unbiased"]) and row["needs"] == "neither",
+        "variance",
+    ),
+    Question(
+        "Unbiased, where f is differentiable", "f is differentiable", lambda row: bool(row["unbiased"]), "variance"
+    ),
+    Question("If a bias can be borne, by MSE", "a bias can be borne (by MSE)", lambda row: True, "mse"),
+)
+
+
+class Choice(NamedTuple):
+    """The best of those that are compared, as a set."""
+
+    names: str
+    """The first one, and whoever is not told apart from it; names between backticks."""
+    ratio: str
+    """Of the first one's variance, MSE or cost to the reference's, with its interval; empty where that is not known."""
+    bias: str
+    """Of the first one, where it is declared biased."""
+    labels: tuple[str, ...]
+    """All of the set; none where one alone was there to choose."""
+    of: int
+    """How many were compared."""
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        alone = "" if self.of > 1 else " (the only one)"
+        return ", ".join(filter(None, (f"{self.names}{alone}", self.ratio, self.bias)))
+
+
+class Line(NamedTuple):
+    """The choices at one point of a problem."""
+
+    problem: str
+    point: str
+    at: str
+    """`2 evaluations of f`, or `SECONDS`."""
+    draws: str
+    choices: tuple[Choice | None, ...]
+    """One a question; None where no estimator is for it."""
+
+    @property
+    def cells(self) -> list[tuple[Choice | None, int]]:
+        """The choices, and how many neighbouring questions each answers."""
+        return [(choice, len(list(same))) for choice, same in groupby(self.choices)]
+
+
+class Answer(NamedTuple):
+    """What to take for one family of latents."""
+
+    family: str
+    lines: list[Line]
+    cheapest: list[tuple[str, Choice]]
+    """By problem, whose step takes the least time of all that went through."""
+    remarks: list[str]
+    """Who is left out, and why."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence a question: who may be the best most often, over all comparisons of this family."""
+        said: dict[str, list[str]] = {}  # of questions with one answer, as where no gradient of f is of use
+        for i, question in enumerate(QUESTIONS):
+            if words := _often([line.choices[i] for line in self.lines]):
+                said.setdefault(words, []).append(question.title)
+        return [f"{'; '.join(titles)}: {words}." for words, titles in said.items()]
+
+
+def _often(choices: Sequence[Choice | None]) -> str:
+    """Who stands in most of the sets, and in how many of those that there are."""
+    made = [choice for choice in choices if choice and choice.of > 1]
+    times = Counter(label for choice in made for label in choice.labels)
+    if not times:
+        return ""
+    most = max(times.values())
+    # Where none is among the best everywhere, the next ones belong to the answer.
+    kept = [(label, n) for label, n in times.most_common() if n == most or most < len(made)]
+    (first, n), *others = kept[:SHOWN]
+    of = "in the only comparison" if len(made) == 1 else f"in {n} of {len(made)} comparisons"
+    more = "".join(f", {label} in {n}" for label, n in others)
+    return f"{first} is the best or not told apart from it {of}{more}"
+
+
+def by_column(rows: Sequence[Row], column: str) -> list[Row]:
+    """Rows whose `variance`, and what is known of it, are those of another column."""
+    if column == "variance":
+        return list(rows)
+    shown = {"variance": column, "log_se": f"{column}_log_se", "replicates": f"{column}_replicates"}
+    return [{**row, **{name: row[own] for name, own in shown.items()}} for row in rows]
+
+
+def _ratio(first: Row, beside: Row | None, comparisons: int, costs: tuple[float, float], clock: float) -> str:
+    """The ratio to the reference, whose interval holds over so many that might have been named (Bonferroni)."""
+    if beside is None or beside["label"] == first["label"] or not beside["variance"] > 0:
+        return ""
+    cost, other = costs
+    if first["exact"] and beside["exact"] and clock == 0:
+        return f"{number(first['variance'] * cost / (beside['variance'] * other), 4)} (exact)"
+    ratio, log_se = first["variance"] / beside["variance"], math.hypot(first["log_se"], beside["log_se"])
+    freedom = math.inf
+    if (paired := paired_ratio(first["replicates"], beside["replicates"])) is not None:
+        ratio, log_se = paired
+        freedom = len(first["replicates"]) - 1
+    found = ratio_interval(ratio * cost, math.hypot(log_se, clock), other, 0.0)
+    return interval(*widened(found, comparisons, freedom))
+
+
+def _bias(row: Row) -> str:
+    """How far the mean of one that is declared biased is off; empty for the others."""
+    if row["unbiased"]:
+        return ""
+    size = bias_table.relative(row)
+    return f"bias {size} of the gradient" if size else "bias not measured"
+
+
+def _choose(found: First, beside: Row | None, relative_to: str) -> Choice:
+    """The lowest of some rows at equal evaluations of f."""
+    ranked, first, equal, ties = found
+    same = [first, *(i for i in range(1, equal) if i != first)]
+    names = " and ".join(named(ranked[i]) for i in same) + not_told_apart([ranked[i] for i in ties])
+    shown = _ratio(ranked[first], beside, len(ranked) - 1, (1.0, 1.0), 0.0)
+    labels = tuple(named(ranked[i]) for i in [*same, *ties])
+    return Choice(names, f"{shown} of {relative_to}" if shown else "", _bias(ranked[first]), labels, len(ranked))
+
+
+def usable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that rank: measured, noisy, no negative controls, and none that lacks rare outcomes beside exact ones."""
+    exact = rows[rows["exact"]]["position"]
+    lacking = rows["variance_rare"] & ~rows["exact"] & rows["position"].isin(exact)
+    return rows[rows["measured"] & ~rows["at_rounding"] & ~rows["negative_control"] & ~lacking]
+
+
+def _at_equal_evaluations(section: pd.DataFrame, relative_to: str) -> Iterator[Line]:
+    """A line for the first and the last point of a problem and each number of evaluations that several spend."""
+    ranked = usable(section)
+    ends = sorted({ranked["position"].min(), ranked["position"].max()})
+    for position in ends:
+        at_point = ranked[ranked["position"] == position]
+        for budget, rows in at_point.groupby("budget", dropna=False):
+            if rows["label"].nunique() < 2:
+                continue
+            choices = []
+            for question in QUESTIONS:
+                asked = [
+                    row for row in by_column(rows_of(rows), question.by) if question.takes(row) and row["variance"] > 0
+                ]
+                beside = next((row for row in by_column(rows_of(rows), question.by) if row["is_reference"]), None)
+                found = first_of(asked)
+                choices.append(_choose(found, beside, relative_to) if found else None)
+            known = isinstance(budget, float) and not math.isnan(budget)
+            at = f"{plural(int(rows['budget'].iloc[0]), 'evaluation')} of f" if known else "default samples"
+            first = rows_of(rows)[0]
+            yield Line(str(first["section"]), str(first["point"]), at, _draws(rows), tuple(choices))
+
+
+def _draws(rows: pd.DataFrame) -> str:
+    """`1000 draws`, `5 trajectories x 5 minibatches x 200 draws`, `exact`, or `exact or 1000 draws`."""
+    sampled = rows[~rows["exact"]]
+    if sampled.empty:
+        return "exact"
+    row = rows_of(sampled.sort_values("draws"))[0]
+    parts = [f"{count(row['draws'])} draws"]
+    if row["trajectories"] > 0:
+        parts = [f"{count(row['trajectories'])} trajectories", f"{count(row['minibatches'])} minibatches", *parts]
+    return ("exact or " if rows["exact"].any() else "") + " x ".join(parts)
+
+
+Cost = tuple[float, float]
+"""Seconds of a step, comparable across cells, and the standard error of their logarithm."""
+
+
+def _costs(summary: Summary) -> dict[tuple[str, str, object], Cost]:
+    """(problem, label, samples) -> cost, of what was timed while the machine did nothing else."""
+    timed = summary.time
+    if timed.empty:
+        return {}
+    timed = timed[~timed["busy"] & timed["cost_seconds"].notna()]
+    return {
+        (row["problem"], row["label"], row["samples"]): (
+            float(row["cost_seconds"]),
+            0.0 if math.isnan(row["plain_ratio_log_se"]) else float(row["plain_ratio_log_se"]),
+        )
+        for row in rows_of(timed)
+    }
+
+
+def _at_equal_seconds(
+    section: pd.DataFrame, costs: Mapping[tuple[str, str, object], Cost], relative_to: str
+) -> Line | None:
+    """What is lowest times the seconds of a step, at a problem's last point; None where nothing was timed."""
+    ranked = usable(section)
+    last = ranked[ranked["position"] == ranked["position"].max()]
+    rows = [row for row in rows_of(last) if (row["problem"], row["label"], row["samples"]) in costs]
+    if len({row["label"] for row in rows}) < 2:
+        return None
+    choices: list[Choice | None] = []
+    for question in QUESTIONS:
+        own = [row for row in by_column(rows, question.by) if row["variance"] > 0]
+        asked = [row for row in own if question.takes(row)]
+        choices.append(_cheapest_noise(asked, own, costs, relative_to) if asked else None)
+    return Line(str(rows[0]["section"]), str(rows[0]["point"]), SECONDS, _draws(last), tuple(choices))
+
+
+def _cheapest_noise(
+    asked: Sequence[Row], own: Sequence[Row], costs: Mapping[tuple[str, str, object], Cost], relative_to: str
+) -> Choice:
+    def cost_of(row: Row) -> Cost:
+        return costs[row["problem"], row["label"], row["samples"]]
+
+    ranked = sorted(asked, key=lambda row: float(row["variance"]) * cost_of(row)[0])
+    seconds, errors = zip(*map(cost_of, ranked), strict=True)
+    first, *ties = may_be_lowest(ranked, seconds, errors)
+    beside = max((row for row in own if row["is_reference"]), key=lambda row: row["draws"], default=None)
+    shown = ""
+    if beside is not None:
+        (mine, my_error), (other, other_error) = cost_of(ranked[first]), cost_of(beside)
+        shown = _ratio(ranked[first], beside, len(ranked) - 1, (mine, other), math.hypot(my_error, other_error))
+    names = named(ranked[first]) + not_told_apart([ranked[i] for i in ties])
+    labels = tuple(named(ranked[i]) for i in (first, *ties))
+    return Choice(names, f"{shown} of {relative_to}" if shown else "", _bias(ranked[first]), labels, len(ranked))
+
+
+def _cheapest(time: pd.DataFrame) -> Iterator[tuple[str, Choice]]:
+    """By problem, whose step takes the least time, as a multiple of a plain step of one evaluation of f."""
+    usable = time[~time["busy"] & time["plain_ratio"].notna() & ~time["negative_control"]]
+    for section, rows in usable.groupby("section", sort=False):
+        ranked = sorted(rows_of(rows), key=lambda row: float(row["plain_ratio"]))
+        if len(ranked) < 2:
+            continue
+        errors = [float(row["plain_ratio_log_se"]) for row in ranked]
+        best = lowest(
+            [math.log(row["plain_ratio"]) for row in ranked], [math.inf if e != e else e for e in errors]
+        ).best
+        first, *ties = (ranked[i] for i in best)
+        shown = f"{number(first['plain_ratio'])} plain steps"
+        labels = tuple(named(row) for row in (first, *ties))
+        yield str(section), Choice(named(first) + not_told_apart(ties), shown, "", labels, len(ranked))
+
+
+def _remarks(rows: pd.DataFrame) -> Iterator[str]:
+    """Who is left out, and why."""
+    measured = rows[rows["measured"]]
+    for words, part in (
+        ("Without noise at some points, and not ranked there", measured[measured["noiseless"]]),
+        ("Negative controls, not ranked", measured[measured["negative_control"]]),
+        (
+            "Said nothing of what they need of f, and so not under the first question",
+            measured[measured["needs"].isna()],
+        ),
+    ):
+        if names := sorted({named(row) for row in rows_of(part)}):
+            yield f"{words}: {', '.join(names)}."
+
+
+def answers(summary: Summary) -> list[Answer]:
+    """What to take, a family at a time, in the order of the tables; none where no variance was measured."""
+    found: list[Answer] = []
+    if summary.variance.empty:
+        return found
+    costs = _costs(summary)
+    for family, rows in summary.variance.groupby("family", sort=False, dropna=False):
+        lines: list[Line] = []
+        for _, section in rows.groupby("section", sort=False):
+            lines += _at_equal_evaluations(section, summary.relative_to)
+            if seconds := _at_equal_seconds(section, costs, summary.relative_to):
+                lines.append(seconds)
+        timed = summary.time
+        cheapest = [] if timed.empty else list(_cheapest(timed[timed["family"] == family]))
+        if lines or cheapest:
+            found.append(Answer(str(family), lines, cheapest, list(_remarks(rows))))
+    return found
