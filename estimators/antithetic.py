@@ -19,6 +19,7 @@ from estimators.registry import register
 @register(
     "antithetic-reparameterization",
     families=("gaussian",),
+    method="pathwise",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,

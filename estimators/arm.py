@@ -20,6 +20,7 @@ from estimators.registry import register
 @register(
     "augment-reinforce",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     f_evals=one_a_sample,
     needs="neither",
@@ -44,6 +45,7 @@ class AugmentReinforce(Estimator):
 @register(
     "arm",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,

@@ -30,6 +30,7 @@ def antithetic_bits(logits: Tensor, count: int, copula: str, noise: Noise) -> tu
 @register(
     "arms",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 4),
     f_evals=one_a_sample,

@@ -34,6 +34,7 @@ def _swaps(pairs: Tensor, classes: int) -> Tensor:
 @register(
     "arsm",
     families=("categorical",),
+    method="coupled draws",
     unbiased=True,
     f_evals=lambda samples, event: samples * (event[1] * (event[1] - 1) // 2 + 1),
     needs="neither",
@@ -65,6 +66,7 @@ class ARSM(Estimator):
 @register(
     "ars",
     families=("categorical",),
+    method="coupled draws",
     unbiased=True,
     f_evals=lambda samples, event: samples * event[1],
     needs="neither",

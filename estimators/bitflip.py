@@ -32,6 +32,7 @@ def choose(log_chances: Tensor, count: int, noise: Noise) -> Tensor:
 @register(
     "bitflip",
     families=("bernoulli",),
+    method="local differences",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,
@@ -72,6 +73,7 @@ class Bitflip(Estimator):
 @register(
     "ugc",
     families=("bernoulli",),
+    method="local differences",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=lambda samples: 3 * samples // 2,

@@ -26,6 +26,7 @@ from estimators.registry import register
 @register(
     "carms",
     families=("categorical",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 4),
     f_evals=one_a_sample,

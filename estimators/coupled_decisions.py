@@ -82,6 +82,7 @@ class CoupledDecisions(Estimator):
 @register(
     "disarm-stick-breaking",
     families=("categorical",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,
@@ -113,6 +114,7 @@ class StickBreakingDisARM(CoupledDecisions):
 @register(
     "disarm-tree",
     families=("categorical",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,

@@ -21,6 +21,7 @@ from estimators.registry import register
 @register(
     "delta-method",
     families=("gaussian",),
+    method="control variate",
     unbiased=True,
     f_evals=lambda samples: samples + 1,
     needs="gradient of f",

@@ -19,6 +19,7 @@ from estimators.registry import register
 @register(
     "disarm",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     samples=(2, 2, True),
     f_evals=one_a_sample,

@@ -27,6 +27,7 @@ from estimators.registry import register
 @register(
     "disarm-iwae",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),
@@ -56,6 +57,7 @@ class LocalDisARM(Estimator):
 @register(
     "arms-iwae",
     families=("bernoulli",),
+    method="coupled draws",
     unbiased=True,
     bound="iwae",
     samples=(2, 5),

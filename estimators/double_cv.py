@@ -24,6 +24,7 @@ from estimators.registry import register
 @register(
     "double-cv",
     families=("bernoulli",),
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     samples=(2, 2),

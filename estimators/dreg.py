@@ -23,6 +23,7 @@ from estimators.registry import register
 @register(
     "dreg",
     capability="rsample",
+    method="pathwise",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),

@@ -26,6 +26,16 @@ SIZES = ("like", "context_size", "stack")
 """What `Entry.create` takes for itself, so that no option can be called so."""
 
 Needs = Literal["relaxed f", "gradient of f", "neither"]
+Method = Literal[
+    "pathwise",  # differentiates f along draws of q
+    "score function",  # weighs the score by f, less a baseline
+    "control variate",  # the same, with a control whose mean is known or learned
+    "coupled draws",  # the same, with draws that share their noise
+    "local differences",  # changes one latent, and leaves the others at their draw
+    "summation",  # sums over states, of one latent or of all
+    "relaxation",  # differentiates f between the values of z
+    "straight-through",  # passes the gradient of f at a draw on to q
+]
 
 
 class Samples(NamedTuple):
@@ -75,6 +85,8 @@ class Entry:
     """Options that, when set, give up unbiasedness, each with the reason."""
     variants: tuple[Mapping[str, Any], ...] = ()
     """Options that are certified beside the defaults."""
+    method: Method | None = None
+    """Which family of methods it belongs to, and so its colour in figures; None has a colour of its own."""
     summary: str = ""
     paper: str = ""
 
@@ -295,7 +307,7 @@ def entry_of(
         raise BadInput(unknown(f"capability of estimator {name!r}:", capability, list(CAPABILITIES)))
     if bool(families) == bool(capability):
         raise BadInput(f"estimator {name!r}: say either families or the capability that it asks of a family")
-    for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs))):
+    for tag, allowed in (("bound", get_args(Bound)), ("needs", get_args(Needs)), ("method", get_args(Method))):
         if tag in tags and tags[tag] not in allowed:
             raise BadInput(f"estimator {name!r}: {tag} is {tags[tag]!r}, expected one of {', '.join(allowed)}")
     if not callable(tags.get("f_evals", one_a_sample)):

@@ -106,6 +106,7 @@ def expectation_of_bound(q: Distribution, f: Objective, samples: int, nodes: int
 @register(
     "exact",
     capability="enumeration",
+    method="summation",
     unbiased=True,
     enumerates=True,
     needs="neither",

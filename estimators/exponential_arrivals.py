@@ -38,6 +38,7 @@ INDICATORS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "
 @register(
     "exponential-arrivals",
     families=("poisson",),
+    method="relaxation",
     unbiased=False,
     f_evals=one_a_sample,
     needs="relaxed f",

@@ -23,6 +23,7 @@ from estimators.straight_through import passed_through
 @register(
     "fini",
     families=("poisson",),
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

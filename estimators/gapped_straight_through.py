@@ -22,6 +22,7 @@ from estimators.straight_through import passed_through
 @register(
     "gapped-straight-through",
     families=("categorical",),
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

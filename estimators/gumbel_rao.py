@@ -43,6 +43,7 @@ def conditional_softmax(
 @register(
     "gumbel-rao",
     families=("categorical",),
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

@@ -58,12 +58,12 @@ class StraightThroughConcrete(Concrete):
         return passed_through(q, f, capable(q, Relaxed).hard(scores), soft)
 
 
-@register("gumbel-sigmoid", families=("bernoulli",), **RELAXED)
+@register("gumbel-sigmoid", families=("bernoulli",), method="relaxation", **RELAXED)
 class GumbelSigmoid(Concrete):
     """The binary Concrete relaxation."""
 
 
-@register("gumbel-softmax", families=("categorical",), **RELAXED)
+@register("gumbel-softmax", families=("categorical",), method="relaxation", **RELAXED)
 class GumbelSoftmax(Concrete):
     """The categorical Concrete relaxation."""
 
@@ -71,6 +71,7 @@ class GumbelSoftmax(Concrete):
 @register(
     "straight-through-gumbel-sigmoid",
     families=("bernoulli",),
+    method="straight-through",
     summary="f at the bits, gradient of the Concrete relaxation",
     **STRAIGHT_THROUGH,
 )
@@ -81,6 +82,7 @@ class StraightThroughGumbelSigmoid(StraightThroughConcrete):
 @register(
     "straight-through-gumbel-softmax",
     families=("categorical",),
+    method="straight-through",
     summary="f at the vertex, gradient of the Concrete relaxation",
     **STRAIGHT_THROUGH,
 )

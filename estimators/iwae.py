@@ -16,6 +16,7 @@ from estimators.registry import register
 @register(
     "iwae-reparameterization",
     capability="rsample",
+    method="pathwise",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),

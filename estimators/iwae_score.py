@@ -24,6 +24,7 @@ from estimators.registry import register
 @register(
     "iwae-score",
     capability="score",
+    method="score function",
     unbiased=True,
     bound="iwae",
     samples=(1, 5),

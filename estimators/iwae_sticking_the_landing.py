@@ -18,6 +18,7 @@ from estimators.registry import register
 @register(
     "iwae-sticking-the-landing",
     capability="rsample",
+    method="pathwise",
     unbiased=False,
     bound="iwae",
     samples=(1, 5),

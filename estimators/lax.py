@@ -22,6 +22,7 @@ from estimators.registry import register
 @register(
     "lax",
     families=("gaussian",),
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     f_evals=one_a_sample,

@@ -26,6 +26,7 @@ def evaluations(samples: int, event: tuple[int, ...]) -> int:
 @register(
     "local-expectation",
     capability="enumeration",
+    method="local differences",
     unbiased=True,
     f_evals=evaluations,
     needs="neither",

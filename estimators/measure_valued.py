@@ -34,6 +34,7 @@ def _replaced(z: Tensor, values: Tensor) -> Tensor:
 @register(
     "measure-valued",
     families=("gaussian",),
+    method="local differences",
     unbiased=True,
     f_evals=lambda samples, event: samples * (3 * event[0] + 1),
     needs="neither",

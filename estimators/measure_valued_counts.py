@@ -25,6 +25,7 @@ from estimators.registry import register
 @register(
     "measure-valued-counts",
     capability="counts",
+    method="local differences",
     unbiased=True,
     f_evals=lambda samples, event: samples * (event[0] + 1),
     needs="neither",

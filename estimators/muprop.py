@@ -17,6 +17,7 @@ from estimators.registry import register
 @register(
     "muprop",
     capability="relaxation",
+    method="control variate",
     unbiased=True,
     f_evals=lambda samples: samples + 1,
     needs="relaxed f",

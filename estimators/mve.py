@@ -51,6 +51,7 @@ def multipliers(p: Tensor, temperature: Tensor) -> Tensor:
 @register(
     "mve",
     families=("categorical",),
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

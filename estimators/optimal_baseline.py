@@ -54,6 +54,7 @@ class _Ratio(nn.Module):
 @register(
     "optimal-baseline",
     capability="score",
+    method="score function",
     unbiased=True,
     f_evals=one_a_sample,
     needs="neither",

@@ -21,6 +21,7 @@ from estimators.registry import register
 @register(
     "ovis",
     capability="score",
+    method="score function",
     unbiased=True,
     bound="iwae",
     samples=(2, 5),

@@ -51,6 +51,7 @@ def rotated(points: Tensor, shift: Tensor) -> Tensor:
 @register(
     "quasi-monte-carlo",
     families=("gaussian",),
+    method="pathwise",
     unbiased=True,
     samples=(1, 4),
     f_evals=one_a_sample,

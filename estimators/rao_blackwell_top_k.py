@@ -28,6 +28,7 @@ BASELINES = ("none", "top")
 @register(
     "rao-blackwell-top-k",
     families=("categorical",),
+    method="summation",
     unbiased=True,
     samples=(2, 2),
     f_evals=lambda samples, event: event[0] * min(samples, event[1]),

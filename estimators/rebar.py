@@ -115,6 +115,7 @@ class Relaxing(Resizable, Estimator):
 @register(
     "rebar",
     capability="relaxation",
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     f_evals=lambda samples, event, options: (2 if options.get("coupled", True) else 3) * samples,

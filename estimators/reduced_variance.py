@@ -19,6 +19,7 @@ from estimators.registry import register
 @register(
     "reduced-variance-reparameterization",
     families=("gaussian",),
+    method="pathwise",
     unbiased=True,
     f_evals=lambda samples: samples + 1,
     needs="gradient of f",

@@ -23,6 +23,7 @@ from estimators.registry import register
 @register(
     "reinforce",
     capability="score",
+    method="score function",
     unbiased=True,
     own_parameters=True,
     biased_options={"variance_normalisation": "divides the gradient by a running standard deviation"},

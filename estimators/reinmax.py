@@ -21,6 +21,7 @@ from estimators.straight_through import passed_through
 @register(
     "reinmax",
     capability="relaxation",
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

@@ -40,6 +40,7 @@ class Surrogate(Network):
 @register(
     "relax",
     capability="relaxation",
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     f_evals=one_a_sample,
@@ -69,6 +70,7 @@ class RELAX(Relaxing):
 @register(
     "relax-rebar",
     capability="relaxation",
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     f_evals=lambda samples: 2 * samples,

@@ -18,6 +18,7 @@ from estimators.registry import register
 @register(
     "reparameterization",
     capability="rsample",
+    method="pathwise",
     unbiased=True,
     f_evals=one_a_sample,
     needs="gradient of f",

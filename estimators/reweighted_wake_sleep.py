@@ -22,6 +22,7 @@ from estimators.registry import register
 @register(
     "reweighted-wake-sleep",
     capability="score",
+    method="score function",
     unbiased=False,
     bound="iwae",
     samples=(2, 5),

@@ -12,6 +12,7 @@ from estimators.reinforce import Reinforce
 @register(
     "rloo",
     capability="score",
+    method="score function",
     unbiased=True,
     samples=(2, 2),
     f_evals=one_a_sample,

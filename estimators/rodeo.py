@@ -26,6 +26,7 @@ from estimators.registry import register
 @register(
     "rodeo",
     families=("bernoulli",),
+    method="control variate",
     unbiased=True,
     own_parameters=True,
     samples=(2, 2),

@@ -19,6 +19,7 @@ from estimators.reinforce import Reinforce
 @register(
     "score-no-entropy",
     families=("bernoulli",),
+    method="score function",
     unbiased=False,
     own_parameters=True,
     f_evals=one_a_sample,

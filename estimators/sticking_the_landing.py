@@ -16,6 +16,7 @@ from estimators.registry import register
 @register(
     "sticking-the-landing",
     capability="rsample",
+    method="pathwise",
     unbiased=True,
     f_evals=one_a_sample,
     needs="gradient of f",

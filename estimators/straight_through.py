@@ -24,6 +24,7 @@ def passed_through(q: Distribution, f: Objective, z: Tensor, soft: Tensor) -> Es
 @register(
     "straight-through",
     capability="relaxation",
+    method="straight-through",
     unbiased=False,
     f_evals=one_a_sample,
     needs="gradient of f",

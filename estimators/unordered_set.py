@@ -102,6 +102,7 @@ def order_sums(log_p: Tensor, outside: Tensor) -> Tensor:
 @register(
     "unordered-set",
     families=("categorical",),
+    method="summation",
     unbiased=True,
     samples=(2, 2),
     f_evals=lambda samples, event: min(samples, event[1] ** event[0]),

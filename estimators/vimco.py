@@ -21,6 +21,7 @@ MEANS = ("geometric", "arithmetic")
 @register(
     "vimco",
     capability="score",
+    method="score function",
     unbiased=True,
     bound="iwae",
     samples=(2, 5),

@@ -38,6 +38,8 @@ class Tags(Open):
     """What the registry said of the estimator."""
 
     unbiased: bool = False
+    method: str | None = None
+    """The family of methods; None where nothing is said, as in records of before there was one."""
 
 
 class Record(BaseModel):

@@ -48,6 +48,7 @@ def head(record: Record, problem: str, setting: str, label: str, reference: str 
         "unbiased": record.tags.unbiased,
         "needs": record.tags.needs,
         "negative_control": record.tags.is_control,
+        "method_family": record.tags.method,
         "is_reference": label == reference,
         "device": cell.device,
         "threads": cell.threads,

@@ -1,20 +1,51 @@
-"""How an estimator looks, alike in every figure of a report, and the type sizes of a paper column."""
+"""How an estimator looks, alike in every figure of every report, and the type sizes of a paper column.
+
+A family of methods has a hue and a member of it a marker, by `looks.csv`, which is made of the registry
+(CONTRIBUTING.md says how) and in which nobody ever moves. So an estimator looks alike whatever stands beside it, in a
+run of any release. What the table does not list is looked up by a hash of its name.
+"""
 
 import bench.report.matplotlib_alone  # noqa: F401  (before anything else imports matplotlib)
 
 # isort: split
-from collections import Counter
-from collections.abc import Mapping, Set
+import csv
+import math
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import seaborn
 
+from bench.report.naming import without_samples
 from bench.report.text import DAGGER
 
-# Seaborn's colour-blind safe palette without its pale pink and yellow, which vanish on white, and with black.
-COLOURS = [seaborn.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 9, 5, 7)] + ["#000000"]
+HUES = {
+    "pathwise": "#006bb4",
+    "score function": "#d64500",
+    "control variate": "#c6a800",
+    "coupled draws": "#0a9b6c",
+    "local differences": "#51b5e9",
+    "summation": "#321d8a",
+    "relaxation": "#d976a7",
+    "straight-through": "#a43f71",
+}
+"""Of a family of methods (`estimators.entry.Method`): after Okabe and Ito 2008, moved apart until any two of them
+differ for the colour-blind too (by CIEDE2000, in the simulation of Machado, Oliveira and Fernandes 2009)."""
+OTHER = "#444444"
+"""The hue of what says nothing of its family."""
+COLOURS = [*HUES.values(), OTHER]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")  # all of them can be drawn hollow
+DARK = 0.6
+"""What is left of a hue's lightness on the second round of its markers."""
+DOUBLED = 0.88
+"""What is left of it with every doubling of the samples over an estimator's own number, down to `DARKEST`."""
+DARKEST = 0.5
 
+LOOKS = Path(__file__).with_name("looks.csv")
+COLUMNS = ("estimator", "method", "member", "samples")
+"""Of `LOOKS`: `name[key=value,...]` without samples, its family, its place there, and its default number of samples."""
 INK = "#222222"
 FAINT = "#bbbbbb"
 FONT = 7  # points
@@ -55,32 +86,73 @@ class Style(NamedTuple):
     unbiased: bool  # hollow marker where not
 
 
+class Subject(NamedTuple):
+    """All that the look of an estimator depends on."""
+
+    estimator: str
+    """`name[key=value,...]`."""
+    unbiased: bool = True
+    samples: float | None = None
+    """Draws of z a row; None where nobody tells."""
+    method: str | None = None
+    """Its family of methods, as its tag says it; that of an estimator in the table counts for nothing."""
+
+
+class Place(NamedTuple):
+    """A row of the table of looks."""
+
+    method: str
+    member: int
+    samples: int
+
+
+@cache
+def places() -> dict[str, Place]:
+    """The table of looks, by estimator."""
+    with LOOKS.open(newline="", encoding="utf-8") as file:
+        return {
+            row["estimator"]: Place(row["method"], int(row["member"]), int(row["samples"]))
+            for row in csv.DictReader(file)
+        }
+
+
 def tint(colour: str, strength: float) -> str:
     """A hex colour mixed with white; strength 1 leaves it as it is."""
     channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 - strength * (255 - channel)):02x}" for channel in channels)
 
 
-def assign(problems: Mapping[str, Set[str]], unbiased: Mapping[str, bool]) -> dict[str, Style]:
-    """A look for every estimator.
+def shade(colour: str, strength: float) -> str:
+    """A hex colour mixed with black; strength 1 leaves it as it is."""
+    return "#" + "".join(f"{round(strength * int(colour[i : i + 2], 16)):02x}" for i in (1, 3, 5))
 
-    In sorted order each label takes the colour and the marker least used among those it meets in a problem;
-    no two labels share both while the 117 pairs last.
 
-    Args:
-        problems: problem -> the labels measured on it.
-        unbiased: label -> whether it is declared unbiased, for all labels.
+def look(subject: Subject) -> tuple[str, str]:
+    """Colour and marker of an estimator, from itself alone.
+
+    Options that the table does not list have the hue of their estimator, on its second round of markers, and a marker
+    by a hash; so has an estimator of a third party, whose hue is that of its tag `method`. More samples than an
+    estimator takes by itself are darker: it is the same one at another budget.
     """
-    looks: dict[str, tuple[int, int]] = {}
-    for label in sorted(unbiased):
-        met = {other for members in problems.values() if label in members for other in members if other in looks}
-        colours, markers = Counter(looks[o][0] for o in met), Counter(looks[o][1] for o in met)
-        pairs = Counter(looks.values())
-        looks[label] = min(
-            ((c, m) for c in range(len(COLOURS)) for m in range(len(MARKERS))),
-            key=lambda look: (pairs[look], colours[look[0]] + markers[look[1]], *look),
-        )
+    estimator = without_samples(subject.estimator)
+    listed = places()
+    of_name = listed.get(estimator.partition("[")[0])
+    place = listed.get(estimator)
+    if place is None:
+        method = of_name.method if of_name else subject.method
+        hashed = zlib.crc32(estimator.encode())
+        member = len(MARKERS) + hashed % len(MARKERS) if method in HUES else hashed % (2 * len(MARKERS))
+        place = Place(method or "", member, of_name.samples if of_name else 0)
+    darker, marker = divmod(place.member, len(MARKERS))
+    strength = DARK if darker else 1.0
+    if place.samples and subject.samples:
+        strength *= min(1.0, max(DARKEST, DOUBLED ** math.log2(subject.samples / place.samples)))
+    return shade(HUES.get(place.method, OTHER), strength), MARKERS[marker]
+
+
+def assign(subjects: Mapping[str, Subject]) -> dict[str, Style]:
+    """The style of each estimator, by the label that a report gives it."""
     return {
-        label: Style(label if unbiased[label] else f"{label} {DAGGER}", COLOURS[c], MARKERS[m], unbiased[label])
-        for label, (c, m) in looks.items()
+        label: Style(label if subject.unbiased else f"{label} {DAGGER}", *look(subject), subject.unbiased)
+        for label, subject in subjects.items()
     }

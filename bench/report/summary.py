@@ -1,6 +1,5 @@
 """What a report is made from: the wide tables, the curves and the look of each estimator."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,8 +8,9 @@ import pandas as pd
 from bench.records.record import Record
 from bench.report import frames as records_frames
 from bench.report.frames import Frames
-from bench.report.style import Style, assign
+from bench.report.style import Style, Subject, assign
 from bench.report.tables import bias, elbo, rates, time, variance
+from bench.report.text import missing
 
 RELATIVE_TO = "rloo"  # the reference of ratios and relative efficiencies, where a problem has it
 
@@ -59,6 +59,17 @@ def _sorted(frame: pd.DataFrame, ranks: Mapping[tuple[str, str], int]) -> pd.Dat
     return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
+def _subjects(heads: pd.DataFrame) -> dict[str, Subject]:
+    """Of each label all that its look depends on; biased where any of its cells is declared so."""
+    unbiased = heads.groupby("label")["unbiased"].all()
+    first = heads.drop_duplicates("label").sort_values("label")
+    columns = (first[name] for name in ("label", "estimator", "samples", "method_family"))
+    return {
+        str(label): Subject(str(estimator), bool(unbiased[label]), None if missing(samples) else float(samples), method)
+        for label, estimator, samples, method in zip(*columns, strict=True)
+    }
+
+
 def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = RELATIVE_TO) -> Summary:
     """Everything a report states, from its records.
 
@@ -71,10 +82,6 @@ def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = 
     """
     frames = records_frames.build(records, relative_to)
     ranks = _ranks(frames)
-    problems: dict[str, set[str]] = defaultdict(set)
-    for problem, label in ranks:
-        problems[problem].add(label)
-    unbiased = frames.heads.groupby("label")["unbiased"].all().to_dict()
     return Summary(
         frames,
         _sorted(variance.build(frames), ranks),
@@ -82,6 +89,6 @@ def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = 
         _sorted(elbo.build(frames), ranks),
         _sorted(rates.build(frames), ranks),
         _sorted(time.build(frames), ranks),
-        assign(problems, {str(label): bool(flag) for label, flag in unbiased.items()}),
+        assign(_subjects(frames.heads)),
         relative_to,
     )

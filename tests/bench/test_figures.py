@@ -3,7 +3,6 @@
 import base64
 import re
 import struct
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from bench.report import drawing
 from bench.report.figures.canvas import Plot, blank, log_axis, log_limits, marker, text_width
 from bench.report.matplotlib_alone import own_settings
 from bench.report.output import write, write_figures
-from bench.report.style import RC, Style, assign, tint
+from bench.report.style import RC, Style, places, tint
 from tests.bench.drawn import (
     COLOURS,
     DIGITS,
@@ -130,31 +129,12 @@ def test_an_estimator_looks_alike_in_every_figure_and_is_hollow_where_biased(fig
             for name in beside:
                 seen.setdefault(name.text, set()).add((name.mark.colour, name.mark.face, name.mark.shape))
             shown = {mark.shape for mark in marks(axes)} - {"|", "edge"}
-            assert shown == {"o", "s", "^"}
-    blue, orange, green = COLOURS[:3]
+            assert shown == {"^", "s", "o"}
+    green, orange, wine = (COLOURS[name] for name in ("coupled draws", "score function", "straight-through"))
     assert seen == {
-        "disarm": {(blue, blue, "o")},
+        "disarm": {(green, green, "^")},
         "rloo": {(orange, orange, "s")},
-        "straight-through\u00a0†": {(green, "#ffffff", "^")},
-    }
-
-
-def test_looks_differ_most_among_estimators_that_meet() -> None:
-    labels = [f"e{i:03}" for i in range(120)]
-    together = assign({"p": set(labels)}, dict.fromkeys(labels, True))
-    pairs = Counter((style.colour, style.marker) for style in together.values())
-    assert len(pairs) == len(COLOURS) * len(SHAPES) == 117
-    assert sorted(pairs.values()) == [1] * 114 + [2] * 3  # and then from the start
-    first = [(style.colour, style.marker) for style in list(together.values())[:9]]
-    assert first == list(zip(COLOURS, SHAPES[:9], strict=True))
-    # The tenth: every colour is taken once, so that the first colour with the first free marker is as good as any.
-    assert together["e009"][1:3] == (COLOURS[0], "p")
-    # Of two problems each begins anew, but for looks that are taken.
-    apart = assign({"p": {"a", "c"}, "q": {"b", "c"}}, {"c": False, "b": True, "a": True})
-    assert apart == {
-        "a": Style("a", COLOURS[0], "o", True),
-        "b": Style("b", COLOURS[0], "s", True),
-        "c": Style("c †", COLOURS[1], "^", False),
+        "straight-through\u00a0†": {(wine, "#ffffff", "o")},
     }
 
 
@@ -178,9 +158,10 @@ def test_a_broad_marker_is_drawn_larger(shape: str) -> None:
 
 
 def test_markers_of_all_shapes_stand_where_they_belong() -> None:
-    """The thirteen estimators of a figure, each in its own shape, size and colour."""
+    """Thirteen estimators of one family of methods, each in its own shape and size."""
     toy = problem("toy", "cubic/b", "bernoulli", logit=0.0)
-    values = {f"e{i:02}": 10.0 + i for i in range(13)}
+    coupled = [label for label, place in places().items() if place.method == "coupled draws"][:13]
+    values = {label: 10.0 + i for i, label in enumerate(coupled)}
     records = [cell("moments", toy, label, {"points": [point((v, v, v))]}) for label, v in values.items()]
     (axes,) = show(made(records)["variance-cubic-b"]).axes
     found = marks(axes)

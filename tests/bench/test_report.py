@@ -263,7 +263,7 @@ def test_an_estimator_looks_alike_everywhere_and_unlike_any_other() -> None:
     styles = summarise(RECORDS).styles
     looks = [(style.colour, style.marker) for style in styles.values()]
     assert len(set(looks)) == len(looks) == len({made.label for made in (*BERNOULLI, *GAUSSIAN)})
-    assert len({styles[label].colour for label in ("rloo", "disarm", "rebar", "relax", "bitflip")}) == 5
+    assert len({styles[label].colour for label in ("rloo", "disarm", "rebar", "straight-through", "bitflip")}) == 5
 
 
 def varied(**changes: Any) -> Callable[[Record], Record]:

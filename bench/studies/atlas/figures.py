@@ -24,7 +24,7 @@ from bench.report.figures.canvas import (
     log_limits,
     text_width,
 )
-from bench.report.style import COLOURS, FAINT, Style, assign, tint
+from bench.report.style import COLOURS, FAINT, Style, Subject, assign, tint
 from bench.report.text import number
 from bench.studies.atlas.problems import SHOWN
 from bench.studies.atlas.ranks import BUDGETS, FLOOR, SEVERAL, Cells, levels, typical, unbiased, winner
@@ -129,7 +129,7 @@ def winners(cells: Cells, family: str) -> Figure:
 
 
 def _deviations(own: Sequence[Averaged], chosen: Sequence[str], swept: str) -> Figure:
-    looks = assign({"": set(chosen)}, dict.fromkeys(chosen, True))
+    looks = assign({label: Subject(label) for label in chosen})
     panels = [
         (f"{budget} evaluations of f", [a for a in own if a.f_evals == budget and a.of.label in looks])
         for budget in BUDGETS
@@ -139,7 +139,7 @@ def _deviations(own: Sequence[Averaged], chosen: Sequence[str], swept: str) -> F
 
 def _biases(own: Sequence[Averaged], swept: str) -> Figure:
     names = {a.of.label for a in own if not a.of.reason and a.of.objective == SHOWN and a.of.bias > FLOOR}
-    looks = assign({"": names}, dict.fromkeys(names, False))
+    looks = assign({label: Subject(label, unbiased=False) for label in sorted(names)})
     panels = [("", [a for a in own if a.of.label in looks])]
     return _lines(panels, looks, lambda a: a.of.bias, swept, "bias / gradient's length")
 

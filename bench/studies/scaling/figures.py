@@ -18,7 +18,7 @@ from bench.report.figures.canvas import (
     log_limits,
     marker,
 )
-from bench.report.style import FAINT, assign
+from bench.report.style import FAINT, Subject, assign
 from bench.report.text import interval
 from bench.studies.scaling.fit import Series
 from bench.studies.scaling.page import caption
@@ -41,7 +41,7 @@ def draw(chosen: Sequence[Series]) -> Figure:
     """The figure."""
     factor, unit = _UNITS[chosen[0].quantity]
     labels = [one.case["subject"] for one in chosen]
-    styles = assign({"": set(labels)}, dict.fromkeys(labels, True))
+    styles = assign({label: Subject(label) for label in labels})
     remarks = [f"\n{interval(*one.fit.exponent)}{' *' * one.fit.everything}" for one in chosen]
     beside = key_width(styles.values(), (remark.strip() for remark in remarks))
     height = max(2.2, 2 * LINE * len(chosen) + 0.6)
