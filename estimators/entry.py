@@ -81,6 +81,8 @@ class Entry:
     """Whether it learns parameters of its own, by the auxiliary loss."""
     enumerates: bool = False
     """Whether it visits every joint state, so that only small latents are legal."""
+    negative_control: bool = False
+    """Whether it is known to be wrong and kept to show that it is seen: nobody is to take it."""
     biased_options: Mapping[str, str] = field(default_factory=dict)
     """Options that, when set, give up unbiasedness, each with the reason."""
     variants: tuple[Mapping[str, Any], ...] = ()

@@ -24,6 +24,7 @@ from estimators.reinforce import Reinforce
     own_parameters=True,
     f_evals=one_a_sample,
     needs="neither",
+    negative_control=True,
     variants=({"baseline": "leave-one-out", "samples": 2},),
     summary="negative control: a published formula that drops the entropy's gradient; baselines as reinforce",
     paper="Hallerfelt 2022",

@@ -40,6 +40,18 @@ class Tags(Open):
     unbiased: bool = False
     method: str | None = None
     """The family of methods; None where nothing is said, as in records of before there was one."""
+    needs: str | None = None
+    """What it asks of f beyond its values; None where nothing was said."""
+    summary: str = ""
+    negative_control: bool | None = None
+    """Whether it is wrong by intent; None in records of before, when the summary said so."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether nobody is to take it, and a page may leave it out."""
+        if self.negative_control is None:
+            return self.summary.startswith("negative control")
+        return self.negative_control
 
 
 class Record(BaseModel):
