@@ -94,15 +94,15 @@ def make(frame: pd.DataFrame) -> Table:
     if words := settled_words(frame):
         caption += f" {words}"
     columns = (
-        Column("point", lambda row: str(row["point"]), left=True),
+        Column("point", lambda row: str(row["point"]), left=True, order="position"),
         ESTIMATOR,
         Column("declared", lambda row: "unbiased" if row["unbiased"] else "biased", left=True),
-        Column("relative bias", relative),
-        Column("bias²", lambda row: moment(row, "bias_squared")),
-        Column("max |z|", lambda row: number(row["max_z"])),
-        Column("p", _p_value),
+        Column("relative bias", relative, order="relative_bias"),
+        Column("bias²", lambda row: moment(row, "bias_squared"), order="bias_squared"),
+        Column("max |z|", lambda row: number(row["max_z"]), order="max_z"),
+        Column("p", _p_value, order="p_value"),
         Column("verdict", lambda row: str(row["verdict"]), left=True),
-        Column("n", draws),
+        Column("n", draws, order="draws"),
         Column("reference", lambda row: "" if missing(row["reference"]) else str(row["reference"]), left=True),
         Column("note", lambda row: note(row, *flags(row), why_sampled(row)), left=True),
     )

@@ -266,28 +266,28 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         f"{seed_words(frame['seeds'])} † declared biased."
     )
     to_target = (
-        Column("target reached", _reached),
-        Column("evaluations to target", _median("target_f_evals")),
-        Column("seconds to target", _median("target_seconds")),
+        Column("target reached", _reached, order="reached"),
+        Column("evaluations to target", _median("target_f_evals"), order="target_f_evals"),
+        Column("seconds to target", _median("target_seconds"), order="target_seconds"),
     )
     if words := budget_words(frame, relative_to):
         caption += f" {words}"
     columns = (
         ESTIMATOR,
         UNBIASED,
-        Column("f-evals", lambda row: count(row["budget"])),
-        Column("learning rate", _rate),
-        Column("steps", lambda row: count(row["steps"])),
-        Column("test ELBO", with_interval("test_elbo")),
-        Column("train ELBO", with_interval("train_elbo")),
-        Column(f"test IWAE-{k}", with_interval("test_iwae")),
-        Column(f"test ELBO - {relative_to}", _difference),
-        Column("detectable", lambda row: number(row["detectable"], 2)),
-        Column("seeds to tell", _seeds_needed),
-        Column("gap", with_interval("gap")),
+        Column("f-evals", lambda row: count(row["budget"]), order="budget"),
+        Column("learning rate", _rate, order="learning_rate"),
+        Column("steps", lambda row: count(row["steps"]), order="steps"),
+        Column("test ELBO", with_interval("test_elbo"), order="test_elbo"),
+        Column("train ELBO", with_interval("train_elbo"), order="train_elbo"),
+        Column(f"test IWAE-{k}", with_interval("test_iwae"), order="test_iwae"),
+        Column(f"test ELBO - {relative_to}", _difference, order="difference"),
+        Column("detectable", lambda row: number(row["detectable"], 2), order="detectable"),
+        Column("seeds to tell", _seeds_needed, order="seeds_needed"),
+        Column("gap", with_interval("gap"), order="gap"),
         *(to_target if frame["target"].notna().any() else ()),
-        Column("seconds", lambda row: number(row["train_seconds"])),
-        Column("seeds", _seeds, left=True),
+        Column("seconds", lambda row: number(row["train_seconds"]), order="train_seconds"),
+        Column("seeds", _seeds, left=True, order="seeds"),
         Column("note", lambda row: note(row, _others(row)), left=True),
     )
     return table("elbo", "ELBO", caption, columns, frame, CSV)

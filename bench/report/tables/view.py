@@ -35,6 +35,7 @@ class Column(NamedTuple):
     title: str
     text: Callable[[Row], str]
     left: bool = False  # words stand left, numbers right
+    order: str = ""  # the column of the frame by which a page sorts; by the text where there is none
 
 
 class Section(NamedTuple):
