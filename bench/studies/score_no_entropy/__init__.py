@@ -1,0 +1,1 @@
+"""What dropping the entropy's gradient does to training: docs/score-function.md shows what this measures."""
