@@ -37,7 +37,8 @@ def _square(y: NDArray[np.float64]) -> float:
     count = len(y)
     if count < 2:
         return float(products.sum())
-    return float((products.sum() - products.trace()) / (count * (count - 1)))
+    # Where no two draws share a coordinate the difference is 0, or less by rounding.
+    return max(0.0, float((products.sum() - products.trace()) / (count * (count - 1))))
 
 
 def squared_bias_from_parts(

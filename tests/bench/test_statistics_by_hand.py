@@ -219,6 +219,14 @@ def test_a_squared_bias_that_no_value_explains_is_a_point() -> None:
     assert (estimate - low, high - estimate) == pytest.approx((gauss(0.95) * math.sqrt(40 / 3),) * 2)
 
 
+def test_the_square_of_a_covariance_is_no_less_than_0_by_rounding() -> None:
+    """Draws of a sharp q move a coordinate each: no two have a product, and a sum and a trace round otherwise."""
+    for seed in range(20):
+        noise = np.diag(np.random.default_rng(seed).standard_normal(128))
+        (_, low, high), visible = squared_bias_from_parts(1.0, np.zeros(128), 0.0, noise, np.zeros((0, 128)))
+        assert (low, high, visible) == pytest.approx((1.0, 1.0, 0.0), abs=1e-6)
+
+
 def test_the_squared_bias_of_three_draws() -> None:
     """1, 2 and 6: products of different ones are 2, 6 and 12, their mean 20 / 3; mean 3, variance 7."""
     for deviations in ([1.0, 2.0, 6.0], [[1.0], [2.0], [6.0]]):
