@@ -1,0 +1,334 @@
+"""The Markdown of an estimator's page, and of the table of all of them."""
+
+import inspect
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bench.report.summary import RELATIVE_TO
+from bench.report.text import count, number, percent, percent_interval, plural
+from bench.studies import estimators_page
+from bench.studies.atlas.figures import LATENTS, SWEPT
+from bench.studies.atlas.ranks import FLOOR
+from bench.studies.estimator_pages.certificates import ROUNDING, Certified, Decided, Worst
+from bench.studies.estimator_pages.moments import LEVELS, Beside
+from bench.studies.estimator_pages.ranks import RUNS, Measured, Place, Trained, merged
+from bench.studies.estimator_pages.texts import Text
+from bench.studies.estimator_pages.verdicts import avoid, use
+from estimators.entry import Entry
+from estimators.errors import listed
+
+MADE = "<!-- Made by python -m bench.studies.estimator_pages docs/estimators; its texts are in bench/studies. -->"
+NEEDS = {
+    "neither": "its values at draws of q",
+    "gradient of f": "its gradient in z, at draws of q",
+    "relaxed f": "its values and gradient between the values of z too",
+}
+
+
+class Facts(NamedTuple):
+    """All that a page is made of."""
+
+    entry: Entry
+    group: str
+    """Heading of its table in docs/estimators.md."""
+    text: Text
+    certified: Sequence[Certified]
+    beside: Sequence[Beside]
+    missing: dict[str, str]
+    measured: Sequence[Measured]
+    trained: Sequence[Trained]
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown themselves."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def linked(paper: str) -> str:
+    """A paper with links to arXiv."""
+    return re.sub(r"arXiv:([\d.]+\d)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
+
+
+def page(facts: Facts) -> str:
+    """The page of one estimator."""
+    blocks = [MADE, f"# {facts.entry.name}", *_head(facts)]
+    for title, part in (
+        ("Formula", list(_method(facts))),
+        ("Options", list(_options(facts))),
+        ("Use when", list(_conditions(facts))),
+        ("Certificate", list(_certificate(facts))),
+        ("Exact variance", list(_exact(facts))),
+        ("Measured rank", list(_ranks(facts))),
+        ("Paper", [linked(facts.entry.paper) + "."] if facts.entry.paper else []),
+    ):
+        if part:
+            blocks += [f"## {title}", *part]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _head(facts: Facts) -> Iterator[str]:
+    entry = facts.entry
+    yield entry.summary[:1].upper() + entry.summary[1:] + "."
+    parameters = ", own parameters learned by the auxiliary loss" if entry.own_parameters else ""
+    yield table(
+        ("", ""),
+        [
+            ["families", ", ".join(entry.families)],
+            ["objective", "the importance-weighted bound of `samples` draws" if entry.bound == "iwae" else "E_q[f]"],
+            ["unbiased", "yes" if entry.unbiased else "no"],
+            ["asks of f", NEEDS.get(str(entry.needs), "not said") + parameters],
+            ["evaluations of f a row", estimators_page.evaluations(entry) or "not said"],
+            ["draws a row", f"{entry.samples.words()}; {entry.samples.default} by default"],
+            ["code", f"`{entry.cls.__module__}`"],
+        ],
+    )
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+def _method(facts: Facts) -> Iterator[str]:
+    text, is_bound = facts.text, facts.entry.bound == "iwae"
+    objective = "E[-log mean_k exp(-f(z_k, q))], K = S draws," if is_bound else "E_q[f]"
+    if text.formula:
+        yield _fenced(text.formula)
+        yield (
+            f"g estimates the gradient of {objective} in q's parameters; S is `samples`. f's own parameters get theirs "
+            "from the same draws."
+        )
+    if text.algorithm:
+        yield "### Algorithm"
+        yield _fenced(text.algorithm)
+
+
+def options(entry: Entry) -> dict[str, Any]:
+    """Options by name with their defaults, `samples` first."""
+    own = {name: parameter.default for name, parameter in inspect.signature(entry.cls).parameters.items()}
+    return {**own, "samples": entry.samples.default}
+
+
+def _options(facts: Facts) -> Iterator[str]:
+    def cell(name: str, default: object) -> list[str]:
+        meaning = facts.text.options.get(name, "")
+        lost = facts.entry.biased_options.get(name)
+        meaning += f" Set, it gives up unbiasedness: it {lost}." if lost else ""
+        return [f"`{name}`", f"`{default}`" if default is not None else "", meaning]
+
+    yield table(("option", "default", "meaning"), [cell(*one) for one in options(facts.entry).items()])
+    given = {name: value for name, value in list(options(facts.entry).items())[:2] if value is not None}
+    example = ",".join(f"{name}={str(value).lower()}" for name, value in given.items())
+    yield f"On the command line: `-e '{facts.entry.name}[{example}]'`."
+
+
+def _conditions(facts: Facts) -> Iterator[str]:
+    yield "\n".join(f"- {line}" for line in (*facts.text.use, *use(facts.entry, facts.beside)))
+    yield "### Avoid when"
+    worst = [one for certified in facts.certified for one in certified.worst if certified.label == facts.entry.name]
+    yield "\n".join(f"- {line}" for line in (*facts.text.avoid, *avoid(facts.entry, facts.beside, worst)))
+
+
+def _certificate(facts: Facts) -> Iterator[str]:
+    if not facts.certified:
+        yield f"None is published. `gradest check {facts.entry.name}` makes one."
+        return
+    if facts.entry.unbiased:
+        yield (
+            "The mean gradient against the exact one, on small problems of each family ([how](../certificates.md)): "
+            "*proved* by integration over the noise; *bounded* by Sobol points, with 99 % confidence each; *sampled*: "
+            "the bias that would have been seen with 99 % chance. All are the largest over problems, relative to the "
+            "exact gradient's length."
+        )
+        rows = [
+            [f"`{one.label}`", one.family, _outcome(one, "certified"), *map(_decided, one.decided, ("to", "<", "~"))]
+            for one in facts.certified
+            if not one.worst
+        ]
+        yield table(("estimator", "family", "outcome", "proved", "bounded", "sampled"), rows)
+    biased = [one for one in facts.certified if one.worst]
+    if biased:
+        yield (
+            "Declared biased, and measured: the largest bias over sizes and |logit| or sharpness, relative to the "
+            "exact gradient's length there, exact or with its interval. Problems with costs of a millionth are among "
+            "them, beside whose gradient any term of the method's own is large."
+        )
+        rows = [[f"`{o.label}`", o.family, _none(o), "; ".join(map(_worst, _some(o)))] for o in biased]
+        yield table(("estimator", "family", "no bias on", "largest bias"), rows)
+
+
+def _outcome(one: Certified, word: str) -> str:
+    return f"refuted: {', '.join(one.failed)}" if one.failed else word
+
+
+def _decided(one: Decided, word: str) -> str:
+    if not one.problems:
+        return ""
+    size = f"{one.largest:.0e}" if word == "to" else percent(one.largest)
+    return f"{one.problems} problems, {word} {size}"
+
+
+def _none(one: Certified) -> str:
+    return ", ".join(sorted(worst.objective for worst in one.worst if worst.high < ROUNDING)) or "none"
+
+
+def _some(one: Certified) -> list[Worst]:
+    return [worst for worst in one.worst if worst.high >= ROUNDING]
+
+
+def _worst(one: Worst) -> str:
+    return f"{one.objective} {size(one)} at {one.level:g}"
+
+
+def size(one: Worst) -> str:
+    """A bias in words, with its interval where it has a width."""
+    if one.bias > 10:
+        return f"{number(one.bias, 2)} times"
+    exact = one.high - one.low <= 1e-3 * one.bias
+    return percent(one.bias) if exact else percent_interval(one.bias, max(one.low, 0.0), one.high)
+
+
+def _exact(facts: Facts) -> Iterator[str]:
+    name = facts.entry.name
+    for beside in facts.beside:
+        other, _ = beside.reference
+        biased = any(not one.of.unbiased for one in beside.own.values())
+        titles = [f"at {SWEPT[beside.family]}", "samples x repeats", f"variance of `{name}`"]
+        titles += ["bias", "mean squared error"] * biased
+        titles += [f"variance of `{other}`", "ratio"] if other else []
+        where = LATENTS[beside.family].format(beside.latents)
+        where = where.removesuffix("s") if beside.latents == "1" else where
+        yield f"**{beside.family}**, {where}, {plural(beside.f_evals, 'evaluation')} of f:"
+        yield table(titles, [_row(beside, level, biased) for level in LEVELS])
+    if facts.beside:
+        if any(one.own and max(_all_deviations(one)) > FLOOR for one in facts.beside):
+            yield f"![Deviation of {name} over sharpness, beside its references](figures/{name}.svg)"
+            yield "The figure has the square roots, over all of the atlas."
+        settled = any(one.of.settled for beside in facts.beside for one in beside.own.values())
+        yield (
+            "Trace of the covariance over the squared length of the exact gradient, of q's parameters; the objective "
+            "is the atlas's frozen tanh network"
+            + (", with log q inside, in the bound of two draws" if facts.entry.bound == "iwae" else "")
+            + ". Exact: integrals over the noise, to a relative "
+            f"{max(beside.tolerance for beside in facts.beside):.0e} or better, so that there are no intervals. The "
+            "number of samples, and of independent estimates that are averaged, is the best that these evaluations pay "
+            "for" + ("; those that settle running means are not counted" if settled else "") + "."
+            + (" The ratio is that of mean squared errors." if _biased(facts) else "")
+            + (" *None*: no noise beyond rounding." if any(_still(beside) for beside in facts.beside) else "")
+        )  # fmt: skip
+    for reason in dict.fromkeys(facts.missing.values()):
+        lacking = [family for family, own in facts.missing.items() if own == reason]
+        yield f"No exact number for {listed(lacking)} latents: {reason}."
+
+
+def _biased(facts: Facts) -> bool:
+    return any(not average.of.unbiased for beside in facts.beside for average in beside.own.values())
+
+
+def _all_deviations(beside: Beside) -> list[float]:
+    return [average.error for average in beside.own.values()]
+
+
+def _still(beside: Beside) -> bool:
+    return any(average.deviation <= FLOOR for level, average in beside.own.items() if level in LEVELS)
+
+
+def _row(beside: Beside, level: float, biased: bool) -> list[str]:
+    own, (other, found) = beside.own.get(level), beside.reference
+    if own is None:
+        return [f"{level:g}", "", "not found", *["", ""] * biased, *[_variance(found, level), ""] * bool(other)]
+    cells = [f"{level:g}", f"{own.of.samples} x {own.repeats}", _square(own.deviation)]
+    cells += [percent(own.of.bias) if own.of.bias > FLOOR else "none", _square(own.error)] * biased
+    ratio = beside.ratio(level)
+    shown = "" if ratio is None else "0" if own.error <= FLOOR else number(ratio, 3)
+    return cells + ([_variance(found, level), shown] if other else [])
+
+
+def _variance(found: dict[float, Any], level: float) -> str:
+    return _square(found[level].deviation) if level in found else "not found"
+
+
+def _square(deviation: float) -> str:
+    return "none" if deviation <= FLOOR else number(deviation**2, 4)
+
+
+def _ranks(facts: Facts) -> Iterator[str]:
+    if not facts.measured and not facts.trained:
+        yield "No published run has it."
+        return
+    if facts.measured:
+        yield (
+            "Rank by variance among the unbiased estimators that spend as many evaluations of f a row, 1 the lowest, "
+            "as a set: places that the draws or trajectories leave open, with a chance of at least 95 % for each set. "
+            f"Beside it the variance over that of `{RELATIVE_TO}`, with its 95 % interval (Student's t over trajectories where "
+            f"there are several, else jackknife over draws); where `{RELATIVE_TO}` spends another number of evaluations, that "
+            "stands in brackets. First and last point of each problem; of several random tables, the first and the "
+            "last place that it has on any, and the least and the largest ratio."
+        )
+        biased = any(place.bias for one in facts.measured for place in (one.start, one.end))
+        order = {run: place for place, run in enumerate(RUNS)}
+        inside = sorted(merged(facts.measured), key=lambda m: (order[m.run], m.section, m.label, m.f_evals))
+        rows = [row for one in inside for row in _measured(one, biased)]
+        titles = ["run and problem", "estimator", "evaluations", "at", "rank", "variance ratio"] + ["bias"] * biased
+        yield table(titles, rows)
+    if facts.trained:
+        yield (
+            "By the test ELBO that it trains to, in nats, at its own best learning rate, rank 1 the highest, among all "
+            "estimators at as many evaluations of f, biased ones too; paired over seeds, in the same way."
+        )
+        yield table(
+            ("run and problem", "estimator", "evaluations", "seeds", "test ELBO", "above the reference", "rank"),
+            [
+                [
+                    *(f"{one.run}: {one.section}", f"`{one.label}`", count(one.f_evals), str(one.seeds), one.elbo),
+                    one.difference or "it is the reference",
+                    _rank(one.best, one.worst, one.of) or "alone at this cost",
+                ]
+                for one in facts.trained
+            ],
+        )
+
+
+def _measured(one: Measured, biased: bool) -> Iterator[list[str]]:
+    spent = count(one.f_evals)
+    same = math.isnan(one.reference_f_evals) or one.reference_f_evals == one.f_evals
+    spent += "" if same else f" ({one.reference} {count(one.reference_f_evals)})"
+    for place in dict.fromkeys((one.start, one.end)):
+        bias, shown = [place.bias] * biased, place.shown or "reference"
+        yield [f"{one.run}: {one.section}", f"`{one.label}`", spent, place.point, _place(place), shown, *bias]
+
+
+def _place(place: Place) -> str:
+    return place.why or _rank(place.best, place.worst, place.of)
+
+
+def _rank(best: int, worst: int, of: int) -> str:
+    if not best:
+        return ""
+    return f"{best} of {of}" if best == worst else f"{best} to {worst} of {of}"
+
+
+def overview(groups: dict[str, list[Entry]]) -> str:
+    """The table of all estimators, by method."""
+    blocks = [
+        MADE,
+        "# Estimators by method",
+        "A page each: formula, options, certificate, exact variance, measured rank, when to use it and when not. "
+        "[Estimators](../estimators.md) says what all of them share, and how to choose.",
+    ]
+    for title, entries in groups.items():
+        rows = [
+            [
+                f"[{entry.name}]({entry.name}.md)",
+                listed(entry.families) if entry.capability is None else f"{entry.capability} ({len(entry.families)})",
+                "yes" if entry.unbiased else "no",
+                estimators_page.NEEDS[entry.needs] + ", own parameters" * entry.own_parameters,
+                estimators_page.evaluations(entry),
+                entry.summary,
+            ]
+            for entry in entries
+        ]
+        blocks += [f"## {title}", table(("name", "families", "unbiased", "needs", "evaluations of f", "what"), rows)]
+    return "\n\n".join(blocks) + "\n"
