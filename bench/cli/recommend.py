@@ -1,6 +1,9 @@
 """`gradest recommend`."""
 
 import json
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +21,11 @@ SHOWN = 8
 @guarded
 def recommend_verb(
     problem: Annotated[
-        str, typer.Argument(help="KIND[key=value,...], such as mine:Mine[latents=3], or a suite that ends in .toml.")
+        str,
+        typer.Argument(
+            help="KIND[key=value,...], such as mine:Mine[latents=3]; FAMILY[latents=50] for a stand-in on embedded "
+            "data; or a suite that ends in .toml."
+        ),
     ],
     f_evals: Annotated[
         int | None,
@@ -28,6 +35,9 @@ def recommend_verb(
         list[str] | None, typer.Option("--estimator", "-e", help="Only these, as NAME[key=value,...]; repeatable.")
     ] = None,
     unbiased: Annotated[bool, typer.Option("--unbiased", help="Leave out those declared biased.")] = False,
+    black_box: Annotated[
+        bool, typer.Option("--black-box", help="f gives values alone: leave out those that differentiate it.")
+    ] = False,
     draws: Annotated[int, typer.Option(min=3, help="Draws of each estimator at each point.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training before the second point.")] = 300,
     out: Annotated[Path | None, typer.Option(help="Folder of the records; runs/recommend-PROBLEM by default.")] = None,
@@ -43,20 +53,52 @@ def recommend_verb(
     from bench.run.store import Store
     from bench.suite.plan import plan
 
-    suite = suite_of(problem, f_evals=f_evals, draws=draws, steps=steps, estimators=estimators or ())
+    suite = suite_of(
+        problem, f_evals=f_evals, draws=draws, steps=steps, estimators=estimators or (), black_box=black_box
+    )
     folder = out or Path("runs") / suite.name
     display = Display()
     executor = executor_for(workers)
     outcome = run_suite(suite, folder, executor=executor, progress=display.cell_done, starting=display.running)
     cells = {cell.id for cell in plan(suite).cells}
-    found = answer([r for r in Store(folder).records() if r.cell in cells], budget=f_evals, unbiased=unbiased)
+    records = [record for record in Store(folder).records() if record.cell in cells]
+    found = answer(
+        records,
+        budget=f_evals,
+        unbiased=unbiased,
+        about=[given.label for given in suite.estimators] if estimators else (),
+    )
     if as_json:
         rows = [_row(candidate) | {"points": _numbers(candidate)} for candidate in found.candidates]
-        print(json.dumps({"answer": found.sentence, "ranking": rows, "records": str(folder)}, indent=1))
+        told = {"answer": found.sentence, "biases": found.biases, "ranking": rows, "records": str(folder)}
+        print(json.dumps(told, indent=1))
     else:
-        print_table([_row(candidate) for candidate in found.candidates[:SHOWN]])
-        print(f"\n{found.sentence}\nrecords: {folder} (gradest report {folder})")
+        print(*map(_wrapped, (found.sentence, *found.biases)), sep="\n\n")
+        print()
+        print_table([_shown(candidate) for candidate in found.candidates[:SHOWN]])
+        if more := len(found.candidates) - SHOWN:
+            print(f"and {more} more: --json has all" if more > 0 else "", end="\n" if more > 0 else "")
+        print(f"records: {folder} (gradest report {folder})")
     return FAILED if outcome.unwell else DONE
+
+
+def _wrapped(text: str) -> str:
+    """Text in lines as wide as the terminal, or a line where nobody has one."""
+    return textwrap.fill(text, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else text
+
+
+def _shown(candidate: "Candidate") -> dict[str, Any]:
+    """A row that fits a terminal: places without the problem that all of them share."""
+    places = [place.rpartition(", ") for place in candidate.at]
+    one = len({problem for problem, _, _ in places}) == 1 and all(point for _, _, point in places)
+    names = [point if one else place for place, (_, _, point) in zip(candidate.at, places, strict=True)]
+    return {
+        "estimator": f"{candidate.label}{'' if candidate.unbiased else ' †'}",
+        "S": candidate.samples,
+        "f_evals": int(candidate.f_evals),
+        **{name: ranked.text for name, ranked in zip(names, candidate.at.values(), strict=True)},
+        "worst ratio": candidate.worst,
+    }
 
 
 def _numbers(candidate: "Candidate") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from bench.library.borne import Measured, verdict
 from bench.library.ranking import Ranked, in_order, told_apart
 from bench.records.record import Record
 from bench.records.results import Moments, Point
@@ -19,7 +20,9 @@ from bench.statistics import Interval
 from bench.suite.faults import explain
 from bench.suite.load import load_suite
 from bench.suite.schema import Suite
+from estimators import get
 from estimators.errors import BadInput
+from estimators.families import FAMILIES
 from estimators.labels import read_options
 
 ONE_TRAINING = " Measured on one training and one minibatch: intervals say nothing of others."
@@ -27,10 +30,15 @@ STEPS = 300
 """Of the reference trajectory, at whose start and end a trained problem is measured."""
 
 
+STAND_IN = {"kind": "vae", "dataset": "digits"}
+"""What is measured where a family of latents is all that is said."""
+
+
 def problem_tables(text: str) -> list[dict[str, Any]]:
     """The problem tables of a suite that a person types: `KIND[key=value,...]`, or a path that ends in .toml.
 
-    A value is TOML, such as `[0, 3]`, or a word.
+    A value is TOML, such as `[0, 3]`, or a word. A family in the place of a kind, such as `bernoulli[latents=50]`,
+    stands for a VAE of such latents on the embedded digits.
 
     Raises:
         BadInput: brackets or equals signs are missing, or there is no such suite.
@@ -41,6 +49,8 @@ def problem_tables(text: str) -> list[dict[str, Any]]:
         kind, options = read_options(text, "problem", "KIND[key=value,...], or a suite that ends in .toml", _value)
     except ValueError as error:
         raise BadInput(str(error)) from error
+    if kind in FAMILIES:
+        return [{**STAND_IN, "family": kind, **options}]
     return [{"kind": kind, **options}]
 
 
@@ -51,8 +61,18 @@ def _value(text: str) -> Any:
         return text
 
 
-def suite_of(problem: str, *, f_evals: int | None, draws: int, steps: int, estimators: Sequence[str] = ()) -> Suite:
+def suite_of(
+    problem: str,
+    *,
+    f_evals: int | None,
+    draws: int,
+    steps: int,
+    estimators: Sequence[str] = (),
+    black_box: bool = False,
+) -> Suite:
     """The suite that measures a problem: every estimator that fits, or those given, by their gradient moments.
+
+    Negative controls are measured where they are given alone.
 
     Args:
         problem: as `problem_tables` reads it.
@@ -60,9 +80,11 @@ def suite_of(problem: str, *, f_evals: int | None, draws: int, steps: int, estim
         draws: of each estimator at each point.
         steps: of the reference trajectory of a trained problem, measured before and after them.
         estimators: labels; none for all.
+        black_box: whether f gives values alone, so that estimators that differentiate it are left out.
 
     Raises:
-        BadInput: there is no such problem, or a key or value that it does not take.
+        BadInput: there is no such problem, or a key or value that it does not take; a given estimator needs a
+            gradient of a black box, or none is left.
     """
     tables = problem_tables(problem)
     data: dict[str, Any] = {
@@ -75,6 +97,21 @@ def suite_of(problem: str, *, f_evals: int | None, draws: int, steps: int, estim
     }
     if f_evals is not None:
         data["f_evals"] = f_evals
+    suite = _validated(problem, data)
+    entries = {given.label: get(given.name) for given in suite.estimators}
+    if black_box and (wrong := [label for label in estimators if entries[label].needs != "neither"]):
+        raise BadInput(f"--black-box: {wrong[0]} asks for a {entries[wrong[0]].needs}, not for values of f alone")
+    left = [
+        label
+        for label, entry in entries.items()
+        if estimators or not (entry.negative_control or (black_box and entry.needs != "neither"))
+    ]
+    if not left:
+        raise BadInput(f"--black-box: every estimator for {problem} differentiates f")
+    return suite if len(left) == len(entries) else _validated(problem, {**data, "estimators": left})
+
+
+def _validated(problem: str, data: dict[str, Any]) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
@@ -99,6 +136,8 @@ class Candidate(NamedTuple):
     """Whether at some point an outcome is too rare for the draws."""
     trained: bool
     """Whether its points lie along a training."""
+    moments: dict[str, Measured]
+    """By point: its variance and its bias."""
 
 
 class Answer(NamedTuple):
@@ -107,9 +146,13 @@ class Answer(NamedTuple):
     sentence: str
     candidates: list[Candidate]
     """The best first."""
+    biases: list[str]
+    """Whether the bias of each one that was asked about can be borne, a sentence each."""
 
 
-def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = False) -> Answer:
+def answer(
+    records: Sequence[Record], *, budget: int | None, unbiased: bool = False, about: Sequence[str] = ()
+) -> Answer:
     """The estimator that is nearest to the best at every point, from the records of moments.
 
     Estimators are ranked by their largest ratio to the best, over the points at which all are measured: one that is
@@ -119,6 +162,7 @@ def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = Fa
         records: of one problem's moments.
         budget: evaluations of f a row, where they are equal; None to charge estimators for theirs.
         unbiased: whether estimators that are declared biased are left out.
+        about: labels of estimators whose bias is asked about, beside that of the one to take.
 
     Raises:
         BadInput: nothing was measured.
@@ -131,6 +175,8 @@ def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = Fa
             continue
         estimator = record.config.estimator
         key = estimator.label, estimator.samples or 0
+        if record.tags.is_control and estimator.label not in about:
+            continue
         tags[key] = record.tags.unbiased
         for point in record.result(Moments).points:
             place = _where(record, point)
@@ -146,7 +192,28 @@ def answer(records: Sequence[Record], *, budget: int | None, unbiased: bool = Fa
     labels = {record.config.problem.label for record in records}
     if missing := sorted(labels - {label for label, _ in order.values()}):
         sentence += f" Nothing was measured at {', '.join(missing)}."
-    return Answer(sentence, candidates)
+    return Answer(sentence, candidates, _biases(candidates, {*about, first.label}, places))
+
+
+def _biases(candidates: Sequence[Candidate], about: set[str], places: Sequence[str]) -> list[str]:
+    """Of each biased one at the last point, beside the best unbiased one there."""
+    last = places[-1]
+    fair = [one for one in candidates if one.unbiased and one.moments[last].variance.estimate > 0]
+    if not fair:
+        return []
+    beside = min(fair, key=lambda one: one.moments[last].variance.estimate)
+    asked = [one for one in candidates if not one.unbiased and one.label in about]
+    return [verdict(one.moments[last], beside.moments[last], last) for one in asked]
+
+
+def _moments(label: str, point: Point) -> Measured:
+    variance, bias = point.q.variance, point.bias
+    if point.method == "exact":
+        squared, relative = (Interval(x, math.nan, math.nan) for x in (bias.squared.estimate, bias.relative))
+        return Measured(label, Interval(variance.estimate, math.nan, math.nan), squared, relative)
+    squared = Interval(bias.squared.estimate, bias.squared.low, bias.squared.high)
+    relative = Interval(bias.relative, bias.relative_low, bias.relative_high)
+    return Measured(label, Interval(variance.estimate, variance.low, variance.high), squared, relative)
 
 
 def _where(record: Record, point: Point) -> str:
@@ -190,7 +257,9 @@ def _candidates(
         evaluations = max(float(point.f_evals) for point in points.values())
         trained = any(point.step is not None for point in points.values())
         rare = any(point.bias.untestable > point.bias.seldom_moved for point in points.values())
-        candidates.append(Candidate(*key, tags[key], evaluations, at, bias, ratios[worst_at], worst_at, rare, trained))
+        moments = {place: _moments(key[0], points[place]) for place in places}
+        worst = ratios[worst_at]
+        candidates.append(Candidate(*key, tags[key], evaluations, at, bias, worst, worst_at, rare, trained, moments))
     return sorted(candidates, key=lambda one: one.worst)
 
 

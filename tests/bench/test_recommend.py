@@ -11,9 +11,9 @@ import scipy.stats
 
 from bench.cli.recommend import recommend_verb
 from bench.library.recommend import answer, problem_tables, suite_of
-from bench.records.record import KEYS, Record, read
+from bench.records.record import KEYS, Record, Tags, read
 from bench.report.text import number
-from estimators import BadInput
+from estimators import BadInput, get
 
 
 def record(label: str, values: list[float], **options: Any) -> Record:
@@ -120,6 +120,33 @@ def test_what_failed_somewhere_is_not_recommended() -> None:
 def test_a_problem_is_read_as_an_estimator_is(text: str, table: dict[str, Any]) -> None:
     (found,) = problem_tables(text)
     assert found == {"kind": text.partition("[")[0]} | table
+
+
+def test_a_family_stands_for_a_model_on_embedded_data() -> None:
+    (found,) = problem_tables("bernoulli[latents=50]")
+    assert found == {"kind": "vae", "dataset": "digits", "family": "bernoulli", "latents": 50}
+
+
+def test_a_black_box_is_asked_for_values_alone() -> None:
+    """Nobody that differentiates f is measured, nor a negative control; without the flag they all are but the latter."""
+    settings: dict[str, Any] = {"f_evals": 4, "draws": 10, "steps": 1}
+    black = suite_of("bernoulli[latents=50]", **settings, black_box=True)
+    entries = [get(given.name) for given in black.estimators]
+    assert {entry.needs for entry in entries} == {"neither"} and "rloo" in {entry.name for entry in entries}
+    every = suite_of("bernoulli[latents=50]", **settings)
+    assert {given.name for given in black.estimators} < {given.name for given in every.estimators}
+    assert not any(get(given.name).negative_control for given in every.estimators)
+    named = suite_of("bernoulli[latents=50]", **settings, estimators=["score-no-entropy"])
+    assert [given.name for given in named.estimators] == ["score-no-entropy"]  # who asks for it by name gets it
+    with pytest.raises(BadInput, match="--black-box: reinmax asks for a gradient of f, not for values of f alone"):
+        suite_of("bernoulli[latents=50]", **settings, estimators=["rloo", "reinmax"], black_box=True)
+
+
+def test_a_control_is_not_recommended() -> None:
+    control = record("wrong", [0.1], unbiased=False).model_copy(update={"tags": Tags(negative_control=True)})
+    assert [one.label for one in answer([control, record("a", [1.0])], budget=2).candidates] == ["a"]
+    asked = answer([control, record("a", [1.0])], budget=2, about=["wrong"])
+    assert [one.label for one in asked.candidates] == ["wrong", "a"]
 
 
 @pytest.mark.parametrize(
