@@ -5,20 +5,55 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.guard import DONE, guarded
+from bench.cli.guard import DONE, FAILED, JSON, guarded
 
 
 @guarded
 def compare_verb(
     first: Annotated[Path, typer.Argument(help="Folder A.")],
     second: Annotated[Path, typer.Argument(help="Folder B.")],
+    every: Annotated[bool, typer.Option("--all", help="Show also what did not change.")] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit with 1 if any of these is found, for CI: changed, missing, slower, faster, higher-variance, "
+            "lower-variance, higher-elbo, lower-elbo, other-numbers; repeatable, or a list with commas."
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+    as_json: JSON = False,
 ) -> int:
-    """Set two runs side by side: ratios B / A of variance and time, paired differences B - A of the test ELBO."""
-    from bench.cli.tables import print_table
-    from bench.report.compare.runs import compare
+    """Say what changed from run A to run B: step times, variances, test ELBOs; then settings, provenance and a table.
 
-    rows, notes = compare(first, second)
-    print_table(rows)
-    for note in notes:
-        print(note)
-    return DONE
+    Ratios B / A of variance and step time, paired differences B - A of the test ELBO, with 95 % intervals.
+    """
+    from bench.cli.tables import UNBOUNDED, print_json, print_lines, print_table, width
+    from bench.report.compare.runs import compare
+    from bench.report.compare.shown import left, long, page, plain, short, shown
+    from bench.report.compare.verdict import FAILS, judge
+    from estimators.errors import BadInput, unknown
+
+    asked = [name.strip() for given in fail_on or () for name in given.split(",")]
+    for name in asked:
+        if name not in FAILS:
+            raise BadInput(unknown("change", name, FAILS))
+    verdict = judge(compare(first, second))
+    if html is not None:
+        html.write_text(page(verdict))
+    failed = verdict.fails(asked)
+    if as_json:
+        print_json(plain(verdict) | {"failed_on": failed})
+        return FAILED if failed else DONE
+    print_lines(verdict.lines())
+    of = verdict.comparison
+    print_lines([*of.left_out, *(found.words() for found in (*of.settings, *of.provenance))])
+    if rows := [(long if width() == UNBOUNDED else short)(one) for one in shown(verdict, everything=every)]:
+        print()
+        print_table(rows, whole=("change", "estimate", "p (Holm)"))
+    if not every and left(verdict):
+        print(left(verdict))
+    if html is not None:
+        print(f"page: {html}")
+    if failed:
+        print(f"--fail-on: found {', '.join(failed)}")
+    return FAILED if failed else DONE

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli.tables import print_table
-from bench.report.compare.runs import compare
 from bench.run import archive
 from bench.run.folder import title_of_run
 from bench.run.store import write_atomic
 from estimators.errors import BadInput
+from tests.bench.compared import compare
 from tests.bench.plain import Store
 from tests.bench.test_compare import elbos, folder, made, times, variances
 from tests.bench.test_store import _record

@@ -187,7 +187,7 @@ def test_a_run_from_end_to_end(folder: Path) -> None:
     assert "15 of 15 cells done" in gradest("status", "runs/small", cwd=folder).stdout
 
     run_suite(override(load_suite(str(folder / "small.toml")), estimators=["rloo"]), folder / "more", executor=inline)
-    compared = from_the_shell("compare", "runs/small", "more", cwd=folder)
+    compared = from_the_shell("compare", "runs/small", "more", "--all", cwd=folder)
     assert compared.returncode == 0
     assert "test ELBO B - A" in compared.stdout
     assert "step time B/A" in compared.stdout

@@ -10,8 +10,8 @@ import pytest
 
 from bench.cli.tables import print_table
 from bench.records.identity import cell_id
-from bench.report.compare.runs import compare
 from estimators import BadInput
+from tests.bench.compared import compare
 from tests.bench.plain import Store
 from tests.bench.test_suite import SMALL
 

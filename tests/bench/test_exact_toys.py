@@ -173,8 +173,8 @@ def test_two_exact_variances_have_a_ratio_and_no_interval() -> None:
         return read(run_cell(cell).model_dump(by_alias=True, mode="json"))
 
     (row,) = quantities.rows_of(Pair(run(0), run(1)))
-    assert (row["estimate"], row["remark"]) == (pytest.approx(1), "both exact")
-    assert math.isnan(row["low"]) and math.isnan(row["high"])
+    assert (row.estimate, row.remark, row.likeness) == (pytest.approx(1), "both exact", "equal")
+    assert math.isnan(row.low) and math.isnan(row.high)
 
 
 def test_verdicts_of_what_is_exact() -> None:

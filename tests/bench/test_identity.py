@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from bench.cli.report import report
-from bench.report.compare.runs import compare
 from bench.report.findings import FIRST, findings
 from bench.report.summary import summarise
 from bench.statistics import mean_interval, ratio_interval
 from bench.suite.load import load_suite
 from bench.suite.plan import plan
 from bench.suite.toml import dumps
+from tests.bench.compared import compare
 from tests.bench.plain import Store, identity, pair_up
 from tests.bench.records import BERNOULLI, VAE, Record, moments, timing, train
 

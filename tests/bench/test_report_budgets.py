@@ -8,7 +8,6 @@ import pytest
 
 from bench.records.record import read
 from bench.report import naming
-from bench.report.compare.runs import compare
 from bench.report.figures import phrases, plots
 from bench.report.findings import findings
 from bench.report.page import render
@@ -16,6 +15,7 @@ from bench.report.summary import summarise
 from bench.report.tables import elbo, time, variance
 from bench.report.tables.noise import Total, ratio_of_totals
 from bench.statistics import ratio_interval
+from tests.bench.compared import compare
 from tests.bench.drawn import DIGITS, show
 from tests.bench.drawn import marks as drawn_marks
 from tests.bench.records import Made, Record, record

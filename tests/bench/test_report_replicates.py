@@ -11,7 +11,6 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from bench.report.compare.runs import compare
 from bench.report.figures import plots
 from bench.report.findings import findings
 from bench.report.output import write
@@ -19,6 +18,7 @@ from bench.report.summary import summarise
 from bench.report.tables import bias as bias_table
 from bench.report.tables import variance as variance_table
 from bench.report.tables.view import Table
+from tests.bench.compared import compare
 from tests.bench.drawn import DIGITS, marks, show
 from tests.bench.records import Made, Record, problem, record
 from tests.bench.test_identity import folder

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, t
 
-from bench.report.compare.runs import compare
 from bench.report.figures import rates as rates_figure
 from bench.report.findings import FIRST, findings
 from bench.report.output import write
@@ -20,6 +19,7 @@ from bench.report.tables import elbo as elbo_table
 from bench.statistics import mean_interval
 from bench.statistics.median import median_interval
 from bench.statistics.power import detectable_difference, deviation_interval, seeds_needed
+from tests.bench.compared import compare
 from tests.bench.plain import Store, identity
 from tests.bench.records import VAE, Made, Record, record
 from tests.bench.test_sweep import SWEPT, Ends

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -35,63 +35,11 @@ from bench.suite.plan import plan
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
 from estimators import BadInput
+from tests.bench.command import Done
 from tests.bench.plain import Store, typed
 from tests.bench.test_suite import SMALL
 
 Record = dict[str, Any]
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def gradest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run a command in an empty folder that holds small.toml."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    (tmp_path / "small.toml").write_text(SMALL)
-
-    def command(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["gradest", *arguments])
-        capsys.readouterr()
-        with pytest.raises((SystemExit, KeyboardInterrupt)) as exited:  # the second would stop all tests
-            main()
-        assert isinstance(exited.value, SystemExit)
-        return Done(exited.value.code, *capsys.readouterr())
-
-    return command
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A cell takes a second, a report three, and times of `arm` fail; the titles of what is run are noted."""
-    seen: list[str] = []
-    clock = [0.0]
-    for name in ("monotonic", "perf_counter"):
-        monkeypatch.setattr(time, name, lambda: clock[0])
-
-    def at_once(cell: Cell) -> Record:
-        seen.append(cell.title)
-        clock[0] += 1
-        if cell.title.startswith("time") and cell.title.endswith("arm"):
-            raise RuntimeError("no such luck")
-        return {"diverged": [None, 3]} if cell.measurement.kind == "train" else {}
-
-    def write(records: list[Record], out: Path, formats: set[str], title: str, notes: list[str]) -> list[Path]:
-        page = out / "report.html"
-        out.mkdir(exist_ok=True)
-        clock[0] += 3
-        page.write_text(json.dumps({"records": len(records), "formats": sorted(formats), "title": title} |
-                                   {"notes": notes}))  # fmt: skip
-        return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]
-
-    monkeypatch.setattr(runner, "measure", at_once)
-    monkeypatch.setattr(bench.report.output, "write", write)
-    return seen
 
 
 RLOO = ["run", "small.toml", "-e", "rloo"]
@@ -554,7 +502,6 @@ CALLS = [
     (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"))),
     (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report", ([Path("a"), Path("b")], "md,csv", Path("c"))),
     (["report", "a"], "report", ([Path("a")], "", None)),
-    (["compare", "a", "b"], "compare", (Path("a"), Path("b"))),
 ]  # fmt: skip
 
 
@@ -585,13 +532,10 @@ def test_verbs_hand_on_what_was_typed(
     monkeypatch.setattr(bench.cli.run, "run_and_report", noted("run", answer))
     monkeypatch.setattr(bench.cli.run, "show_plan", noted("plan", None))
     monkeypatch.setattr(bench.cli.report, "report", noted("report", answer))
-    monkeypatch.setattr(
-        bench.report.compare.runs, "compare", noted("compare", ([{"a": 1}, {"a": 2}], ["a note", "and one"]))
-    )
     done = gradest(*arguments)
     assert calls == [(verb, given)]
-    assert done.code == (0 if verb in ("plan", "compare") else answer)
-    assert done.out == ("a\n1\n2\na note\nand one\n" if verb == "compare" else "")
+    assert done.code == (0 if verb == "plan" else answer)
+    assert done.out == ""
 
 
 def test_run_overrides_the_suite(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,41 @@
-"""Two folders of runs, their pairs of records as rows, and what to know of them."""
+"""Two folders of runs: their pairs of records as rows, what is in one of them alone, and what sets them apart."""
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from bench.records.record import Record
 from bench.records.shown import newest, sentences
-from bench.report.compare.notes import differences, settings
-from bench.report.compare.pairs import budgets, pair_up, place
-from bench.report.compare.quantities import rows_of
+from bench.report.compare.notes import Difference, differences, settings
+from bench.report.compare.pairs import Pair, budgets, pair_up, place
+from bench.report.compare.quantities import Row, rows_of
 from bench.run.folder import suite_file
 from bench.run.store import Store
 from estimators.errors import BadInput
 
 
-def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows for what both runs measured, and notes on what sets them apart.
+class Comparison(NamedTuple):
+    """Two runs side by side."""
+
+    names: tuple[str, str]
+    """The folders, A and B."""
+    rows: list[Row]
+    """By kind of cell, problem, place and estimator."""
+    alone: tuple[list[str], list[str]]
+    """Titles of the cells that went well in A alone, and in B alone."""
+    left_out: list[str]
+    """What is said of records that a newer one of the same folder stands for."""
+    settings: list[Difference]
+    provenance: list[Difference]
+
+    def notes(self) -> list[str]:
+        """All that sets the runs apart, a line each: what one of them lacks, what is left out, settings, provenance."""
+        both = zip(self.alone, self.names, strict=True)
+        alone = [f"{len(titles)} cells went well in {name} alone" for titles, name in both]
+        return [*alone, *self.left_out, *(found.words() for found in (*self.settings, *self.provenance))]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """What both runs measured, side by side, and what sets them apart.
 
     A variance is compared by the ratio B / A. A cell's noise comes from its id: cells of one configuration are the same
     draws, equal or different for their source's or machine's sake, and no interval of independent draws holds for them;
@@ -25,12 +47,13 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
     Raises:
         BadInput: a folder holds no run, or the two share nothing.
     """
-    runs, notes, names = [], [], (first, second)
+    runs, left_out, names = [], [], (first, second)
     for directory in names:
         suite_file(directory)
+    for directory in names:
         found = newest(Store(directory).whole())
         runs.append([record for record in found.records if record.went_well])
-        notes += sentences(found.left_out)
+        left_out += sentences(found.left_out)
     pairs = pair_up(*runs)
     for run, name in zip(runs, names, strict=True):
         if not run:
@@ -38,6 +61,17 @@ def compare(first: Path, second: Path) -> tuple[list[dict[str, Any]], list[str]]
     if not pairs:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
     swept = budgets(*runs)
-    rows = [row for pair in sorted(pairs, key=place) for row in rows_of(pair, pair.a.config.comparable in swept)]
-    alone = [f"{len(run) - len(pairs)} cells went well in {name} alone" for run, name in zip(runs, names, strict=True)]
-    return rows, [*alone, *notes, *settings(pairs), *differences(pairs)]
+    return Comparison(
+        names=(str(first), str(second)),
+        rows=[row for pair in sorted(pairs, key=place) for row in rows_of(pair, pair.a.config.comparable in swept)],
+        alone=(_alone(runs[0], pairs, 0), _alone(runs[1], pairs, 1)),
+        left_out=left_out,
+        settings=settings(pairs),
+        provenance=differences(pairs),
+    )
+
+
+def _alone(run: list[Record], pairs: list[Pair], side: int) -> list[str]:
+    """Titles of the records of a run that stand beside none of the other."""
+    paired = {id(pair[side]) for pair in pairs}
+    return [record.config.title for record in run if id(record) not in paired]
