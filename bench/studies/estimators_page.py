@@ -17,8 +17,8 @@ from estimators.entry import Entry
 from estimators.families import family_named
 
 NEEDS = {"neither": "values", "gradient of f": "gradient", "relaxed f": "relaxed", None: ""}
-ROW = re.compile(r"\| `([a-z-]+)` \|(?:.*\|){6}$")
-"""A row of a table of estimators, by the name in its first column."""
+ROW = re.compile(r"\| \[?`([a-z-]+)`(?:\]\(estimators/[a-z-]+\.md\))? \|(?:.*\|){6}$")
+"""A row of a table of estimators, by the name in its first column; one that a person has put in may lack the link."""
 
 
 class Formula:
@@ -79,9 +79,9 @@ def families(entry: Entry) -> str:
 
 
 def row(entry: Entry) -> str:
-    """An estimator's row: name, families, unbiased, S, evaluations, needs, paper."""
+    """An estimator's row: its name with a link to its page, families, unbiased, S, evaluations, needs, paper."""
     cells = (
-        f"`{entry.name}`",
+        f"[`{entry.name}`](estimators/{entry.name}.md)",
         families(entry),
         "yes" if entry.unbiased else "no",
         entry.samples.words().removeprefix("samples "),

@@ -17,9 +17,10 @@ PAGE = DOCS / "estimators.md"
 NEEDS = {"neither": "values", "gradient of f": "gradient", "relaxed f": "relaxed"}
 
 ROWS = [
-    [cell.strip() for cell in line.replace("`", "", 2).strip("|").split("|")]  # the name without its marks
+    # The name without its marks and its link.
+    [cell.strip() for cell in re.sub(r"\[`(.*?)`\]\(estimators/\1\.md\)", r"\1", line, count=1).strip("|").split("|")]
     for line in PAGE.read_text().splitlines()
-    if re.match(r"\| `[a-z-]+` \|(.*\|){6}$", line)
+    if re.match(r"\| \[`[a-z-]+`\]\(\S+\) \|(.*\|){6}$", line)
 ]
 
 
@@ -27,11 +28,13 @@ def test_the_rows_are_made_from_the_registry() -> None:
     """`python -m bench.studies.estimators_page docs/estimators.md` mends the page where this fails."""
     page = PAGE.read_text()
     assert made(page) == page
-    without = "\n".join(line for line in page.split("\n") if not line.startswith("| `arsm`"))
+    without = "\n".join(line for line in page.split("\n") if not line.startswith("| [`arsm`]"))
     wrong = without.replace("| `S * C` |", "| `S` |")
     assert without != page and wrong != without
-    rows = [line for line in page.split("\n") if line.startswith("| `")]
-    assert sorted(line for line in made(wrong).split("\n") if line.startswith("| `")) == sorted(rows)
+    rows = [line for line in page.split("\n") if line.startswith("| [`")]
+    assert sorted(line for line in made(wrong).split("\n") if line.startswith("| [`")) == sorted(rows)
+    by_hand = page.replace("[`rloo`](estimators/rloo.md)", "`rloo`")
+    assert by_hand != page and made(by_hand) == page
 
 
 def test_every_estimator_has_one_row() -> None:

@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from bench.studies.estimator_pages.verdicts import avoid, use
 from estimators.entry import Entry
 from estimators.errors import listed
 
+WIDE = 74
+"""Characters of a line of code that a page has room for."""
 MADE = "<!-- Made by python -m bench.studies.estimator_pages docs/estimators; its texts are in bench/studies. -->"
 NEEDS = {
     "neither": "its values at draws of q",
@@ -73,22 +76,23 @@ def _head(facts: Facts) -> Iterator[str]:
     entry = facts.entry
     yield entry.summary[:1].upper() + entry.summary[1:] + "."
     parameters = ", own parameters learned by the auxiliary loss" if entry.own_parameters else ""
-    yield table(
-        ("", ""),
-        [
-            ["families", ", ".join(entry.families)],
-            ["objective", "the importance-weighted bound of `samples` draws" if entry.bound == "iwae" else "E_q[f]"],
-            ["unbiased", "yes" if entry.unbiased else "no"],
-            ["asks of f", NEEDS.get(str(entry.needs), "not said") + parameters],
-            ["evaluations of f a row", estimators_page.evaluations(entry) or "not said"],
-            ["draws a row", f"{entry.samples.words()}; {entry.samples.default} by default"],
-            ["code", f"`{entry.cls.__module__}`"],
-        ],
-    )
+    source = entry.cls.__module__.replace(".", "/")
+    said = {
+        "Families": ", ".join(entry.families),
+        "Objective": "the importance-weighted bound of `samples` draws" if entry.bound == "iwae" else "E_q[f]",
+        "Unbiased": "yes" if entry.unbiased else "no",
+        "Asks of f": NEEDS.get(str(entry.needs), "not said") + parameters,
+        "Evaluations of f a row": estimators_page.evaluations(entry) or "not said",
+        "Draws a row": f"{entry.samples.words()}; {entry.samples.default} by default",
+        "Code": f"`{source}.py`",
+    }
+    yield "\n".join(f"- **{key}**: {value}" for key, value in said.items())
 
 
 def _fenced(text: str) -> str:
-    return f"```text\n{text}\n```"
+    """A block of code whose lines fit into the column of a page."""
+    lines = [textwrap.wrap(line, WIDE, subsequent_indent="    ", break_long_words=False) for line in text.split("\n")]
+    return "\n".join(["```text", *(part for line in lines for part in line or [""]), "```"])
 
 
 def _method(facts: Facts) -> Iterator[str]:
@@ -205,7 +209,7 @@ def _exact(facts: Facts) -> Iterator[str]:
     if facts.beside:
         if any(one.own and max(_all_deviations(one)) > FLOOR for one in facts.beside):
             yield f"![Deviation of {name} over sharpness, beside its references](figures/{name}.svg)"
-            yield "The figure has the square roots, over all of the atlas."
+            yield "The figure has the square roots of these numbers, at all points of the atlas."
         settled = any(one.of.settled for beside in facts.beside for one in beside.own.values())
         yield (
             "Trace of the covariance over the squared length of the exact gradient, of q's parameters; the objective "
@@ -262,17 +266,21 @@ def _ranks(facts: Facts) -> Iterator[str]:
         yield (
             "Rank by variance among the unbiased estimators that spend as many evaluations of f a row, 1 the lowest, "
             "as a set: places that the draws or trajectories leave open, with a chance of at least 95 % for each set. "
-            f"Beside it the variance over that of `{RELATIVE_TO}`, with its 95 % interval (Student's t over trajectories where "
-            f"there are several, else jackknife over draws); where `{RELATIVE_TO}` spends another number of evaluations, that "
-            "stands in brackets. First and last point of each problem; of several random tables, the first and the "
-            "last place that it has on any, and the least and the largest ratio."
+            f"Beside it the variance over that of `{RELATIVE_TO}`, with its 95 % interval (Student's t over "
+            "trajectories where there are several, else jackknife over draws); where the latter spends another number "
+            "of evaluations, that stands in brackets. First and last point of each problem; of several random tables, "
+            "the first and the last place that it has on any, and the least and the largest ratio."
         )
-        biased = any(place.bias for one in facts.measured for place in (one.start, one.end))
-        order = {run: place for place, run in enumerate(RUNS)}
-        inside = sorted(merged(facts.measured), key=lambda m: (order[m.run], m.section, m.label, m.f_evals))
-        rows = [row for one in inside for row in _measured(one, biased)]
-        titles = ["run and problem", "estimator", "evaluations", "at", "rank", "variance ratio"] + ["bias"] * biased
-        yield table(titles, rows)
+        named = {one.label for one in facts.measured} != {facts.entry.name}
+        for run in RUNS:
+            own = [one for one in merged(facts.measured) if one.run == run]
+            biased = any(place.bias for one in own for place in (one.start, one.end))
+            inside = sorted(own, key=lambda m: (m.section, m.label, m.f_evals))
+            titles = ["problem", *["estimator"] * named, "evaluations", "at", "rank", "variance ratio"]
+            if own:
+                yield f"**`results/{run}`**:"
+                rows = [row for one in inside for row in _measured(one, named, biased)]
+                yield table(titles + ["bias"] * biased, rows)
     if facts.trained:
         yield (
             "By the test ELBO that it trains to, in nats, at its own best learning rate, rank 1 the highest, among all "
@@ -291,13 +299,13 @@ def _ranks(facts: Facts) -> Iterator[str]:
         )
 
 
-def _measured(one: Measured, biased: bool) -> Iterator[list[str]]:
+def _measured(one: Measured, named: bool, biased: bool) -> Iterator[list[str]]:
     spent = count(one.f_evals)
     same = math.isnan(one.reference_f_evals) or one.reference_f_evals == one.f_evals
     spent += "" if same else f" ({one.reference} {count(one.reference_f_evals)})"
     for place in dict.fromkeys((one.start, one.end)):
         bias, shown = [place.bias] * biased, place.shown or "reference"
-        yield [f"{one.run}: {one.section}", f"`{one.label}`", spent, place.point, _place(place), shown, *bias]
+        yield [one.section, *[f"`{one.label}`"] * named, spent, place.point, _place(place), shown, *bias]
 
 
 def _place(place: Place) -> str:
@@ -316,19 +324,20 @@ def overview(groups: dict[str, list[Entry]]) -> str:
         MADE,
         "# Estimators by method",
         "A page each: formula, options, certificate, exact variance, measured rank, when to use it and when not. "
-        "[Estimators](../estimators.md) says what all of them share, and how to choose.",
+        "[Estimators](../estimators.md) says what all of them share, and how to choose. *Cost* is evaluations of f a "
+        "row, *families* those that it is for, or what it asks of one, and how many have that.",
     ]
     for title, entries in groups.items():
         rows = [
             [
                 f"[{entry.name}]({entry.name}.md)",
+                entry.summary,
                 listed(entry.families) if entry.capability is None else f"{entry.capability} ({len(entry.families)})",
                 "yes" if entry.unbiased else "no",
                 estimators_page.NEEDS[entry.needs] + ", own parameters" * entry.own_parameters,
                 estimators_page.evaluations(entry),
-                entry.summary,
             ]
             for entry in entries
         ]
-        blocks += [f"## {title}", table(("name", "families", "unbiased", "needs", "evaluations of f", "what"), rows)]
+        blocks += [f"## {title}", table(("name", "what it is", "families", "unbiased", "needs", "cost"), rows)]
     return "\n\n".join(blocks) + "\n"
