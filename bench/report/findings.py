@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report import efficient, highest
+from bench.report.doubts import few_seeds, still_rising
 from bench.report.lowest import Lowest, at_point, lacking
 from bench.report.lowest import named as _named
 from bench.report.summary import Summary
@@ -286,6 +287,12 @@ def _single(summary: Summary) -> Iterator[Finding]:
         yield Finding(FIRST, f"{text} {more}")
 
 
+def _trained(summary: Summary) -> Iterator[Finding]:
+    """Of trainings with few seeds, or that end too early."""
+    for sentence in (*few_seeds(summary.elbo), *still_rising(summary.elbo, summary.frames)):
+        yield Finding(FIRST, sentence)
+
+
 def _sampled(summary: Summary) -> Iterator[Finding]:
     """Of points that were to be exact and are not."""
     sampled = summary.variance[summary.variance["sampled_because"].notna()]
@@ -300,6 +307,7 @@ def findings(summary: Summary) -> dict[str, list[Finding]]:
     parts = [] if summary.time.empty else [_clocks]
     parts += [_trouble]
     parts += [] if summary.variance.empty else [_single, _sampled]
+    parts += [] if summary.elbo.empty else [_trained]
     parts += [] if summary.bias.empty else [_tags, _exact, _biased]
     parts += [] if summary.variance.empty else [_variance, _noticed]
     parts += [] if summary.elbo.empty else [_elbo]

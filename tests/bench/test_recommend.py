@@ -128,7 +128,7 @@ def test_a_family_stands_for_a_model_on_embedded_data() -> None:
 
 
 def test_a_black_box_is_asked_for_values_alone() -> None:
-    """Nobody that differentiates f is measured, nor a negative control; without the flag they all are but the latter."""
+    """Nobody that differentiates f is measured, nor a negative control; without the flag all are but the latter."""
     settings: dict[str, Any] = {"f_evals": 4, "draws": 10, "steps": 1}
     black = suite_of("bernoulli[latents=50]", **settings, black_box=True)
     entries = [get(given.name) for given in black.estimators]
