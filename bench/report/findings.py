@@ -8,7 +8,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report import efficient, highest
-from bench.report.doubts import few_seeds, still_rising
 from bench.report.lowest import Lowest, at_point, lacking
 from bench.report.lowest import named as _named
 from bench.report.summary import Summary
@@ -16,6 +15,7 @@ from bench.report.sweeps import Sweep, sweeps
 from bench.report.tables import bias as bias_table
 from bench.report.tables.view import Row, budgets, ends, rows_of
 from bench.report.text import count, interval, number, percent, percent_interval, plural, span
+from bench.report.training_limits import few_seeds, still_rising
 from bench.report.verdicts import AGAINST, EXACTLY, FALSE_ALARM, ROUNDING, UNSURE
 
 FIRST = "Before trusting a number"

@@ -1,7 +1,5 @@
 """The report as one HTML page that needs no other file."""
 
-import base64
-import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,17 +9,23 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bench.records.record import Record
+from bench.report import assets, page_tables
 from bench.report.answered import Shown
+from bench.report.charts import Chart, charts, specifications
+from bench.report.doubts import doubts
+from bench.report.facts import choices, facts
 from bench.report.figures.canvas import Plot
 from bench.report.findings import FIRST, TRAINED, Finding, findings
 from bench.report.naming import without_samples
+from bench.report.pictures import embedded, outline
 from bench.report.summary import Summary
-from bench.report.tables.view import Column, Section, Table
+from bench.report.tables.view import Table
 from bench.report.text import plural, slug
 
 # Provenance that differs from record to record, and so says nothing of the machine or the version.
 _UNLISTED = ("load", "estimator_source")
 _MANY_ROWS = 40  # a longer section opens on demand
+_MANY_FINDINGS = 6  # more of one topic open on demand
 
 
 class Picture(NamedTuple):
@@ -32,17 +36,18 @@ class Picture(NamedTuple):
     beside: tuple[str, ...]  # endings of the files written beside the page
 
 
-def _figures(pictures: Iterable[Picture]) -> dict[str, list[dict[str, Any]]]:
+def _figures(pictures: Iterable[Picture], drawn: Mapping[str, Chart]) -> dict[str, list[dict[str, Any]]]:
     """The figures of each problem, as the template wants them."""
     by_problem: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
         plot = picture.plot
-        source = "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
         files = [{"ending": ending, "path": f"figures/{plot.name}.{ending}"} for ending in picture.beside]
         figure = {
             "name": plot.name,
             "caption": plot.caption,
-            "source": source,
+            "words": plot.caption.partition(". ")[0].rstrip(".") + ".",
+            "chart": plot.name in drawn,
+            "source": embedded(picture.png),
             "files": files,
             "wide": plot.wide,
         }
@@ -78,16 +83,6 @@ def _with_names(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _lines(section: Section, columns: Sequence[Column]) -> Markup:
-    """The rows of a table as HTML; a loop of the template over every cell would take most of the page's time."""
-    starts = ['<td class="left">' if column.left else "<td>" for column in columns]
-    lines = []
-    for row, sound in zip(section.cells, section.sound, strict=True):
-        cells = "".join(f"{start}{html.escape(text)}</td>" for start, text in zip(starts, row, strict=True))
-        lines.append(f"<tr>{cells}</tr>" if sound else f'<tr class="broken">{cells}</tr>')
-    return Markup("\n".join(lines))
-
-
 def _broken(heads: pd.DataFrame) -> list[dict[str, Any]]:
     names = ("cell", "kind", "section", "label", "status", "reason")
     broken = heads[heads["status"] != "ok"]
@@ -119,19 +114,36 @@ def render(
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    told = {topic: own for topic, own in (found or findings(summary)).items() if not (answer and topic == TRAINED)}
-    environment.filters |= {"slug": slug, "names": _with_names, "lines": _lines}
+    environment.filters |= {"slug": slug, "names": _with_names}
+    known = facts(summary, records)
+    shown = [page_tables.shown(table, known) for table in tables]
+    topics = {topic: own for topic, own in (found or findings(summary)).items() if not (answer and topic == TRAINED)}
+    pictures = list(pictures)
+    drawn = charts([picture.plot for picture in pictures], summary, known)
+    heads = summary.frames.heads
+    families = dict(zip(heads["section"], heads["family"].fillna(""), strict=True))
     return environment.get_template("report.html.j2").render(
         title=title,
         notes=list(notes),
         answer=answer,
         run=_run(summary, records),
         relative_to=summary.relative_to,
-        findings=told,
-        first=FIRST,
-        tables=tables,
-        figures=_figures(pictures),
+        doubts=doubts(topics.pop(FIRST, [])),
+        findings=topics,
+        tables=shown,
+        filters={**page_tables.filters(shown, tables), **choices(known)},
+        controls=any(fact.control for fact in known.known),
+        facts=[fact._asdict() | {"path": outline(fact.marker)} for fact in known.known],
+        figures=_figures(pictures, drawn),
+        families=families,
+        charts={name: chart.plain() for name, chart in drawn.items()},
+        frames=specifications() if drawn else {},
+        parts=any(chart.part for chart in drawn.values()),
         provenance=_provenance(records),
         broken=_broken(summary.frames.heads),
         many=_MANY_ROWS,
+        many_findings=_MANY_FINDINGS,
+        script=assets.script,
+        table_scripts=assets.TABLES,
+        chart_scripts=assets.CHARTS,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.report.doubts import few_seeds, still_rising
+from bench.report.training_limits import few_seeds, still_rising
 from bench.report.findings import FIRST, findings
 from bench.report.summary import Summary, summarise
 from bench.report.text import interval

@@ -1,0 +1,32 @@
+"""Figures that a person questions on the page: their data, beside specifications that all of a kind share.
+
+A chart stands in the place of a figure of the same quantity on the same problem; a figure without one stays a picture.
+"""
+
+from typing import Any
+
+from bench.report.charts import kinds
+from bench.report.charts.values import Chart
+from bench.report.facts import Facts
+from bench.report.figures.canvas import Plot
+from bench.report.summary import Summary
+from bench.report.text import slug
+
+__all__ = ["Chart", "charts", "specifications"]
+
+
+def charts(plots: list[Plot], summary: Summary, facts: Facts) -> dict[str, Chart]:
+    """The charts of a report, by the names of the figures whose places they take."""
+    found: dict[str, Chart] = {}
+    for plot in plots:
+        kind = plot.name.partition(f"-{slug(plot.section)}")[0]
+        if kind in kinds.KINDS and (chart := kinds.KINDS[kind](summary, plot.section, facts)):
+            found[plot.name] = chart
+    return found
+
+
+def specifications() -> dict[str, Any]:
+    """The Vega-Lite specifications that charts share, by the name of their frame."""
+    from bench.report.charts import specs  # Altair takes a quarter of a second to import
+
+    return specs.frames()

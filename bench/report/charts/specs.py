@@ -1,0 +1,110 @@
+"""The specifications that charts of one kind share, written by Altair; the page fills in data, names and scales.
+
+In them `chosen` is the place of the estimator that is brought out, or -1. Each row holds how it looks then (`colour`)
+and otherwise (`grey`), and `few`, whether it stands out while nobody is chosen.
+"""
+
+from typing import Any
+
+import altair as alt
+
+VALUE, PLACE = "$value", "$place"
+"""Where the names of a chart's axes go."""
+_LEFT = alt.value(0)
+
+
+def _field(name: str) -> Any:
+    """A field that holds what it looks like, such as a colour."""
+    return {"field": name, "type": "nominal", "scale": None, "legend": None}
+
+
+def _data() -> alt.Chart:
+    inks = {
+        "front": "chosen < 0 ? datum.few : datum.e === chosen",
+        "ink": "(chosen < 0 ? datum.few : datum.e === chosen) ? datum.colour : datum.grey",
+        "hole": "datum.unbiased ? ((chosen < 0 ? datum.few : datum.e === chosen) ? datum.colour : datum.grey) "
+        ": datum.paper",
+        "strength": "chosen < 0 || datum.e === chosen ? datum.pale : 0.5 * datum.pale",
+    }
+    return alt.Chart(alt.NamedData("rows")).transform_calculate(**inks)
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    titles = {"name": "estimator", "at": "at", "told": "value", "interval": "interval", "n": "n"}
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
+
+
+def _marks(of: alt.Chart, size: int) -> alt.Chart:
+    """Hollow where biased; a tooltip says the numbers."""
+    marked = of.mark_point(size=size, strokeWidth=1.5, opacity=1, cursor="pointer", clip=False)
+    return marked.encode(
+        shape=_field("shape"), stroke=_field("ink"), fill=_field("hole"), opacity=_opacity(), tooltip=_tooltip()
+    )
+
+
+def _opacity() -> Any:
+    return {"field": "strength", "type": "quantitative", "scale": None, "legend": None}
+
+
+def _value(field: str, channel: Any) -> Any:
+    return channel(f"{field}:Q").title(VALUE).scale(type="log", clamp=True, nice=False, zero=False)
+
+
+def _dots() -> alt.LayerChart:
+    """A row an estimator, a dot a point, sorted by the last of them."""
+    base = _data().encode(y=alt.Y("name:N").title(None).sort([]).axis(labelLimit=190, ticks=False, grid=True))
+    ends = base.mark_rule(strokeWidth=2, clip=True).encode(
+        x=_value("low", alt.X), x2="high:Q", yOffset="offset:N", color=_field("ink"), opacity=_opacity()
+    )
+    ticks = base.transform_filter("isValid(datum.tick)").mark_tick(thickness=2, color="#999999", clip=True)
+    dots = base.transform_filter("!datum.zero").encode(x=_value("v", alt.X), yOffset="offset:N")
+    zeros = base.transform_filter("datum.zero").mark_text(align="left", dx=3, fontSize=10)
+    return alt.layer(
+        ticks.encode(x=_value("tick", alt.X), yOffset="offset:N"),
+        ends,
+        _marks(dots, 55),
+        zeros.encode(x=_LEFT, yOffset="offset:N", text="zero:N", color=_field("ink"), tooltip=_tooltip()),
+    )
+
+
+def _lines(spacing: str) -> alt.LayerChart:
+    """All lines thin and grey, over them the few that stand out, named at their ends, with their intervals."""
+    x = alt.X("x:Q").title(PLACE).scale(type=spacing, nice=False, zero=False).axis(grid=False)
+    base = _data().encode(x=x, y=_value("v", alt.Y))
+    front = base.transform_filter("datum.front")
+    thin = base.mark_line(strokeWidth=1, opacity=0.55, clip=True, cursor="pointer")
+    band = front.mark_area(opacity=0.16, clip=True, line=False)
+    thick = front.mark_line(strokeWidth=2, clip=True, cursor="pointer")
+    faint = base.mark_point(size=14, filled=True, opacity=0.6, clip=True, cursor="pointer")
+    names = front.transform_filter("datum.last").mark_text(align="left", dx=8, fontSize=11, limit=150, cursor="pointer")
+    dash = _field("dash") | {"scale": {"domain": ["test set", "training set"], "range": [[1, 0], [4, 2]]}}
+    return alt.layer(
+        thin.encode(color=_field("grey"), detail="name:N", strokeDash=dash),
+        faint.encode(color=_field("grey"), tooltip=_tooltip()),
+        band.encode(y=_value("low", alt.Y), y2="high:Q", color=_field("colour"), detail="name:N"),
+        thick.encode(color=_field("colour"), detail="name:N", strokeDash=dash),
+        _marks(front, 45),
+        names.encode(y=_value("end", alt.Y), text="name:N", color=_field("colour"), tooltip=_tooltip()),
+    )
+
+
+def _scatter() -> alt.LayerChart:
+    """A dot an estimator with the intervals of both quantities."""
+    x = alt.X("x:Q").title(PLACE).scale(type="log", nice=False, zero=False, clamp=True)
+    base = _data().encode(x=x, y=_value("v", alt.Y))
+    tall = base.mark_rule(clip=True).encode(
+        y=_value("low", alt.Y), y2="high:Q", color=_field("ink"), opacity=_opacity()
+    )
+    wide = base.mark_rule(clip=True).encode(x=alt.X("x_low:Q"), x2="x_high:Q", color=_field("ink"), opacity=_opacity())
+    names = base.transform_filter("datum.named || datum.e === chosen").mark_text(align="left", dx=8, fontSize=11)
+    return alt.layer(tall, wide, _marks(base, 70), names.encode(text="name:N", color=_field("ink")))
+
+
+def frames() -> dict[str, Any]:
+    """The specifications by their names, as plain values."""
+    found = {"dots": _dots(), "scatter": _scatter()} | {
+        f"lines-{spacing}": _lines(spacing) for spacing in ("linear", "log", "symlog")
+    }
+    chosen = alt.param(name="chosen", value=-1)
+    # The library's own tests hold them to its schema; here they are only written.
+    return {name: frame.add_params(chosen).to_dict(validate=False) for name, frame in found.items()}
