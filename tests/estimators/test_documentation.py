@@ -1,10 +1,9 @@
-"""The tables of docs/estimators.md say what the registry says, and the blocks of docs/training.md run."""
+"""The tables of docs/estimators.md say what the registry says."""
 
 import re
 from pathlib import Path
 
 import pytest
-import torch
 
 import estimators
 from bench.studies.estimators_page import made
@@ -66,17 +65,3 @@ def test_a_row_says_what_the_tags_say(entry: Entry) -> None:
         event = family_named(family).event(latents=7, categories=5)
         names = dict(zip("LC" if len(event) == 2 else "D", event, strict=True)) | {"S": 4, "min": min}
         assert eval(formula, {}, names) == entry.evaluations(4, event)
-
-
-@pytest.mark.parametrize("page", ["training.md"])
-def test_the_blocks_of_a_page_run_one_after_another(page: str) -> None:
-    text = (DOCS / page).read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == text.count("```python") > 1
-    names: dict[str, object] = {"__name__": "page"}
-    # As importing torch's compiler does, which may have been done for a test before; a fixture puts it back.
-    torch.distributions.Distribution.set_default_validate_args(False)
-    with torch.random.fork_rng():
-        for block in blocks:
-            line = text[: text.index(block)].count("\n")
-            exec(compile("\n" * line + block, str(DOCS / page), "exec"), names)

@@ -1,0 +1,34 @@
+"""What of the pages is not run, each with the reason. A test fails on an exemption that nothing matches."""
+
+NOT_RUN = {
+    r"python3 -m venv .*": "an installation: .ci/run types it from the README, and tox its environments",
+    r"pip install .*": "an installation: .ci/run types it from the README, and tox its environments",
+    r"pip download .*": "needs the network",
+    r"python -m pip .*": "an installation, for a machine without a network",
+    r"\. .venv/bin/activate": "changes the shell that it is typed in",
+    r"pre-commit install": "writes into the git folder of the reader's clone",
+    r"pytest --numprocesses=auto .*": "it is what runs this",
+    r"pytest test_mine.py": "tests/estimators/test_checks_own.py runs such a file",
+    r"test \$\? .*": "part of a batch job",
+    r"sbatch .*": "needs a queue",
+}
+"""Commands of other programs, as regular expressions."""
+
+PENDING = {
+    "gradest report runs/first --estimators rloo,disarm,reinmax --width column --format pdf --out paper",
+    "gradest recommend vae[dataset=digits,family=bernoulli,latents=50] --f-evals 4 --black-box",
+}
+"""Commands whose options are being built. One that parses is to be taken out of here."""
+
+PARSED = {
+    "check": "takes seconds to minutes; of the pages' own estimators it is run, others tox -e certify checks",
+    "recommend": "trains; tests/bench/test_recommend.py runs it, here its problem and its estimators are read",
+    "doctor": "says what the machine has; tests/bench/test_terminal.py runs it",
+    "atlas": "tests/bench/test_atlas.py runs it",
+    "list": "tests/bench/test_cli.py runs it",
+    "status": "of a folder of the reader's, where the page did not make it",
+    "report": "of a folder of the reader's, where the page did not make it",
+    "compare": "of a folder of the reader's, where the page did not make it",
+    "run": "of a file of the reader's, where it is not of the page; suites that come with it are planned",
+}
+"""Verbs of gradest whose commands are read by the parser and by what it hands on, and not run."""
