@@ -16,7 +16,7 @@ from bench.studies.estimator_pages.certificates import ROUNDING, Certified, Deci
 from bench.studies.estimator_pages.moments import LEVELS, Beside
 from bench.studies.estimator_pages.ranks import RUNS, Measured, Place, Trained, merged
 from bench.studies.estimator_pages.texts import Text
-from bench.studies.estimator_pages.verdicts import avoid, use
+from bench.studies.estimator_pages.verdicts import avoid, learns, shifted, use
 from estimators.entry import Entry
 from estimators.errors import listed
 
@@ -210,21 +210,34 @@ def _exact(facts: Facts) -> Iterator[str]:
         if any(one.own and max(_all_deviations(one)) > FLOOR for one in facts.beside):
             yield f"![Deviation of {name} over sharpness, beside its references](figures/{name}.svg)"
             yield "The figure has the square roots of these numbers, at all points of the atlas."
-        settled = any(one.of.settled for beside in facts.beside for one in beside.own.values())
-        yield (
-            "Trace of the covariance over the squared length of the exact gradient, of q's parameters; the objective "
-            "is the atlas's frozen tanh network"
-            + (", with log q inside, in the bound of two draws" if facts.entry.bound == "iwae" else "")
-            + ". Exact: integrals over the noise, to a relative "
-            f"{max(beside.tolerance for beside in facts.beside):.0e} or better, so that there are no intervals. The "
-            "number of samples, and of independent estimates that are averaged, is the best that these evaluations pay "
-            "for" + ("; those that settle running means are not counted" if settled else "") + "."
-            + (" The ratio is that of mean squared errors." if _biased(facts) else "")
-            + (" *None*: no noise beyond rounding." if any(_still(beside) for beside in facts.beside) else "")
-        )  # fmt: skip
+        yield " ".join(_caveats(facts))
     for reason in dict.fromkeys(facts.missing.values()):
         lacking = [family for family, own in facts.missing.items() if own == reason]
         yield f"No exact number for {listed(lacking)} latents: {reason}."
+
+
+def _caveats(facts: Facts) -> Iterator[str]:
+    """What the exact numbers are, and what they flatter."""
+    own = [average.of for beside in facts.beside for average in beside.own.values()]
+    yield "Trace of the covariance over the squared length of the exact gradient, of q's parameters."
+    held = ", with log q inside, in the bound of two draws" if facts.entry.bound == "iwae" else ", without log q inside"
+    yield f"f is the atlas's frozen tanh network{held}."
+    yield f"Known to {max(beside.tolerance for beside in facts.beside):.0e}, of that length, by exact integrals over the noise."
+    yield "Samples and averaged repeats are the best of those integrated that these evaluations pay for."
+    if _biased(facts):
+        yield "The ratio is that of mean squared errors."
+    if any(_still(beside) for beside in facts.beside):
+        yield "*None*: no noise beyond rounding."
+    known = {one.samples for one in own}
+    if facts.entry.bound == "elbo" and facts.entry.samples.default not in known:
+        default = facts.entry.samples.default
+        yield f"It is known here with samples = {listed(sorted(map(str, known)))}, not with its default of {default}."
+    if learns(facts.entry):
+        yield "Its own parameters are as they start, not learned."
+    if any(one.settled for one in own):
+        yield "Its running means have settled at the same q, by evaluations that are not counted."
+    if shifted(facts.entry):
+        yield "f has mean 0 over q at the flattest point, which flatters an estimator that subtracts no baseline."
 
 
 def _biased(facts: Facts) -> bool:

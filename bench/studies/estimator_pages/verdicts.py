@@ -3,11 +3,16 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
+from torch import Tensor
+
 from bench.report.text import number, percent, plural
 from bench.studies import estimators_page
 from bench.studies.atlas.problems import SHOWN
+from bench.studies.atlas.ranks import FLOOR
 from bench.studies.estimator_pages.certificates import Worst
 from bench.studies.estimator_pages.moments import LEVELS, Beside
+from estimators.distributions import again, parameters
 from estimators.entry import MAX_STATES_AT_ONCE, Entry
 from estimators.families import family_named
 
@@ -16,13 +21,43 @@ BETTER, WORSE = 0.8, 1.25
 ENDS = (LEVELS[0], LEVELS[-1])
 
 
+def learns(entry: Entry) -> bool:
+    """Whether it has parameters of its own, with its defaults."""
+    return bool(list(entry.create().parameters()))
+
+
+def shifted(entry: Entry) -> bool:
+    """Whether its noise depends on the mean of f, as where no baseline is taken: a constant added to f changes it."""
+    family = family_named(entry.families[0])
+    q, gradients = family.toy(1.0, family.event(latents=2, categories=3)), []
+    for constant in (0.0, 1.0):
+
+        def f(z: Tensor, q: object, constant: float = constant) -> Tensor:
+            return z.flatten(2).sin().sum(-1) + constant
+
+        leaves = [p.detach().clone().requires_grad_() for p in parameters(q)]
+        estimate = entry.create()(again(q, *leaves), f, generator=torch.Generator().manual_seed(0))
+        gradients.append(torch.autograd.grad(estimate.surrogate.sum(), leaves))
+    return any((one - other).abs().max() > 1e-9 for one, other in zip(*gradients, strict=True))
+
+
+def _representative(entry: Entry, found: Sequence[Beside]) -> list[Beside]:
+    """Those whose numbers hold elsewhere: nothing was to be learned or settled first."""
+    if learns(entry):
+        return []
+    return [beside for beside in found if not any(average.of.settled for average in beside.own.values())]
+
+
 def use(entry: Entry, found: Sequence[Beside]) -> Iterator[str]:
-    """What speaks for it."""
-    yield from _errors(found, lambda ratio: ratio < BETTER)
+    """What speaks for it; of one that takes no baseline, not how it does where f's mean is 0."""
+    if not shifted(entry):
+        yield from _errors(_representative(entry, found), lambda ratio: ratio < BETTER)
 
 
 def avoid(entry: Entry, found: Sequence[Beside], worst: Sequence[Worst]) -> Iterator[str]:
     """What speaks against it."""
+    if shifted(entry):
+        yield "f's mean is far from 0: with its defaults, a constant added to f adds noise."
     if entry.needs == "gradient of f":
         yield "f gives values only: its gradient in z is asked for."
     if entry.needs == "relaxed f":
@@ -31,7 +66,7 @@ def avoid(entry: Entry, found: Sequence[Beside], worst: Sequence[Worst]) -> Iter
         shown = max((one.bias for one in worst if one.objective == SHOWN), default=None)
         size = "" if shown is None else f", by up to {_size(shown)} the gradient's length on the certificate's network"
         yield f"the mean must be the exact gradient: it is biased{size}."
-    if list(entry.create().parameters()):
+    if learns(entry):
         yield "a single estimate is wanted, without a training loop: it learns parameters of its own."
     if entry.enumerates:
         yield f"there are more than {MAX_STATES_AT_ONCE} joint states: it refuses them."
@@ -39,7 +74,7 @@ def avoid(entry: Entry, found: Sequence[Beside], worst: Sequence[Worst]) -> Iter
         small, large = (_cost(entry, latents) for latents in (10, 20))
         if small != large:
             yield f"latents are many and f is dear: it takes {estimators_page.evaluations(entry)} evaluations a row."
-    yield from _errors(found, lambda ratio: ratio > WORSE)
+    yield from _errors(_representative(entry, found), lambda ratio: ratio > WORSE)
 
 
 def _cost(entry: Entry, latents: int) -> list[int | None]:
@@ -53,21 +88,22 @@ def _size(bias: float) -> str:
 
 def _errors(found: Sequence[Beside], told: Callable[[float], bool]) -> Iterator[str]:
     for beside in found:
-        ratios = {level: ratio for level in ENDS if (ratio := beside.ratio(level)) is not None and told(ratio)}
+        known = {level: beside.ratio(level) for level in ENDS}
+        ratios = {level: ratio for level, ratio in known.items() if ratio is not None and ratio > FLOOR and told(ratio)}
         if ratios:
             biased = any(not average.of.unbiased for average in beside.own.values())
             what = "mean squared error" if biased else "variance"
-            parts = [f"{_ratio(ratio)} at {_where(beside.family, level)}" for level, ratio in ratios.items()]
+            parts = [
+                f"{number(r, 3)} at {family_named(beside.family).level_words(at)}{_bias(beside, at)}"
+                for at, r in ratios.items()
+            ]
             yield (
                 f"{beside.family} latents: on the atlas's network its exact {what}, as a ratio to that of "
-                f"`{beside.reference[0]}`, is {' and '.join(parts)}, both at "
+                f"`{beside.reference[0]}`, is {' and '.join(parts)}, each at "
                 f"{plural(beside.f_evals, 'evaluation')} of f."
             )
 
 
-def _ratio(ratio: float) -> str:
-    return "0" if ratio < 1e-12 else number(ratio, 3)
-
-
-def _where(family: str, level: float) -> str:
-    return f"|logit| {level:g}" if family_named(family).discrete else f"s = {level:g}"
+def _bias(beside: Beside, level: float) -> str:
+    one = beside.own[level].of
+    return "" if one.unbiased or one.bias <= FLOOR else f" (bias {percent(one.bias)})"
