@@ -222,7 +222,8 @@ def _caveats(facts: Facts) -> Iterator[str]:
     yield "Trace of the covariance over the squared length of the exact gradient, of q's parameters."
     held = ", with log q inside, in the bound of two draws" if facts.entry.bound == "iwae" else ", without log q inside"
     yield f"f is the atlas's frozen tanh network{held}."
-    yield f"Known to {max(beside.tolerance for beside in facts.beside):.0e}, of that length, by exact integrals over the noise."
+    tolerance = max(beside.tolerance for beside in facts.beside)
+    yield f"Exact: integrals over the noise, to {tolerance:.0e} of that length, so that there are no intervals."
     yield "Samples and averaged repeats are the best of those integrated that these evaluations pay for."
     if _biased(facts):
         yield "The ratio is that of mean squared errors."
