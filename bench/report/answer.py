@@ -105,7 +105,13 @@ class Answer(NamedTuple):
         for i, question in enumerate(QUESTIONS):
             if words := _often([line.choices[i] for line in self.lines]):
                 said.setdefault(words, []).append(question.title)
-        return [f"{'; '.join(titles)}: {words}." for words, titles in said.items()]
+        return [f"{_and(titles)}: {words}." for words, titles in said.items()]
+
+
+def _and(titles: Sequence[str]) -> str:
+    """`Unbiased, from values of f alone, and unbiased, where f is differentiable`."""
+    first, *others = titles
+    return "".join([first, *(f", and {title[0].lower()}{title[1:]}" for title in others)])
 
 
 def _often(choices: Sequence[Choice | None]) -> str:
