@@ -88,7 +88,7 @@ def test_one_question_s_answer_is_said_once() -> None:
     found = only(alike)
     assert [columns for _, columns in found.lines[0].cells] == [3]  # none is biased but the control
     (sentence,) = found.sentences
-    assert sentence.startswith("Unbiased, from values of f alone, and unbiased, where f is differentiable, and if a bias ")
+    assert sentence.startswith("Unbiased, from values of f alone, and unbiased, where f is differentiable, and if a ")
     assert sentence.endswith("`disarm` is the best or not told apart from it in the only comparison, `arm` in 1.")
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.report.training_limits import few_seeds, still_rising
 from bench.report.findings import FIRST, findings
 from bench.report.summary import Summary, summarise
 from bench.report.text import interval
+from bench.report.training_limits import few_seeds, still_rising
 from bench.statistics import mean_interval
 from tests.bench.records import Made, Record, problem, record
 
