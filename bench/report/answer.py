@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.report.efficient import widened
 from bench.report.lowest import First, first_of, may_be_lowest, named, not_told_apart
+from bench.report.naming import without_budget
 from bench.report.replicates import paired_ratio
 from bench.report.summary import Summary
 from bench.report.tables import bias as bias_table
@@ -60,9 +61,14 @@ class Choice(NamedTuple):
     bias: str
     """Of the first one, where it is declared biased."""
     labels: tuple[str, ...]
-    """All of the set; none where one alone was there to choose."""
-    of: int
-    """How many were compared."""
+    """All of the set, whatever their budgets."""
+    among: tuple[str, ...]
+    """All that were compared."""
+
+    @property
+    def of(self) -> int:
+        """How many were compared."""
+        return len(self.among)
 
     @property
     def words(self) -> str:
@@ -118,15 +124,21 @@ def _often(choices: Sequence[Choice | None]) -> str:
     """Who stands in most of the sets, and in how many of those that there are."""
     made = [choice for choice in choices if choice and choice.of > 1]
     times = Counter(label for choice in made for label in choice.labels)
+    met = Counter(label for choice in made for label in choice.among)
     if not times:
         return ""
     most = max(times.values())
     # Where none is among the best everywhere, the next ones belong to the answer.
     kept = [(label, n) for label, n in times.most_common() if n == most or most < len(made)]
     (first, n), *others = kept[:SHOWN]
-    of = "in the only comparison" if len(made) == 1 else f"in {n} of {len(made)} comparisons"
-    more = "".join(f", {label} in {n}" for label, n in others)
+    of = "in the only comparison" if met[first] == 1 else f"in {n} of its {met[first]} comparisons"
+    more = "".join(f", {label} in {n} of {met[label]}" for label, n in others)
     return f"{first} is the best or not told apart from it {of}{more}"
+
+
+def _at_any_budget(row: Row) -> str:
+    """The estimator as `named` says it, without the samples that tell one budget from another."""
+    return named({**row, "label": without_budget(str(row["label"]))})
 
 
 def by_column(rows: Sequence[Row], column: str) -> list[Row]:
@@ -167,8 +179,13 @@ def _choose(found: First, beside: Row | None, relative_to: str) -> Choice:
     same = [first, *(i for i in range(1, equal) if i != first)]
     names = " and ".join(named(ranked[i]) for i in same) + not_told_apart([ranked[i] for i in ties])
     shown = _ratio(ranked[first], beside, len(ranked) - 1, (1.0, 1.0), 0.0)
-    labels = tuple(named(ranked[i]) for i in [*same, *ties])
-    return Choice(names, f"{shown} of {relative_to}" if shown else "", _bias(ranked[first]), labels, len(ranked))
+    return _chosen(ranked, [*same, *ties], names, f"{shown} of {relative_to}" if shown else "")
+
+
+def _chosen(ranked: Sequence[Row], best: Sequence[int], names: str, shown: str) -> Choice:
+    """Of all that are compared those that may be the best, the first of which is told of."""
+    among = tuple(map(_at_any_budget, ranked))
+    return Choice(names, shown, _bias(ranked[best[0]]), tuple(among[i] for i in best), among)
 
 
 def usable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -264,8 +281,7 @@ def _cheapest_noise(
         (mine, my_error), (other, other_error) = cost_of(ranked[first]), cost_of(beside)
         shown = _ratio(ranked[first], beside, len(ranked) - 1, (mine, other), math.hypot(my_error, other_error))
     names = named(ranked[first]) + not_told_apart([ranked[i] for i in ties])
-    labels = tuple(named(ranked[i]) for i in (first, *ties))
-    return Choice(names, f"{shown} of {relative_to}" if shown else "", _bias(ranked[first]), labels, len(ranked))
+    return _chosen(ranked, [first, *ties], names, f"{shown} of {relative_to}" if shown else "")
 
 
 def _cheapest(time: pd.DataFrame) -> Iterator[tuple[str, Choice]]:
@@ -281,8 +297,9 @@ def _cheapest(time: pd.DataFrame) -> Iterator[tuple[str, Choice]]:
         ).best
         first, *ties = (ranked[i] for i in best)
         shown = f"{number(first['plain_ratio'])} plain steps"
-        labels = tuple(named(row) for row in (first, *ties))
-        yield str(section), Choice(named(first) + not_told_apart(ties), shown, "", labels, len(ranked))
+        among = tuple(map(_at_any_budget, ranked))
+        labels = tuple(map(_at_any_budget, (first, *ties)))
+        yield str(section), Choice(named(first) + not_told_apart(ties), shown, "", labels, among)
 
 
 def _remarks(rows: pd.DataFrame) -> Iterator[str]:

@@ -119,6 +119,11 @@ def estimator_labels(records: Sequence[Record]) -> list[str]:
     return labels
 
 
+def without_budget(label: str) -> str:
+    """Such a label without the number of samples that tells one budget of an estimator from another."""
+    return re.sub(r", S=\d+$", "", label)
+
+
 def budgets(records: Sequence[Record], problems: Sequence[str], labels: Sequence[str]) -> list[float]:
     """Evaluations of f a row that each record's estimator spends on its problem, NaN where no record tells.
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.report.answer import by_column, usable
 from bench.report.lowest import compared
+from bench.report.naming import without_budget
 from bench.report.tables.view import Row, label, rows_of
 from bench.report.text import count
 from bench.statistics import rank_intervals, rank_intervals_paired
@@ -64,14 +65,20 @@ def rankings(variance: pd.DataFrame) -> list[Ranking]:
                 if len(own) < 2:
                     continue
                 spent = float(budget) if isinstance(budget, float) else math.nan
-                for row, ends in zip(own, ranges(own), strict=True):
-                    ranks.setdefault(label(row), {})[len(places)] = ends
+                for name, ends in zip(_names(own), ranges(own), strict=True):
+                    ranks.setdefault(name, {})[len(places)] = ends
                 places.append(Place(str(section), str(own[0]["point"]), spent, len(own)))
         if places:
             ordered = sorted(ranks.items(), key=lambda item: (_middle(item[1], places), item[0]))
             texts = [(name, [_text(at.get(i)) for i in range(len(places))]) for name, at in ordered]
             found.append(Ranking(str(family), places, texts))
     return found
+
+
+def _names(rows: list[Row]) -> list[str]:
+    """Labels without the samples that tell one budget from another, unless two of a place differ by them alone."""
+    bare = [label({**row, "label": without_budget(str(row["label"]))}) for row in rows]
+    return [name if bare.count(name) == 1 else label(row) for name, row in zip(bare, rows, strict=True)]
 
 
 def _middle(at: dict[int, tuple[int, int]], places: list[Place]) -> float:

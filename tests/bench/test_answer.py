@@ -89,7 +89,7 @@ def test_one_question_s_answer_is_said_once() -> None:
     assert [columns for _, columns in found.lines[0].cells] == [3]  # none is biased but the control
     (sentence,) = found.sentences
     assert sentence.startswith("Unbiased, from values of f alone, and unbiased, where f is differentiable, and if a ")
-    assert sentence.endswith("`disarm` is the best or not told apart from it in the only comparison, `arm` in 1.")
+    assert sentence.endswith("`disarm` is the best or not told apart from it in the only comparison, `arm` in 1 of 1.")
 
 
 def test_who_says_nothing_of_what_it_needs_is_not_taken_for_a_black_box() -> None:
