@@ -26,7 +26,7 @@ def examine() -> list[dict[str, Any]]:
     import torch
 
     import bench.datasets
-    from bench.run.provenance import version
+    from bench.run.version import version
 
     found = [
         _row("gradest", version(), "this package"),

@@ -1,7 +1,6 @@
 """Where a number came from: machine, versions, commit, and the source of the estimator."""
 
 import hashlib
-import importlib.metadata
 import inspect
 import os
 import platform
@@ -13,21 +12,7 @@ from typing import Any
 import numpy
 import torch
 
-
-@cache
-def _git() -> tuple[str | None, bool | None]:
-    """Commit and dirty flag of the checkout that this package runs from; None where it is installed elsewhere."""
-    here = Path(__file__).resolve()
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)  # else it is somebody else's repository that we lie in
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
+from bench.run.version import checkout, version
 
 
 @cache
@@ -49,15 +34,6 @@ def _driver() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else None
-
-
-@cache
-def version() -> str:
-    """Version of gradest, "unknown" where it runs from a folder that was never installed."""
-    try:
-        return importlib.metadata.version("gradest")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def source_hash(estimator: torch.nn.Module) -> str:
@@ -98,7 +74,7 @@ def machine_name(device: str) -> str:
 
 def machine(device: str) -> dict[str, Any]:
     """Host, device, versions and commit behind a number."""
-    commit, dirty = _git()
+    commit, dirty = checkout()
     cuda = device == "cuda"
     return {
         "host": platform.node(),

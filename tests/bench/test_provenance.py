@@ -1,7 +1,7 @@
 """Where a number came from: every field from its own source, and a hash that follows an estimator's files."""
 
 import hashlib
-import importlib
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -16,7 +16,7 @@ import torch
 
 import bench.datasets
 from bench.cli import doctor
-from bench.run import provenance
+from bench.run import provenance, version
 from estimators import registry
 
 
@@ -25,7 +25,7 @@ def _afresh() -> Iterator[None]:
     """What is looked up once in a process is looked up in each test, and nothing made up is kept."""
 
     def forget() -> None:
-        for remembered in (provenance._git, provenance._cpu, provenance._driver, provenance.version):
+        for remembered in (version.checkout, provenance._cpu, provenance._driver, version.version):
             remembered.cache_clear()
 
     forget()
@@ -50,8 +50,8 @@ def test_every_field_says_what_it_is_called(monkeypatch: pytest.MonkeyPatch) -> 
         (torch, "get_num_threads", 3),
         (torch, "get_float32_matmul_precision", "high"),
         (torch.cuda, "get_device_name", "a GPU"),
-        (provenance, "_git", ("c0ffee", True)),
-        (provenance.importlib.metadata, "version", "0.7.1"),
+        (provenance, "checkout", ("c0ffee", True)),
+        (importlib.metadata, "version", "0.7.1"),
     ):
         monkeypatch.setattr(module, name, lambda *_, value=value: value)
     for module, name, value in ((torch.version, "cuda", "12.9"), (torch, "__version__", "2.99"),
@@ -121,8 +121,8 @@ def test_without_an_installed_package_the_version_is_unknown(monkeypatch: pytest
         assert name == "gradest"
         raise importlib.metadata.PackageNotFoundError
 
-    monkeypatch.setattr(provenance.importlib.metadata, "version", absent)
-    assert provenance.version() == "unknown"
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    assert version.version() == "unknown"
 
 
 def test_the_commit_is_that_of_the_checkout_and_dirty_where_a_tracked_file_differs(
@@ -134,13 +134,13 @@ def test_the_commit_is_that_of_the_checkout_and_dirty_where_a_tracked_file_diffe
         return done.stdout.strip()
 
     def found() -> tuple[str | None, bool | None]:
-        provenance._git.cache_clear()
-        return provenance._git()
+        version.checkout.cache_clear()
+        return version.checkout()
 
-    source = tmp_path / "package" / "provenance.py"
+    source = tmp_path / "package" / "version.py"
     source.parent.mkdir()
     source.write_text("one")
-    monkeypatch.setattr(provenance, "__file__", str(source))
+    monkeypatch.setattr(version, "__file__", str(source))
     assert found() == (None, None)
     git("init", "--quiet")
     (tmp_path / "other").write_text("x")
