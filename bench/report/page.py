@@ -11,9 +11,9 @@ from markupsafe import Markup, escape
 from bench.records.record import Record
 from bench.report import assets, page_tables
 from bench.report.answered import Shown
-from bench.report.charts import Chart, charts, specifications
+from bench.report.charts import Chart, charts, specifications, words
 from bench.report.doubts import doubts
-from bench.report.facts import choices, facts
+from bench.report.facts import Facts, choices, facts
 from bench.report.figures.canvas import Plot
 from bench.report.findings import FIRST, TRAINED, Finding, findings
 from bench.report.naming import without_samples
@@ -36,17 +36,18 @@ class Picture(NamedTuple):
     beside: tuple[str, ...]  # endings of the files written beside the page
 
 
-def _figures(pictures: Iterable[Picture], drawn: Mapping[str, Chart]) -> dict[str, list[dict[str, Any]]]:
+def _figures(pictures: Iterable[Picture], drawn: Mapping[str, Chart], known: Facts) -> dict[str, list[dict[str, Any]]]:
     """The figures of each problem, as the template wants them."""
     by_problem: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
         plot = picture.plot
+        chart = drawn.get(plot.name)
         files = [{"ending": ending, "path": f"figures/{plot.name}.{ending}"} for ending in picture.beside]
         figure = {
             "name": plot.name,
             "caption": plot.caption,
-            "words": plot.caption.partition(". ")[0].rstrip(".") + ".",
-            "chart": plot.name in drawn,
+            "words": words(chart, plot.section, known) if chart else plot.caption.partition(". ")[0],
+            "chart": chart is not None,
             "source": embedded(picture.png),
             "files": files,
             "wide": plot.wide,
@@ -134,7 +135,7 @@ def render(
         filters={**page_tables.filters(shown, tables), **choices(known)},
         controls=any(fact.control for fact in known.known),
         facts=[fact._asdict() | {"path": outline(fact.marker)} for fact in known.known],
-        figures=_figures(pictures, drawn),
+        figures=_figures(pictures, drawn, known),
         families=families,
         charts={name: chart.plain() for name, chart in drawn.items()},
         frames=specifications() if drawn else {},

@@ -25,7 +25,6 @@
 
   async function draw(figure) {
     stale.delete(figure);
-    figure.classList.add("live");
     const place = figure.querySelector(".chart");
     const chart = charts[figure.dataset.chart];
     const mode = {
@@ -43,7 +42,7 @@
     }
     spec.params = spec.params.map((param) => ({ ...param, value: chosen }));
     const result = await vegaEmbed(place, spec, {
-      actions: false, renderer: "svg", defaultStyle: false, tooltip: { theme: dark.matches ? "dark" : "light" },
+      actions: false, renderer: "svg", defaultStyle: false, logLevel: vega.Error, tooltip: { theme: dark.matches ? "dark" : "light" },
       // Names on an axis can be clicked as marks can.
       patch: (vega) => {
         for (const axis of vega.axes ?? []) axis.encode = { ...axis.encode, labels: { ...axis.encode?.labels, interactive: true } };
@@ -54,8 +53,7 @@
     views.set(figure, result.view);
     result.view.addEventListener("click", (_event, item) => {
       const datum = item?.datum ?? {};
-      const named = facts.findIndex((fact) => fact.label === datum.value);
-      const place = datum.e ?? named;
+      const place = datum.e ?? rows.find((row) => row.name === datum.value)?.e ?? -1;
       if (place >= 0) choose(place === chosen ? -1 : place);
     });
   }
@@ -138,6 +136,7 @@
       if (isIntersecting && stale.has(target)) draw(target);
     }
   }, { rootMargin: "400px" });
+  for (const figure of figures) figure.classList.add("live"); // all at once, since each is as wide as the others leave it
   for (const figure of figures) watch.observe(figure);
   window.gradest.choose = choose;
 })();

@@ -1,6 +1,7 @@
 // From a chart's columns to the rows and the specification that Vega-Lite draws. Nothing here touches the page.
 "use strict";
 window.drawing = (() => {
+  const BELOW = "M1,-1L-1,0L1,1Z"; // marks a value that is too small for a logarithmic axis
   const WORST = 8; // of an ELBO's panel: multiples of the usual distance from the best estimator that it shows
 
   /** A number to so many digits, as a person writes it. */
@@ -82,6 +83,19 @@ window.drawing = (() => {
     return [low - (low === 0 ? 0 : pad), high + pad];
   }
 
+  /** A linear scale need not begin at 0. */
+  const spaced = (type) => (type === "linear" ? { type, zero: false } : { type });
+
+  /** A handful of round numbers on a logarithmic axis. */
+  function ticks([low, high]) {
+    const span = Math.log10(high / low);
+    const steps = span < 0.5 ? [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9] : span < 1.3 ? [1, 2, 5] : span < 2.2 ? [1, 3] : [1];
+    const found = [];
+    for (let k = Math.floor(Math.log10(low)); k <= Math.log10(high); k++) for (const step of steps) found.push(step * 10 ** k);
+    const inside = found.filter((x) => x >= low && x <= high);
+    return inside.filter((_, i) => i % Math.ceil(inside.length / 6) === 0);
+  }
+
   /** The last mark of each estimator, of the test set where a chart holds two parts. */
   function last(rows) {
     const found = new Map();
@@ -126,6 +140,7 @@ window.drawing = (() => {
     const wanted = mode.relative === "all" || (mode.relative === "lines" && lines);
     let relative = wanted && Boolean(chart.relative) && all.some((mark) => mark.e === reference);
     if (relative) rows = related(rows, all, chart, reference);
+    const label = (e) => chart.names?.[e] ?? mode.facts[e].label;
     const name = relative ? mode.facts[reference].label : "";
     const log = mode.log && chart.best !== "highest";
     const ends = domain(rows, chart, log);
@@ -140,37 +155,43 @@ window.drawing = (() => {
     const best = new Set(ranked.slice(0, 6).map((row) => row.e));
 
     const points = Math.max(...rows.map((row) => row.p), 0) + 1;
+    const places = [...new Set(rows.map((row) => row.x))].sort((a, b) => a - b);
+    const every = lines && places.length > 10 ? Math.ceil(places.length / 6) : 1;
+    const marked = new Set(places.filter((_, i) => i % every === 0 || i === places.length - 1));
     const edge = (y) => (y === null ? null : Math.min(Math.max(y, ends[0]), ends[1]));
     const drawn = rows.map((row) => {
       const fact = mode.facts[row.e];
       const value = words(row.y) + (relative ? (chart.relative === "ratio" ? " times" : " more") : "");
-      const zero = log && !(row.y > 0) && !(row.high > 0);
+      const none = log && !(row.y > 0); // it has no place on this axis, though its interval may reach into it
+      const zero = none && !(row.high > ends[0]);
       return {
-        ...row, name: fact.label, unbiased: fact.unbiased, shape: fact.path, colour: mode.ink(fact.colour),
+        ...row, name: label(row.e), unbiased: fact.unbiased && !none, shape: none ? BELOW : fact.path, colour: mode.ink(fact.colour),
         grey: mode.grey, paper: mode.paper, few: !lines || few.has(row.e), named: best.has(row.e),
-        v: edge(row.y), end: edge(row.y), zero: zero ? "0" : null, offset: row.p,
+        v: zero ? null : edge(row.y), end: edge(row.y), zero: zero && (lines || row.p === finals.get(row.e)?.p) ? "0" : null, offset: row.p,
         low: edge(row.low), high: edge(row.high), tick: row.tick > ends[0] && row.tick < ends[1] ? row.tick : null,
         told: row.own === undefined ? value : `${value}; ${row.own} by itself`, interval: span(row.low, row.high),
-        last: lines && finals.get(row.e) === row,
+        last: lines && finals.get(row.e) === row, marked: marked.has(row.x),
         pale: lines || points === 1 ? 1 : 0.4 + (0.6 * row.p) / (points - 1),
       };
     });
     if (lines) apart(drawn.filter((row) => row.last && row.few), ends, log, 300);
 
     const spec = structuredClone(frame);
-    const order = [...finals.values()].sort((a, b) => a.y - b.y).map((row) => mode.facts[row.e].label);
-    const places = [...new Set(drawn.map((row) => row.x))].sort((a, b) => a - b);
+    const order = [...finals.values()].sort((a, b) => a.y - b.y).map((row) => label(row.e));
     for (const layer of spec.layer) {
       for (const channel of Object.values(layer.encoding)) {
         if (channel.title === "$value") {
           channel.title = title;
-          channel.scale = { ...channel.scale, type: log ? "log" : "linear", domain: ends };
+          channel.scale = { ...channel.scale, ...spaced(log ? "log" : "linear"), domain: ends };
+          if (log) channel.axis = { ...channel.axis, values: ticks(ends) };
         }
         if (channel.title === "$place") {
           channel.title = chart.place;
+          const type = chart.frame === "scatter" && !mode.log ? "linear" : channel.scale.type;
+          channel.scale = { ...channel.scale, ...spaced(type) };
+          if (type === "symlog") channel.scale.constant = places.find((x) => x > 0) ?? 1;
           if (lines && places.length <= 8) channel.axis = { ...channel.axis, values: places, labelOverlap: true };
-          if (channel.scale.type === "symlog") channel.scale.constant = places.find((x) => x > 0) ?? 1;
-          if (chart.frame === "scatter") channel.scale.type = mode.log ? "log" : "linear";
+          else if (type === "log") channel.axis = { ...channel.axis, values: ticks([places[0], places.at(-1)]) };
         }
         if (channel.sort) channel.sort = order;
       }
@@ -179,7 +200,7 @@ window.drawing = (() => {
     spec.width = mode.width;
     spec.height = lines ? 300 : chart.frame === "scatter" ? 340 : { step: Math.max(17, 8 * points + 6), for: "position" };
     spec.autosize = { type: "fit-x", contains: "padding" };
-    spec.padding = { left: 4, top: 6, bottom: 4, right: lines || chart.frame === "scatter" ? Math.min(150, mode.width / 3) : 8 };
+    spec.padding = { left: 4, top: 6, bottom: 4, right: 8 };
     spec.background = "transparent";
     const text = { labelColor: mode.text, titleColor: mode.text, domainColor: mode.line, gridColor: mode.line, tickColor: mode.line };
     spec.config = { axis: { ...text, titleFontWeight: "normal", gridOpacity: 0.6 }, view: { stroke: null }, font: "system-ui, sans-serif", text: { color: mode.text } };

@@ -11,7 +11,7 @@ from bench.report.naming import without_samples
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
 from bench.report.verdicts import ROUNDING
-from bench.statistics import mean_interval
+from bench.statistics import mean_intervals
 
 FEWEST = 5
 """Seeds; fewer have no interval, as in the figures."""
@@ -105,28 +105,35 @@ def _rates(summary: Summary, section: str, facts: Facts) -> Made:
     )
 
 
-def _curve(summary: Summary, section: str, facts: Facts, against: str) -> Made:
-    """Means over the seeds that ended, at the best rate of each estimator, with Student-t intervals."""
-    best = of_section(summary.elbo, section)
-    curves, finals = summary.frames.curves, summary.frames.finals
-    lost = finals[finals["diverged"].astype(bool)][["cell", "seed"]].apply(tuple, axis=1)
-    curves = curves[curves["cell"].isin(best["cell"])]
-    ended = ~curves[["cell", "seed"]].apply(tuple, axis=1).isin(set(lost)) if len(curves) else []
-    rows = []
-    keys = ["cell", "label", "is_reference", "step", "seconds"]
-    for (_, label, is_reference, step, seconds), seeds in curves[ended].groupby(keys, sort=False):
+def _means(summary: Summary, section: str) -> pd.DataFrame:
+    """A row a point of each estimator's curve at its best rate, with Student-t intervals over the seeds that ended."""
+    best, finals, curves = of_section(summary.elbo, section), summary.frames.finals, summary.frames.curves
+    ended = {cell: ~seeds["diverged"].to_numpy(dtype=bool) for cell, seeds in finals.groupby("cell")}
+    found = []
+    for (cell, label, is_reference), rows in curves[curves["cell"].isin(best["cell"])].groupby(
+        ["cell", "label", "is_reference"], sort=False
+    ):
+        kept = ended[cell]
+        if not kept.any():
+            continue
+        # In the order of the frame: all seeds of a point, then those of the next.
+        names = ("step", "seconds", "train_elbo", "test_elbo")
+        grid = {name: rows[name].to_numpy(dtype=np.float64).reshape(-1, len(kept))[:, kept] for name in names}
         for name, part in (("train_elbo", "training set"), ("test_elbo", "test set")):
-            known = seeds[name].dropna()
-            if len(known) == 0 or (against == "seconds" and step == 0):
-                continue
-            low, high = mean_interval(known)[1:] if len(known) >= FEWEST else (np.nan, np.nan)
-            row = {"label": label, "is_reference": is_reference, "step": step, "seconds": seconds, "seeds": len(known)}
-            rows.append({**row, "part": part, "elbo": known.mean(), "elbo_low": low, "elbo_high": high})
-    frame = pd.DataFrame(rows)
+            low, high = mean_intervals(grid[name]) if kept.sum() >= FEWEST else (np.nan, np.nan)
+            columns = {"elbo": grid[name].mean(axis=1), "elbo_low": low, "elbo_high": high, "seeds": int(kept.sum())}
+            columns |= {"step": grid["step"][:, 0], "seconds": grid["seconds"][:, 0], "part": part}
+            found.append(pd.DataFrame({**columns, "label": label, "is_reference": is_reference}))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _curve(summary: Summary, section: str, facts: Facts, against: str) -> Made:
+    frame, seconds = _means(summary, section), against == "seconds"
     if frame.empty:
         return None
-    seconds = against == "seconds"
-    frame["point"] = [f"step {step:g}" for step in frame["step"]]
+    if seconds:  # the start has no place on a logarithmic axis
+        frame = frame[frame["step"] > 0]
+    frame = frame.assign(point=[f"step {step:g}" for step in frame["step"]], position=frame["step"])
     return chart(
         "lines-log" if seconds else "lines-linear",
         "ELBO, nats",
@@ -181,3 +188,12 @@ KINDS: dict[str, Callable[[Summary, str, Facts], Made]] = {
     "efficiency": _efficiency,
     "time": _time,
 }
+
+NAMED_BY = dict.fromkeys(("variance", "trajectory", "logit", "total"), "variance") | {
+    "bias": "bias",
+    "elbo-steps": "elbo",
+    "elbo-seconds": "elbo",
+    "efficiency": "time",
+    "time": "time",
+}
+"""The table whose rows name the estimators of a figure."""

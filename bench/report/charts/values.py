@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -58,6 +58,8 @@ class Chart:
     x_high: list[Number]
     part: list[str]
     """and, of an ELBO, of which part of the data."""
+    names: dict[int, str] = field(default_factory=dict)
+    """By place among the facts: names that say more here, such as the evaluations of f where these differ."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it: columns in which nothing stands are left out."""
@@ -65,7 +67,7 @@ class Chart:
 
 
 def _empty(value: object) -> bool:
-    return value == "" or (isinstance(value, list) and all(item is None or item == "" for item in value))
+    return value in ("", {}) or (isinstance(value, list) and all(item is None or item == "" for item in value))
 
 
 @dataclass(frozen=True)
