@@ -15,8 +15,8 @@ from bench.records.record import Record
 from bench.run.checkpoints import Checkpoints, Header
 from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of
-from bench.run.version import version
 from bench.run.sealed import Unusable
+from bench.run.version import version
 from bench.run.weights import Weights
 from bench.suite.schema import Cell
 from bench.training.checkpoint import KEEPER, Keeper, State, misfit
