@@ -1,14 +1,18 @@
 """`gradest report`."""
 
+import json
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.guard import DONE, guarded
+
+if TYPE_CHECKING:
+    from bench.report.selection import Selection
 
 
 @guarded
@@ -16,41 +20,66 @@ def report_verb(
     directories: Annotated[list[Path], typer.Argument(help="Folders of runs; several are read as one.")],
     formats: Annotated[str, typer.Option("--format", help="Some of md,tex,csv,html,pdf,svg,png.")] = "",
     out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder by default.")] = None,
+    chosen: Annotated[
+        str, typer.Option("--estimators", help="Names or labels, a,b[samples=4]: these in colour, the others in grey.")
+    ] = "",
+    problems: Annotated[str, typer.Option(help="Problems by name, beginning or pattern, digits,cubic/*.")] = "",
+    width: Annotated[str, typer.Option(help="Of every figure: column (3.4 in) or page (7 in).")] = "",
+    columns: Annotated[str, typer.Option(help="Of the tables in LaTeX, estimator,variance,ratio.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files and notes as JSON.")] = False,
     archive: Annotated[
         bool, typer.Option("--archive", help="Then move cells/*.json into one file to publish, cells.zip.")
     ] = False,
 ) -> int:
-    """Make tables, figures and report.html from records."""
+    """Make tables, figures and report.html from records.
+
+    Of chosen estimators or problems, tables and figures are written into a folder selection/ beside the whole report,
+    or where --out says.
+    """
+    from bench.report.selection import Selection, split
     from estimators.errors import BadInput
 
     if archive and (out is not None or len(directories) > 1):
         raise BadInput("--archive moves the records of one run within its folder; leave out --out and other folders")
-    code = report(directories, formats, out)
+    selection = Selection(split(chosen), split(problems), width, split(columns))
+    code = report(directories, formats, out, selection, as_json)
     if archive:
-        pack(directories[0])
+        pack(directories[0], quiet=as_json)
     return code
 
 
-def report(directories: list[Path], formats: str, out: Path | None) -> int:
+def report(
+    directories: list[Path],
+    formats: str,
+    out: Path | None,
+    selection: "Selection | None" = None,
+    as_json: bool = False,
+) -> int:
     """Write the report of one or several runs; returns the exit code.
 
     Raises:
-        BadInput: a folder without records, an unknown format, or several folders and nowhere to write.
+        BadInput: a folder without records, an unknown format, several folders and nowhere to write, or something
+            selected that there is not.
     """
     from bench.report.output import FORMATS
+    from bench.report.selection import FOLDER
     from estimators.errors import BadInput, unknown
 
     chosen = list(filter(None, formats.split(","))) or FORMATS
     for name in chosen:
         if name not in FORMATS:
             raise BadInput(unknown("format", name, FORMATS))
+    of_a_part = selection is not None and selection.of_a_part
+    if of_a_part and "html" in formats.split(","):
+        raise BadInput("the page is of the whole run: leave html out of --format, or --estimators and --problems out")
     if out is None and len(directories) > 1:
         raise BadInput("several folders are read as one run; say where to write with --out DIR")
-    write_report(directories, out or directories[0], chosen)
+    where = out or (directories[0] / FOLDER if of_a_part else directories[0])
+    write_report(directories, where, chosen, selection, as_json)
     return DONE
 
 
-def pack(directory: Path) -> None:
+def pack(directory: Path, quiet: bool = False) -> None:
     """Move a run's records into its archive, and say where they are.
 
     Raises:
@@ -62,18 +91,26 @@ def pack(directory: Path) -> None:
     store = Store(directory)
     store.pack()
     forget_plan(directory)
-    print(f"records: {store.archive}")
+    if not quiet:
+        print(f"records: {store.archive}")
 
 
-def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] | None = None) -> None:
+def write_report(
+    directories: Sequence[Path],
+    out: Path,
+    formats: Sequence[str] | None = None,
+    selection: "Selection | None" = None,
+    as_json: bool = False,
+) -> None:
     """Write what several folders hold as one run, and say what was written and left out.
 
     Raises:
-        BadInput: a folder holds no run, or no record yet.
+        BadInput: a folder holds no run, or no record yet, or nothing of what is selected.
     """
     from bench.records.record import Record
     from bench.records.shown import LeftOut, merged, newest, sentences
     from bench.report.output import ALL_FORMATS, write
+    from bench.report.selection import WHOLE
     from bench.report.text import plural
     from bench.run.folder import name_of_run, title_of_run
     from bench.run.planned import read_plan
@@ -97,9 +134,14 @@ def write_report(directories: Sequence[Path], out: Path, formats: Sequence[str] 
         older += found.left_out
     notes = unfinished + sentences(older)
     started = time.monotonic()
-    files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes)
-    for note in [*notes, *sentences(merged(records).left_out)]:
+    chosen = selection or WHOLE
+    files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes, selection=chosen)
+    said = [*notes, *sentences(merged(records).left_out)]
+    page = out / "report.html"
+    if as_json:
+        print(json.dumps({"report": str(page if page in files else out), "files": [*map(str, files)], "notes": said}))
+        return
+    for note in said:
         print(note)
     print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
-    page = out / "report.html"
     print(f"report: {page if page in files else out}{os.linesep}", end="")

@@ -39,6 +39,13 @@ def widened(found: Sequence[float], comparisons: int, freedom: float = math.inf)
     return value, value / factor, value * factor
 
 
+def ranking(rows: pd.DataFrame) -> tuple[list[Row], tuple[int, ...]]:
+    """Rows of the table of times, the most efficient first, and places of those that may be; rows as of `sentence`."""
+    ranked = sorted(rows_of(rows), key=lambda row: -float(row["efficiency_seconds"]))
+    costs, errors = [float(row["cost_seconds"]) for row in ranked], [_clock(row) for row in ranked]
+    return ranked, may_be_lowest(ranked, costs, errors)
+
+
 def sentence(rows: pd.DataFrame, relative_to: str) -> str:
     """The most efficient of some rows of the table of times, whoever is not told apart from it, and its ratio.
 
@@ -46,9 +53,8 @@ def sentence(rows: pd.DataFrame, relative_to: str) -> str:
         rows: of one section and number of evaluations of f, each with an efficiency.
         relative_to: the reference's name.
     """
-    ranked = sorted(rows_of(rows), key=lambda row: -float(row["efficiency_seconds"]))
-    costs, errors = [float(row["cost_seconds"]) for row in ranked], [_clock(row) for row in ranked]
-    first, *ties = (ranked[i] for i in may_be_lowest(ranked, costs, errors))
+    ranked, order = ranking(rows)
+    first, *ties = (ranked[i] for i in order)
     text = named(first) + not_told_apart(ties)
     if any(row["is_reference"] for row in (first, *ties)) or first["reference_busy"]:
         return text

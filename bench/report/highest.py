@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,21 @@ def _at(seeds: Sequence[float], choices: Sequence[Ended]) -> NDArray[np.float64]
     return np.array([[ended[seed] for seed in seeds] for ended in choices if all(seed in ended for seed in seeds)])
 
 
-def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
-    """The estimators that no other is told apart from as better, and the next one.
+class Comparison(NamedTuple):
+    """Estimators held against each other by the seeds of the highest."""
+
+    seeds: list[float]
+    rows: list[Row]
+    """Those that have all of these seeds, the highest first."""
+    elbos: list[NDArray[np.float64]]
+    """Of each row [choices, n], its test ELBO at each seed."""
+    best: tuple[int, ...]
+    """Places in `rows` of those that may be the highest, the first of them first."""
+    worse: tuple[int, ...]
+
+
+def compare(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> Comparison:
+    """Which estimators no other is told apart from as better.
 
     One with diverged seeds comes first only where all have some, since the seeds that are left favour it. Compared are
     those that have all seeds of the first.
@@ -71,6 +85,12 @@ def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
     if len(seeds) > 1:
         of = np.repeat(range(len(elbos)), [len(own) for own in elbos])
         best, worse, *_ = lowest_paired(-np.concatenate(elbos), of=of.tolist())
+    return Comparison(seeds, compared, elbos, best, worse)
+
+
+def sentence(rows: Sequence[Row], sweeps: Sequence[Sweep]) -> str:
+    """The estimators that no other is told apart from as better, and the next one; arguments as of `compare`."""
+    seeds, compared, elbos, best, worse = compare(rows, sweeps)
     first, *ties = (compared[i] for i in best)
     text = f"{named(first)}, {interval(*(first[column] for column in ends('test_elbo')))}"
     text += f" ({first['diverged']} of {first['seeds']} seeds diverged)" if first["diverged"] else ""

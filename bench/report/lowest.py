@@ -67,8 +67,7 @@ def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
         rows: of the variance table, of one section, point and number of evaluations of f.
         section: all rows of that section, where the reference may spend another number of evaluations.
     """
-    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
-    if not (found := first_of(rows_of(rows[usable]))):
+    if not (found := ranking(rows)):
         return None
     ranked, first, equal, ties = found
     words = " and ".join(named(ranked[i]) for i in [first, *range(1, equal)])
@@ -102,6 +101,16 @@ def first_of(rows: Sequence[Row]) -> First | None:
     alike = [{**row, "variance": ranked[0]["variance"]} for row in ranked[: len(equal)]]
     first, *rest = may_be_lowest([*alike, *ranked[len(equal) :]])
     return First(ranked, first, len(equal), [i for i in rest if i >= len(equal)])
+
+
+def ranking(rows: pd.DataFrame) -> First | None:
+    """The lowest of the unbiased rows of one point; None where nothing is to be ranked.
+
+    Args:
+        rows: of the variance table, of one section, point and number of evaluations of f.
+    """
+    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
+    return first_of(rows_of(rows[usable]))
 
 
 class Compared(NamedTuple):

@@ -15,6 +15,7 @@ from bench.report.charts import Chart, charts, specifications, words
 from bench.report.doubts import doubts
 from bench.report.facts import Facts, choices, facts
 from bench.report.figures.canvas import Plot
+from bench.report.figures.reading import READING
 from bench.report.findings import FIRST, TRAINED, Finding, findings
 from bench.report.naming import without_samples
 from bench.report.pictures import embedded, outline
@@ -46,6 +47,7 @@ def _figures(pictures: Iterable[Picture], drawn: Mapping[str, Chart], known: Fac
         figure = {
             "name": plot.name,
             "caption": plot.caption,
+            "notes": plot.notes,
             "words": words(chart, plot.section, known) if chart else plot.caption.partition(". ")[0],
             "chart": chart is not None,
             "source": embedded(picture.png),
@@ -129,6 +131,7 @@ def render(
         answer=answer,
         run=_run(summary, records),
         relative_to=summary.relative_to,
+        reading=READING,
         doubts=doubts(topics.pop(FIRST, [])),
         findings=topics,
         tables=shown,

@@ -51,7 +51,7 @@ def _classes(column: Column) -> str:
 
 def _order(row: Row, column: Column) -> str:
     """The attribute by which a cell is sorted, in full precision; empty where nothing was measured."""
-    value = row.get(column.order)
+    value = row.get(column.by)
     if missing(value):
         return ""
     number = float(str(value))
@@ -65,7 +65,7 @@ def _body(section: Section, rows: Sequence[Row], columns: Sequence[Column], fact
     for row, texts, sound in zip(rows, section.cells, section.sound, strict=True):
         cells = "".join(
             f'<td{start} data-order="{_order(row, column)}">{html.escape(text)}</td>'
-            if column.order
+            if column.by
             else f"<td{start}>{html.escape(text)}</td>"
             for start, column, text in zip(starts, columns, texts, strict=True)
         )
@@ -91,7 +91,7 @@ def _parts(table: Table, facts: Facts) -> Iterator[Part]:
 
 def shown(table: Table, facts: Facts) -> Shown:
     """A table ready for the template."""
-    heads = [Head(column.title, _classes(column), bool(column.order)) for column in table.columns]
+    heads = [Head(column.title, _classes(column), bool(column.by)) for column in table.columns]
     return Shown(table.name, table.title, table.caption, heads, list(_parts(table, facts)))
 
 

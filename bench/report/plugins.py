@@ -16,7 +16,7 @@ from bench.records.record import Record
 from bench.records.shown import merged
 from bench.report import drawing, naming, rows
 from bench.report.figures.canvas import COLUMN, PAGE, Plot, sections
-from bench.report.tables import render, view
+from bench.report.tables import latex, render, view
 from bench.report.text import missing, number, plural, slug
 from bench.run.store import write_atomic
 from estimators.errors import BadInput
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OWN = ("train", "moments", "time")
 """Kinds of records that the report reads by itself."""
-_AS_TEXT = {"csv": render.csv, "md": render.markdown, "tex": render.tex}
+_AS_TEXT = {"csv": render.csv, "md": render.markdown, "tex": latex.tex}
 
 
 def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list[Record], list[Path]]:

@@ -47,6 +47,7 @@ LOOKS = Path(__file__).with_name("looks.csv")
 COLUMNS = ("estimator", "method", "member", "samples")
 """Of `LOOKS`: `name[key=value,...]` without samples, its family, its place there, and its default number of samples."""
 INK = "#222222"
+BEHIND = "#d4d4d4"  # of what a person did not choose
 FAINT = "#bbbbbb"
 FONT = 7  # points
 
@@ -84,6 +85,7 @@ class Style(NamedTuple):
     colour: str
     marker: str
     unbiased: bool  # hollow marker where not
+    behind: bool = False  # grey and unnamed behind those that a person chose
 
 
 class Subject(NamedTuple):
@@ -148,6 +150,11 @@ def look(subject: Subject) -> tuple[str, str]:
     if place.samples and subject.samples:
         strength *= min(1.0, max(DARKEST, DOUBLED ** math.log2(subject.samples / place.samples)))
     return shade(HUES.get(place.method, OTHER), strength), MARKERS[marker]
+
+
+def put_behind(style: Style) -> Style:
+    """The look of an estimator that others are set before."""
+    return style._replace(colour=BEHIND, behind=True)
 
 
 def assign(subjects: Mapping[str, Subject]) -> dict[str, Style]:

@@ -1,6 +1,6 @@
 """What a report is made from: the wide tables, the curves and the look of each estimator."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -26,6 +26,19 @@ class Summary(NamedTuple):
     time: pd.DataFrame
     styles: dict[str, Style]
     relative_to: str
+    width: float | None = None
+    """Inches of every figure; None for what each needs."""
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """The wide tables."""
+        return self.variance, self.bias, self.elbo, self.rates, self.time
+
+    def where(self, column: str, values: Collection[str]) -> "Summary":
+        """The summary with those rows of its wide tables alone that hold one of these values in a column."""
+        kept = [rows[rows[column].isin(values)].reset_index(drop=True) if len(rows) else rows for rows in self.tables]
+        variance, bias, elbo, rates, time = kept
+        return self._replace(variance=variance, bias=bias, elbo=elbo, rates=rates, time=time)
 
 
 def _ranks(frames: Frames) -> dict[tuple[str, str], int]:

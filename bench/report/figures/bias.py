@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import phrases
-from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
-from bench.report.figures.dots import Rows, layout
+from bench.report.figures.canvas import Plot, sections
+from bench.report.figures.dots import Rows, layout, spreads
 from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
@@ -40,8 +40,8 @@ def _has_zeros(rows: pd.DataFrame) -> bool:
     return bool((rows["exact"] & (rows["relative_bias"] <= ROUNDING)).any())
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     drawn = _drawable(rows)
     count = rows[rows["measured"]]["position"].nunique()
     kept = drawn["position"].nunique()
@@ -52,34 +52,33 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
     )
     untested = int(rows["measured"].sum()) - len(_testable(rows[rows["measured"]]))
     references = " or ".join(sorted({str(r) for r in drawn["reference"].dropna()}))
-    return phrases.join(
-        f"Norm of the bias over the norm of the gradient on {phrases.problem(heading, rows)}.",
-        f"Shown: {chosen}." if chosen else "",
-        f"Reference: {references}." if references else "",
-        phrases.fixed(drawn),
-        phrases.spread(
-            drawn,
-            "Bars",
-            "95 % score interval of the squared bias carried to its root",
-            "; the Monte Carlo noise of the mean is taken off, and that of a long run is part of the interval",
+    return phrases.words(
+        (
+            f"Norm of the bias over the norm of the gradient on {phrases.problem(heading, rows)}.",
+            phrases.spread(drawn, "Bars", "95 % score interval of the squared bias carried to its root"),
+            phrases.marked(drawn, summary.styles),
         ),
-        "Dashed from the left edge: the interval holds 0 and ends where the bar does. Grey bar: the "
-        "smallest bias that would have shown.",
-        f"0 at the left edge: at most {ROUNDING:g} of the gradient." if _has_zeros(drawn) else "",
-        phrases.BIASED if not drawn["unbiased"].all() else "",
-        phrases.heavy(drawn, summary.styles),
-        f"Not shown, outcomes too rare for the draws: {plural(untested, 'point')}." if untested else "",
-        phrases.absent(rows, summary.styles),
+        (
+            f"Shown: {chosen}." if chosen else "",
+            f"Reference: {references}; the noise of a long run is part of the interval." if references else "",
+            phrases.fixed(drawn),
+            phrases.spent(rows),
+            phrases.exactly(drawn),
+            f"0 at the left edge: at most {ROUNDING:g} of the gradient." if _has_zeros(drawn) else "",
+            phrases.heavy(drawn, summary.styles),
+            f"Not shown, outcomes too rare for the draws: {plural(untested, 'point')}." if untested else "",
+            phrases.absent(rows, summary.styles),
+        ),
     )
 
 
-def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style], width: float | None = None) -> Figure:
     """The figure."""
     places = layout(rows, looks)
-    plot = Rows(places.styles, places.points, "norm of bias / norm of gradient", "smallest visible")
+    plot = Rows(places.styles, places.points, "norm of bias / norm of gradient", "smallest visible", width)
     ends = ("relative_bias_low", "relative_bias_high", "bias_floor")
     values = [v for name in ("relative_bias", *ends) for v in rows[name] if v > ROUNDING and math.isfinite(v)]
-    log_axis(plot.axes, "x", *log_limits(values, pad=0.08))
+    plot.log_axis(values, pad=0.08)
     columns = zip(*(rows[name] for name in ("label", "position", "relative_bias", *ends)), strict=True)
     for label, position, estimate, low, high, floor in columns:
         row, point = places.row[label], places.point[position]
@@ -87,7 +86,7 @@ def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
             plot.dot(row, point, places.styles[row], estimate, low, high)
         else:
             plot.below(row, point, places.styles[row], high, "0" if max(high, floor) < ROUNDING else "")
-        plot.tick(row, point, floor)
+        plot.tick(row, point, places.styles[row], floor)
     return plot.finished()
 
 
@@ -96,7 +95,7 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.bias):
         drawn = _drawable(rows)
         if (drawn["relative_bias_high"] > ROUNDING).any():
-            words = caption(heading, rows, summary)
-            yield Plot(
-                f"bias-{slug(heading)}", heading, words, partial(draw, drawn, phrases.looks(rows, summary.styles))
-            )
+            said = words(heading, rows, summary)
+            drawing = partial(draw, drawn, phrases.looks(rows, summary.styles), summary.width)
+            wide = spreads(drawn["label"].nunique(), summary.width)
+            yield Plot(f"bias-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

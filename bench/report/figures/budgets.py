@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import lines, phrases
-from bench.report.figures.canvas import Plot, crowded, sections
+from bench.report.figures.canvas import Plot, sections
 from bench.report.naming import without_samples
 from bench.report.style import Style
 from bench.report.summary import Summary
@@ -27,6 +27,12 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return swept
 
 
+def _looks_like(rows: pd.DataFrame) -> pd.Series:
+    """The label of each one's least budget: a line stands for all of them, and looks as it does there."""
+    first: pd.Series = rows.sort_values("budget", kind="stable").groupby("one")["label"].transform("first")
+    return first.loc[rows.index]
+
+
 def _series(rows: pd.DataFrame, looks: Mapping[str, Style]) -> list[lines.Series]:
     """A line an estimator, that looks as it does at its least budget."""
     series = []
@@ -41,28 +47,31 @@ def _series(rows: pd.DataFrame, looks: Mapping[str, Style]) -> list[lines.Series
     return series
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     drawn = _drawable(rows)
     point = str(drawn["point"].iloc[0])
     place = f", at {point}" if point else ""
-    return phrases.join(
-        "Variance (trace of the covariance) of the gradient with respect to q's parameters against the evaluations of "
-        f"f a row that an estimator spends, on {phrases.problem(heading, rows, budgets=False)}{place}.",
-        phrases.fixed(drawn),
-        phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
-        "Dotted: equal variance x evaluations, and so equal efficiency per evaluation, 1 / (variance x evaluations): "
-        "the lower dotted line is the better one. Along them falls what gains from more samples no more than from "
-        "averaging more calls; what falls more steeply gains more.",
-        phrases.BIASED if not drawn["unbiased"].all() else "",
-        phrases.rare(drawn, summary.styles),
-        phrases.heavy(drawn, summary.styles),
+    return phrases.words(
+        (
+            "Variance of the gradient with respect to q's parameters against evaluations of f a row, on "
+            f"{phrases.problem(heading, rows)}{place}.",
+            phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
+            "Dotted: equal variance x evaluations.",
+            phrases.marked(drawn.assign(label=_looks_like(drawn), budget=0), summary.styles),
+        ),
+        (
+            phrases.fixed(drawn),
+            phrases.exactly(drawn),
+            phrases.rare(drawn, summary.styles),
+            phrases.heavy(drawn, summary.styles),
+        ),
     )
 
 
-def draw(series: Sequence[lines.Series]) -> Figure:
+def draw(series: Sequence[lines.Series], width: float | None = None) -> Figure:
     """The figure."""
-    return lines.draw(series, "evaluations of f a row", "gradient variance w.r.t. q", "log", reciprocal=True)
+    return lines.draw(series, "evaluations of f a row", "gradient variance w.r.t. q", "log", True, width)
 
 
 def plots(summary: Summary) -> Iterator[Plot]:
@@ -70,6 +79,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.variance):
         drawn = _drawable(rows)
         if len(drawn):
-            words = caption(heading, rows, summary)
-            series = _series(drawn, summary.styles)
-            yield Plot(f"budget-{slug(heading)}", heading, words, partial(draw, series), crowded(series))
+            said, series = words(heading, rows, summary), _series(drawn, summary.styles)
+            drawing, wide = partial(draw, series, summary.width), lines.wide([s.style for s in series], summary.width)
+            yield Plot(f"budget-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

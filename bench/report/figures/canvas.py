@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ COLUMN, PAGE = 3.4, 7.0  # inches: one column of a paper, or its whole width
 LINE = 1.3 * FONT / 72  # inches between the lines of a text
 
 
+Drawn = TypeVar("Drawn")
 CROWD = 30  # estimators; more of them need the whole width of a page beside their key
 
 
@@ -34,6 +35,12 @@ class Plot(NamedTuple):
     caption: str
     draw: Callable[[], Figure]
     wide: bool = False
+    notes: tuple[str, ...] = ()  # sentences on what limits its numbers, to be shown below on demand
+
+    @property
+    def said(self) -> str:
+        """The caption and all notes."""
+        return " ".join([self.caption, *self.notes])
 
 
 class Entry(NamedTuple):
@@ -52,8 +59,18 @@ def sections(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def crowded(estimators: Sized) -> bool:
-    """Whether a panel with a key beside it needs more than a column for so many estimators."""
+    """Whether a panel needs more than a column for so many estimators."""
     return len(estimators) > CROWD
+
+
+def in_front(styles: Iterable[Style]) -> list[Style]:
+    """Those that are named; the others are grey, behind them."""
+    return [style for style in styles if not style.behind]
+
+
+def backmost_first(drawn: Iterable[Drawn], style: Callable[[Drawn], Style]) -> list[Drawn]:
+    """In an order in which what is grey is drawn first, and so lies behind."""
+    return sorted(drawn, key=lambda one: not style(one).behind)
 
 
 @lru_cache(maxsize=4096)
@@ -80,17 +97,17 @@ def blank(
     bottom: float = 0.36,
     top: float = 0.08,
     panels: int = 1,
+    gap: float = 0.12,
+    stacked: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side; all lengths in inches, so that nothing is laid out twice."""
+    """A figure with panels side by side, or stacked; all lengths in inches, so that nothing is laid out twice."""
     figure = Figure(figsize=(width, height))
-    gap = 0.12
-    each = (width - left - right - gap * (panels - 1)) / panels
-    axes = [
-        figure.add_axes((
-            (left + i * (each + gap)) / width, bottom / height, each / width, (height - bottom - top) / height
-        ))
-        for i in range(panels)
-    ]  # fmt: skip
+    across, down = (1, panels) if stacked else (panels, 1)
+    wide, tall = (width - left - right - gap * (across - 1)) / across, (height - bottom - top - gap * (down - 1)) / down
+    axes = []
+    for i in range(panels):
+        x, y = left + i % across * (wide + gap), bottom + (down - 1 - i // across) * (tall + gap)
+        axes.append(figure.add_axes((x / width, y / height, wide / width, tall / height)))
     for panel in axes:
         seaborn.despine(ax=panel)
     return figure, axes
@@ -146,12 +163,12 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
 
 def key_width(styles: Iterable[Style], remarks: Iterable[str] = ()) -> float:
     """Inches that the key needs beside a panel."""
-    return text_width([*(wrap(style.label) for style in styles), *remarks]) + 0.32
+    return text_width([*(wrap(style.label) for style in in_front(styles)), *remarks]) + 0.32
 
 
 def key_height(styles: Iterable[Style]) -> float:
     """Inches that the key needs along a panel."""
-    return sum(LINE * (1 + wrap(style.label).count("\n")) for style in styles)
+    return sum(LINE * (1 + wrap(style.label).count("\n")) for style in in_front(styles))
 
 
 def _apart(wanted: Sequence[float], sizes: Sequence[float], top: float) -> list[float]:
@@ -170,8 +187,10 @@ def _apart(wanted: Sequence[float], sizes: Sequence[float], top: float) -> list[
 def key(axes: Axes, entries: Sequence[Entry], tied: bool = True) -> None:
     """Name the estimators to the right of a panel, each near the height of its data.
 
-    The limits of the panel must stand already. Tied: a thin line joins each name to the end of its curve.
+    The limits of the panel must stand already. Tied: a thin line joins each name to the end of its curve. What is grey
+    stays unnamed.
     """
+    entries = [entry for entry in entries if not entry.style.behind]
     box = axes.get_position()
     figure = axes.get_figure(root=True)
     assert figure is not None

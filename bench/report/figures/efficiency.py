@@ -13,8 +13,8 @@ from bench.report.figures.canvas import (
     PAGE,
     Entry,
     Plot,
+    backmost_first,
     blank,
-    crowded,
     key,
     key_height,
     key_width,
@@ -22,6 +22,7 @@ from bench.report.figures.canvas import (
     log_limits,
     sections,
 )
+from bench.report.figures.lines import wide
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
@@ -43,36 +44,38 @@ def front(rows: pd.DataFrame) -> pd.DataFrame:
     return ordered[(ordered["variance"] == best) & ~best.duplicated()]
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its intervals, methods and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its intervals, methods and n, and what limits it."""
     drawn = _drawable(rows)
     rounds = span(drawn["step_n"].min(), drawn["step_n"].max())
     points = " or ".join(sorted({str(p) for p in drawn["variance_point"]} - {""}))
     place = f" at {points}" if points else ""
     left_out = rows[rows["measured"] & rows["cost_seconds"].notna() & ~rows.index.isin(drawn.index)]["label"]
-    names = ", ".join(summary.styles[str(label)].label for label in left_out)
-    return phrases.join(
-        f"Gradient variance with respect to q{place} against the time of one training step, on "
-        f"{phrases.problem(heading, rows)}{phrases.batch(drawn)}; lower left is better. The time is the ratio "
-        "to a plain step timed beside it, times the median plain step of all estimators.",
-        f"Horizontal bars: interquartile range of {rounds} rounds. Vertical bars: "
-        f"{phrases.method(drawn, '95 % jackknife interval on log variance')}, {phrases.draws(drawn)}.",
-        "Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds.",
-        phrases.BIASED + " They hold no place on the front, since a variance says nothing of a bias."
-        if not drawn["unbiased"].all()
-        else "",
-        phrases.busy(drawn, summary.styles, ", and so without a place on the front"),
-        f"Not shown, no variance measured or none but rounding: {names}." if names else "",
-        phrases.bare(rows, summary.styles),
-        phrases.absent(rows, summary.styles),
+    names = phrases.names(left_out, summary.styles)
+    return phrases.words(
+        (
+            f"Gradient variance{place} against the time of a step on {phrases.problem(heading, rows)}.",
+            f"Bars: interquartile range of {rounds} rounds, and "
+            f"{phrases.method(drawn, '95 % jackknife interval on log variance')}, {phrases.draws(drawn)}.",
+            "Dashed: front of the unbiased.",
+            phrases.marked(drawn, summary.styles),
+        ),
+        (
+            f"Time at {batch}." if (batch := phrases.batch(drawn).removeprefix(", ")) else "",
+            phrases.spent(rows),
+            phrases.busy(drawn, summary.styles, ", and so without a place on the front"),
+            f"Not shown, no variance measured or none but rounding: {names}." if names else "",
+            phrases.bare(rows, summary.styles),
+            phrases.absent(rows, summary.styles),
+        ),
     )
 
 
-def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style], width: float | None = None) -> Figure:
     """The figure."""
     styles = [looks[str(label)] for label in rows["label"]]
     figure, (axes,) = blank(
-        PAGE if crowded(styles) else COLUMN, max(2.2, key_height(styles) + 0.5), 0.54, key_width(styles)
+        width or (PAGE if wide(styles, None) else COLUMN), max(2.2, key_height(styles) + 0.5), 0.54, key_width(styles)
     )
     x, x_low, x_high = (1e3 * rows[name].to_numpy(np.float64) for name in ends("cost_seconds"))
     y, y_low, y_high = (rows[name].to_numpy(np.float64) for name in ends("variance"))
@@ -88,11 +91,13 @@ def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
         times, levels = 1e3 * edge["cost_seconds"].to_numpy(np.float64), edge["variance"].to_numpy(np.float64)
         corners = ([*times, right], [*levels, levels[-1]])
         axes.step(*corners, where="post", color="#666666", linewidth=0.8, linestyle="--", zorder=1)
-    wide = [[(low, at), (high, at)] for low, high, at in zip(x_low, x_high, y, strict=True)]
+    across = [[(low, at), (high, at)] for low, high, at in zip(x_low, x_high, y, strict=True)]
     clipped = zip(np.maximum(y_low, bottom), np.minimum(y_high, top), x, strict=True)
     tall = [[(at, low), (at, high)] for low, high, at in clipped]
-    marks.strokes(axes, [*wide, *tall], 2 * [style.colour for style in styles], 0.8)
-    marks.glyphs(axes, [marks.Glyph(*place, 4.2) for place in zip(x, y, styles, strict=True)])
+    bars = [(bar, style) for bar, style in zip([*across, *tall], 2 * styles, strict=True) if not style.behind]
+    marks.strokes(axes, [bar for bar, _ in bars], [style.colour for _, style in bars], 0.8)
+    places = backmost_first(zip(x, y, styles, strict=True), lambda place: place[2])
+    marks.glyphs(axes, [marks.Glyph(*place, 2.8 if place[2].behind else 4.2) for place in places])
     axes.set(xlabel="time of a training step, ms", ylabel="gradient variance w.r.t. q")
     key(axes, [Entry(style, float(y)) for style, y in zip(styles, y, strict=True)], tied=False)
     return figure
@@ -103,11 +108,7 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.time):
         drawn = _drawable(rows)
         if len(drawn) > 1:
-            words = caption(heading, rows, summary)
-            yield Plot(
-                f"efficiency-{slug(heading)}",
-                heading,
-                words,
-                partial(draw, drawn, phrases.looks(rows, summary.styles)),
-                crowded(drawn),
-            )
+            said, looks = words(heading, rows, summary), phrases.looks(rows, summary.styles)
+            drawing = partial(draw, drawn, looks, summary.width)
+            is_wide = wide([looks[str(label)] for label in drawn["label"]], summary.width)
+            yield Plot(f"efficiency-{slug(heading)}", heading, said.caption, drawing, is_wide, said.notes)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from bench.report.figures import marks, phrases
 from bench.report.figures.canvas import (
+    COLUMN,
     PAGE,
     Entry,
     Plot,
+    backmost_first,
     blank,
     key,
     key_height,
@@ -88,26 +90,33 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
 
 def _draw_panel(axes: Axes, drawn: Sequence[tuple[Values, Values, Style]], dash: Any) -> None:
     """Mean over seeds of each (x [points], elbo [points, seeds], style), with a band or with the seeds one by one."""
-    banded = [(x, elbo, style.colour) for x, elbo, style in drawn if elbo.shape[1] >= BAND_SEEDS]
+    front = [(x, elbo, style) for x, elbo, style in drawn if not style.behind]
+    banded = [(x, elbo, style.colour) for x, elbo, style in front if elbo.shape[1] >= BAND_SEEDS]
     marks.bands(axes, [(x, *mean_intervals(elbo)) for x, elbo, _ in banded], [colour for _, _, colour in banded])
-    few = [(x, elbo, to_rgba(style.colour, 0.35)) for x, elbo, style in drawn if 1 < elbo.shape[1] < BAND_SEEDS]
+    few = [(x, elbo, to_rgba(style.colour, 0.35)) for x, elbo, style in front if 1 < elbo.shape[1] < BAND_SEEDS]
     seeds = [(np.column_stack([x, seed]), colour) for x, elbo, colour in few for seed in elbo.T]
     marks.strokes(axes, [seed for seed, _ in seeds], [colour for _, colour in seeds], 0.4, linestyles=[dash])
     means = [(x, elbo.mean(axis=1), style) for x, elbo, style in drawn]
     lines = [np.column_stack([x, mean]) for x, mean, _ in means]
     marks.strokes(axes, lines, [style.colour for _, _, style in means], 0.9, linestyles=[dash])
-    some = [(x[:: max(1, len(x) // 5)], mean[:: max(1, len(x) // 5)], style) for x, mean, style in means]
+    named = [(x, mean, style) for x, mean, style in means if not style.behind]
+    some = [(x[:: max(1, len(x) // 5)], mean[:: max(1, len(x) // 5)], style) for x, mean, style in named]
     marks.glyphs(axes, [marks.Glyph(*at, style, 3.0) for x, y, style in some for at in zip(x, y, strict=True)])
     axes.update_datalim([at for line in lines for at in line if np.isfinite(at).all()])
     axes.autoscale_view()
 
 
-def draw(curves: Sequence[Curve], against: str) -> Figure:
-    """The figure; `against` is `steps` or `seconds`."""
+def draw(curves: Sequence[Curve], against: str, width: float | None = None) -> Figure:
+    """The figure; `against` is `steps` or `seconds`. In a column, the panels stand one below the other."""
+    curves = backmost_first(curves, lambda curve: curve.style)
     styles = [curve.style for curve in curves]
-    lines = key_height(styles) + 0.13 * sum(bool(curve.remark) for curve in curves)
-    right = key_width(styles, [curve.remark for curve in curves])
-    figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.6, right, top=0.2, panels=2)
+    remarks = [curve.remark for curve in curves if not curve.style.behind]
+    lines = key_height(styles) + 0.13 * sum(map(bool, remarks))
+    right = key_width(styles, remarks)
+    if stacked := width is not None and width < PAGE:
+        figure, panels = blank(width, 2 * max(1.5, lines) + 0.85, 0.6, right, top=0.2, panels=2, gap=0.2, stacked=True)
+    else:
+        figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.6, right, top=0.2, panels=2)
     bottom, top = _limits(curves)
     seconds = against == "seconds"
     for axes, (name, title, dash) in zip(panels, PANELS, strict=True):
@@ -122,8 +131,12 @@ def draw(curves: Sequence[Curve], against: str) -> Figure:
             visible = [curve.seconds[(curve.step > 0) & (curve.mean("train_elbo") > bottom)] for curve in curves]
             times = np.concatenate(visible)
             log_axis(axes, "x", float(times.min()) / 1.1, float(times.max()) * 1.1)
-    panels[0].set_ylabel("ELBO, nats")
-    panels[1].tick_params(labelleft=False)
+    for axes in panels if stacked else panels[:1]:
+        axes.set_ylabel("ELBO, nats")
+    if stacked:
+        panels[0].set_xlabel("")
+    panels[0].tick_params(labelbottom=not stacked)
+    panels[1].tick_params(labelleft=stacked)
     entries = []
     for curve in curves:
         end = float(curve.mean("test_elbo")[-1])
@@ -133,8 +146,8 @@ def draw(curves: Sequence[Curve], against: str) -> Figure:
     return figure
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence[Curve], against: str) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence[Curve], against: str) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     counts = {curve.elbo["test_elbo"].shape[1] for curve in curves}
     many, few = ([n for n in counts if (n >= BAND_SEEDS) == banded] for banded in (True, False))
     bands = f"Bands: 95 % Student-t interval over {span(min(many), max(many))} seeds." if many else ""
@@ -148,18 +161,22 @@ def caption(heading: str, rows: pd.DataFrame, summary: Summary, curves: Sequence
     if against == "seconds":
         clock = "Seconds: training of all seeds stacked together, evaluation excluded."
         clock += f" Measured on {machines} machines, so that it compares machines too." if machines > 1 else ""
-    return phrases.join(
-        f"ELBO against training {against} on {phrases.problem(heading, rows)}: training set dashed, test "
-        "set solid, mean over seeds; what lies below the axis is cut off, a final value there is in the key.",
-        rows_evaluated(rows),
-        clock,
-        "Initialisation and data order are fixed by the seed, alike for all estimators.",
-        bands,
-        thin,
-        lost,
-        "Each estimator at its best learning rate by all seeds." if (rows["rates"] > 1).any() else "",
-        phrases.BIASED if not rows["unbiased"].all() else "",
-        phrases.absent(rows, summary.styles),
+    return phrases.words(
+        (
+            f"ELBO against training {against} on {phrases.problem(heading, rows)}: training set dashed, test set "
+            "solid, mean over seeds.",
+            bands,
+            thin,
+            phrases.marked(rows, summary.styles),
+        ),
+        (
+            rows_evaluated(rows),
+            phrases.spent(rows),
+            clock,
+            lost,
+            "Each estimator at its best learning rate by all seeds." if (rows["rates"] > 1).any() else "",
+            phrases.absent(rows, summary.styles),
+        ),
     )
 
 
@@ -169,6 +186,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
         curves = _curves(rows, summary)
         started = any(curve.step[-1] > 0 for curve in curves)
         for against in ("steps", "seconds") if started else ():
-            words = caption(heading, rows, summary, curves, against)
-            name = f"elbo-{against}-{slug(heading)}"
-            yield Plot(name, heading, words, partial(draw, curves, against), wide=True)
+            said, wide = words(heading, rows, summary, curves, against), (summary.width or PAGE) > COLUMN
+            name, drawing = f"elbo-{against}-{slug(heading)}", partial(draw, curves, against, summary.width)
+            yield Plot(name, heading, said.caption, drawing, wide, said.notes)

@@ -12,8 +12,10 @@ from bench.report.figures.canvas import (
     COLUMN,
     PAGE,
     Entry,
+    backmost_first,
     blank,
     crowded,
+    in_front,
     key,
     key_height,
     key_width,
@@ -51,7 +53,19 @@ def _strokes(series: Sequence[Series]) -> dict[str, list[tuple[Values, str]]]:
     return drawn
 
 
-def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str, reciprocal: bool = False) -> Figure:
+def wide(styles: Sequence[Style], width: float | None) -> bool:
+    """Whether such a figure takes a whole page, of a width that was asked for or by itself."""
+    return width > COLUMN if width else crowded(in_front(styles))
+
+
+def draw(
+    series: Sequence[Series],
+    xlabel: str,
+    ylabel: str,
+    spacing: str,
+    reciprocal: bool = False,
+    width: float | None = None,
+) -> Figure:
     """The figure, with a key to its right.
 
     Args:
@@ -59,11 +73,12 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str, recip
         xlabel, ylabel: names of the axes, with their units.
         spacing: `linear`, `log`, or `steps` (logarithmic with room for step 0).
         reciprocal: whether faint dotted lines show where y falls as 1 / x.
+        width: inches; None for a column, or a page where there are many names.
     """
+    series = backmost_first(series, lambda line: line.style)
     styles = [line.style for line in series]
     height = max(2.2, key_height(styles) + 0.5)
-    width = PAGE if crowded(series) else COLUMN
-    figure, (axes,) = blank(width, height, 0.54, key_width(styles))
+    figure, (axes,) = blank(width or (PAGE if wide(styles, None) else COLUMN), height, 0.54, key_width(styles))
     places = sorted({float(x) for line in series for x in line.x})
     log_axis(axes, "y", *log_limits(
         [y for line in series for y in line.y], [e for line in series for e in (*line.low, *line.high)]
@@ -76,15 +91,15 @@ def draw(series: Sequence[Series], xlabel: str, ylabel: str, spacing: str, recip
     axes.minorticks_off()
     axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)
     bottom, top = axes.get_ylim()
-    colours = [line.style.colour for line in series]
-    ends = [(line.x, np.clip(line.low, bottom, top), np.clip(line.high, bottom, top)) for line in series]
-    marks.bands(axes, ends, colours)
+    front = [line for line in series if not line.style.behind]
+    ends = [(line.x, np.clip(line.low, bottom, top), np.clip(line.high, bottom, top)) for line in front]
+    marks.bands(axes, ends, [line.style.colour for line in front])
     for style, strokes in _strokes(series).items():
         marks.strokes(
             axes, [points for points, _ in strokes], [colour for _, colour in strokes], 0.9, linestyles=[style]
         )
     marks.glyphs(
-        axes, [marks.Glyph(x, y, line.style, 3.4) for line in series for x, y in zip(line.x, line.y, strict=True)]
+        axes, [marks.Glyph(x, y, line.style, 3.4) for line in front for x, y in zip(line.x, line.y, strict=True)]
     )
     if reciprocal:
         across = np.array([places[0], places[-1]])

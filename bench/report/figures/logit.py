@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import lines, phrases
-from bench.report.figures.canvas import Plot, crowded, sections
+from bench.report.figures.canvas import Plot, sections
 from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import plural, slug
@@ -21,29 +21,35 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["measured"] & ~rows["at_rounding"] & (rows["gradient_norm"] > 0)]
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     drawn = _drawable(rows)
     swept = "|logit| of q" if drawn["logit"].notna().any() else "scale of q"
     still = rows[rows["measured"] & rows["noiseless"]]["label"].unique()
-    names = ", ".join(summary.styles[str(label)].label for label in still)
+    names = phrases.names(still, summary.styles)
     zero = int((rows["measured"] & ~(rows["gradient_norm"] > 0)).sum())
-    return phrases.join(
-        f"Standard deviation of the gradient over the norm of the exact gradient, against the {swept}, on "
-        f"{phrases.problem(heading, rows)}.",
-        phrases.fixed(drawn),
-        phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
-        _DASHES if drawn["exact"].any() and not drawn["exact"].all() else "",
-        phrases.BIASED if not drawn["unbiased"].all() else "",
-        f"Not shown, no noise but rounding: {names}." if names else "",
-        f"Not shown, gradient 0: {plural(zero, 'point')}." if zero else "",
-        phrases.heavy(drawn, summary.styles),
-        phrases.rare(rows[rows["measured"]], summary.styles),
-        phrases.absent(rows, summary.styles),
+    return phrases.words(
+        (
+            f"Standard deviation of the gradient over the norm of the exact gradient, against the {swept}, on "
+            f"{phrases.problem(heading, rows)}.",
+            phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
+            phrases.marked(drawn, summary.styles),
+        ),
+        (
+            phrases.fixed(drawn),
+            phrases.spent(rows),
+            phrases.exactly(drawn),
+            _DASHES if drawn["exact"].any() and not drawn["exact"].all() else "",
+            f"Not shown, no noise but rounding: {names}." if names else "",
+            f"Not shown, gradient 0: {plural(zero, 'point')}." if zero else "",
+            phrases.heavy(drawn, summary.styles),
+            phrases.rare(rows[rows["measured"]], summary.styles),
+            phrases.absent(rows, summary.styles),
+        ),
     )
 
 
-def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style], width: float | None = None) -> Figure:
     """The figure."""
     of_logits = bool(rows["logit"].notna().any())
     series = []
@@ -58,7 +64,7 @@ def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
         exact = line["exact"].to_numpy(dtype=np.bool_)
         series.append(lines.Series(looks[str(label)], x, deviation, least, most, exact))
     xlabel, spacing = ("|logit| of q", "linear") if of_logits else ("scale of q", "log")
-    return lines.draw(series, xlabel, "standard deviation / gradient norm", spacing)
+    return lines.draw(series, xlabel, "standard deviation / gradient norm", spacing, width=width)
 
 
 def plots(summary: Summary) -> Iterator[Plot]:
@@ -66,11 +72,7 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.variance):
         drawn = _drawable(rows)
         if drawn["step"].isna().all() and drawn["position"].nunique() > 1:
-            words = caption(heading, rows, summary)
-            yield Plot(
-                f"logit-{slug(heading)}",
-                heading,
-                words,
-                partial(draw, drawn, phrases.looks(rows, summary.styles)),
-                crowded(drawn["label"].unique()),
-            )
+            said, looks = words(heading, rows, summary), phrases.looks(rows, summary.styles)
+            drawing = partial(draw, drawn, looks, summary.width)
+            wide = lines.wide([looks[str(label)] for label in drawn["label"].unique()], summary.width)
+            yield Plot(f"logit-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

@@ -1,6 +1,11 @@
-"""Sentences that captions share: what was fixed, how many draws, which tails are heavy, what is missing."""
+"""Sentences that captions share: what was fixed, how many draws, which tails are heavy, what is missing.
 
-from collections.abc import Mapping
+A caption is two lines: what a figure shows, with interval, method and n. What limits its numbers stands in its notes,
+and what is the same for all figures is said once, in `bench.report.figures.reading`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -9,30 +14,56 @@ from bench.report.tables.view import about, exact_words, settled_words
 from bench.report.text import plural, span
 from bench.statistics import FEW_EFFECTIVE_DRAWS
 
-BIASED = "Hollow markers and †: declared biased."
+BIASED = "Hollow, †: declared biased."
 
 
-def problem(heading: str, rows: pd.DataFrame, budgets: bool = True) -> str:
-    """`digits/bernoulli-8/nonlinear (digits, bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row)`.
+class Words(NamedTuple):
+    """What is said of a figure."""
+
+    caption: str
+    notes: tuple[str, ...]
+    """Sentences on what limits its numbers."""
+
+
+def words(caption: Iterable[str], notes: Iterable[str]) -> Words:
+    """Sentences of a caption and of its notes, empty ones left out."""
+    return Words(join(*caption), tuple(filter(None, notes)))
+
+
+def names(labels: Iterable[object], styles: Mapping[str, Style]) -> str:
+    """Estimators as they are printed, but for those that are grey; empty where there are none."""
+    return ", ".join(styles[str(label)].label for label in labels if not styles[str(label)].behind)
+
+
+def marked(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """What hollow markers, numbers behind names and grey stand for, where there are any."""
+    grey = sum(styles[str(label)].behind for label in rows["label"].unique())
+    return join(
+        BIASED if not rows["unbiased"].all() else "",
+        "In parentheses: evaluations of f a row." if rows["budget"].nunique() > 1 else "",
+        f"Grey: {f'the {grey} others' if grey > 1 else 'the other one'}." if grey else "",
+    )
+
+
+def problem(heading: str, rows: pd.DataFrame) -> str:
+    """`digits/bernoulli-8/nonlinear (digits, bernoulli latents, ELBO, sampled entropy)`.
 
     Args:
         heading: the section.
         rows: all of it.
-        budgets: whether evaluations of f are told, which `looks` puts behind the names where they differ.
     """
     first = about({str(name): value for name, value in rows.iloc[0].items()})
-    words = "; ".join(filter(None, (first, _spent(rows) if budgets else "")))
-    return f"{heading} ({words})" if words else heading
+    return f"{heading} ({first})" if first else heading
 
 
-def _spent(rows: pd.DataFrame) -> str:
+def spent(rows: pd.DataFrame) -> str:
     """How many evaluations of f the estimators of a figure spend; empty where nobody knows."""
     known = sorted(rows["budget"].dropna().unique())
     if len(known) < 2:
-        return f"{plural(round(known[0]), 'evaluation')} of f a row" if known else ""
+        return f"{plural(round(known[0]), 'evaluation')} of f a row." if known else ""
     listed = f"{', '.join(f'{one:g}' for one in known[:-1])} or {known[-1]:g}"
     numbers = listed if len(known) < 5 else span(known[0], known[-1])
-    return f"{numbers} evaluations of f a row, in parentheses behind each name"
+    return f"{numbers} evaluations of f a row, in parentheses behind each name."
 
 
 def looks(rows: pd.DataFrame, styles: Mapping[str, Style]) -> dict[str, Style]:
@@ -89,7 +120,13 @@ def spread(rows: pd.DataFrame, mark: str, interval: str, more: str = "") -> str:
     if len(sampled) == len(rows):
         return words
     which = "all points" if sampled.empty else plural(len(rows) - len(sampled), "point")
-    return join(words, f"Exact, and so without {mark.lower()}: {which}, {exact_words(rows)}.", settled_words(rows))
+    return join(words, f"Exact, and so without {mark.lower()}: {which}.")
+
+
+def exactly(rows: pd.DataFrame) -> str:
+    """How what is exact was got, and in which state estimators that have one were; empty where nothing is exact."""
+    found = exact_words(rows)
+    return join(f"Exact: {found}.", settled_words(rows)) if found else ""
 
 
 def fixed(rows: pd.DataFrame) -> str:
@@ -100,21 +137,17 @@ def fixed(rows: pd.DataFrame) -> str:
         drivers = " or ".join(sorted({str(name) for name in rows["driver"].dropna()}))
         of_rows, trained = f" ({count})" if count else "", f", trained by {drivers}" if drivers else ""
         if over := units(rows, of_rows):
-            return f"Mean over {over}{trained}; all estimators share them."
-        return (
-            f"Parameters and minibatch{of_rows} are fixed, at checkpoints of one reference trajectory that all "
-            f"estimators share{trained}. Only the estimator's noise varies: intervals say nothing of another "
-            "trajectory or another minibatch."
-        )
-    return "The parameters of q are fixed at each point; only the estimator's noise varies."
+            return f"Mean over {over}{trained}."
+        return f"Parameters and minibatch{of_rows} are fixed, at checkpoints of one reference trajectory{trained}."
+    return "The parameters of q are fixed at each point."
 
 
 def _where(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     """`disarm at step 0, step 30; arms at step 300`, the first few estimators alone of many."""
-    by_label = rows.groupby("label")["point"]
-    names = [f"{styles[str(label)].label} at {', '.join(points)}" for label, points in by_label]
-    more = f"; and {plural(len(names) - 4, 'more estimator')}" if len(names) > 4 else ""
-    return "; ".join(names[:4]) + more
+    by_label = [(styles[str(label)], points) for label, points in rows.groupby("label")["point"]]
+    found = [f"{style.label} at {', '.join(points)}" for style, points in by_label if not style.behind]
+    more = f"; and {plural(len(found) - 4, 'more estimator')}" if len(found) > 4 else ""
+    return "; ".join(found[:4]) + more
 
 
 def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
@@ -123,6 +156,8 @@ def heavy(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     if flagged.empty:
         return ""
     which = _where(flagged, styles)
+    if not which:
+        return ""
     return (
         f"Heavy tails (draws / kurtosis below {FEW_EFFECTIVE_DRAWS:g}, or too few rare outcomes), whose intervals are "
         f"optimistic or missing: {which}."
@@ -136,29 +171,29 @@ def rare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
         return ""
     points = ", ".join(flagged.sort_values("position")["point"].drop_duplicates())
     if rows["exact"].any():
-        return f"Outcomes of q too rare for the draws, so that a variance may be too low: {_where(flagged, styles)}."
+        which = _where(flagged, styles)
+        return f"Outcomes of q too rare for the draws, so that a variance may be too low: {which}." if which else ""
     return f"Outcomes of q too rare for the draws, so that a variance may be too low: at {points}."
 
 
 def absent(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     """Which estimators have a cell but nothing to draw; empty where none."""
     failed = rows[~rows["measured"]].drop_duplicates("label")
-    names = [f"{styles[str(r)].label} ({s})" for r, s in zip(failed["label"], failed["status"], strict=True)]
-    return f"Not shown, nothing measured: {', '.join(names)}." if names else ""
+    pairs = [(styles[str(label)], status) for label, status in zip(failed["label"], failed["status"], strict=True)]
+    which = ", ".join(f"{style.label} ({status})" for style, status in pairs if not style.behind)
+    return f"Not shown, nothing measured: {which}." if which else ""
 
 
 def busy(rows: pd.DataFrame, styles: Mapping[str, Style], consequence: str = "") -> str:
     """Which estimators were timed while the machine did something else; empty where none was."""
-    names = ", ".join(styles[str(label)].label for label in rows[rows["busy"]]["label"])
-    return f"Timed while the machine did something else (load above its cores){consequence}: {names}." if names else ""
+    which = names(rows[rows["busy"]]["label"], styles)
+    return f"Timed while the machine did something else (load above its cores){consequence}: {which}." if which else ""
 
 
 def bare(rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     """Which estimators have no plain step to compare their time by, as of an earlier release; empty where none."""
-    names = ", ".join(
-        styles[str(label)].label for label in rows[rows["measured"] & rows["cost_seconds"].isna()]["label"]
-    )
-    return f"Not shown, no plain step timed beside it: {names}." if names else ""
+    which = names(rows[rows["measured"] & rows["cost_seconds"].isna()]["label"], styles)
+    return f"Not shown, no plain step timed beside it: {which}." if which else ""
 
 
 def join(*sentences: str) -> str:

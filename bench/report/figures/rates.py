@@ -10,7 +10,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.report.figures import marks, phrases
-from bench.report.figures.canvas import PAGE, Entry, Plot, blank, key, key_height, key_width, log_limits, sections
+from bench.report.figures.canvas import (
+    COLUMN,
+    PAGE,
+    Entry,
+    Plot,
+    backmost_first,
+    blank,
+    key,
+    key_height,
+    key_width,
+    log_limits,
+    sections,
+)
 from bench.report.figures.elbo import BAND_SEEDS
 from bench.report.style import FAINT, Style
 from bench.report.summary import Summary
@@ -66,10 +78,11 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float]:
     return bottom - pad, top + pad
 
 
-def draw(lines: Sequence[Line]) -> Figure:
+def draw(lines: Sequence[Line], width: float | None = None) -> Figure:
     """The figure, with a key to its right."""
+    lines = backmost_first(lines, lambda line: line.style)
     styles = [line.style for line in lines]
-    figure, (axes,) = blank(PAGE, max(2.3, key_height(styles) + 0.5), 0.6, key_width(styles))
+    figure, (axes,) = blank(width or PAGE, max(2.3, key_height(styles) + 0.5), 0.6, key_width(styles))
     bottom, top = _limits(lines)
     rates = sorted({float(rate) for line in lines for rate in line.rate})
     axes.set(xscale="log", xlim=log_limits(rates), ylim=(bottom, top))
@@ -77,9 +90,10 @@ def draw(lines: Sequence[Line]) -> Figure:
     axes.minorticks_off()
     axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)
     colours = [line.style.colour for line in lines]
-    marks.bands(axes, [(line.rate, line.low, line.high) for line in lines], colours)
+    front = [line for line in lines if not line.style.behind]
+    marks.bands(axes, [(line.rate, line.low, line.high) for line in front], [line.style.colour for line in front])
     marks.strokes(axes, [np.column_stack([line.rate, line.elbo]) for line in lines], colours, 0.9)
-    for line in lines:
+    for line in front:
         sizes = np.where(np.arange(len(line.rate)) == line.best, 5.0, 2.2)
         places = zip(line.rate, line.elbo, sizes, strict=True)
         marks.glyphs(axes, [marks.Glyph(x, y, line.style, size) for x, y, size in places if bottom <= y <= top])
@@ -88,26 +102,32 @@ def draw(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary, lines: Sequence[Line]) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary, lines: Sequence[Line]) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     n = rows[rows["measured"]]["seeds"] - rows[rows["measured"]]["diverged"]
     many = n[n >= BAND_SEEDS]
     bands = f"Bands: 95 % Student-t interval over {span(many.min(), many.max())} seeds." if len(many) else ""
     thin = f"No band below {BAND_SEEDS} seeds." if (n < BAND_SEEDS).any() else ""
     lost = int(rows["diverged"].sum())
-    edge = [line.style.label for line in lines if line.best in (0, len(line.rate) - 1)]
-    return phrases.join(
-        f"Test ELBO at the end of training against the learning rate, on {phrases.problem(heading, rows)}: mean over "
-        "seeds; what lies far below the best rates is cut off. Large markers: the best rate of each estimator.",
-        rows_evaluated(rows),
-        "Initialisation and data order are fixed by the seed, alike for all estimators and rates.",
-        bands,
-        thin,
-        f"Diverged seeds ({lost}) are left out of mean and band; a rate at which fewer diverged is better."
-        if lost
-        else "",
-        f"At the edge of its grid, so that a better rate may lie beyond: {', '.join(edge)}." if edge else "",
-        phrases.BIASED if not rows["unbiased"].all() else "",
+    at_edge = [line for line in lines if line.best in (0, len(line.rate) - 1) and not line.style.behind]
+    edge = ", ".join(line.style.label for line in at_edge)
+    return phrases.words(
+        (
+            "Test ELBO at the end of training against the learning rate, on "
+            f"{phrases.problem(heading, rows)}: mean over seeds. Large markers: best rates.",
+            bands,
+            thin,
+            phrases.marked(rows.assign(budget=0), summary.styles),
+        ),
+        (
+            "What lies far below the best rates is cut off.",
+            rows_evaluated(rows),
+            phrases.spent(rows),
+            f"Diverged seeds ({lost}) are left out of mean and band; a rate at which fewer diverged is better."
+            if lost
+            else "",
+            f"At the edge of its grid, so that a better rate may lie beyond: {edge}." if edge else "",
+        ),
     )
 
 
@@ -115,5 +135,6 @@ def plots(summary: Summary) -> Iterator[Plot]:
     """One plot a problem of which learning rates were swept."""
     for heading, rows in sections(summary.rates) if len(summary.rates) else ():
         if lines := _lines(rows, summary):
-            words = caption(heading, rows, summary, lines)
-            yield Plot(f"rates-{slug(heading)}", heading, words, partial(draw, lines), wide=True)
+            said, wide = words(heading, rows, summary, lines), (summary.width or PAGE) > COLUMN
+            drawing = partial(draw, lines, summary.width)
+            yield Plot(f"rates-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import phrases
-from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
-from bench.report.figures.dots import Rows
+from bench.report.figures.canvas import Plot, sections
+from bench.report.figures.dots import Rows, in_rows, spreads
 from bench.report.style import Style
 from bench.report.summary import Summary
 from bench.report.text import slug, span
@@ -21,24 +21,27 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return timed.assign(floor_cost=floors).sort_values("cost_seconds")
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     drawn = _drawable(rows)
-    beaten = ", ".join(summary.styles[str(label)].label for label in drawn[drawn["below_floor"]]["label"])
+    beaten = phrases.names(drawn[drawn["below_floor"]]["label"], summary.styles)
     threads = span(drawn["threads"].min(), drawn["threads"].max())
     noun = "thread" if threads == "1" else "threads"
-    return phrases.join(
-        f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}"
-        f"{phrases.batch(drawn)}; each estimator takes as many evaluations of f as its number of samples asks for.",
-        "The time is the ratio to a plain step timed beside it, times the median plain step of all estimators. "
-        f"Bars: interquartile range of {span(drawn['step_n'].min(), drawn['step_n'].max())} rounds.",
-        "Grey bar: the floor, a step that makes the same passes over f with all that is drawn and learned given.",
-        f"Without one, since their step was below it, so that it is no floor: {beaten}." if beaten else "",
-        _captured(drawn, summary),
-        phrases.busy(drawn, summary.styles),
-        phrases.BIASED if not drawn["unbiased"].all() else "",
-        phrases.bare(rows, summary.styles),
-        phrases.absent(rows, summary.styles),
+    return phrases.words(
+        (
+            f"Time of one training step on {phrases.problem(heading, rows)}, {threads} {noun}{phrases.batch(drawn)}.",
+            f"Bars: interquartile range of {span(drawn['step_n'].min(), drawn['step_n'].max())} rounds. "
+            "Grey bar: floor.",
+            phrases.marked(drawn, summary.styles),
+        ),
+        (
+            phrases.spent(rows),
+            f"Without a floor, since their step was below it, so that it is none: {beaten}." if beaten else "",
+            _captured(drawn, summary),
+            phrases.busy(drawn, summary.styles),
+            phrases.bare(rows, summary.styles),
+            phrases.absent(rows, summary.styles),
+        ),
     )
 
 
@@ -46,21 +49,21 @@ def _captured(drawn: pd.DataFrame, summary: Summary) -> str:
     """How steps run on a GPU, where a kernel's launch may cost more than the kernel; empty where none was captured."""
     if not drawn["captured"].any():
         return ""
-    eager = ", ".join(summary.styles[str(label)].label for label in drawn[~drawn["captured"]]["label"])
+    eager = phrases.names(drawn[~drawn["captured"]]["label"], summary.styles)
     return f"Steps are captured, each replayed as one CUDA graph{f', but those of {eager}' if eager else ''}."
 
 
-def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style], width: float | None = None) -> Figure:
     """The figure."""
-    styles = [looks[str(label)] for label in rows["label"]]
-    plot = Rows(styles, ["step"], "time of a training step, ms", "floor")
+    styles, place = in_rows(map(str, rows["label"]), looks)
+    plot = Rows(styles, ["step"], "time of a training step, ms", "floor", width)
     columns = ("cost_seconds", "cost_seconds_low", "cost_seconds_high", "floor_cost")
     milliseconds = [1e3 * rows[name] for name in columns]
-    log_axis(plot.axes, "x", *log_limits([value for values in milliseconds for value in values], pad=0.08))
-    for row, (style, *values) in enumerate(zip(styles, *milliseconds, strict=True)):
-        *estimate, floor = values
-        plot.dot(row, 0, style, *estimate)
-        plot.tick(row, 0, floor)
+    plot.log_axis([value for values in milliseconds for value in values], pad=0.08)
+    for label, *estimate, floor in zip(rows["label"], *milliseconds, strict=True):
+        row = place[str(label)]
+        plot.dot(row, 0, styles[row], *estimate)
+        plot.tick(row, 0, styles[row], floor)
     return plot.finished()
 
 
@@ -69,7 +72,7 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.time):
         drawn = _drawable(rows)
         if len(drawn) > 1:
-            words = caption(heading, rows, summary)
-            yield Plot(
-                f"time-{slug(heading)}", heading, words, partial(draw, drawn, phrases.looks(rows, summary.styles))
-            )
+            said = words(heading, rows, summary)
+            drawing = partial(draw, drawn, phrases.looks(rows, summary.styles), summary.width)
+            wide = spreads(len(drawn), summary.width)
+            yield Plot(f"time-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.report.figures import phrases
-from bench.report.figures.canvas import Plot, log_axis, log_limits, sections
-from bench.report.figures.dots import Rows, layout
+from bench.report.figures.canvas import Plot, sections
+from bench.report.figures.dots import Rows, layout, spreads
 from bench.report.style import INK, Style
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
@@ -23,38 +23,41 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return known.loc[order.sort_values(kind="stable").index]
 
 
-def caption(heading: str, rows: pd.DataFrame, summary: Summary) -> str:
-    """What the figure shows, with its interval, method and n."""
+def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
+    """What the figure shows, with its interval, method and n, and what limits it."""
     drawn = _drawable(rows)
     each = drawn.sort_values("position").drop_duplicates("position")
     columns = (each[name] for name in ("point", *ends("minibatch_variance")))
     minibatch = ", ".join(f"{interval(*values)} at {point}" for point, *values in zip(*columns, strict=True))
     still = drawn[drawn["noise_ratio"] == 0]["label"].unique()
-    names = ", ".join(summary.styles[str(label)].label for label in still)
+    names = phrases.names(still, summary.styles)
     paler = "; paler dots are earlier points" if len(each) > 1 else ""
-    return phrases.join(
-        "Variance of the gradient with respect to the encoder's weights over the estimator's noise, divided by its "
-        f"variance over the choice of the minibatch, on {phrases.problem(heading, rows)}{paler}. Both fall as 1 / "
-        "rows, so that the ratio holds for a minibatch of any size.",
-        "Line: 1, where half of the total noise would go without the estimator's; far to its left training would not "
-        "notice.",
-        phrases.fixed(drawn),
-        f"Minibatch variance: {minibatch}.",
-        phrases.spread(drawn, "Bars", "95 % jackknife interval on the logarithm of the ratio, over draws and rows"),
-        phrases.BIASED if not drawn["unbiased"].all() else "",
-        f"No noise but rounding, marked 0 at the left edge: {names}." if names else "",
-        phrases.rare(drawn, summary.styles),
+    return phrases.words(
+        (
+            "Estimator's over minibatch's variance of the encoder's gradient on "
+            f"{phrases.problem(heading, rows)}{paler}. Line: 1.",
+            phrases.spread(drawn, "Bars", "95 % jackknife interval on the log ratio"),
+            phrases.marked(drawn, summary.styles),
+        ),
+        (
+            phrases.fixed(drawn),
+            phrases.spent(rows),
+            phrases.exactly(drawn),
+            f"Minibatch variance: {minibatch}; the interval of the ratio is over draws and rows.",
+            f"No noise but rounding, marked 0 at the left edge: {names}." if names else "",
+            phrases.rare(drawn, summary.styles),
+        ),
     )
 
 
-def draw(rows: pd.DataFrame, looks: Mapping[str, Style]) -> Figure:
+def draw(rows: pd.DataFrame, looks: Mapping[str, Style], width: float | None = None) -> Figure:
     """The figure."""
     places = layout(rows, looks)
-    plot = Rows(places.styles, places.points, "estimator / minibatch variance")
+    plot = Rows(places.styles, places.points, "estimator / minibatch variance", width=width)
     noisy = rows[rows["noise_ratio"] > 0]
-    limits = log_limits([1.0, *noisy["noise_ratio"]], [*noisy["noise_ratio_low"], *noisy["noise_ratio_high"]])
-    log_axis(plot.axes, "x", *limits)
-    plot.axes.axvline(1.0, color=INK, linewidth=0.6, zorder=0.5)
+    plot.log_axis([1.0, *noisy["noise_ratio"]], [*noisy["noise_ratio_low"], *noisy["noise_ratio_high"]])
+    for panel in plot.panels:
+        panel.axvline(1.0, color=INK, linewidth=0.6, zorder=0.5)
     columns = ("label", "position", *ends("noise_ratio"))
     for label, position, estimate, low, high in zip(*(rows[name] for name in columns), strict=True):
         row, point = places.row[label], places.point[position]
@@ -70,6 +73,8 @@ def plots(summary: Summary) -> Iterator[Plot]:
     for heading, rows in sections(summary.variance):
         drawn = _drawable(rows)
         if (drawn["noise_ratio"] > 0).any():
-            words = caption(heading, rows, summary)
+            said = words(heading, rows, summary)
             looks = phrases.looks(rows, summary.styles)
-            yield Plot(f"total-{slug(heading)}", heading, words, partial(draw, drawn, looks))
+            drawing = partial(draw, drawn, looks, summary.width)
+            wide = spreads(drawn["label"].nunique(), summary.width)
+            yield Plot(f"total-{slug(heading)}", heading, said.caption, drawing, wide, said.notes)

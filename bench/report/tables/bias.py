@@ -63,6 +63,9 @@ def _p_value(row: Row) -> str:
     return "< 1e-16" if p < 1e-16 else number(p, 2)
 
 
+BRIEF = ("point", "estimator", "relative_bias", "p_value", "verdict", "draws")
+
+
 def make(frame: pd.DataFrame) -> Table:
     """The printed table."""
     count = max(1, tests(frame))
@@ -94,16 +97,21 @@ def make(frame: pd.DataFrame) -> Table:
     if words := settled_words(frame):
         caption += f" {words}"
     columns = (
-        Column("point", lambda row: str(row["point"]), left=True, order="position"),
+        Column("point", lambda row: str(row["point"]), left=True, name="point", order="position"),
         ESTIMATOR,
         Column("declared", lambda row: "unbiased" if row["unbiased"] else "biased", left=True),
-        Column("relative bias", relative, order="relative_bias"),
-        Column("bias²", lambda row: moment(row, "bias_squared"), order="bias_squared"),
-        Column("max |z|", lambda row: number(row["max_z"]), order="max_z"),
-        Column("p", _p_value, order="p_value"),
-        Column("verdict", lambda row: str(row["verdict"]), left=True),
-        Column("n", draws, order="draws"),
-        Column("reference", lambda row: "" if missing(row["reference"]) else str(row["reference"]), left=True),
+        Column("relative bias", relative, name="relative_bias"),
+        Column("bias²", lambda row: moment(row, "bias_squared"), name="bias_squared"),
+        Column("max |z|", lambda row: number(row["max_z"]), name="max_z"),
+        Column("p", _p_value, name="p_value"),
+        Column("verdict", lambda row: str(row["verdict"]), left=True, name="verdict"),
+        Column("n", draws, name="draws"),
+        Column(
+            "reference",
+            lambda row: "" if missing(row["reference"]) else str(row["reference"]),
+            left=True,
+            name="reference",
+        ),
         Column("note", lambda row: note(row, *flags(row), why_sampled(row)), left=True),
     )
-    return table("bias", "Gradient bias", caption, columns, frame, [*CSV, *how(frame)])
+    return table("bias", "Gradient bias", caption, columns, frame, [*CSV, *how(frame)], BRIEF)

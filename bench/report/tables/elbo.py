@@ -252,6 +252,9 @@ def seed_words(counts: Iterable[float]) -> str:
     return f"Seeds: {' or '.join(plural(n, 'seed') for n in found) or 'none'}.{few}"
 
 
+BRIEF = ("estimator", "budget", "test_elbo", "difference", "train_seconds", "seeds")
+
+
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
     """The printed table."""
     samples = sorted({int(k) for k in frame["iwae_samples"].dropna()})
@@ -275,19 +278,19 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     columns = (
         ESTIMATOR,
         UNBIASED,
-        Column("f-evals", lambda row: count(row["budget"]), order="budget"),
-        Column("learning rate", _rate, order="learning_rate"),
-        Column("steps", lambda row: count(row["steps"]), order="steps"),
-        Column("test ELBO", with_interval("test_elbo"), order="test_elbo"),
-        Column("train ELBO", with_interval("train_elbo"), order="train_elbo"),
-        Column(f"test IWAE-{k}", with_interval("test_iwae"), order="test_iwae"),
-        Column(f"test ELBO - {relative_to}", _difference, order="difference"),
-        Column("detectable", lambda row: number(row["detectable"], 2), order="detectable"),
-        Column("seeds to tell", _seeds_needed, order="seeds_needed"),
-        Column("gap", with_interval("gap"), order="gap"),
+        Column("f-evals", lambda row: count(row["budget"]), name="budget"),
+        Column("learning rate", _rate, name="learning_rate"),
+        Column("steps", lambda row: count(row["steps"]), name="steps"),
+        Column("test ELBO", with_interval("test_elbo"), name="test_elbo"),
+        Column("train ELBO", with_interval("train_elbo"), name="train_elbo"),
+        Column(f"test IWAE-{k}", with_interval("test_iwae"), name="test_iwae"),
+        Column(f"test ELBO - {relative_to}", _difference, name="difference"),
+        Column("detectable", lambda row: number(row["detectable"], 2), name="detectable"),
+        Column("seeds to tell", _seeds_needed, name="seeds_needed"),
+        Column("gap", with_interval("gap"), name="gap"),
         *(to_target if frame["target"].notna().any() else ()),
-        Column("seconds", lambda row: number(row["train_seconds"]), order="train_seconds"),
-        Column("seeds", _seeds, left=True, order="seeds"),
+        Column("seconds", lambda row: number(row["train_seconds"]), name="train_seconds"),
+        Column("seeds", _seeds, left=True, name="seeds", order="seeds"),
         Column("note", lambda row: note(row, _others(row)), left=True),
     )
-    return table("elbo", "ELBO", caption, columns, frame, CSV)
+    return table("elbo", "ELBO", caption, columns, frame, CSV, BRIEF)

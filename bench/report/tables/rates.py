@@ -68,11 +68,11 @@ def make(frame: pd.DataFrame) -> Table:
     )
     columns = (
         ESTIMATOR,
-        Column("learning rate", lambda row: rate_words(row["learning_rate"]), order="learning_rate"),
-        Column("test ELBO", with_interval("test_elbo"), order="test_elbo"),
-        Column("", _best, left=True),
-        Column("judged", lambda row: f"{row['judges']}" if row["judges"] else "", order="judges"),
-        Column("seeds", _seeds, left=True, order="seeds"),
+        Column("learning rate", lambda row: rate_words(row["learning_rate"]), name="learning_rate"),
+        Column("test ELBO", with_interval("test_elbo"), name="test_elbo"),
+        Column("", _best, left=True, name="best"),
+        Column("judged", lambda row: f"{row['judges']}" if row["judges"] else "", name="judges"),
+        Column("seeds", _seeds, left=True, name="seeds", order="seeds"),
         Column("note", note, left=True),
     )
     return table("rates", "Learning rates", caption, columns, frame, CSV)

@@ -1,4 +1,4 @@
-"""Tables as CSV, Markdown and LaTeX text."""
+"""Tables as CSV and Markdown, and text for LaTeX (`bench.report.tables.latex`)."""
 
 import re
 from collections.abc import Sequence
@@ -67,36 +67,4 @@ def markdown(table: Table) -> str:
         lines += ["", "Nothing of this kind was measured."]
     for section in table.sections:
         lines += _markdown_section(table, section)
-    return "\n".join(lines) + "\n"
-
-
-def tex_row(cells: Sequence[str]) -> str:
-    """A row of a LaTeX table."""
-    # After the end of a row a bracket or star would be an argument of it.
-    first = "{}" if cells[0].startswith(("[", "*")) else ""
-    return first + " & ".join(map(escape_tex, cells)) + r" \\"
-
-
-def _tex_section(table: Table, section: Section, label: str) -> list[str]:
-    titles = tex_row([column.title for column in table.columns])
-    about = f" ({section.about})" if section.about else ""
-    caption = escape_tex(f"{table.title} on {section.heading}{about}. {table.caption}")
-    rows = [tex_row(row) for row in section.cells]
-    return [
-        "",
-        rf"\begin{{longtable}}{{{''.join('l' if column.left else 'r' for column in table.columns)}}}",
-        rf"\caption{{{caption}}}\label{{tab:{label}}}\\",
-        r"\toprule", titles, r"\midrule", r"\endfirsthead",
-        r"\toprule", titles, r"\midrule", r"\endhead",
-        *rows,
-        r"\bottomrule",
-        r"\end{longtable}",
-    ]  # fmt: skip
-
-
-def tex(table: Table) -> str:
-    """A longtable a problem, with booktabs rules; caption and label included."""
-    lines = [f"% {table.title}: needs the packages booktabs and longtable."]
-    for i, section in enumerate(table.sections, 1):
-        lines += _tex_section(table, section, f"{table.name}-{i}")
     return "\n".join(lines) + "\n"

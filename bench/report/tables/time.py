@@ -254,8 +254,11 @@ def _batches(frame: pd.DataFrame) -> str:
     )
 
 
-BATCH = (Column("batch", _batch, order="batch"),)
-OF_TOTAL = (Column("1/(total x s)", _relative("efficiency_total"), order="efficiency_total"),)
+BATCH = (Column("batch", _batch, name="batch"),)
+OF_TOTAL = (Column("1/(total x s)", _relative("efficiency_total"), name="efficiency_total"),)
+
+
+BRIEF = ("estimator", "rows", "cost_seconds", "efficiency_seconds", "efficiency_mse_seconds")
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
@@ -292,18 +295,18 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     columns = (
         ESTIMATOR,
         UNBIASED,
-        Column("f-evals", lambda row: count(row["rows"]), order="rows"),
+        Column("f-evals", lambda row: count(row["rows"]), name="rows"),
         *(BATCH if frame["batch"].notna().any() else ()),
-        Column("step, ms", with_interval("step_seconds", 1e3), order="step_seconds"),
-        Column("floor, ms", with_interval("floor_seconds", 1e3), order="floor_seconds"),
-        Column("ratio to floor", with_interval("time_ratio"), order="time_ratio"),
-        Column("cost, ms", with_interval("cost_seconds", 1e3), order="cost_seconds"),
-        Column("1/(variance x s)", _relative("efficiency_seconds"), order="efficiency_seconds"),
-        Column("1/(variance x f-evals)", _relative("efficiency_f_evals"), order="efficiency_f_evals"),
+        Column("step, ms", with_interval("step_seconds", 1e3), name="step_seconds"),
+        Column("floor, ms", with_interval("floor_seconds", 1e3), name="floor_seconds"),
+        Column("ratio to floor", with_interval("time_ratio"), name="time_ratio"),
+        Column("cost, ms", with_interval("cost_seconds", 1e3), name="cost_seconds"),
+        Column("1/(variance x s)", _relative("efficiency_seconds"), name="efficiency_seconds"),
+        Column("1/(variance x f-evals)", _relative("efficiency_f_evals"), name="efficiency_f_evals"),
         *(OF_TOTAL if frame["efficiency_total"].notna().any() else ()),
-        Column("1/(MSE x s)", _charged, order="efficiency_mse_seconds"),
-        Column("peak MB", lambda row: number(row["peak_memory_bytes"] / 1e6), order="peak_memory_bytes"),
-        Column("threads", lambda row: count(row["threads"]), order="threads"),
+        Column("1/(MSE x s)", _charged, name="efficiency_mse_seconds"),
+        Column("peak MB", lambda row: number(row["peak_memory_bytes"] / 1e6), name="peak_memory_bytes"),
+        Column("threads", lambda row: count(row["threads"]), name="threads"),
         Column("note", _note, left=True),
     )
-    return table("time", "Time and efficiency", caption, columns, frame, CSV)
+    return table("time", "Time and efficiency", caption, columns, frame, CSV, BRIEF)

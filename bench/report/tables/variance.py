@@ -136,10 +136,13 @@ def _spread(row: Row) -> str:
 
 
 TOTAL = (
-    Column("estimator / minibatch", with_interval("noise_ratio"), order="noise_ratio"),
-    Column("total", with_interval("total_variance"), order="total_variance"),
-    Column("gain", lambda row: percent(row["gain"]), order="gain"),
+    Column("estimator / minibatch", with_interval("noise_ratio"), name="noise_ratio"),
+    Column("total", with_interval("total_variance"), name="total_variance"),
+    Column("gain", lambda row: percent(row["gain"]), name="gain"),
 )
+
+
+BRIEF = ("point", "estimator", "f_evals", "variance", "ratio", "draws")
 
 
 def make(frame: pd.DataFrame, relative_to: str) -> Table:
@@ -179,18 +182,18 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
     if words := settled_words(frame):
         caption += f" {words}"
     columns = (
-        Column("point", lambda row: str(row["point"]), left=True, order="position"),
+        Column("point", lambda row: str(row["point"]), left=True, name="point", order="position"),
         ESTIMATOR,
         UNBIASED,
-        Column("f-evals", lambda row: count(row["f_evals"]), order="f_evals"),
-        Column("variance w.r.t. q", lambda row: moment(row, "variance"), order="variance"),
-        Column(f"ratio to {relative_to}", _ratio, order="ratio"),
-        Column("encoder variance", with_interval("encoder_variance"), order="encoder_variance"),
-        Column("minibatch variance", with_interval("minibatch_variance"), order="minibatch_variance"),
+        Column("f-evals", lambda row: count(row["f_evals"]), name="f_evals"),
+        Column("variance w.r.t. q", lambda row: moment(row, "variance"), name="variance"),
+        Column(f"ratio to {relative_to}", _ratio, name="ratio"),
+        Column("encoder variance", with_interval("encoder_variance"), name="encoder_variance"),
+        Column("minibatch variance", with_interval("minibatch_variance"), name="minibatch_variance"),
         *(TOTAL if frame["noise_ratio"].notna().any() else ()),
-        Column("SNR", lambda row: number(row["snr"]), order="snr"),
-        *([Column("spread", _spread, order="trajectory_sd")] if frame["trajectories"].notna().any() else []),
-        Column("n", draws, order="draws"),
+        Column("SNR", lambda row: number(row["snr"]), name="snr"),
+        *([Column("spread", _spread)] if frame["trajectories"].notna().any() else []),
+        Column("n", draws, name="draws"),
         Column("note", _note, left=True),
     )
-    return table("variance", "Gradient variance", caption, columns, frame, [*CSV, *how(frame)])
+    return table("variance", "Gradient variance", caption, columns, frame, [*CSV, *how(frame)], BRIEF)

@@ -1,7 +1,7 @@
 """A table for reading: which columns it prints, in which words, in sections of one problem each."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -35,7 +35,13 @@ class Column(NamedTuple):
     title: str
     text: Callable[[Row], str]
     left: bool = False  # words stand left, numbers right
-    order: str = ""  # the column of the frame by which a page sorts; by the text where there is none
+    name: str = ""  # of the csv's column that it prints, where there is one
+    order: str = ""  # the column of the frame by which a page sorts, where that is another one
+
+    @property
+    def by(self) -> str:
+        """The column of the frame by which a page sorts; empty where that is the text."""
+        return self.order or ("" if self.left else self.name)
 
 
 class Section(NamedTuple):
@@ -45,6 +51,7 @@ class Section(NamedTuple):
     about: str  # data set, latent family, bound
     cells: list[list[str]]
     sound: list[bool]  # whether the row's cell is ok
+    rows: Sequence[Row] = ()  # what the cells were made of
 
 
 class Table(NamedTuple):
@@ -57,6 +64,7 @@ class Table(NamedTuple):
     frame: pd.DataFrame
     csv: list[str]  # columns of the csv
     sections: list[Section]
+    brief: tuple[str, ...] = ()  # names or titles of the columns that fit a page of a paper; all where empty
 
 
 def about(row: Row) -> str:
@@ -181,8 +189,8 @@ def flags(row: Row, rare: str = "rare") -> list[str]:
     return ["heavy tails" if row["heavy_tailed"] else "", words]
 
 
-ESTIMATOR = Column("estimator", label, left=True)
-UNBIASED = Column("unbiased", lambda row: "yes" if row["unbiased"] else "no", left=True)
+ESTIMATOR = Column("estimator", label, left=True, name="estimator")
+UNBIASED = Column("unbiased", lambda row: "yes" if row["unbiased"] else "no", left=True, name="unbiased")
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
@@ -196,14 +204,20 @@ def _sections(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Iterator[Sect
     for heading, members in groupby(rows_of(frame), key=lambda row: str(row["section"])):
         group = list(members)
         cells = [[column.text(row) for column in columns] for row in group]
-        yield Section(heading, about(group[0]), cells, [row["status"] == "ok" for row in group])
+        yield Section(heading, about(group[0]), cells, [row["status"] == "ok" for row in group], group)
 
 
 def table(
-    name: str, title: str, caption: str, columns: tuple[Column, ...], frame: pd.DataFrame, csv: list[str]
+    name: str,
+    title: str,
+    caption: str,
+    columns: tuple[Column, ...],
+    frame: pd.DataFrame,
+    csv: list[str],
+    brief: tuple[str, ...] = (),
 ) -> Table:
     """Print a frame, sorted already, in sections of one problem each."""
-    return Table(name, title, caption, columns, frame, csv, list(_sections(frame, columns)))
+    return Table(name, title, caption, columns, frame, csv, list(_sections(frame, columns)), brief)
 
 
 def csv_columns(*names: str) -> list[str]:
