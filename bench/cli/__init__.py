@@ -5,6 +5,7 @@ Verbs are thin and import what they need themselves, so that `--help` answers at
 
 import shlex
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,6 +15,7 @@ from bench.cli.compare import compare_verb
 from bench.cli.doctor import doctor_verb
 from bench.cli.guard import BAD_INPUT, INTERRUPTED, complain
 from bench.cli.list import list_verb
+from bench.cli.loudness import ASKED, QUIET, VERBOSE
 from bench.cli.recommend import recommend_verb
 from bench.cli.report import report_verb
 from bench.cli.run import run_verb
@@ -36,17 +38,37 @@ app = typer.Typer(
     name="gradest",
     help="Benchmark gradient estimators: bias, variance, ELBO and wall clock, with intervals.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # rich's own would take the [key=value] of a help text for a tag, and leave it out
 )
 for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from bench.run.version import words
+
+        print(words())
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    quiet: QUIET = False,
+    verbose: VERBOSE = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which gradest this is.")
+    ] = False,
+) -> None:
+    """Benchmark gradient estimators: bias, variance, ELBO and wall clock, with intervals."""
+    ASKED.quiet, ASKED.verbose = quiet, verbose
+
+
 def main() -> None:
     """Entry point of `gradest` and `python -m bench`."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="gradest", standalone_mode=False)
     except typer.TyperException as error:  # a fault that the parser found
         typed = shlex.join(["gradest", *sys.argv[1:]])
         message = error.format_message()  # empty where no argument was given and the help was shown

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.loudness import ASKED
 
 
 @guarded
@@ -44,9 +45,13 @@ def compare_verb(
     if as_json:
         print_json(plain(verdict) | {"failed_on": failed})
         return FAILED if failed else DONE
+    if ASKED.quiet:
+        print(verdict.sentence())
+        return FAILED if failed else DONE
     print_lines(verdict.lines())
     of = verdict.comparison
     print_lines([*of.left_out, *(found.words() for found in (*of.settings, *of.provenance))])
+    every = every or ASKED.verbose
     if rows := [(long if width() == UNBOUNDED else short)(one) for one in shown(verdict, everything=every)]:
         print()
         print_table(rows, whole=("change", "estimate", "p (Holm)"))

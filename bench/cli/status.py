@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.loudness import ASKED
 
 
 @guarded
@@ -29,6 +30,8 @@ def print_status(found: dict[str, Any]) -> None:
         f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {left}"
         f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
     )
+    if ASKED.quiet:
+        return
     if found["note"]:
         print(found["note"])
     for item in found["in_progress"]:

@@ -1,0 +1,53 @@
+"""How much a verb says: --quiet leaves errors and the last line, --verbose says more."""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+PANEL = "How much is said"
+QUIET = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors and the last line alone.", rich_help_panel=PANEL)
+]
+VERBOSE = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print more: a line a cell, all of a list.", rich_help_panel=PANEL)
+]
+
+
+@dataclass
+class Loudness:
+    """What the command that runs was asked for."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+ASKED = Loudness()
+"""Of this process: a command is a process."""
+
+
+@contextmanager
+def as_loud_as_asked(*, quiet: bool, verbose: bool, whole: bool) -> Iterator[None]:
+    """Let a verb say as much as was asked for, until it ends.
+
+    Args:
+        quiet: whether stdout is the last line alone.
+        verbose: whether more is said.
+        whole: whether stdout is for a program, as JSON, and is never cut.
+    """
+    before, out = (ASKED.quiet, ASKED.verbose), sys.stdout
+    ASKED.quiet, ASKED.verbose = quiet or before[0], verbose or before[1]
+    kept = io.StringIO()
+    if ASKED.quiet and not whole:
+        sys.stdout = kept
+    try:
+        yield
+    finally:
+        ASKED.quiet, ASKED.verbose = before
+        sys.stdout = out
+        if said := kept.getvalue().rstrip("\n"):
+            print(said.rpartition("\n")[2])
