@@ -1,15 +1,13 @@
 """`gradest recommend`."""
 
-import json
-import shutil
-import sys
-import textwrap
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.loudness import ASKED
 
 if TYPE_CHECKING:
     from bench.library.recommend import Candidate
@@ -45,7 +43,7 @@ def recommend_verb(
     as_json: JSON = False,
 ) -> int:
     """Say which estimator to take for a problem, of a person's own too, with the numbers that say so."""
-    from bench.cli.tables import print_table
+    from bench.cli.tables import print_json, print_lines, print_table
     from bench.cli.terminal import Display
     from bench.library.recommend import answer, suite_of
     from bench.run.executors import executor_for
@@ -71,31 +69,29 @@ def recommend_verb(
     if as_json:
         rows = [_row(candidate) | {"points": _numbers(candidate)} for candidate in found.candidates]
         told = {"answer": found.sentence, "biases": found.biases, "ranking": rows, "records": str(folder)}
-        print(json.dumps(told, indent=1))
+        print_json(told)
+    elif ASKED.quiet:
+        print(found.sentence)
     else:
-        print(*map(_wrapped, (found.sentence, *found.biases)), sep="\n\n")
+        print_lines([found.sentence, *found.biases], indent="")
         print()
-        print_table([_shown(candidate) for candidate in found.candidates[:SHOWN]])
-        if more := len(found.candidates) - SHOWN:
-            print(f"and {more} more: --json has all" if more > 0 else "", end="\n" if more > 0 else "")
+        equal = len({candidate.f_evals for candidate in found.candidates}) == 1
+        print_table([_shown(candidate, equal) for candidate in found.candidates[:SHOWN]], whole=("estimator",))
+        if len(found.candidates) > SHOWN:
+            print(f"and {len(found.candidates) - SHOWN} more: --json has all")
         print(f"records: {folder} (gradest report {folder})")
     return FAILED if outcome.unwell else DONE
 
 
-def _wrapped(text: str) -> str:
-    """Text in lines as wide as the terminal, or a line where nobody has one."""
-    return textwrap.fill(text, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else text
-
-
-def _shown(candidate: "Candidate") -> dict[str, Any]:
-    """A row that fits a terminal: places without the problem that all of them share."""
+def _shown(candidate: "Candidate", equal: bool) -> dict[str, Any]:
+    """A row that fits a terminal: without the problem that all places share, nor evaluations of f that are equal."""
     places = [place.rpartition(", ") for place in candidate.at]
     one = len({problem for problem, _, _ in places}) == 1 and all(point for _, _, point in places)
     names = [point if one else place for place, (_, _, point) in zip(candidate.at, places, strict=True)]
     return {
         "estimator": f"{candidate.label}{'' if candidate.unbiased else ' †'}",
         "S": candidate.samples,
-        "f_evals": int(candidate.f_evals),
+        **({} if equal else {"f_evals": int(candidate.f_evals)}),
         **{name: ranked.text for name, ranked in zip(names, candidate.at.values(), strict=True)},
         "worst ratio": candidate.worst,
     }
@@ -117,5 +113,5 @@ def _row(candidate: "Candidate") -> dict[str, Any]:
         "unbiased": candidate.unbiased,
         "f_evals": int(candidate.f_evals),
         **{place: ranked.text for place, ranked in candidate.at.items()},
-        "worst ratio to the best": candidate.worst,
+        "worst ratio to the best": candidate.worst if math.isfinite(candidate.worst) else None,
     }

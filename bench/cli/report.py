@@ -107,6 +107,7 @@ def write_report(
     Raises:
         BadInput: a folder holds no run, or no record yet, or nothing of what is selected.
     """
+    from bench.cli.tables import print_lines
     from bench.records.record import Record
     from bench.records.shown import LeftOut, merged, newest, sentences
     from bench.report.output import ALL_FORMATS, write
@@ -135,13 +136,15 @@ def write_report(
     notes = unfinished + sentences(older)
     started = time.monotonic()
     chosen = selection or WHOLE
-    files = write(records, out, set(formats or ALL_FORMATS), " and ".join(titles), notes, selection=chosen)
+    answer: list[str] = []
+    kinds, title = set(formats or ALL_FORMATS), " and ".join(titles)
+    files = write(records, out, kinds, title, notes, answering=answer.extend, selection=chosen)
     said = [*notes, *sentences(merged(records).left_out)]
     page = out / "report.html"
     if as_json:
-        print(json.dumps({"report": str(page if page in files else out), "files": [*map(str, files)], "notes": said}))
+        where = str(page if page in files else out)
+        print(json.dumps({"report": where, "answer": answer, "notes": said, "files": [*map(str, files)]}, indent=1))
         return
-    for note in said:
-        print(note)
+    print_lines([*answer, *said])
     print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
     print(f"report: {page if page in files else out}{os.linesep}", end="")

@@ -202,8 +202,16 @@ def _biases(candidates: Sequence[Candidate], about: set[str], places: Sequence[s
     if not fair:
         return []
     beside = min(fair, key=lambda one: one.moments[last].variance.estimate)
-    asked = [one for one in candidates if not one.unbiased and one.label in about]
-    return [verdict(one.moments[last], beside.moments[last], last) for one in asked]
+    said = []
+    for one in candidates:
+        if one.unbiased or one.label not in about:
+            continue
+        words = verdict(one.moments[last], beside.moments[last], last)
+        if one.f_evals != beside.f_evals:
+            spent = f"{plural(round(one.f_evals), 'evaluation')} of f a row, {beside.label} {beside.f_evals:.0f}"
+            words += f" Not at equal cost: it spends {spent}; --f-evals makes them equal."
+        said.append(words)
+    return said
 
 
 def _moments(label: str, point: Point) -> Measured:

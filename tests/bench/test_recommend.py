@@ -184,3 +184,21 @@ def test_it_measures_answers_and_keeps_its_records(
     assert found["ranking"][1]["quadratic/bernoulli-1, |logit| 1"] == number(mse)
     assert recommend_verb(problem, **{**options, "estimators": ["reparameterization"]}, steps=300, workers=1) == 2
     assert "fits no problem of the suite" in capsys.readouterr().err
+
+
+def test_a_bias_that_is_asked_about_is_judged_beside_the_best_unbiased_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By moments that are exact; at equal evaluations of f, or with the difference said."""
+    monkeypatch.chdir(tmp_path)
+    problem = "toy[objective=coupled,family=bernoulli,latents=2,logits=[1]]"
+    options: dict[str, Any] = {"draws": 50, "steps": 300, "workers": 1}
+    named = ["straight-through", "rloo"]
+    assert recommend_verb(problem, **options, estimators=named, f_evals=2, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    (said,) = found["biases"]
+    assert said.startswith("straight-through at coupled/bernoulli-2, |logit| 1: its bias is ") and "(exact)" in said
+    assert "Not at equal cost" not in said
+    assert recommend_verb(problem, **options, estimators=named, as_json=True) == 0
+    (said,) = json.loads(capsys.readouterr().out)["biases"]
+    assert said.endswith("Not at equal cost: it spends 1 evaluation of f a row, rloo 2; --f-evals makes them equal.")
