@@ -42,7 +42,7 @@ def facts(summary: Summary, records: Sequence[Record]) -> Facts:
         needs, control = of_label.get(str(label), (NOT_SAID, False))
         own = tags[cell]
         of_label[str(label)] = (NEEDS.get(str(own.needs), needs), control or own.is_control)
-    known = []
+    known: list[Fact] = []
     place: dict[str, int] = {}
     for label in sorted(of_label):
         style = summary.styles[label]

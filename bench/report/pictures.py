@@ -7,6 +7,7 @@ import base64
 import io
 from functools import lru_cache
 
+import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
@@ -31,5 +32,5 @@ def outline(marker: str) -> str:
     """A marker of matplotlib as the path of an SVG, within -1 and 1."""
     shape = MarkerStyle(marker)
     parts = shape.get_path().transformed(shape.get_transform()).to_polygons(closed_only=False)
-    lines = ("L".join(f"{2 * x:.3g},{-2 * y:.3g}" for x, y in part) for part in parts)
+    lines = ("L".join(f"{2 * x:.3g},{-2 * y:.3g}" for x, y in np.asarray(part).tolist()) for part in parts)
     return "".join(f"M{line}Z" for line in lines)

@@ -1,6 +1,5 @@
 """What all figures of a report share: order, names, looks, logarithmic axes, and the files that are written."""
 
-import base64
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from bench.report import drawing
 from bench.report.figures.canvas import Plot, blank, log_axis, log_limits, marker, text_width
 from bench.report.matplotlib_alone import own_settings
 from bench.report.output import write, write_figures
+from bench.report.pictures import embedded
 from bench.report.style import RC, Style, places, tint
 from tests.bench.drawn import (
     COLOURS,
@@ -342,7 +342,7 @@ def test_without_figures_there_are_no_captions(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_page_alone_holds_the_picture_that_a_file_would(tmp_path: Path) -> None:
+def test_a_page_alone_holds_the_picture_that_a_file_would_in_a_small_form(tmp_path: Path) -> None:
     toy = problem("toy", "cubic/b", "bernoulli", logit=0.0)
     records = [cell("moments", toy, "rloo", {"points": [point((2, 1, 3))]})]
     stages: list[str] = []
@@ -350,9 +350,7 @@ def test_a_page_alone_holds_the_picture_that_a_file_would(tmp_path: Path) -> Non
     assert stages == ["frames", "tables", "figures", "page"]
     (plot,) = made(records).values()
     (files,) = drawing.files([plot], ["png"])
-    assert [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"]+)", page.read_text())] == [
-        files["png"]
-    ]
+    assert re.findall(r"data:image/png;base64,[^\"]+", page.read_text()) == [embedded(files["png"])]
     write(records, tmp_path / "png", {"png"}, finished=stages.append)
     assert stages[4:] == ["frames", "tables", "figures"]
     assert (tmp_path / "png" / "figures" / "variance-cubic-b.png").read_bytes() == files["png"]

@@ -1,9 +1,11 @@
 """What each kind of figure shows as a chart, by the first words of its name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.report.charts.values import Chart, Columns, chart, of_section, scaled
 from bench.report.facts import Facts
@@ -108,8 +110,10 @@ def _rates(summary: Summary, section: str, facts: Facts) -> Made:
 def _means(summary: Summary, section: str) -> pd.DataFrame:
     """A row a point of each estimator's curve at its best rate, with Student-t intervals over the seeds that ended."""
     best, finals, curves = of_section(summary.elbo, section), summary.frames.finals, summary.frames.curves
-    ended = {cell: ~seeds["diverged"].to_numpy(dtype=bool) for cell, seeds in finals.groupby("cell")}
-    found = []
+    ended: dict[Any, NDArray[np.bool_]] = {
+        cell: ~seeds["diverged"].to_numpy(dtype=bool) for cell, seeds in finals.groupby("cell")
+    }
+    found: list[pd.DataFrame] = []
     for (cell, label, is_reference), rows in curves[curves["cell"].isin(best["cell"])].groupby(
         ["cell", "label", "is_reference"], sort=False
     ):
@@ -121,7 +125,12 @@ def _means(summary: Summary, section: str) -> pd.DataFrame:
         grid = {name: rows[name].to_numpy(dtype=np.float64).reshape(-1, len(kept))[:, kept] for name in names}
         for name, part in (("train_elbo", "training set"), ("test_elbo", "test set")):
             low, high = mean_intervals(grid[name]) if kept.sum() >= FEWEST else (np.nan, np.nan)
-            columns = {"elbo": grid[name].mean(axis=1), "elbo_low": low, "elbo_high": high, "seeds": int(kept.sum())}
+            columns: dict[str, Any] = {
+                "elbo": grid[name].mean(axis=1),
+                "elbo_low": low,
+                "elbo_high": high,
+                "seeds": int(kept.sum()),
+            }
             columns |= {"step": grid["step"][:, 0], "seconds": grid["seconds"][:, 0], "part": part}
             found.append(pd.DataFrame({**columns, "label": label, "is_reference": is_reference}))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

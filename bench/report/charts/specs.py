@@ -18,7 +18,7 @@ def _field(name: str) -> Any:
     return {"field": name, "type": "nominal", "scale": None, "legend": None}
 
 
-def _data() -> alt.Chart:
+def _data() -> Any:
     inks = {
         "front": "chosen < 0 ? datum.few : datum.e === chosen",
         "ink": "(chosen < 0 ? datum.few : datum.e === chosen) ? datum.colour : datum.grey",
@@ -34,7 +34,7 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
 
 
-def _marks(of: alt.Chart, size: int) -> alt.Chart:
+def _marks(of: Any, size: int) -> Any:
     """Hollow where biased; a tooltip says the numbers."""
     marked = of.mark_point(size=size, strokeWidth=1.5, opacity=1, cursor="pointer", clip=False)
     return marked.encode(
@@ -50,7 +50,7 @@ def _value(field: str, channel: Any) -> Any:
     return channel(f"{field}:Q").title(VALUE).scale(type="log", clamp=True, nice=False)
 
 
-def _dots() -> alt.LayerChart:
+def _dots() -> Any:
     """A row an estimator, a dot a point, sorted by the last of them."""
     base = _data().encode(y=alt.Y("name:N").title(None).sort([]).axis(labelLimit=190, ticks=False, grid=True))
     ends = base.mark_rule(strokeWidth=2, clip=True).encode(
@@ -67,9 +67,10 @@ def _dots() -> alt.LayerChart:
     )
 
 
-def _lines(spacing: str) -> alt.LayerChart:
+def _lines(spacing: str) -> Any:
     """All lines thin and grey, over them the few that stand out, named at their ends, with their intervals."""
-    x = alt.X("x:Q").title(PLACE).scale(type=spacing, nice=False).axis(grid=False)
+    x: Any = alt.X("x:Q")
+    x = x.title(PLACE).scale(type=spacing, nice=False).axis(grid=False)
     base = _data().encode(x=x, y=_value("v", alt.Y))
     front = base.transform_filter("datum.front")
     thin = base.mark_line(strokeWidth=1, opacity=0.55, clip=True, cursor="pointer")
@@ -88,7 +89,7 @@ def _lines(spacing: str) -> alt.LayerChart:
     )
 
 
-def _scatter() -> alt.LayerChart:
+def _scatter() -> Any:
     """A dot an estimator with the intervals of both quantities."""
     x = alt.X("x:Q").title(PLACE).scale(type="log", nice=False, clamp=True)
     base = _data().encode(x=x, y=_value("v", alt.Y))
