@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from bench.report.output import write
-from tests.bench.drawn import cell, point, times, trained
+from tests.bench.drawn import DIGITS, cell, point, times, trained
 from tests.bench.records import Record, problem
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 """What somebody's own file may call an estimator."""
-LATENT = problem("vae", "digits/bernoulli-6", "bernoulli")
+LATENT = DIGITS
 SWEPT = [problem("toy", "cubic/gaussian-3", "gaussian", scale=scale) for scale in (0.1, 1.0)]
 TAGS = {
     "rloo": {"needs": "neither"},
@@ -43,9 +43,7 @@ def _moments(label: str, variances: tuple[float, ...]) -> Record:
 def records() -> list[Record]:
     """Of six estimators the noise at two steps, the time of a step and the noise at two scales; of two a training."""
     made = [_tagged("moments", LATENT, label, _moments(label, own)) for label, own in VARIANCE.items()]
-    made += [
-        _tagged("time", LATENT, label, times(1e-3, (i + 1, i + 0.9, i + 1.1))) for i, label in enumerate(VARIANCE)
-    ]
+    made += [_tagged("time", LATENT, label, times(1e-3, (i + 1, i + 0.9, i + 1.1))) for i, label in enumerate(VARIANCE)]
     for where, factor in zip(SWEPT, (1.0, 3.0), strict=True):
         made += [
             _tagged("moments", where, label, {"points": [point((factor * v[0], v[0], 9 * v[0]))]})
