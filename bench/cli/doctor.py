@@ -5,7 +5,7 @@ import os
 import platform
 from typing import Any
 
-from bench.cli.guard import DONE, guarded
+from bench.cli.guard import DONE, JSON, guarded
 
 RUN = ("torch", "numpy", "pydantic", "typer", "rich")
 REPORT = ("pandas", "seaborn", "matplotlib", "scipy", "pyarrow", "jinja2")
@@ -13,11 +13,15 @@ EXTRAS = ("pooch", "distributed", "pytest-benchmark")
 
 
 @guarded
-def doctor_verb() -> int:
+def doctor_verb(as_json: JSON = False) -> int:
     """Say what this machine has: versions, devices, data files, optional packages."""
-    from bench.cli.tables import print_table
+    from bench.cli.tables import print_json, print_table
 
-    print_table(examine())
+    found = examine()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(found, whole=("what",), below="note")
     return DONE
 
 

@@ -1,6 +1,5 @@
 """`gradest list`."""
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
@@ -20,13 +19,25 @@ class Listed(StrEnum):
 
 
 @guarded
-def list_verb(what: Annotated[Listed, typer.Argument(help="What to list.")], as_json: JSON = False) -> int:
+def list_verb(
+    what: Annotated[Listed, typer.Argument(help="What to list.")],
+    family: Annotated[str | None, typer.Option(help="Estimators or problems for this family of q.")] = None,
+    unbiased: Annotated[
+        bool | None, typer.Option("--unbiased/--biased", help="Estimators declared so.", show_default=False)
+    ] = None,
+    needs: Annotated[
+        str | None, typer.Option(help="Estimators that ask no more of f than values, its gradient, or a relaxed one.")
+    ] = None,
+    bound: Annotated[str | None, typer.Option(help="Estimators of this bound: elbo or iwae.")] = None,
+    as_json: JSON = False,
+) -> int:
     """List what there is: estimators, problems, data sets, measurements, suites; --json has all that is known."""
-    from bench.cli.catalogue import rows, short
-    from bench.cli.tables import print_table
+    from bench.cli.catalogue import BELOW, Wanted, chosen, short
+    from bench.cli.tables import print_json, print_table
 
+    found = chosen(what.value, Wanted(family, unbiased, needs, bound))
     if as_json:
-        print(json.dumps(rows(what.value), indent=1))
+        print_json(found)
     else:
-        print_table(short(what.value))
+        print_table(short(what.value, found), below=BELOW[what.value])
     return DONE

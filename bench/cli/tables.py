@@ -6,14 +6,18 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 UNBOUNDED = 10_000
 """Columns where nothing is folded."""
+LEAST = 4
+"""Columns that whole names leave to each other column at least, or they are folded too, into a third of the width."""
 
 
 class _Output(Console):
@@ -35,18 +39,51 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNBOUNDED
 
 
-def print_table(rows: Sequence[dict[str, Any]], whole: Sequence[str] = ("name",)) -> None:
-    """Rows as a table as wide as the output; columns named in `whole` are never broken, the others are folded."""
+def print_table(rows: Sequence[dict[str, Any]], whole: Sequence[str] = ("name",), below: str = "") -> None:
+    """Rows as a table as wide as the output.
+
+    Args:
+        rows: all with the same keys, which are the columns.
+        whole: columns that are not broken where they leave room for the others, which are folded.
+        below: a column of sentences, which stands under each row, indented, where the output is that narrow.
+    """
     if not rows:
         print("nothing to show")
         return
-    console = _Output(width=width(), emoji=False, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for key in rows[0]:
-        table.add_column(key, overflow="fold", no_wrap=key in whole)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table)
+    columns = width()
+    console = _Output(width=columns, emoji=False, highlight=False)
+    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    sizes = {key: max(cell_len(key), *(cell_len(row[key].replace("\\[", "[")) for row in cells)) for key in rows[0]}
+    whole = [key for key in whole if key in sizes and columns - sizes[key] >= LEAST * (len(sizes) - 1)]
+    if not below or sum(sizes.values()) + 2 * len(sizes) <= columns:
+        console.print(_table(sizes, cells, whole))
+        return
+    del sizes[below]
+    if over := sum(sizes.values()) + 2 * (len(sizes) - 1) - columns:
+        widest = max((key for key in sizes if key not in whole), key=sizes.__getitem__)
+        sizes[widest] = max(8, sizes[widest] - max(over, 0))
+    console.print(_table(sizes, [], whole, fixed=True))
+    for row in cells:
+        console.print(_table(sizes, [row], whole, fixed=True, header=False))
+        console.print(Padding(row[below], (0, 0, 0, 4)))
+
+
+def _table(
+    sizes: Mapping[str, int],
+    cells: Iterable[Mapping[str, str]],
+    whole: Sequence[str],
+    *,
+    fixed: bool = False,
+    header: bool = True,
+) -> Table:
+    """Some rows, of the columns that have a size; `fixed` where they are printed row by row, so that they align."""
+    table = Table(box=None, pad_edge=False, show_header=header)
+    for key, size in sizes.items():
+        least = min(size, width() // 3) if key == "name" and key not in whole else None
+        table.add_column(key, overflow="fold", no_wrap=key in whole, width=size if fixed else None, min_width=least)
+    for row in cells:
+        table.add_row(*(row[key] for key in sizes))
+    return table
 
 
 def print_lines(lines: Iterable[str], indent: str = "  ") -> None:

@@ -84,6 +84,6 @@ def test_a_short_list_holds_the_columns_that_fit_and_a_long_one_can_be_written_a
     assert set(SHORT) == set(columns)
     for what, keys in columns.items():
         full = rows(what)
-        assert short(what) == [{key: row[key] for key in keys} for row in full]
-        assert [list(row) for row in short(what)] == [keys] * len(full)
+        assert short(what, full) == [{key: row[key] for key in keys} for row in full]
+        assert [list(row) for row in short(what, full)] == [keys] * len(full)
         assert len(json.loads(json.dumps(full))) == len(full)
