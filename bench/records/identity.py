@@ -88,13 +88,21 @@ class Problem(Open):
     """A problem at its point, with its own factors."""
 
     kind: str
+    """Its registered name, or module:Class."""
     label: str
+    """What tables call it; factors that are not the usual ones are part of it."""
     family: str | None = None
+    """Of its latents."""
     dataset: str | None = None
+    """On which it is trained."""
     bound: str | None = None
+    """elbo or iwae."""
     entropy: str | None = None
+    """sampled, as log q inside of f, or analytic, as a closed form beside it."""
     logit: int | float | None = None
+    """|logit| of a discrete q, where a toy is swept over it."""
     scale: int | float | None = None
+    """Of a continuous q, where a toy is swept over it."""
 
     @property
     def place(self) -> int | float | None:
@@ -106,18 +114,26 @@ class Estimator(Open):
     """An estimator with its options."""
 
     label: str
+    """As a person types it: name[key=value,...]."""
     name: str = ""
+    """Its registered name, or module:Class."""
     samples: int | None = None
+    """Draws of z a row."""
 
 
 class Identity(Open):
     """The resolved configuration of a cell."""
 
     measurement: Measured
+    """What is measured, with its settings."""
     problem: Problem
+    """Of which problem, at which point."""
     estimator: Estimator
+    """Of which estimator, with its options."""
     device: str | None = None
+    """cpu or cuda."""
     threads: int | None = None
+    """Of torch."""
     matmul_precision: str = "highest"
     """Of float32; not written where it is this."""
 

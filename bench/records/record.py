@@ -25,9 +25,13 @@ class Provenance(Open):
     """Where a number came from."""
 
     host: str | None = None
+    """The machine's name."""
     gpu: str | None = None
+    """The accelerator, where there was one."""
     cores: int | None = None
+    """Of the machine's CPU."""
     load: tuple[float | None, ...] = ()
+    """The load average over one, five and fifteen minutes."""
     matmul_precision: str = "highest"
     """Of float32; what torch begins with, and what all had that did not record it."""
     estimator_source: str | None = None
@@ -38,11 +42,13 @@ class Tags(Open):
     """What the registry said of the estimator."""
 
     unbiased: bool = False
+    """Whether its mean is declared to be the exact gradient."""
     method: str | None = None
     """The family of methods; None where nothing is said, as in records of before there was one."""
     needs: str | None = None
     """What it asks of f beyond its values; None where nothing was said."""
     summary: str = ""
+    """What it is, in a line."""
     negative_control: bool | None = None
     """Whether it is wrong by intent; None in records of before, when the summary said so."""
 
@@ -60,18 +66,27 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
     schema_version: int = Field(alias="schema")
+    """Of the record's form; a larger one is a later release's."""
     cell: str
+    """The id, which is the hash of `config`."""
     status: str
     """ok, diverged, failed or out-of-memory."""
     reason: str | None
+    """Of a status that is not ok, in a sentence."""
     traceback: str | None = None
+    """Of a cell that failed."""
     started: str | None
+    """When, in UTC."""
     seconds: float | None
+    """That the cell took, from its first import of data to its last number."""
     config: Identity
+    """What was measured, of what, with all settings."""
     tags: Tags
+    """What the registry said of the estimator then."""
     measurements: dict[str, Any]
     """What the measurement wrote, as JSON holds it; `result` reads it."""
     provenance: Provenance
+    """Where it was measured, and by which code."""
     folder: str = Field(default="", exclude=True)
     """Where it was read from, for sentences about it; not written."""
 

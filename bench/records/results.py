@@ -16,8 +16,11 @@ class Ends(Part):
     """An estimate with the ends of its interval."""
 
     estimate: Number = NAN
+    """The value."""
     low: Number = NAN
+    """Lower end of its 95 % interval."""
     high: Number = NAN
+    """Upper end of its 95 % interval."""
 
 
 class Variance(Ends):
@@ -27,6 +30,7 @@ class Variance(Ends):
     """
 
     high: Unbounded = math.inf
+    """Upper end of its 95 % interval."""
     log_se: Unbounded = math.inf
     """Standard error of its logarithm."""
 
@@ -43,7 +47,9 @@ class Noise(Part):
     """How a gradient varies over the estimator's draws."""
 
     variance: Variance = Variance()
+    """Trace of the covariance over the draws."""
     kurtosis: Number = NAN
+    """Of the draws' squared distances from their mean; few draws that carry most of it make it large."""
     heavy_tailed: bool = False
     """Whether the variance rests on few draws, so that its interval is optimistic or there is none."""
     halves: tuple[Number, ...] = ()
@@ -56,19 +62,23 @@ class OfParameters(Noise):
     """The gradient with respect to q's parameters."""
 
     coordinates: Number = NAN
+    """Of the gradient."""
     rare_events: Number = NAN
     """Expected number of rare outcomes among the draws at this q; without enough of them there is no interval."""
     gradient_norm: Number = NAN
+    """Length of the reference gradient."""
     snr: Number = NAN
+    """That length over the standard deviation of a draw."""
     snr_low: Number = NAN
     snr_high: Number = NAN
     cosine: Number = NAN
+    """Between a draw and the reference, in the mean over draws."""
     cosine_low: Number = NAN
     cosine_high: Number = NAN
     mse: Number = NAN
+    """Variance plus squared bias, as the mean of the draws' squared errors."""
     mse_low: Number = NAN
     mse_high: Unbounded = NAN
-    """Ends of 95 % intervals, as those of the variance."""
 
 
 class OfEncoder(Noise):
@@ -82,16 +92,23 @@ class Bias(Part):
     """The mean gradient against a reference."""
 
     squared: Ends = Ends()
+    """Squared length of the bias, free of the noise floor, so that it may be negative."""
     relative: Number = NAN
+    """Its root over the length of the reference gradient."""
     relative_low: Number = NAN
     relative_high: Number = NAN
     smallest_visible: Number = NAN
+    """Smallest relative bias whose interval would have left out 0."""
     reference: str | None = None
+    """What the mean is held against: enumeration, quadrature, closed form or a long run."""
     max_z: Number = NAN
+    """Largest deviation of a coordinate in standard errors."""
     p_value: Number = NAN
+    """Of that one, two-sided, times the number of coordinates that were tested."""
     coordinates: Number = NAN
     """That were tested."""
     untestable: int = 0
+    """Coordinates that were not tested, for too few rare outcomes."""
     seldom_moved: int = 0
     """Of the untestable ones those that too few draws move."""
 
@@ -109,16 +126,23 @@ class Point(Part):
     step: int | None = None
     """Of the reference trajectory; None at a toy."""
     trajectory: int | None = None
+    """The seed of the reference's training, where there are several."""
     minibatch: int | None = None
     """Which of several; None where there is one trajectory with one minibatch."""
     elbo: float | None = None
     """Of the trajectory there."""
     draws: Number = NAN
+    """Of the gradient, independent of each other."""
     rows: Number = NAN
+    """Of the minibatch."""
     f_evals: Number = NAN
+    """Evaluations of f a row and draw, as counted."""
     q: OfParameters = OfParameters()
+    """The gradient in q's parameters."""
     bias: Bias = Bias()
+    """Of its mean."""
     encoder: OfEncoder | None = None
+    """The gradient in the encoder's weights, where there is one."""
 
 
 class Moments(Part):
@@ -128,6 +152,7 @@ class Moments(Part):
     """
 
     points: tuple[Point, ...] = ()
+    """In the order of checkpoints."""
     weights: tuple[str, ...] = ()
     """Where weights are kept, the hash of those that each trajectory was measured at."""
 
@@ -140,32 +165,44 @@ class Curve(Part):
     """Training, evaluated at some steps."""
 
     step: tuple[int, ...] = ()
+    """Steps of the optimiser before each evaluation."""
     f_evals: tuple[int, ...] = ()
+    """Evaluations of f of one seed by then."""
     seconds: tuple[float, ...] = ()
+    """Of training by then, of all seeds together, without evaluation."""
     train_elbo: tuple[Elbos, ...] = ()
+    """In nats a row: a list over seeds at each step."""
     test_elbo: tuple[Elbos, ...] = ()
+    """The same on rows of the test split."""
 
 
 class Final(Part):
     """The end of training."""
 
     train_elbo: Elbos = ()
+    """The curve's last, a number a seed."""
     test_elbo: Elbos = ()
+    """The same on rows of the test split."""
     test_iwae: Elbos = ()
+    """K-sample bound on the whole test split."""
     iwae_samples: Number = NAN
+    """K."""
 
 
 class Rows(Part):
     """Rows of each split on which the ELBO is evaluated."""
 
     train: Number = NAN
+    """Of the train split."""
     test: Number = NAN
+    """Of the test split."""
 
 
 class Program(Part):
     """What came of compiling the training steps."""
 
     compiled: bool = False
+    """Whether steps were compiled."""
     seconds: float | None = None
     """That compiling took; no clock of steps holds them."""
     because: str | None = None
@@ -176,19 +213,27 @@ class Training(Part):
     """ELBO of seeds trained side by side."""
 
     seeds: tuple[int, ...] = ()
+    """Their numbers, in the order of all lists over seeds."""
     diverged: tuple[int | None, ...] = ()
     """The step at which each seed diverged."""
     rows_per_step: Number = NAN
+    """The batch of one seed."""
     evaluated_rows: Rows = Rows()
+    """On which the curve is evaluated."""
     captured: bool = False
+    """Whether steps were replayed from a CUDA graph."""
     program: Program = Program()
+    """Of the compiled steps."""
     resumed: int = 0
     """How often it was stopped and went on from a checkpoint."""
     elsewhere: tuple[str, ...] = ()
     """The machines of its earlier parts that are not the record's own."""
     parameters: Number = NAN
+    """Numbers of one model that are trained."""
     curve: Curve = Curve()
+    """ELBO along training."""
     final: Final = Final()
+    """Bounds at its end."""
 
     @property
     def ends(self) -> Elbos:
@@ -202,29 +247,41 @@ class Quartiles(Part):
     """Median and quartiles of seconds, or of their ratios round by round."""
 
     median: Number = NAN
+    """The middle one."""
     q25: Number = NAN
+    """A quarter lies below."""
     q75: Number = NAN
+    """A quarter lies above."""
     n: Number = NAN
+    """How many rounds."""
 
 
 class Ratio(Quartiles):
     """Of a ratio, with the standard error of the logarithm of its median: infinite for few rounds."""
 
     log_se: Unbounded = NAN
+    """Standard error of the logarithm of the median."""
 
 
 class Time(Part):
     """A training step beside its floor and beside a plain step of one evaluation of f."""
 
     step: Quartiles = Quartiles()
+    """Seconds of the estimator's training step."""
     floor: Quartiles = Quartiles()
+    """Seconds of its floor: the same passes, with samples and learning signal given."""
     plain: Quartiles = Quartiles()
+    """Seconds of a step with one evaluation of f."""
     ratio: Ratio | None = None
+    """Step over floor, round by round."""
     plain_ratio: Ratio | None = None
+    """Step over plain step, round by round."""
     rows: Number = NAN
     """Evaluations of f a row."""
     captured: bool = False
+    """Whether the step was replayed from a CUDA graph."""
     eager_because: str | None = None
+    """Why it was not."""
     program: Program = Program()
     """Of the compiled step, where one was timed beside the others."""
     compiled: Quartiles | None = None
@@ -234,6 +291,10 @@ class Time(Part):
     kernels: float | None = None
     """Seconds of a step's kernels; None on the CPU."""
     peak_memory_bytes: int | None = None
+    """Of the device, where it counts them."""
     tries: Number = NAN
+    """How often it was timed, for a busy machine."""
     load_before: Number = NAN
+    """The machine's load average before."""
     load: tuple[float, ...] = ()
+    """And after."""
