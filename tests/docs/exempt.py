@@ -14,11 +14,6 @@ NOT_RUN = {
 }
 """Commands of other programs, as regular expressions."""
 
-PENDING = {
-    "gradest report runs/first --estimators rloo,disarm,reinmax --width column --format pdf --out paper",
-}
-"""Commands whose options are being built. One that parses is to be taken out of here."""
-
 PARSED = {
     "check": "takes seconds to minutes; of the pages' own estimators it is run, others tox -e certify checks",
     "recommend": "of all estimators it takes long; its suite is made, and tests/bench/test_recommend.py runs some",

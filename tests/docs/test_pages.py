@@ -22,7 +22,7 @@ from bench.studies.page_code import Block, Shown
 from bench.studies.tutorial.__main__ import PICTURES
 from bench.suite.load import load_suite, override, parse_suite, suite_names
 from tests.bench.processes import forked
-from tests.docs.exempt import NOT_RUN, PARSED, PENDING
+from tests.docs.exempt import NOT_RUN, PARSED
 from tests.docs.typed import ROOT, SYNOPSIS, environments, parse_gradest, parse_study, parse_synopsis
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,8 +81,6 @@ FEW = 2
 def typed(words: tuple[str, ...], folder: Path) -> str:
     """Run a command, or see that it could be; returns what it printed."""
     line = " ".join(words)
-    if line in PENDING:
-        return ""
     match words:
         case ("gradest", *arguments):
             return run_gradest(arguments, folder)
@@ -176,8 +174,6 @@ def test_commands_in_the_text_are_commands() -> None:
             if not re.match(r"(?:\.venv/bin/)?gradest [a-z]|python -m bench", line):
                 continue
             (words,) = page_code.commands(line)[:1]
-            if " ".join(words) in PENDING:
-                continue
             try:
                 if SYNOPSIS.search(line):
                     parse_synopsis(words)
@@ -248,7 +244,3 @@ def test_every_exemption_is_of_use() -> None:
               if line.startswith("gradest ") and line.count("'") % 2 == 0}  # fmt: skip
     assert [pattern for pattern in NOT_RUN if not any(re.fullmatch(pattern, line) for line in lines)] == []
     assert [verb for verb in PARSED if not any(line.startswith(f"gradest {verb}") for line in lines | inline)] == []
-    for line in PENDING:
-        assert line in lines | inline
-        with pytest.raises(typer.TyperException):
-            parse_gradest(line.split()[1:])  # else it is built: take it out
