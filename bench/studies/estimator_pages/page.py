@@ -19,6 +19,7 @@ from bench.studies.estimator_pages.texts import Text
 from bench.studies.estimator_pages.verdicts import avoid, learns, shifted, use
 from estimators.entry import Entry
 from estimators.errors import listed
+from estimators.registry import available
 
 WIDE = 74
 """Characters of a line of code that a page has room for."""
@@ -48,6 +49,16 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table of cells that are Markdown themselves."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def named(text: str, own: str) -> str:
+    """A text with a link from every other estimator's name to its page."""
+    known = {entry.name for entry in available()} - {own}
+
+    def link(found: re.Match[str]) -> str:
+        return f"[{found[0]}]({found[1]}.md)" if found[1] in known else found[0]
+
+    return re.sub(r"`([a-z-]+)`", link, text)
 
 
 def linked(paper: str) -> str:
@@ -120,7 +131,8 @@ def _options(facts: Facts) -> Iterator[str]:
         meaning = facts.text.options.get(name, "")
         lost = facts.entry.biased_options.get(name)
         meaning += f" Set, it gives up unbiasedness: it {lost}." if lost else ""
-        return [f"`{name}`", f"`{default}`" if default is not None else "", meaning]
+        shown = f"`{default}`" if default is not None else ""
+        return [f"`{name}`", shown, named(meaning, facts.entry.name)]
 
     yield table(("option", "default", "meaning"), [cell(*one) for one in options(facts.entry).items()])
     given = {name: value for name, value in list(options(facts.entry).items())[:2] if value is not None}
@@ -129,10 +141,12 @@ def _options(facts: Facts) -> Iterator[str]:
 
 
 def _conditions(facts: Facts) -> Iterator[str]:
-    yield "\n".join(f"- {line}" for line in (*facts.text.use, *use(facts.entry, facts.beside)))
+    speaks_for = (*facts.text.use, *use(facts.entry, facts.beside))
+    yield named("\n".join(f"- {line}" for line in speaks_for), facts.entry.name)
     yield "### Avoid when"
     worst = [one for certified in facts.certified for one in certified.worst if certified.label == facts.entry.name]
-    yield "\n".join(f"- {line}" for line in (*facts.text.avoid, *avoid(facts.entry, facts.beside, worst)))
+    against = (*facts.text.avoid, *avoid(facts.entry, facts.beside, worst))
+    yield named("\n".join(f"- {line}" for line in against), facts.entry.name)
 
 
 def _certificate(facts: Facts) -> Iterator[str]:
