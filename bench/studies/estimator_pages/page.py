@@ -296,13 +296,13 @@ def _ranks(facts: Facts) -> Iterator[str]:
             "as a set: places that the draws or trajectories leave open, with a chance of at least 95 % for each set. "
             f"Beside it the variance over that of `{RELATIVE_TO}`, with its 95 % interval (Student's t over "
             "trajectories where there are several, else jackknife over draws); where the latter spends another number "
-            "of evaluations, that stands in brackets. First and last point of each problem; of several random tables, "
-            "the first and the last place that it has on any, and the least and the largest ratio."
+            "of evaluations, that stands in brackets. First, middle and last point of each problem; of several random "
+            "tables, the first and the last place that it has on any, and the least and the largest ratio."
         )
         named = {one.label for one in facts.measured} != {facts.entry.name}
         for run in RUNS:
             own = [one for one in merged(facts.measured) if one.run == run]
-            biased = any(place.bias for one in own for place in (one.start, one.end))
+            biased = any(place.bias for one in own for place in one.places)
             inside = sorted(own, key=lambda m: (m.section, m.label, m.f_evals))
             titles = ["problem", *["estimator"] * named, "evaluations", "at", "rank", "variance ratio"]
             if own:
@@ -331,7 +331,7 @@ def _measured(one: Measured, named: bool, biased: bool) -> Iterator[list[str]]:
     spent = count(one.f_evals)
     same = math.isnan(one.reference_f_evals) or one.reference_f_evals == one.f_evals
     spent += "" if same else f" ({one.reference} {count(one.reference_f_evals)})"
-    for place in dict.fromkeys((one.start, one.end)):
+    for place in one.places:
         bias, shown = [place.bias] * biased, place.shown or "reference"
         yield [one.section, *[f"`{one.label}`"] * named, spent, place.point, _place(place), shown, *bias]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.library.ranking import Ranked, told_apart
@@ -50,7 +49,7 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """An estimator on one problem at one number of evaluations, where the run begins and where it ends."""
+    """An estimator on one problem at one number of evaluations."""
 
     run: str
     section: str
@@ -58,8 +57,8 @@ class Measured(NamedTuple):
     f_evals: float
     reference: str
     reference_f_evals: float
-    start: Place
-    end: Place
+    places: tuple[Place, ...]
+    """At the first point, one in the middle, and the last."""
 
 
 class Trained(NamedTuple):
@@ -130,28 +129,28 @@ def _by_variance(rows: Sequence[Row]) -> list[tuple[int, int]]:
 
 
 def measured(run: str, summary: Summary) -> Iterator[tuple[str, Measured]]:
-    """Every estimator of a run by its name, at the first and the last point of each problem."""
+    """Every estimator of a run by its name, on each problem at each number of evaluations."""
     if summary.variance.empty:
         return
     frame = summary.variance[summary.variance["measured"]]
-    for _, rows in frame.groupby(["section", "budget"], sort=False):
-        first, last = rows["position"].min(), rows["position"].max()
-        ends = [_places(rows[rows["position"] == at]) for at in (first, last)]
-        for row in rows_of(rows[rows["position"] == last].drop_duplicates("label")):
-            if (label := row["label"]) in ends[0]:
-                shared = (row["relative_to"], float(row["relative_to_budget"]))
-                places = ends[0][label], ends[1][label]
-                yield row["name"], Measured(run, row["section"], row["estimator"], row["budget"], *shared, *places)
+    for _, together in frame.groupby(["section", "budget"], sort=False):
+        rare = together.index.isin(lacking(together).index)
+        rows = rows_of(together.assign(usable=together["unbiased"] & ~together["at_rounding"] & ~rare))
+        points = sorted({row["position"] for row in rows})
+        shown = dict.fromkeys((points[0], points[len(points) // 2], points[-1]))
+        at = [_places([row for row in rows if row["position"] == point]) for point in shown]
+        for label, row in {row["label"]: row for row in rows}.items():
+            places = tuple(found[label] for found in at if label in found)
+            shared = (row["relative_to"], float(row["relative_to_budget"]))
+            yield row["name"], Measured(run, row["section"], row["estimator"], row["budget"], *shared, places)
 
 
-def _places(rows: pd.DataFrame) -> dict[str, Place]:
+def _places(rows: Sequence[Row]) -> dict[str, Place]:
     """The place of each estimator, by its label, at one point."""
-    rare = rows.index.isin(lacking(rows).index)
-    rows = rows.assign(usable=rows["unbiased"] & ~rows["at_rounding"] & ~rare)
-    chosen = rows_of(rows[rows["usable"]])
+    chosen = [row for row in rows if row["usable"]]
     of = dict(zip([row["label"] for row in chosen], _by_variance(chosen), strict=True)) if len(chosen) > 1 else {}
     found = {}
-    for row in rows_of(rows):
+    for row in rows:
         best, worst = of.get(row["label"], (0, 0))
         why = "" if best else _not_ranked(row)
         ends = [float(row[f"relative_bias{end}"]) for end in ("", "_low", "_high")]
@@ -203,7 +202,8 @@ def _hull(members: Sequence[Measured]) -> Measured:
         biases = ", ".join(dict.fromkeys(place.bias for place in places if place.bias))
         return places[0]._replace(best=best, worst=worst, shown=shown, bias=biases)
 
-    return members[0]._replace(start=over([m.start for m in members]), end=over([m.end for m in members]))
+    points = zip(*(member.places for member in members), strict=True)
+    return members[0]._replace(places=tuple(map(over, points)))
 
 
 def trained(run: str, summary: Summary) -> Iterator[tuple[str, Trained]]:
