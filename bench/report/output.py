@@ -56,7 +56,8 @@ def _write_tables(
     tables: Sequence[Table], summary: Summary, out: Path, formats: Set[str], columns: Sequence[str]
 ) -> list[Path]:
     """Write the tables in those of the formats that are a table's; those in LaTeX with the columns chosen."""
-    latex.chosen(tables, columns)
+    if tables:
+        latex.chosen(tables, columns)
     written = []
     for table in tables:
         for ending, as_text in _AS_TEXT.items():

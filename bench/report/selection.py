@@ -95,7 +95,8 @@ def _sections(heads: pd.DataFrame, words: Sequence[str]) -> set[str]:
     for word in words:
         meant = {heading for heading in every if heading.startswith(word) or fnmatchcase(heading, word)}
         if not meant:
-            raise BadInput(unknown("problem of this run:", word, every))
+            beginnings = dict.fromkeys(heading.partition("/")[0] for heading in every)
+            raise BadInput(unknown("problem of this run:", word, list(dict.fromkeys([*beginnings, *every]))))
         found |= meant
     return found
 

@@ -91,7 +91,7 @@ def test_figures_come_kind_by_kind_problem_by_problem(all_plots: dict[str, Plot]
     # Only tables hold what is relative to an estimator.
     for reference in ("disarm", "nobody"):
         others = made(every_kind(), reference)
-        assert {name: plot.caption for name, plot in others.items()} == {n: p.caption for n, p in plots.items()}
+        assert {name: plot.said for name, plot in others.items()} == {n: p.caption for n, p in plots.items()}
 
 
 def test_no_text_is_cut_off_and_no_legend_lies_on_the_data(figures: dict[str, Figure]) -> None:

@@ -58,7 +58,7 @@ def measured() -> list[Record]:
 def test_an_efficiency_figure_says_what_it_shows() -> None:
     plot = made(measured())["efficiency-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
-    assert plot.caption == (
+    assert plot.said == (
         f"Gradient variance with respect to q at step 300 against the time of one training step, on {MEASURED}; "
         "lower left is better. The time is the ratio to a plain step timed beside it, times the median plain "
         "step of all estimators. Horizontal bars: interquartile range of 30 to 50 rounds. Vertical bars: 95 %"
@@ -76,7 +76,7 @@ def test_an_efficiency_figure_without_a_remark_makes_none() -> None:
     for label in "ba":
         records.append(cell("moments", DIGITS, label, {"points": [point((2, 1, 3), step=1)]}))
         records.append(cell("time", DIGITS, label, times(0.002, (3, 2, 4))))
-    common = made(records)["efficiency-digits-b"].caption
+    common = made(records)["efficiency-digits-b"].said
     assert common.endswith(
         "Horizontal bars: interquartile range of 30 rounds. Vertical bars: 95 % jackknife interval on log variance, "
         "n = 1000 draws. Dashed: Pareto front of the unbiased estimators alone. Dotted: equal variance x seconds."
@@ -88,7 +88,7 @@ def test_an_efficiency_figure_of_a_point_without_a_name_names_none() -> None:
     for label in "ba":
         records.append(cell("moments", DIGITS, label, {"points": [point((2, 1, 3))]}))
         records.append(cell("time", DIGITS, label, times(0.002, (3, 2, 4))))
-    caption = made(records)["efficiency-digits-b"].caption
+    caption = made(records)["efficiency-digits-b"].said
     assert caption.startswith("Gradient variance with respect to q against the time of one training step, on")
 
 
@@ -182,8 +182,8 @@ def test_who_was_not_measured_at_the_last_point_has_no_place() -> None:
         if record["config"]["estimator"]["label"] == "disarm":
             record["measurements"].get("points", [])[1:] = []
     plot = made(records)["efficiency-digits-b"]
-    assert "Not shown, no variance measured or none but rounding: disarm." in plot.caption
-    assert "at step 300 against" in plot.caption
+    assert "Not shown, no variance measured or none but rounding: disarm." in plot.said
+    assert "at step 300 against" in plot.said
     (axes,) = show(plot).axes
     assert [name.text for name in names(axes)] == ["arms", "rloo"]
     assert axes.get_xlim() == pytest.approx((0.5 * 1 / 20**0.1, 0.5 * 20 * 20**0.1))  # the plain step now takes 1 ms
@@ -201,7 +201,7 @@ def test_who_has_no_plain_step_to_compare_by_has_no_place_and_is_named() -> None
     plots = made(records)
     for kind in ("efficiency", "time"):
         plot = plots[f"{kind}-digits-b"]
-        assert plot.caption.endswith(". Not shown, no plain step timed beside it: a, d.")
+        assert plot.said.endswith(". Not shown, no plain step timed beside it: a, d.")
         (axes,) = show(plot).axes
         assert {name.text for name in names(axes)} == {"b", "c"}
     *_, x, y = plain_lines(show(plots["efficiency-digits-b"]).axes[0])[-1]

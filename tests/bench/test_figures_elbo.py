@@ -82,20 +82,20 @@ def test_elbo_figures_say_what_they_show() -> None:
     plots = made(runs())
     assert list(plots) == ["elbo-steps-digits-b", "elbo-seconds-digits-b"]
     assert {(plot.section, plot.wide) for plot in plots.values()} == {("digits/b", True)}
-    assert plots["elbo-steps-digits-b"].caption == CAPTION.format("steps", "")
-    assert plots["elbo-seconds-digits-b"].caption == CAPTION.format(
+    assert plots["elbo-steps-digits-b"].said == CAPTION.format("steps", "")
+    assert plots["elbo-seconds-digits-b"].said == CAPTION.format(
         "seconds",
         "Seconds: training of all seeds stacked together, evaluation excluded. Measured on 2 machines, so that it "
         "compares machines too. ",
     )
     seed = "Initialisation and data order are fixed by the seed, alike for all estimators."
     few = made(runs()[1:3])["elbo-steps-digits-b"]
-    assert few.caption.endswith(
+    assert few.said.endswith(
         f"{seed} Thin lines: single seeds, no band below 5 seeds (n = 1 to 2). 1 diverged seed left out of mean and "
         "band, counted in the key."
     )
     many = made([runs()[0], runs()[5]])["elbo-seconds-digits-b"]
-    assert many.caption.endswith(
+    assert many.said.endswith(
         "Seconds: training of all seeds stacked together, evaluation excluded. "
         f"{seed} Bands: 95 % Student-t interval over 5 to 6 seeds."
     )
@@ -264,8 +264,8 @@ def test_records_of_an_earlier_release_and_of_two_problems() -> None:
     plots = made([other, old])
     assert list(plots) == [f"elbo-{kind}-digits-{which}" for which in "bg" for kind in ("steps", "seconds")]
     first, second = plots["elbo-steps-digits-b"], plots["elbo-steps-digits-g"]
-    assert "Train ELBO: of the first evaluation_rows rows; test ELBO: of the whole test set." in first.caption
-    assert "on digits/g (digits, gaussian latents, ELBO, sampled entropy)" in second.caption
+    assert "Train ELBO: of the first evaluation_rows rows; test ELBO: of the whole test set." in first.said
+    assert "on digits/g (digits, gaussian latents, ELBO, sampled entropy)" in second.said
     arms, disarm = looks("arms", "disarm").values()
     assert marks(show(second).axes[0]) == [arms.mark(0, -3, 3.0), arms.mark(9, -2, 3.0)]
     # In different problems two estimators may look as they like, but never alike.

@@ -56,7 +56,7 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
     assert list(plots) == ["variance-digits-b", "trajectory-digits-b"]
     plot = plots["trajectory-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
-    assert plot.caption == (
+    assert plot.said == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
         f"{MEASURED}. {SHARED.format(', trained by rebar')} "
         "ELBO of the trajectory: -45.0 at step 0, -30.3 at step 30, -25.0 at step 300. "
@@ -145,7 +145,7 @@ def test_a_sweep_shows_standard_deviations_over_the_norm_of_the_gradient() -> No
     assert list(plots) == ["logit-cubic-b"]
     plot = plots["logit-cubic-b"]
     assert (plot.section, plot.wide) == ("cubic/b", False)
-    assert plot.caption == (
+    assert plot.said == (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
         "(bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row). "
         "The parameters of q are fixed at each point; only the estimator's "
@@ -202,13 +202,13 @@ def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them(
         "The parameters of q are fixed at each point; only the estimator's "
         "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws."
     )
-    assert made(swept(a={0: 1, 1: 2}))["logit-cubic-b"].caption == common
+    assert made(swept(a={0: 1, 1: 2}))["logit-cubic-b"].said == common
     still = made(swept(b={0: 0, 1: 0}, a={0: 1, 1: 2}, c={0: 0, 1: 7, 2: 7}))["logit-cubic-b"]
     # In the order of the table, where c alone has a variance at the last point.
-    assert still.caption == f"{common} Not shown, no noise but rounding: c, b. Not shown, gradient 0: 2 points."
+    assert still.said == f"{common} Not shown, no noise but rounding: c, b. Not shown, gradient 0: 2 points."
     points = [point((2, 1, 3), step=step, draws=50) for step in (1, 2)]
     records = [cell("moments", problem("vae", "digits/b", "bernoulli"), label, {"points": points}) for label in "ab"]
-    assert made(records)["trajectory-digits-b"].caption == (
+    assert made(records)["trajectory-digits-b"].said == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
         f"{MEASURED}. {SHARED.format('').replace(' (20 rows)', '')} Bands: 95 % jackknife interval on log variance, "
         "n = 50 draws."
@@ -226,9 +226,9 @@ def test_a_sweep_of_scales_is_logarithmic() -> None:
     plot = made(records)["logit-exp-gaussian-1"]
     assert (
         "against the scale of q, on exp/gaussian-1 (gaussian latents, ELBO, sampled entropy; 2 evaluations of f a row)"
-        in plot.caption
+        in plot.said
     )
-    assert plot.caption.endswith(
+    assert plot.said.endswith(
         "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are "
         "optimistic or missing: a at scale 0.1, scale 0.5, scale 10. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at scale 0.5, scale 10."
@@ -257,11 +257,11 @@ def test_heavy_tails_of_many_estimators_are_counted_after_the_first_four() -> No
     heavy = {label: point((1, 0.5, 2), heavy=True) for label in "fedcba"}
     plots = made([cell("moments", toy, label, {"points": [kept]}) for label, kept in heavy.items()])
     places = "; ".join(f"{label} at |logit| 1" for label in "abcd")
-    assert plots["variance-cubic-b"].caption.endswith(f"are optimistic or missing: {places}; and 2 more estimators.")
+    assert plots["variance-cubic-b"].said.endswith(f"are optimistic or missing: {places}; and 2 more estimators.")
     plots = made([cell("moments", toy, label, {"points": [heavy[label]]}) for label in "abcde"])
-    assert plots["variance-cubic-b"].caption.endswith(f"are optimistic or missing: {places}; and 1 more estimator.")
+    assert plots["variance-cubic-b"].said.endswith(f"are optimistic or missing: {places}; and 1 more estimator.")
     plots = made([cell("moments", toy, label, {"points": [heavy[label]]}) for label in "abcd"])
-    assert plots["variance-cubic-b"].caption.endswith(f"are optimistic or missing: {places}.")
+    assert plots["variance-cubic-b"].said.endswith(f"are optimistic or missing: {places}.")
 
 
 def ladder(ends: Sequence[float]) -> list[Record]:

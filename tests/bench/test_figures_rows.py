@@ -52,7 +52,7 @@ def variance() -> Plot:
 def test_a_variance_figure_says_what_it_shows(variance: Plot) -> None:
     assert variance.section == "digits/b"
     assert not variance.wide
-    assert variance.caption == (
+    assert variance.said == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters on "
         f"{MEASURED}; paler dots are earlier points. {SHARED.format(', trained by rebar')} "
         "Bars: 95 % jackknife interval on log variance, n = 400 to 1000 draws. "
@@ -130,7 +130,7 @@ def test_of_one_point_a_variance_figure_needs_no_legend() -> None:
     where = [cell("moments", toy, label, {"points": [point((v, v / 2, v * 3))]}) for label, v in (("b", 1), ("a", 2))]
     plots = made(where)
     assert list(plots) == ["variance-cubic-b"]
-    assert plots["variance-cubic-b"].caption == (
+    assert plots["variance-cubic-b"].said == (
         "Variance (trace of the covariance) of the gradient with respect to q's parameters on cubic/b (bernoulli "
         "latents, ELBO, sampled entropy; 2 evaluations of f a row). "
         "The parameters of q are fixed at each point; only the estimator's noise "
@@ -164,8 +164,8 @@ def test_without_noise_there_is_a_row_of_noughts_and_no_trajectory(noisy: bool) 
     points = [point(zero, step=0, rows=1), point(one if noisy else zero, step=10, rows=1)]
     plots = made([cell("moments", DIGITS, "enumerated", {"points": points})])
     assert list(plots) == ["variance-digits-b", *(["trajectory-digits-b"] if noisy else [])]
-    assert "No noise but rounding, marked 0 at the left edge: enumerated." in plots["variance-digits-b"].caption
-    assert "minibatch (1 row) are" in plots["variance-digits-b"].caption
+    assert "No noise but rounding, marked 0 at the left edge: enumerated." in plots["variance-digits-b"].said
+    assert "minibatch (1 row) are" in plots["variance-digits-b"].said
     (axes,) = show(plots["variance-digits-b"]).axes
     # Of one value the interval's ends decide, and of none a decade to each side of 1.
     assert axes.get_xlim() == pytest.approx((2 / 1.1, 8 * 1.1) if noisy else (0.1, 10))
@@ -183,7 +183,7 @@ def sparse(*values: float, **more: Any) -> list[Record]:
 def test_names_in_a_caption_are_listed() -> None:
     toy = problem("toy", "cubic/b", "bernoulli", logit=0.0)
     lost = [failed("moments", toy, label) for label in ("y", "x")]
-    caption = made([*sparse(0, 3, 0), *lost])["variance-cubic-b"].caption
+    caption = made([*sparse(0, 3, 0), *lost])["variance-cubic-b"].said
     assert "marked 0 at the left edge: a, c. Not shown, nothing measured: x (failed), y (failed)." in caption
     records = []
     for label, driver in (("b", "rloo"), ("a", "disarm"), ("c", None)):
@@ -191,7 +191,7 @@ def test_names_in_a_caption_are_listed() -> None:
         at["config"]["measurement"]["reference"] = {"label": driver} if driver else None
         records.append(at)
     # Settings that differ make a section each.
-    said = {plot.section: plot.caption for plot in made(records).values()}
+    said = {plot.section: plot.said for plot in made(records).values()}
     assert [section.split(" (reference")[0] for section in said] == ["digits/b"] * 3
     assert [re.findall(r"trained by (\w+)", caption) for caption in said.values()] == [[], ["disarm"], ["rloo"]]
 
@@ -199,13 +199,13 @@ def test_names_in_a_caption_are_listed() -> None:
 def test_a_problem_of_which_nothing_is_said_has_its_name_alone() -> None:
     bare = {**problem("mine", "mine", "x"), "family": None, "bound": None, "entropy": None}
     plot = made([cell("moments", bare, "a", {"points": [point((2, 1, 3))]})])["variance-mine"]
-    assert "with respect to q's parameters on mine (2 evaluations of f a row). The parameters" in plot.caption
+    assert "with respect to q's parameters on mine (2 evaluations of f a row). The parameters" in plot.said
 
 
 def test_a_bias_figure_without_a_remark_makes_none() -> None:
     bias = {"relative": 0.2, "relative_low": 0.1, "relative_high": 0.4, "smallest_visible": 0.1, "p_value": 0.5}
     records = sparse(1, 2, bias=bias)
-    assert made(records)["bias-cubic-b"].caption == (
+    assert made(records)["bias-cubic-b"].said == (
         "Norm of the bias over the norm of the gradient on cubic/b (bernoulli latents, ELBO, sampled "
         "entropy; 2 evaluations of f a row). The parameters of q are fixed at each point; only the estimator's noise "
         "varies. Bars: 95 % score interval of the "
@@ -253,7 +253,7 @@ def test_a_bias_figure_shows_the_points_that_most_were_tested_at() -> None:
     plot = made(biases())["bias-digits-b"]
     own = looks("arms", "bitflip", "disarm", "relax", "straight-through", biased=["straight-through"])
     assert (plot.section, plot.wide) == ("digits/b", False)
-    assert plot.caption == (
+    assert plot.said == (
         f"Norm of the bias over the norm of the gradient on {MEASURED}. "
         "Shown: 3 of its 5 points (first, middle and last that most estimators have); the table has all. "
         f"Reference: a long run or enumeration. {SHARED.format('')} "
@@ -351,7 +351,7 @@ def test_a_time_figure_shows_the_cost_in_milliseconds_beside_its_floor() -> None
     assert list(plots) == ["time-digits-b"]  # no variance was measured, so that there is no efficiency
     plot = plots["time-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
-    assert plot.caption == (
+    assert plot.said == (
         f"Time of one training step on {ABOUT}, 1 thread; each estimator takes as many evaluations of f as its number "
         "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
         "all estimators. Bars: interquartile range of 30 to 50 rounds. Grey bar: the floor, a step that makes the same "
@@ -389,27 +389,27 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
         "all estimators. Bars: interquartile range of 30 rounds. Grey bar: the floor, a step that makes the same "
         "passes over f with all that is drawn and learned given."
     )
-    assert made(some())["time-digits-b"].caption == common
+    assert made(some())["time-digits-b"].said == common
     records = some()
     for record in records:
         record["config"]["threads"] = 2
-    assert made(records)["time-digits-b"].caption == common.replace("1 thread", "2 threads")
+    assert made(records)["time-digits-b"].said == common.replace("1 thread", "2 threads")
     records = some()
     for record in records:
         record["config"]["matmul_precision"] = "high"
     with_tf32 = ABOUT.replace(")", ", matmul precision high)")
-    assert made(records)["time-digits-b"].caption == common.replace(ABOUT, with_tf32)
+    assert made(records)["time-digits-b"].said == common.replace(ABOUT, with_tf32)
     records = some()
     for record in records:
         record["config"]["device"] = "cuda"
         record["measurements"]["captured"] = True
     on_gpu = common.replace(ABOUT, ABOUT.replace(")", ", on cuda)"))
-    assert made(records)["time-digits-b"].caption == (f"{on_gpu} Steps are captured, each replayed as one CUDA graph.")
+    assert made(records)["time-digits-b"].said == (f"{on_gpu} Steps are captured, each replayed as one CUDA graph.")
     records[0]["measurements"]["captured"] = False  # b, the first
-    assert made(records)["time-digits-b"].caption == (
+    assert made(records)["time-digits-b"].said == (
         f"{on_gpu} Steps are captured, each replayed as one CUDA graph, but those of b."
     )
-    assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].caption == (
+    assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].said == (
         f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
         "did something else (load above its cores): a, b."
     )

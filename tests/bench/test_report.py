@@ -123,7 +123,7 @@ def test_a_diverged_seed_is_counted_and_left_out_of_means_and_pairs(written: tup
     paired = mean_interval(np.subtract(own, other))
     assert row[["difference", "difference_low", "difference_high"]].tolist() == pytest.approx(paired)
     assert "4 of 5, 1 diverged" in cells((written[0] / "tables" / "elbo.md").read_text(), "seeds")
-    caption = next(plot.caption for plot in plots(summarise(RECORDS)) if plot.name.startswith("elbo-steps"))
+    caption = next(plot.said for plot in plots(summarise(RECORDS)) if plot.name.startswith("elbo-steps"))
     for words in ("1 diverged seed left out", "n = 4", "over 5 seeds"):
         assert words in caption
 
@@ -163,12 +163,12 @@ def test_printed_numbers_are_those_of_the_records() -> None:
 def test_captions_name_interval_method_and_n() -> None:
     for plot in plots(summarise(RECORDS)):
         interval = r"95 % (jackknife|score|Student-t) interval|interquartile range"
-        assert re.search(interval, plot.caption), plot.name
-        assert re.search(r"n = \d+ draws|\d+ seeds|of \d+ rounds", plot.caption), plot.name
-        assert re.search(r"fixed|median|training step", plot.caption), plot.name
-        assert plot.section in plot.caption
+        assert re.search(interval, plot.said), plot.name
+        assert re.search(r"n = \d+ draws|\d+ seeds|of \d+ rounds", plot.said), plot.name
+        assert re.search(r"fixed|median|training step", plot.said), plot.name
+        assert plot.section in plot.said
         if "bernoulli" in plot.name and not plot.name.startswith(("elbo", "efficiency", "time", "budget", "total")):
-            assert re.search(r"optimistic or missing: bitflip", plot.caption), plot.name
+            assert re.search(r"optimistic or missing: bitflip", plot.said), plot.name
     for module, name in (
         (variance, "jackknife"),
         (bias, "score"),
@@ -329,8 +329,8 @@ def test_a_report_of_one_kind_alone_is_whole(tmp_path: Path, kind: str) -> None:
 def test_few_seeds_are_drawn_one_by_one() -> None:
     cell = train(np.random.default_rng(0), VAE, BERNOULLI[0], seeds=3)
     plot = next(plots(summarise([cell])))
-    assert "no band below 5 seeds (n = 3)" in plot.caption
-    assert "Bands" not in plot.caption
+    assert "no band below 5 seeds (n = 3)" in plot.said
+    assert "Bands" not in plot.said
     axes = plot.draw().axes[0]
     strokes = [drawn for drawn in axes.collections if isinstance(drawn, LineCollection)]
     assert sorted(len(drawn.get_segments()) for drawn in strokes) == [1, 3]
@@ -343,7 +343,7 @@ def test_outcomes_too_rare_for_the_draws_are_no_bias_and_no_silence() -> None:
     unseen["bias"] |= {"p_value": None, "untestable": 8, "relative": 1.0, "relative_low": 1.0}
     unseen["q"]["variance"] |= {"estimate": 0.0, "low": 0.0, "high": 0.0, "log_se": 0.0}
     summary = summarise(records)
-    shown = {plot.name: plot.caption for plot in plots(summary) if plot.section == "digits/bernoulli-8/nonlinear"}
+    shown = {plot.name: plot.said for plot in plots(summary) if plot.section == "digits/bernoulli-8/nonlinear"}
     assert "outcomes too rare for the draws: 1 point" in shown["bias-digits-bernoulli-8-nonlinear"]
     assert "too low: at step 300" in shown["variance-digits-bernoulli-8-nonlinear"]
     assert "rare outcomes never drawn" in cells(render.markdown(variance.make(summary.variance, RELATIVE_TO)), "note")

@@ -99,7 +99,7 @@ def test_what_was_timed_on_a_busy_machine_is_named_first_and_not_ranked(load: fl
     summary = summarise(records)
     front = efficiency.front(efficiency._drawable(summary.time))
     assert (best not in set(front["label"])) == is_busy
-    captions = {plot.name: plot.caption for plot in plots(summary)}
+    captions = {plot.name: plot.said for plot in plots(summary)}
     for name in ("efficiency", "time"):
         said = captions[f"{name}-digits-bernoulli-8-nonlinear"]
         assert ("did something else (load above its cores)" in said) == is_busy
@@ -144,7 +144,7 @@ def test_a_floor_that_is_none_is_said_to_be_and_not_drawn(ratio: Record, beaten:
     drawn = time_figure._drawable(summary.time)
     assert math.isnan(drawn[drawn["label"] == "disarm"]["floor_cost"].item()) == beaten
     assert drawn[drawn["label"] != "disarm"]["floor_cost"].notna().all()
-    caption = next(plot.caption for plot in plots(summary) if plot.name.startswith("time-"))
+    caption = next(plot.said for plot in plots(summary) if plot.name.startswith("time-"))
     assert ("it is no floor: disarm" in caption) == beaten
 
 

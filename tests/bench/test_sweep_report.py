@@ -273,9 +273,9 @@ def test_the_figure_of_rates_marks_the_best_and_has_bands_of_five_seeds(tmp_path
     summary = summarise(records)
     (plot,) = rates_figure.plots(summary)
     assert plot.name == "rates-digits-bernoulli-8-nonlinear"
-    assert "Bands: 95 % Student-t interval over 5 to 5 seeds" not in plot.caption
-    assert "Bands: 95 % Student-t interval over 5 seeds. No band below 5 seeds." in plot.caption
-    assert "edge" not in plot.caption
+    assert "Bands: 95 % Student-t interval over 5 to 5 seeds" not in plot.said
+    assert "Bands: 95 % Student-t interval over 5 seeds. No band below 5 seeds." in plot.said
+    assert "edge" not in plot.said
     lines = rates_figure._lines(summary.rates, summary)
     assert [line.best for line in lines] == [1, 1]
     assert [bool(np.isfinite(line.low).all()) for line in lines] == [made.style.label == "rloo" for made in lines]

@@ -114,7 +114,7 @@ def draw(curves: Sequence[Curve], against: str, width: float | None = None) -> F
     lines = key_height(styles) + 0.13 * sum(map(bool, remarks))
     right = key_width(styles, remarks)
     if stacked := width is not None and width < PAGE:
-        figure, panels = blank(width, 2 * max(1.5, lines) + 0.85, 0.6, right, top=0.2, panels=2, gap=0.2, stacked=True)
+        figure, panels = blank(width, 2 * max(1.5, lines) + 0.85, 0.6, right, top=0.2, panels=2, gap=0.26, stacked=True)
     else:
         figure, panels = blank(PAGE, max(2.3, lines + 0.55), 0.6, right, top=0.2, panels=2)
     bottom, top = _limits(curves)

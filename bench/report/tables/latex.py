@@ -12,6 +12,8 @@ from estimators.errors import BadInput, unknown
 
 WIDTH = 6.5 * 72.27
 """Points between the margins of the page that a table is to fit."""
+SAFE = 0.98
+"""Of it, since widths are estimated."""
 SIZES = (("footnotesize", 8.0), ("scriptsize", 7.0))
 """Of the letters, the larger first, in points."""
 GAP = 6.0  # points between two columns
@@ -57,9 +59,14 @@ def _indices(table: Table, section: Section, words: Sequence[str]) -> list[int]:
     return found
 
 
+def _is_alike(column: Column, section: Section, place: int) -> bool:
+    """Whether a column says the same in all of several rows, so that a note says it as well."""
+    return column.title != "estimator" and len(section.cells) > 1 and len({row[place] for row in section.cells}) == 1
+
+
 def _ems(text: str) -> float:
     """About how wide a text is set, in units of the size of its letters."""
-    powers = len(re.findall(r"\de-?\d", text))
+    powers = len(re.findall(r"(?<=[\d.])e-?\d", text))
     broad, narrow = sum(c in _BROAD for c in text), sum(c in _NARROW for c in text)
     minus = len(re.findall(r"(?<![\w.])-\d", text))
     return 0.57 * (len(text) - broad - narrow) + 0.85 * broad + 0.36 * narrow + 1.9 * powers + 0.3 * minus
@@ -69,15 +76,20 @@ def _bold(text: str) -> str:
     return rf"{{\bfseries\boldmath {text}}}" if text else ""
 
 
+def _split(text: str) -> tuple[str, str, str]:
+    """What of a number comes before its point, what after, and the rest, `-1`, `.23e-4` and `[-1.30e-4, 2.10]`."""
+    match = _NUMBER.fullmatch(text)
+    if not match:
+        return text, "", ""
+    whole, fraction, power, rest = (part or "" for part in match.groups())
+    return (whole, fraction + power, rest) if fraction else (whole + power, "", rest)
+
+
 def _numbers(texts: Sequence[str], bold: Sequence[bool]) -> list[_Part]:
     """A column of numbers, aligned at their points, with their intervals behind."""
     whole, fraction, rest = [], [], []
     for text, is_bold in zip(texts, bold, strict=True):
-        match = _NUMBER.fullmatch(text)
-        parts = (match[1], (match[2] or "") + (match[3] or ""), match[4] or "") if match else (text, "", "")
-        if parts[1].startswith("e"):  # a power without a fraction stays with its number
-            parts = (parts[0] + parts[1], "", parts[2])
-        first, second, third = map(_tex, parts)
+        first, second, third = map(_tex, _split(text))
         whole.append(_bold(first) if is_bold else first)
         fraction.append(_bold(second) if is_bold else second)
         rest.append(third)
@@ -94,11 +106,9 @@ def _tex(text: str) -> str:
 
 def _number_ems(texts: Sequence[str]) -> float:
     """Width of a column of numbers that are aligned: the widest part before the point, after it, and the rest."""
-    split = [match.groups() if (match := _NUMBER.fullmatch(text)) else (text, "", "", "") for text in texts]
-    before = max((_ems(a or "") for a, *_ in split), default=0.0)
-    after = max((_ems(f"0{b or ''}{e or ''}") - 0.56 for _, b, e, _ in split), default=0.0)
-    rest = max((_ems(d or "") for *_, d in split), default=0.0)
-    return before + after + rest + 0.4
+    before, after, rest = (max(map(_ems, parts)) for parts in zip(*map(_split, texts), strict=True))
+    bold = 0.09 * max(map(len, texts)) if after else 0.0
+    return before + after + rest + 0.4 + min(bold, 0.6)
 
 
 class _Layout(NamedTuple):
@@ -117,7 +127,7 @@ def _layout(cells: Mapping[int, Sequence[str]], columns: Mapping[int, Column]) -
     longest = {i: max(_ems(piece) for text in of_texts for piece in text) + 0.9 for i, of_texts in pieces.items()}
     least = {i: words[i] if words[i] < SHORT else min(words[i], longest[i]) for i in words}
     for size, points in SIZES:
-        room = (WIDTH - GAP * (len(cells) - 1)) / points - sum(numbers.values())
+        room = (SAFE * WIDTH - GAP * (len(cells) - 1)) / points - sum(numbers.values())
         if sum(words.values()) <= room:
             return _Layout(size, dict.fromkeys(words))
         if sum(least.values()) <= room or size == SIZES[-1][0]:
@@ -150,6 +160,8 @@ def _letter(i: int) -> str:
 
 def _section(table: Table, section: Section, label: str, words: Sequence[str], best: Best | None) -> list[str]:
     shown = _indices(table, section, words)
+    alike = [] if words else [i for i in shown if _is_alike(table.columns[i], section, i)]
+    shown = [i for i in shown if i not in alike]
     cells = {i: [row[i] for row in section.cells] for i in shown}
     layout = _layout(cells, {i: table.columns[i] for i in shown})
     marks, notes = _marks(table, section, shown)
@@ -182,6 +194,7 @@ def _section(table: Table, section: Section, label: str, words: Sequence[str], b
     header = " & ".join(titles) + r" \\"
     lines = [_row(row) for row in body]
     said = [rf"\item {escape_tex(table.caption)}", *([rf"\item {escape_tex(best.rule)}"] if best else []), *notes]
+    said += [rf"\item {escape_tex(f'{table.columns[i].title}: {section.cells[0][i]} in all rows.')}" for i in alike]
     begin = ["", r"\begingroup", rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}\{layout.size}"]
     if len(lines) > LONG:
         return [
