@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.atlas.table import Averaged
 from bench.report.figures.canvas import log_axis, log_limits
 from bench.report.matplotlib_alone import own_settings
-from bench.report.style import COLOURS, FAINT, INK, RC
+from bench.report.style import FAINT, RC, Subject, look
 from bench.report.text import plural
 from bench.studies.atlas.figures import SWEPT
 from bench.studies.atlas.ranks import FLOOR
@@ -22,8 +22,8 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 3.0, 2.1, 0.56, 0.4, 0.22
 # A label stays text, in whatever font the reader has: as outlines it would be most of the file.
 SETTINGS = {**RC, "svg.fonttype": "none", "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8}
 FAMILIES = ("system-ui", "sans-serif")
-LOOKS = (("--", INK), (":", "#777777"))
-"""Of the references, the family's own first."""
+DASHES = ("--", ":")
+"""Of the references, the family's own first; colours are those that an estimator has in every figure."""
 
 
 def svg(name: str, found: Sequence[Beside]) -> bytes:
@@ -41,12 +41,12 @@ def svg(name: str, found: Sequence[Beside]) -> bytes:
 
 
 def _panel(panel: Axes, name: str, beside: Beside) -> None:
-    curves = [(name, "-", COLOURS[0], _deviations(beside.own), 1.6)]
+    curves = [(name, "-", _colour(name), _deviations(beside.own), 1.6)]
     biases = {level: average.of.bias for level, average in beside.own.items()}
     if any(average.of.bias > FLOOR and not average.of.unbiased for average in beside.own.values()):
-        curves.append((f"{name}, bias", "-.", COLOURS[1], biases, 1.6))
-    for (other, own), (dash, colour) in zip(reversed(beside.references.items()), LOOKS, strict=False):
-        curves.append((other, dash, colour, _deviations(own), 1.0))
+        curves.append((f"{name}, bias", "-.", _colour(name), biases, 1.0))
+    for (other, own), dash in zip(reversed(beside.references.items()), DASHES, strict=False):
+        curves.append((other, dash, _colour(other), _deviations(own), 1.0))
     shown = [value for *_, values, _ in curves for value in values.values() if value > FLOOR]
     log_axis(panel, "y", *log_limits(shown))
     for label, dash, colour, values, width in curves:
@@ -60,6 +60,10 @@ def _panel(panel: Axes, name: str, beside: Beside) -> None:
     panel.set_title(f"{beside.family} {beside.latents}, {plural(beside.f_evals, 'evaluation')} of f", loc="left", pad=3)
     panel.set_xlabel(SWEPT[beside.family])
     panel.legend(frameon=False, handlelength=1.8, borderpad=0.1, labelspacing=0.2)
+
+
+def _colour(name: str) -> str:
+    return look(Subject(name))[0]
 
 
 def _deviations(found: dict[float, Averaged]) -> dict[float, float]:

@@ -89,6 +89,7 @@ def _head(facts: Facts) -> Iterator[str]:
     parameters = ", own parameters learned by the auxiliary loss" if entry.own_parameters else ""
     source = entry.cls.__module__.replace(".", "/")
     said = {
+        "Method": f"{entry.method or 'not said'}{', a negative control' * entry.negative_control}",
         "Families": ", ".join(entry.families),
         "Objective": "the importance-weighted bound of `samples` draws" if entry.bound == "iwae" else "E_q[f]",
         "Unbiased": "yes" if entry.unbiased else "no",
