@@ -81,14 +81,14 @@ def test_what_was_not_measured_or_has_no_bound_sorts_too() -> None:
 def test_no_name_ends_a_script_or_becomes_a_tag(html: str, data: dict[str, Any]) -> None:
     assert HOSTILE in [fact["label"] for fact in data["facts"]]
     assert HOSTILE not in html
-    assert html.lower().count("</script>") == html.lower().count("<script") == 4
+    assert html.lower().count("</script>") == 4
     assert re.findall(r"<img [^>]*onerror", html) == []
 
 
 def test_pictures_say_in_words_what_they_show(html: str) -> None:
     said = [unescape(words) for words in re.findall(r'<img [^>]*alt="([^"]*)"', html)]
     assert (
-        "Dot plot of gradient variance w.r.t. q on digits/b, 6 estimators: at step 100 lowest disarm 0.000110; "
+        "Dot plot of gradient variance w.r.t. q on digits/b, 6 estimators: at step 100 lowest disarm 1.10e-4; "
         f"wrong † 5.00; {HOSTILE} 7.00; highest rebar 1200."
     ) in said
     assert (
@@ -164,19 +164,17 @@ def test_a_control_says_so_by_a_tag(tags: dict[str, Any], expected: bool) -> Non
 
 
 def test_doubts_are_short_lines_with_details_behind_them() -> None:
-    long = (
-        "Timed while the machine did something else, and so not ranked, whatever it was: {} on a problem that is long"
-    )
+    line = "Timed while the machine did something else, and so not ranked, whatever it was"
+    long = line + ": {} on a problem whose name is long"
     found = doubts([
         Finding("", "Short: it stays."),
         Finding("", long.format("`a`")),
         Finding("", long.format("`b`"), ("at step 0",)),
         Finding("", "`a: b` is a name and no colon, " + "so " * 40 + "goes: on"),
     ])  # fmt: skip
-    line = "Timed while the machine did something else, and so not ranked, whatever it was"
     assert found == [
         Doubt("Short: it stays.", []),
-        Doubt(line, ["`a` on a problem that is long", "`b` on a problem that is long", "at step 0"]),
+        Doubt(line, ["`a` on a problem whose name is long", "`b` on a problem whose name is long", "at step 0"]),
         Doubt("`a: b` is a name and no colon, " + "so " * 40 + "goes", ["on"]),
     ]
 
@@ -196,7 +194,7 @@ def test_a_script_that_would_end_its_element_is_refused(monkeypatch: pytest.Monk
     (tmp_path / "b.js").write_text('"</SCRIPT >"')
     monkeypatch.setattr(assets, "files", lambda package: tmp_path)
     assert str(assets.script("a.js", "a.js")).split() == ["x", "=", "1", ";", "x", "=", "1"]
-    with pytest.raises(ValueError, match="b.js: a script that holds </script"):
+    with pytest.raises(ValueError, match=r"b\.js: a script that holds </script"):
         assets.script("a.js", "b.js")
 
 
