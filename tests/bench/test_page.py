@@ -82,7 +82,7 @@ def test_no_name_ends_a_script_or_becomes_a_tag(html: str, data: dict[str, Any])
     assert HOSTILE in [fact["label"] for fact in data["facts"]]
     assert HOSTILE not in html
     assert html.lower().count("</script>") == 4
-    assert re.findall(r"<img [^>]*onerror", html) == []
+    assert re.findall(r"<img [^>]*onerror", re.sub(r'"[^"]*"', "", html)) == []
 
 
 def test_pictures_say_in_words_what_they_show(html: str) -> None:

@@ -49,6 +49,7 @@
         return vega;
       },
     });
+    place.style.minHeight = "0";
     if (stale.has(figure)) return; // a later one is on its way
     views.set(figure, result.view);
     result.view.addEventListener("click", (_event, item) => {

@@ -18,8 +18,8 @@ window.drawing = (() => {
     return chart.e
       .map((e, i) => ({
         e, at: chart.points?.[chart.p[i]] ?? "", p: chart.p[i], x: get("x", i), y: get("y", i), low: get("low", i),
-        high: get("high", i), n: chart.n[i], tick: get("t", i), x_low: get("x_low", i), x_high: get("x_high", i),
-        dash: get("part", i) ?? "test set",
+        high: get("high", i), n: chart.n[i], x_low: get("x_low", i), x_high: get("x_high", i),
+        dash: get("part", i) ?? "test set", tick: chart.tick ? get("t", i) : null, edge: !chart.tick && get("t", i) === 1,
       }))
       .filter((mark) => mark.y !== null && shown(mark));
   }
@@ -152,8 +152,10 @@ window.drawing = (() => {
     const sign = chart.best === "highest" ? -1 : 1;
     const ranked = [...finals.values()].sort((a, b) => sign * (a.y - b.y));
     const few = new Set(ranked.filter((row) => mode.facts[row.e].unbiased).slice(0, 3).map((row) => row.e)).add(reference);
-    const best = new Set(ranked.slice(0, 6).map((row) => row.e));
 
+    // Of a scatter plot the other quantity too.
+    const at = (row) => (chart.frame === "scatter" ? ` at ${words(row.x)} ${span(row.x_low, row.x_high)} ${unit}` : "");
+    const unit = chart.place?.split(", ").at(-1);
     const points = Math.max(...rows.map((row) => row.p), 0) + 1;
     const places = [...new Set(rows.map((row) => row.x))].sort((a, b) => a - b);
     const every = lines && places.length > 10 ? Math.ceil(places.length / 6) : 1;
@@ -166,10 +168,10 @@ window.drawing = (() => {
       const zero = none && !(row.high > ends[0]);
       return {
         ...row, name: label(row.e), unbiased: fact.unbiased && !none, shape: none ? BELOW : fact.path, colour: mode.ink(fact.colour),
-        grey: mode.grey, paper: mode.paper, few: !lines || few.has(row.e), named: best.has(row.e),
+        grey: mode.grey, paper: mode.paper, few: !lines || few.has(row.e),
         v: zero ? null : edge(row.y), end: edge(row.y), zero: zero && (lines || row.p === finals.get(row.e)?.p) ? "0" : null, offset: row.p,
         low: edge(row.low), high: edge(row.high), tick: row.tick > ends[0] && row.tick < ends[1] ? row.tick : null,
-        told: row.own === undefined ? value : `${value}; ${row.own} by itself`, interval: span(row.low, row.high),
+        told: (row.own === undefined ? value : `${value}; ${row.own} by itself`) + at(row), interval: span(row.low, row.high),
         last: lines && finals.get(row.e) === row, marked: marked.has(row.x),
         pale: lines || points === 1 ? 1 : 0.4 + (0.6 * row.p) / (points - 1),
       };

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.report.charts.values import Chart, Columns, chart, of_section, scaled
 from bench.report.facts import Facts
+from bench.report.figures.efficiency import front
 from bench.report.naming import without_samples
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
@@ -94,7 +95,7 @@ def _rates(summary: Summary, section: str, facts: Facts) -> Made:
     few = (rows["seeds"] - rows["diverged"]) < FEWEST
     rows = rows.assign(**{end: rows[end].where(~few) for end in ends("test_elbo")[1:]})
     rows = rows.assign(point=[f"learning rate {rate:.3g}" for rate in rows["learning_rate"]])
-    columns = Columns("test_elbo", "learning_rate", words="seeds")
+    columns = Columns("test_elbo", "learning_rate", words=("seeds",))
     return chart(
         "lines-log",
         "test ELBO at the end, nats",
@@ -147,7 +148,7 @@ def _curve(summary: Summary, section: str, facts: Facts, against: str) -> Made:
         "lines-log" if seconds else "lines-linear",
         "ELBO, nats",
         frame,
-        Columns("elbo", against, words="seeds"),
+        Columns("elbo", against, words=("seeds",)),
         facts,
         place="training seconds, all seeds together" if seconds else "training step",
         relative="" if seconds else "difference",
@@ -172,7 +173,9 @@ def _milliseconds(summary: Summary, section: str) -> pd.DataFrame:
 def _efficiency(summary: Summary, section: str, facts: Facts) -> Made:
     rows = _milliseconds(summary, section)
     rows = rows[(rows["variance"] > 0) & ~rows["at_rounding"].astype(bool)]
-    columns = Columns("variance", "cost_seconds", "cost_seconds", words="step_n rounds")
+    unbeaten = rows.index.isin(front(rows).index)
+    rows = rows.assign(front=np.where(unbeaten, 1.0, np.nan), exact=rows["variance_low"].isna())
+    columns = Columns("variance", "cost_seconds", "cost_seconds", t="front", words=("draws", "step_n rounds"))
     return chart("scatter", VARIANCE, rows, columns, facts, place="time of a training step, ms")
 
 
@@ -180,7 +183,7 @@ def _time(summary: Summary, section: str, facts: Facts) -> Made:
     rows = _milliseconds(summary, section)
     floor = (rows["cost_seconds"] / rows["time_ratio"]).where(~rows["below_floor"].astype(bool))
     rows = rows.assign(floor=floor, point="")
-    columns = Columns("cost_seconds", t="floor", words="step_n rounds")
+    columns = Columns("cost_seconds", t="floor", words=("step_n rounds",))
     return chart("dots", "time of a training step, ms", rows, columns, facts, tick="floor")
 
 

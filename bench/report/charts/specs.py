@@ -90,15 +90,18 @@ def _lines(spacing: str) -> Any:
 
 
 def _scatter() -> Any:
-    """A dot an estimator with the intervals of both quantities."""
+    """A dot an estimator with the intervals of both quantities; dashed, the unbiased ones that no other one beats."""
     x = alt.X("x:Q").title(PLACE).scale(type="log", nice=False, clamp=True)
     base = _data().encode(x=x, y=_value("v", alt.Y))
     tall = base.mark_rule(clip=True).encode(
         y=_value("low", alt.Y), y2="high:Q", color=_field("ink"), opacity=_opacity()
     )
     wide = base.mark_rule(clip=True).encode(x=alt.X("x_low:Q"), x2="x_high:Q", color=_field("ink"), opacity=_opacity())
-    names = base.transform_filter("datum.named || datum.e === chosen").mark_text(align="left", dx=8, fontSize=11)
-    return alt.layer(tall, wide, _marks(base, 70), names.encode(text="name:N", color=_field("ink")))
+    front = base.transform_filter("datum.edge")
+    edge = front.mark_line(interpolate="step-after", strokeDash=[4, 3], strokeWidth=1, color="#888888")
+    named = base.transform_filter("datum.edge || datum.e === chosen")
+    names = named.mark_text(align="center", baseline="bottom", dy=-7, fontSize=11)
+    return alt.layer(edge, tall, wide, _marks(base, 70), names.encode(text="name:N", color=_field("ink")))
 
 
 def frames() -> dict[str, Any]:

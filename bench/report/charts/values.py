@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.facts import Facts
-from bench.report.tables.view import draws, ends, rows_of
+from bench.report.tables.view import Row, draws, ends, rows_of
 from bench.report.text import count
 
 DIGITS = 5
@@ -53,7 +53,7 @@ class Chart:
     n: list[str]
     """how many draws, seeds or rounds, in words,"""
     t: list[Number]
-    """the tick,"""
+    """the tick; of a scatter plot, 1 where no other unbiased estimator beats this one in both quantities,"""
     x_low: list[Number]
     x_high: list[Number]
     part: list[str]
@@ -79,15 +79,16 @@ class Columns:
     x_ends: str = ""
     """Of the interval of x."""
     t: str = ""
-    words: str = "draws"
-    """What n counts: draws, or a column with what it counts behind it, such as `seeds`."""
+    words: tuple[str, ...] = ("draws",)
+    """What n counts: draws, or a column with what it counts behind it where that is called otherwise."""
 
 
-def _n(rows: list[dict[str, Any]], words: str) -> list[str]:
+def _n(row: Row, words: str) -> str:
     if words == "draws":
-        return [said if (said := draws(row)) == "exact" else f"{said} draws" for row in rows]
+        said = draws(row)
+        return said if said == "exact" else f"{said} draws"
     name, _, noun = words.partition(" ")
-    return [f"{count(row[name])} {noun or name}" for row in rows]
+    return f"{count(row[name])} {noun or name}"
 
 
 def chart(
@@ -138,7 +139,7 @@ def chart(
         column(columns.y),
         column(low),
         column(high),
-        _n([dict(row) for row in rows_of(rows)], columns.words),
+        [", ".join(_n(row, words) for words in columns.words) for row in rows_of(rows)],
         column(columns.t),
         column(x_low),
         column(x_high),
