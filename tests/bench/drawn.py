@@ -33,7 +33,7 @@ COLOURS = {
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
 DIGITS = problem("vae", "digits/b", "bernoulli")
 ABOUT = "digits/b (digits, bernoulli latents, ELBO, sampled entropy)"
-MEASURED = ABOUT.replace(")", "; 2 evaluations of f a row)")
+SPENT = "2 evaluations of f a row."
 HOLLOW = "#ffffff"
 GREY = "#777777"  # of a bar that is no estimator's
 
@@ -346,10 +346,7 @@ def trained(
 LABELS = ("arms", "bitflip", "disarm", "relax", "rloo", "straight-through")
 LOOKS = looks(*LABELS, biased=["straight-through"])
 NAMES = {label: f"{label}\u00a0†" if label == "straight-through" else label for label in LABELS}
-SHARED = (
-    "Parameters and minibatch (20 rows) are fixed, at checkpoints of one reference trajectory that all estimators "
-    "share{}. Only the estimator's noise varies: intervals say nothing of another trajectory or another minibatch."
-)
+SHARED = f"Parameters and minibatch (20 rows) are fixed, at checkpoints of one reference trajectory{{}}. {SPENT}"
 
 
 def checkpoints() -> list[Record]:

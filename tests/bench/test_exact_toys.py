@@ -134,7 +134,8 @@ def test_a_report_says_what_is_exact() -> None:
     assert tables["variance"].count("(exact)") == 6 + 4  # and ratios to rloo but its own
     assert tables["bias"].count("none: exact") == 4
     (line,) = (plot for plot in plots(summary) if plot.name.startswith("logit-"))
-    assert "n = 300 draws. Exact, and so without bands: 6 points, by integration" in line.said
+    assert "n = 300 draws. Exact, and so without bands: 6 points." in line.caption
+    assert "Exact: by integration over the estimator's noise, to a relative error of" in line.said
     assert "Solid lines join exact points, dashed ones lead to sampled points." in line.said
     assert "a variance may be too low: rebar at |logit| 15." in line.said
     line.draw()

@@ -14,6 +14,7 @@ from matplotlib.textpath import TextPath
 
 from bench.report import drawing
 from bench.report.figures.canvas import Plot, blank, log_axis, log_limits, marker, text_width
+from bench.report.figures.reading import READING
 from bench.report.matplotlib_alone import own_settings
 from bench.report.output import write, write_figures
 from bench.report.pictures import embedded
@@ -91,7 +92,7 @@ def test_figures_come_kind_by_kind_problem_by_problem(all_plots: dict[str, Plot]
     # Only tables hold what is relative to an estimator.
     for reference in ("disarm", "nobody"):
         others = made(every_kind(), reference)
-        assert {name: plot.said for name, plot in others.items()} == {n: p.caption for n, p in plots.items()}
+        assert {name: plot.said for name, plot in others.items()} == {n: p.said for n, p in plots.items()}
 
 
 def test_no_text_is_cut_off_and_no_legend_lies_on_the_data(figures: dict[str, Figure]) -> None:
@@ -300,10 +301,20 @@ def test_each_figure_is_written_in_each_format_under_its_name(
             assert not re.search(rb"CreationDate|dc:date", content), (name, ending)  # the same bytes tomorrow
 
 
+CAPTIONS = "# Captions\n\n## How to read the figures\n\n" + "".join(f"- {sentence}\n" for sentence in READING)
+
+
+def noted(plot: Plot) -> str:
+    """The notes of a figure, as they stand below its caption."""
+    return "\n" + "".join(f"- {note}\n" for note in plot.notes) if plot.notes else ""
+
+
 def test_captions_are_listed_once_each_in_order(written: tuple[Path, list[Path], dict[str, Plot]]) -> None:
     out, _, plots = written
-    listed = "\n".join(f"## {name}\n\n{plots[name].caption}\n" for name in FEW)
-    assert (out / "figures" / "captions.md").read_text() == f"# Captions\n\n{listed}"
+    listed = "".join(f"\n## {name}\n\n{plots[name].caption}\n{noted(plots[name])}" for name in FEW)
+    assert (out / "figures" / "captions.md").read_text() == CAPTIONS + listed
+    assert all(len(plot.caption.split()) <= 50 for plot in plots.values())
+    assert len({sentence for plot in plots.values() for sentence in plot.notes} & set(READING)) == 0
 
 
 def _stub(name: str, caption: str = "") -> Plot:
@@ -334,7 +345,7 @@ def test_only_formats_asked_for_are_written_and_a_page_gets_its_pictures(
         (plot, f"{plot.name}png".encode(), endings) for plot in plots
     ]
     if files:
-        assert written[-1].read_text() == "# Captions\n\n## a\n\n\\*x\\*\n\n## b\n\ny\n"
+        assert written[-1].read_text() == f"{CAPTIONS}\n## a\n\n\\*x\\*\n\n## b\n\ny\n"
 
 
 def test_without_figures_there_are_no_captions(tmp_path: Path) -> None:

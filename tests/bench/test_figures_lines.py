@@ -8,11 +8,12 @@ import pytest
 
 from bench.report.figures.canvas import text_width
 from tests.bench.drawn import (
+    ABOUT,
     LABELS,
     LOOKS,
-    MEASURED,
     NAMES,
     SHARED,
+    SPENT,
     Look,
     Record,
     cell,
@@ -57,11 +58,11 @@ def test_a_trajectory_joins_the_variances_of_an_estimator_in_a_band() -> None:
     plot = plots["trajectory-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.said == (
-        "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
-        f"{MEASURED}. {SHARED.format(', trained by rebar')} "
-        "ELBO of the trajectory: -45.0 at step 0, -30.3 at step 30, -25.0 at step 300. "
+        f"Variance of the gradient with respect to q's parameters along training, on {ABOUT}. "
         "Bands: 95 % jackknife interval on log variance, n = 400 to 1000 draws. "
-        "Hollow markers and †: declared biased. "
+        "Hollow, †: declared biased. "
+        f"{SHARED.format(', trained by rebar')} "
+        "ELBO of the trajectory: -45.0 at step 0, -30.3 at step 30, -25.0 at step 300. "
         "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are "
         "optimistic or missing: bitflip at step 0, step 30. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at step 300. "
@@ -147,11 +148,9 @@ def test_a_sweep_shows_standard_deviations_over_the_norm_of_the_gradient() -> No
     assert (plot.section, plot.wide) == ("cubic/b", False)
     assert plot.said == (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
-        "(bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row). "
-        "The parameters of q are fixed at each point; only the estimator's "
-        "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws. Hollow markers and †: declared "
-        "biased. Not shown, no noise but rounding: still. Not shown, gradient 0: 1 point. Not shown, nothing measured: "
-        "broken (failed)."
+        "(bernoulli latents, ELBO, sampled entropy). Bands: 95 % jackknife interval on log variance, n = 1000 draws. "
+        f"Hollow, †: declared biased. The parameters of q are fixed at each point. {SPENT} Not shown, no noise but "
+        "rounding: still. Not shown, gradient 0: 1 point. Not shown, nothing measured: broken (failed)."
     )
     (axes,) = show(plot).axes
     half, three = math.sqrt(0.5), math.sqrt(3)
@@ -198,9 +197,8 @@ def test_lines_to_sampled_points_beside_exact_ones_are_dashed() -> None:
 def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them() -> None:
     common = (
         "Standard deviation of the gradient over the norm of the exact gradient, against the |logit| of q, on cubic/b "
-        "(bernoulli latents, ELBO, sampled entropy; 2 evaluations of f a row). "
-        "The parameters of q are fixed at each point; only the estimator's "
-        "noise varies. Bands: 95 % jackknife interval on log variance, n = 1000 draws."
+        "(bernoulli latents, ELBO, sampled entropy). Bands: 95 % jackknife interval on log variance, n = 1000 draws. "
+        f"The parameters of q are fixed at each point. {SPENT}"
     )
     assert made(swept(a={0: 1, 1: 2}))["logit-cubic-b"].said == common
     still = made(swept(b={0: 0, 1: 0}, a={0: 1, 1: 2}, c={0: 0, 1: 7, 2: 7}))["logit-cubic-b"]
@@ -209,9 +207,9 @@ def test_figures_of_lines_without_a_remark_make_none_and_with_several_list_them(
     points = [point((2, 1, 3), step=step, draws=50) for step in (1, 2)]
     records = [cell("moments", problem("vae", "digits/b", "bernoulli"), label, {"points": points}) for label in "ab"]
     assert made(records)["trajectory-digits-b"].said == (
-        "Variance (trace of the covariance) of the gradient with respect to q's parameters along training, on "
-        f"{MEASURED}. {SHARED.format('').replace(' (20 rows)', '')} Bands: 95 % jackknife interval on log variance, "
-        "n = 50 draws."
+        f"Variance of the gradient with respect to q's parameters along training, on {ABOUT}. "
+        "Bands: 95 % jackknife interval on log variance, n = 50 draws. "
+        f"{SHARED.format('').replace(' (20 rows)', '')}"
     )
 
 
@@ -224,10 +222,7 @@ def test_a_sweep_of_scales_is_logarithmic() -> None:
             kept = point((variance, variance, variance), norm=1.0, heavy=heavy, bias=rare)
             records.append(cell("moments", toy, label, {"points": [kept]}))
     plot = made(records)["logit-exp-gaussian-1"]
-    assert (
-        "against the scale of q, on exp/gaussian-1 (gaussian latents, ELBO, sampled entropy; 2 evaluations of f a row)"
-        in plot.said
-    )
+    assert "against the scale of q, on exp/gaussian-1 (gaussian latents, ELBO, sampled entropy)." in plot.said
     assert plot.said.endswith(
         "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are "
         "optimistic or missing: a at scale 0.1, scale 0.5, scale 10. "
@@ -316,8 +311,11 @@ def test_more_names_than_a_figure_has_room_for_make_it_higher_and_more_than_thir
     found = names(figure.axes[0])
     gaps = [(a.y - b.y) * (31 * LINE + 0.5 - 0.44) for a, b in pairwise(found)]
     assert min(gaps) == pytest.approx(LINE)
-    assert not plots["variance-digits-b"].wide
-    assert show(plots["variance-digits-b"]).get_figwidth() == pytest.approx(3.4)
+    rows = show(plots["variance-digits-b"])
+    assert plots["variance-digits-b"].wide
+    assert rows.get_size_inches() == pytest.approx((7.0, 16 * 0.2 + 0.24 + 0.4))  # two panels, of 16 rows and of 15
+    assert [len(names(panel)) for panel in rows.axes] == [16, 15]
+    assert len({panel.get_xlim() for panel in rows.axes}) == 1
     fewer = made(records[:30])["trajectory-digits-b"]
     assert not fewer.wide
     assert show(fewer).get_size_inches() == pytest.approx((3.4, 30 * LINE + 0.5))

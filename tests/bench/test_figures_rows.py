@@ -14,9 +14,9 @@ from tests.bench.drawn import (
     DIGITS,
     GREY,
     LOOKS,
-    MEASURED,
     NAMES,
     SHARED,
+    SPENT,
     Mark,
     Record,
     cell,
@@ -53,10 +53,10 @@ def test_a_variance_figure_says_what_it_shows(variance: Plot) -> None:
     assert variance.section == "digits/b"
     assert not variance.wide
     assert variance.said == (
-        "Variance (trace of the covariance) of the gradient with respect to q's parameters on "
-        f"{MEASURED}; paler dots are earlier points. {SHARED.format(', trained by rebar')} "
+        f"Variance of the gradient with respect to q's parameters on {ABOUT}; paler dots are earlier points. "
         "Bars: 95 % jackknife interval on log variance, n = 400 to 1000 draws. "
-        "Hollow markers and †: declared biased. "
+        "Hollow, †: declared biased. "
+        f"{SHARED.format(', trained by rebar')} "
         "No noise but rounding, marked 0 at the left edge: disarm. "
         "Outcomes of q too rare for the draws, so that a variance may be too low: at step 300. "
         "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are optimistic or missing: "
@@ -131,10 +131,9 @@ def test_of_one_point_a_variance_figure_needs_no_legend() -> None:
     plots = made(where)
     assert list(plots) == ["variance-cubic-b"]
     assert plots["variance-cubic-b"].said == (
-        "Variance (trace of the covariance) of the gradient with respect to q's parameters on cubic/b (bernoulli "
-        "latents, ELBO, sampled entropy; 2 evaluations of f a row). "
-        "The parameters of q are fixed at each point; only the estimator's noise "
-        "varies. Bars: 95 % jackknife interval on log variance, n = 1000 draws."
+        "Variance of the gradient with respect to q's parameters on cubic/b (bernoulli latents, ELBO, sampled "
+        "entropy). Bars: 95 % jackknife interval on log variance, n = 1000 draws. "
+        f"The parameters of q are fixed at each point. {SPENT}"
     )
     figure = show(plots["variance-cubic-b"])
     (axes,) = figure.axes
@@ -199,19 +198,16 @@ def test_names_in_a_caption_are_listed() -> None:
 def test_a_problem_of_which_nothing_is_said_has_its_name_alone() -> None:
     bare = {**problem("mine", "mine", "x"), "family": None, "bound": None, "entropy": None}
     plot = made([cell("moments", bare, "a", {"points": [point((2, 1, 3))]})])["variance-mine"]
-    assert "with respect to q's parameters on mine (2 evaluations of f a row). The parameters" in plot.said
+    assert "with respect to q's parameters on mine. Bars:" in plot.said
 
 
 def test_a_bias_figure_without_a_remark_makes_none() -> None:
     bias = {"relative": 0.2, "relative_low": 0.1, "relative_high": 0.4, "smallest_visible": 0.1, "p_value": 0.5}
     records = sparse(1, 2, bias=bias)
     assert made(records)["bias-cubic-b"].said == (
-        "Norm of the bias over the norm of the gradient on cubic/b (bernoulli latents, ELBO, sampled "
-        "entropy; 2 evaluations of f a row). The parameters of q are fixed at each point; only the estimator's noise "
-        "varies. Bars: 95 % score interval of the "
-        "squared bias carried to its root, n = 1000 draws; the Monte Carlo noise of the mean is taken off, and that of "
-        "a long run is part of the interval. Dashed from the left edge: the interval holds 0 and ends where the bar "
-        "does. Grey bar: the smallest bias that would have shown."
+        "Norm of the bias over the norm of the gradient on cubic/b (bernoulli latents, ELBO, sampled entropy). Bars: "
+        "95 % score interval of the squared bias carried to its root, n = 1000 draws. "
+        f"The parameters of q are fixed at each point. {SPENT}"
     )
 
 
@@ -254,13 +250,12 @@ def test_a_bias_figure_shows_the_points_that_most_were_tested_at() -> None:
     own = looks("arms", "bitflip", "disarm", "relax", "straight-through", biased=["straight-through"])
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.said == (
-        f"Norm of the bias over the norm of the gradient on {MEASURED}. "
+        f"Norm of the bias over the norm of the gradient on {ABOUT}. "
+        "Bars: 95 % score interval of the squared bias carried to its root, n = 500 to 700 draws. "
+        "Hollow, †: declared biased. "
         "Shown: 3 of its 5 points (first, middle and last that most estimators have); the table has all. "
-        f"Reference: a long run or enumeration. {SHARED.format('')} "
-        "Bars: 95 % score interval of the squared bias carried to its root, n = 500 to 700 draws; the Monte Carlo "
-        "noise of the mean is taken off, and that of a long run is part of the interval. "
-        "Dashed from the left edge: the interval holds 0 and ends where the bar does. "
-        "Grey bar: the smallest bias that would have shown. Hollow markers and †: declared biased. "
+        "Reference: a long run or enumeration; the noise of a long run is part of the interval. "
+        f"{SHARED.format('')} "
         "Heavy tails (draws / kurtosis below 20, or too few rare outcomes), whose intervals are optimistic or missing: "
         "bitflip at step 0. "
         "Not shown, outcomes too rare for the draws: 2 points. Not shown, nothing measured: relax (failed)."
@@ -352,12 +347,10 @@ def test_a_time_figure_shows_the_cost_in_milliseconds_beside_its_floor() -> None
     plot = plots["time-digits-b"]
     assert (plot.section, plot.wide) == ("digits/b", False)
     assert plot.said == (
-        f"Time of one training step on {ABOUT}, 1 thread; each estimator takes as many evaluations of f as its number "
-        "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
-        "all estimators. Bars: interquartile range of 30 to 50 rounds. Grey bar: the floor, a step that makes the same "
-        "passes over f with all that is drawn and learned given. Without one, since their step was below it, so that "
-        "it is no floor: bitflip. Timed while the machine did something else (load above its cores): disarm. Hollow "
-        "markers and †: declared biased. Not shown, nothing measured: relax (failed)."
+        f"Time of one training step on {ABOUT}, 1 thread. Bars: interquartile range of 30 to 50 rounds. Grey bar: "
+        f"floor. Hollow, †: declared biased. Without a floor, since their step was below it, so that it is "
+        "none: bitflip. Timed while the machine did something else (load above its cores): disarm. Not shown, nothing "
+        "measured: relax (failed)."
     )
     figure = show(plot)
     (axes,) = figure.axes
@@ -383,12 +376,7 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
     def some(**more: float) -> list[Record]:
         return [cell("time", DIGITS, label, times(0.002, (2, 1, 3), **more)) for label in "ba"]
 
-    common = (
-        f"Time of one training step on {ABOUT}, 1 thread; each estimator takes as many evaluations of f as its number "
-        "of samples asks for. The time is the ratio to a plain step timed beside it, times the median plain step of "
-        "all estimators. Bars: interquartile range of 30 rounds. Grey bar: the floor, a step that makes the same "
-        "passes over f with all that is drawn and learned given."
-    )
+    common = f"Time of one training step on {ABOUT}, 1 thread. Bars: interquartile range of 30 rounds. Grey bar: floor."
     assert made(some())["time-digits-b"].said == common
     records = some()
     for record in records:
@@ -410,7 +398,7 @@ def test_a_time_figure_without_a_remark_makes_none_and_with_several_lists_them()
         f"{on_gpu} Steps are captured, each replayed as one CUDA graph, but those of b."
     )
     assert made(some(to_floor=0.9, load=2.5))["time-digits-b"].said == (
-        f"{common} Without one, since their step was below it, so that it is no floor: a, b. Timed while the machine "
+        f"{common} Without a floor, since their step was below it, so that it is none: a, b. Timed while the machine "
         "did something else (load above its cores): a, b."
     )
 

@@ -251,13 +251,13 @@ def test_names_in_figures_tell_budgets_where_they_differ() -> None:
             texts = {text.get_text() for axes in show(plot).axes for text in axes.texts}
             assert "ugc (9)" in texts, plot.name
     for plot in plots(equal):
-        assert "2 evaluations of f a row)" in plot.said
+        assert "2 evaluations of f a row." in plot.notes
 
 
 def test_variance_against_budget_has_a_line_for_whoever_has_two() -> None:
     (plot,) = [plot for plot in plots(summarise(SWEPT)) if plot.name.startswith("budget")]
     assert plot.name == "budget-digits-b"
-    assert ", at step 300. Parameters" in plot.said
+    assert ", at step 300. Bands" in plot.said
     assert "95 % jackknife interval on log variance, n = 1000 draws" in plot.said
     assert "Dotted: equal variance x evaluations" in plot.said
     figure = show(plot)
@@ -276,7 +276,7 @@ def test_variance_against_budget_has_a_line_for_whoever_has_two() -> None:
 
 def test_a_figure_of_total_noise_has_a_line_at_one() -> None:
     (plot,) = [plot for plot in plots(summarise(SWEPT)) if plot.name.startswith("total")]
-    assert "Minibatch variance: 4.00 [2.70, 5.92] at step 300." in plot.said
+    assert "Minibatch variance: 4.00 [2.70, 5.92] at step 300;" in plot.said
     (axes,) = show(plot).axes
     assert sorted(mark.x for mark in drawn_marks(axes)) == [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 4.0]
     assert [1.0, 1.0] in [list(line.get_xdata()) for line in axes.lines]

@@ -145,7 +145,7 @@ def test_a_floor_that_is_none_is_said_to_be_and_not_drawn(ratio: Record, beaten:
     assert math.isnan(drawn[drawn["label"] == "disarm"]["floor_cost"].item()) == beaten
     assert drawn[drawn["label"] != "disarm"]["floor_cost"].notna().all()
     caption = next(plot.said for plot in plots(summary) if plot.name.startswith("time-"))
-    assert ("it is no floor: disarm" in caption) == beaten
+    assert ("so that it is none: disarm" in caption) == beaten
 
 
 def test_variances_of_two_settings_make_no_efficiency() -> None:

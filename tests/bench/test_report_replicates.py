@@ -189,7 +189,7 @@ def test_one_trajectory_has_minibatches_and_no_interval(tmp_path: Path) -> None:
     assert row_of(summary.bias, "disarm")["verdict"] == "none seen (no interval)"
     write(records, tmp_path, {"md", "csv", "png"})
     captions = (tmp_path / "figures" / "captions.md").read_text()
-    assert "Mean over 2 minibatches (20 rows) of 1 trajectory, trained by rloo; all estimators share them." in captions
+    assert "Mean over 2 minibatches (20 rows) of 1 trajectory, trained by rloo." in captions
     assert "Bars: none, as one trajectory tells of no other, n = 200 draws at each of 2 minibatches of 1" in captions
 
 
@@ -246,7 +246,7 @@ def test_a_report_of_trajectories_says_what_its_intervals_are_over(tmp_path: Pat
     assert len([path for path in files if path.suffix == ".png"]) == 3  # variance, bias and total noise
     captions = (tmp_path / "figures" / "captions.md").read_text()
     assert captions.count(
-        "Mean over 2 minibatches (20 rows) of each of 5 trajectories, trained by rloo; all estimators share them. "
+        "Mean over 2 minibatches (20 rows) of each of 5 trajectories, trained by rloo.\n"
     ) == 3  # fmt: skip
     bars = (
         r"95 % Student-t interval over trajectories, n = 200 draws at each of 2 minibatches of each of 5 trajectories"

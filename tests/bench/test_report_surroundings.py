@@ -16,7 +16,7 @@ from bench.report import drawing, fonts
 from bench.report.figures import plots
 from bench.report.output import write
 from bench.report.summary import summarise
-from bench.report.tables import render
+from bench.report.tables import latex
 from bench.report.tables.render import escape_markdown, escape_tex
 from tests.bench.records import Record, quick
 
@@ -166,6 +166,6 @@ def test_signs_in_a_label_stand_in_every_table_caption_and_page(tmp_path: Path) 
 
 
 def test_a_row_that_begins_with_a_bracket_is_no_argument_of_the_line_before() -> None:
-    assert render.tex_row(["[a]", "1"]) == r"{}[a] & 1 \\"
-    assert render.tex_row(["*a", "1"]) == r"{}*a & 1 \\"
-    assert render.tex_row(["a", "[1, 2]"]) == r"a & [1, 2] \\"
+    assert latex.row(["[a]", "1"]) == r"{}[a] & 1 \\"
+    assert latex.row(["*a", "1"]) == r"{}*a & 1 \\"
+    assert latex.row(["a", "[1, 2]"]) == r"a & [1, 2] \\"

@@ -52,6 +52,7 @@ def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
     )
     untested = int(rows["measured"].sum()) - len(_testable(rows[rows["measured"]]))
     references = " or ".join(sorted({str(r) for r in drawn["reference"].dropna()}))
+    noise = "; the noise of a long run is part of the interval" if "long run" in references else ""
     return phrases.words(
         (
             f"Norm of the bias over the norm of the gradient on {phrases.problem(heading, rows)}.",
@@ -60,7 +61,7 @@ def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
         ),
         (
             f"Shown: {chosen}." if chosen else "",
-            f"Reference: {references}; the noise of a long run is part of the interval." if references else "",
+            f"Reference: {references}{noise}." if references else "",
             phrases.fixed(drawn),
             phrases.spent(rows),
             phrases.exactly(drawn),

@@ -186,13 +186,13 @@ def _section(table: Table, section: Section, label: str, words: Sequence[str], b
             titles.append(rf"\multicolumn{{{len(parts)}}}{{c}}{{{title}}}" if len(parts) > 1 else title)
         specs += [part.spec for part in parts]
         for part in parts:
-            for row, text in zip(body, part.cells, strict=True):
-                row.append(text)
+            for line, text in zip(body, part.cells, strict=True):
+                line.append(text)
     about = f" ({section.about})" if section.about else ""
     caption = rf"\caption{{{escape_tex(f'{table.title} on {section.heading}{about}.')}}}\label{{tab:{label}}}"
     spec = "@{}" + "".join(specs) + "@{}"
     header = " & ".join(titles) + r" \\"
-    lines = [_row(row) for row in body]
+    lines = [row(texts) for texts in body]
     said = [rf"\item {escape_tex(table.caption)}", *([rf"\item {escape_tex(best.rule)}"] if best else []), *notes]
     said += [rf"\item {escape_tex(f'{table.columns[i].title}: {section.cells[0][i]} in all rows.')}" for i in alike]
     begin = ["", r"\begingroup", rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}\{layout.size}"]
@@ -211,7 +211,7 @@ def _section(table: Table, section: Section, label: str, words: Sequence[str], b
     ]  # fmt: skip
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
     """A row, of texts that are escaped already."""
     # After the end of a row a bracket or star would be an argument of it.
     first = "{}" if cells[0].startswith(("[", "*")) else ""

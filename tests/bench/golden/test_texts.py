@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
+from bench.report.figures.reading import READING
 from tests.bench.golden.publish import EXPECTED, RUNS, TABLES, Outline, outline, printed, publish, texts
 
 Z = scipy.stats.norm.ppf(0.975)
@@ -22,9 +23,10 @@ def check_page(folder: Path) -> None:
     expected = [list(row.values()) for table in TABLES for row in printed(folder, table)]
     assert cells[-len(expected) :] == expected  # those before are of cells that are not ok
     shown = re.findall("<img alt=(.*)>", "\n".join(page.lines))
-    written = (folder / "figures" / "captions.md").read_text().removeprefix("# Captions\n\n## ").split("\n\n## ")
+    _, reading, *written = (folder / "figures" / "captions.md").read_text().split("\n\n## ")
+    assert reading == "How to read the figures\n\n" + "\n".join(f"- {sentence}" for sentence in READING)
     plain = (re.sub(r"\\(.)", r"\1", text.strip()) for text in written)
-    captions = dict(re.sub(" +", " ", text).split("\n\n") for text in plain)  # a page shows spaces as one
+    captions = dict(re.sub(" +", " ", text).split("\n\n")[:2] for text in plain)  # a page shows spaces as one
     assert dict(zip(shown, map(str.strip, page.captions), strict=True)) == captions
     assert {path.stem for path in folder.glob("figures/*.png")} == captions.keys()
 
