@@ -4,13 +4,15 @@ import importlib.util
 import shlex
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.doctor import REPORT
-from bench.cli.guard import DONE, FAILED, INTERRUPTED, STOPPED, guarded
+from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, guarded
+from bench.cli.loudness import ASKED
 from bench.report.text import plural
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def run_verb(
     time_limit: Annotated[
         str | None, typer.Option(help="Stop by then, keep everything, exit with 3: 90s, 8m, 1h30m.")
     ] = None,
+    as_json: JSON = False,
 ) -> int:
     """Run a suite from where an earlier run stopped, then write its report."""
     started = time.monotonic()  # what is imported below takes some of the time too
@@ -59,32 +62,56 @@ def run_verb(
             chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
             folder = out or Path("runs") / chosen.name
             if dry_run:
-                show_plan(chosen, folder)
+                show_plan(chosen, folder, as_json=as_json)
                 return DONE
-            return run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
+            with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what is said is for a person
+                code = run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
+            if as_json:
+                print_outcome(folder, code)
+            return code
     except (Stopped, KeyboardInterrupt) as stopped:  # before the first cell, or between the last one and the report
         told = f"stopped by {stopped.reason}" if isinstance(stopped, Stopped) else "interrupted"
         print(f"{told} outside of any cell; what was done is kept. Go on with: {_again()}", file=sys.stderr)
         return STOPPED if isinstance(stopped, Stopped) else INTERRUPTED
 
 
-def show_plan(suite: "Suite", out: Path) -> None:
-    """Print what a run would do."""
-    from bench.cli.tables import print_table
+def show_plan(suite: "Suite", out: Path, *, as_json: bool = False) -> None:
+    """Print what a run would do: a matrix of counts, or, where it is asked to say more, every cell."""
+    from bench.cli.matrix import blocks, left_out, plain
+    from bench.cli.tables import print_json, print_lines, print_table, width
     from bench.run.store import Store
     from bench.suite.plan import plan
 
     store = Store(out)
     chosen = plan(suite).grown(lambda cell: store.read(cell.id))
-    rows = [{"cell": cell.id, "done": store.read(cell.id) is not None, "what": cell.title} for cell in chosen.cells]
-    if suite.budgets[1:]:  # one estimator is there once a budget, which is told by its draws of z
-        rows = [row | {"samples": cell.estimator.samples} for row, cell in zip(rows, chosen.cells, strict=True)]
-    print_table(rows)
-    for skipped in chosen.skipped:
-        print(f"left out: {skipped.estimator} on {skipped.problem}: it {skipped.reason}")
-    for words in dict.fromkeys(series.table.growth() for series in chosen.series):
-        print(f"may grow: {words}")
-    print(f"{plural(len(chosen.cells), 'cell')}, into {out}")
+    done = {cell.id: store.read(cell.id) is not None for cell in chosen.cells}
+    if as_json:
+        print_json(plain(chosen, done, str(out)))
+        return
+    if ASKED.verbose:
+        rows = [{"cell": cell.id, "done": done[cell.id], "what": cell.title} for cell in chosen.cells]
+        if suite.budgets[1:]:  # one estimator is there once a budget, which is told by its draws of z
+            rows = [row | {"samples": cell.estimator.samples} for row, cell in zip(rows, chosen.cells, strict=True)]
+        print_table(rows, whole=("cell",))
+    else:
+        for title, rows in blocks(chosen.cells, done, width()):
+            print_lines([title])
+            print_table(rows, whole=())
+            print()
+    print_lines(left_out(chosen.skipped))
+    print_lines(f"may grow: {words}" for words in dict.fromkeys(series.table.growth() for series in chosen.series))
+    there = f", {sum(done.values())} of them done" if any(done.values()) else ""
+    more = "" if ASKED.verbose else " (--verbose lists them)"
+    print_lines([f"{plural(len(chosen.cells), 'cell')}{there}, into {out}{more}"])
+
+
+def print_outcome(out: Path, code: int) -> None:
+    """Where a run stands at its end, as `gradest status --json` says it, with its page and the exit code."""
+    from bench.cli.tables import print_json
+    from bench.run.status import status
+
+    page = out / "report.html"
+    print_json(status(out) | {"report": str(page) if page.is_file() else None, "exit_code": code})
 
 
 def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limit: "Limit") -> int:

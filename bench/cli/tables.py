@@ -17,7 +17,7 @@ from rich.table import Table
 UNBOUNDED = 10_000
 """Columns where nothing is folded."""
 LEAST = 4
-"""Columns that whole names leave to each other column at least, or they are folded too, into a third of the width."""
+"""Columns that whole names leave to each other column at least, or they are folded too, into a quarter of the width."""
 
 
 class _Output(Console):
@@ -79,7 +79,7 @@ def _table(
     """Some rows, of the columns that have a size; `fixed` where they are printed row by row, so that they align."""
     table = Table(box=None, pad_edge=False, show_header=header)
     for key, size in sizes.items():
-        least = min(size, width() // 3) if key == "name" and key not in whole else None
+        least = min(size, width() // 4) if key == "name" and key not in whole else None
         table.add_column(key, overflow="fold", no_wrap=key in whole, width=size if fixed else None, min_width=least)
     for row in cells:
         table.add_row(*(row[key] for key in sizes))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.loudness import ASKED
 from bench.cli.run import show_plan
 from bench.run import runner
 from bench.run.executors import inline
@@ -292,8 +293,9 @@ def test_force_runs_a_grid_again_from_its_beginning(tmp_path: Path, stubs: Stubs
 
 
 def test_a_dry_run_shows_the_grid_as_it_is_and_says_that_it_may_grow(
-    tmp_path: Path, stubs: Stubs, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, stubs: Stubs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ASKED, "verbose", True)
     words = (
         "may grow: where an estimator's best learning rate lies at an end of its grid, 0.001 or 0.003, up to 3 more "
         "follow there, a cell each\n"
@@ -307,7 +309,7 @@ def test_a_dry_run_shows_the_grid_as_it_is_and_says_that_it_may_grow(
     show_plan(suite_of(), tmp_path)
     told = capsys.readouterr().out
     assert all(f"train digits/bernoulli-3/8 rloo, learning rate {rate:g}" in told for rate in UP)
-    assert told.endswith(f"8 cells, into {tmp_path}\n")
+    assert told.endswith(f"8 cells, 8 of them done, into {tmp_path}\n")
     show_plan(suite_of(text=SMALL), tmp_path)
     assert "may grow" not in capsys.readouterr().out
 

@@ -209,7 +209,7 @@ def test_a_dry_run_says_what_is_done_what_would_run_and_what_is_left_out(
     arguments = ["run", "small.toml", "-e", "disarm", "-e", "rloo"]
     cells = plan(override(parse_suite(text.encode(), "x"), estimators=["disarm", "rloo"])).cells
     assert len(cells) == 13
-    done = gradest(*arguments, "--dry-run")
+    done = gradest(*arguments, "--dry-run", "--verbose")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert lines == [
         "cell done what",
@@ -221,10 +221,10 @@ def test_a_dry_run_says_what_is_done_what_would_run_and_what_is_left_out(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
     gradest(*arguments, "--out", "x")
     Store(tmp_path / "x").path(cells[1].id).unlink()
-    done = gradest(*arguments, "--out", "x", "--dry-run")
+    done = gradest(*arguments, "--out", "x", "--dry-run", "--verbose")
     said = {line.split()[0]: line.split()[1] for line in done.out.splitlines()[1:14]}
     assert said == {cell.id: "no" if cell is cells[1] else "yes" for cell in cells}
-    assert done.out.splitlines()[-1] == "13 cells, into x"
+    assert done.out.splitlines()[-1] == "13 cells, 12 of them done, into x"
 
 
 def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world: list[str], tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_published_run_has_its_records_in_one_file_on_which_all_verbs_work(
 
     # A run goes on beside the archive, and does nothing that it holds.
     assert gradest(*two).out.startswith("nothing to do: all 10 cells are done; the report is runs/small/report.html\n")
-    assert gradest(*two, "--dry-run").out.count(" yes ") == 10
+    assert gradest(*two, "--dry-run", "--verbose").out.count(" yes ") == 10
     assert len(world) == 10
     assert gradest(*two, "-e", "rebar").err.startswith("5 cells to run, 10 done before\n")
     assert (len(world), len(list((out / "cells").iterdir()))) == (15, 5)
@@ -499,8 +499,8 @@ CALLS = [
      ("small", Path("x/y"), {"workers": 3, "force": True})),
     (["run", "small.toml", "--time-limit", "1h30m"], "run",
      ("small", Path("runs/small"), {"workers": 1, "force": False, "limit": 5400})),
-    (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"))),
-    (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"))),
+    (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"), {"as_json": False})),
+    (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"), {"as_json": False})),
     (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report", ([Path("a"), Path("b")], "md,csv", Path("c"))),
     (["report", "a"], "report", ([Path("a")], "", None)),
 ]  # fmt: skip
