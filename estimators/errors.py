@@ -1,11 +1,15 @@
 """What is said to a person whose input cannot be used; free of torch, so that all can import it."""
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 
 LISTED = 20
 """Names that a message lists at most."""
+NEAR = 3
+"""Names that a message guesses at most."""
 
 
 class BadInput(ValueError):
@@ -28,9 +32,68 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def unknown(what: str, typed: object, known: Sequence[str], where: str = "") -> str:
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def nearest(typed: str, known: Sequence[str], about: Mapping[str, str] | None = None) -> list[str]:
+    """The names that a person may have meant, the likeliest first; none where nothing is near.
+
+    The first of these that finds any: the same letters in other cases or with other dashes; the initials of a name,
+    such as `stl` of sticking-the-landing; names that begin so; names that hold it, or of which something is said in
+    that word, such as `concrete`; names that are spelled alike.
+
+    Args:
+        typed: what was typed.
+        known: the names.
+        about: what is said of some of them, such as a summary and a paper.
+    """
+    words = _words(typed)
+    plain = "".join(words)
+    if plain:
+        of = {name: _words(name) for name in known}
+        said = {name: {*_words(text), *of[name]} for name, text in (about or {}).items() if name in of}
+        ways: tuple[Callable[[str], bool], ...] = (
+            lambda name: "".join(of[name]) == plain,
+            lambda name: len(of[name]) > 1 and "".join(word[0] for word in of[name]) == plain,
+            lambda name: len(plain) > 1 and "".join(of[name]).startswith(plain),
+            lambda name: len(plain) > 2 and (plain in "".join(of[name]) or said.get(name, set()) >= {*words}),
+        )
+        for way in ways:
+            if found := [name for name in known if way(name)]:
+                return sorted(found, key=len)[:NEAR]
+    return difflib.get_close_matches(typed, known, n=2)
+
+
+def guess(names: Sequence[str]) -> str:
+    """`did you mean 'a', 'b' or 'c'?`."""
+    *others, last = map(repr, names)
+    return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
+
+
+def unknown(
+    what: str, typed: object, known: Sequence[str], where: str = "", about: Mapping[str, str] | None = None
+) -> str:
     """One line for a name that does not exist: what was typed, the nearest names, all where they are few, and more."""
-    near = difflib.get_close_matches(str(typed), known, n=2)
-    guess = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
+    near = nearest(str(typed), known, about)
+    question = f"; {guess(near)}" if near else "."
     names = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
-    return f"unknown {what} {typed!r}{guess} Known: {names}" + (f" ({where})" if where else "")
+    return f"unknown {what} {typed!r}{question} Known: {names}" + (f" ({where})" if where else "")
+
+
+def missing(what: str, path: Path, also: Sequence[str] = ()) -> str:
+    """One line for a file or folder that is not there: what was typed, and what lies near it.
+
+    Args:
+        what: file or folder.
+        path: that was typed.
+        also: other things that may have been meant, such as names of suites.
+    """
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    names = {found.stem: str(found) for found in beside if found.suffix == path.suffix and found.name[0] != "."}
+    in_runs = Path("runs") / path
+    near = [str(in_runs)] if not path.is_absolute() and in_runs.exists() else []
+    near += [names[name] for name in nearest(path.stem, list(names))]
+    near += [name for name in also if name == path.stem]
+    where = "" if path.parent.is_dir() else f", nor {str(path.parent)!r}"
+    return f"no such {what}: {str(path)!r}{where}" + (f"; {guess(list(dict.fromkeys(near))[:NEAR])}" if near else "")

@@ -89,7 +89,8 @@ def get(name: str) -> Entry:
     if ":" in name:
         return _import(name)
     if name not in _entries:
-        raise BadInput(unknown("estimator", name, sorted(_entries), "gradest list estimators, or module:Class"))
+        about = {known: f"{entry.summary} {entry.paper}" for known, entry in _entries.items()}
+        raise BadInput(unknown("estimator", name, sorted(_entries), "gradest list estimators, or module:Class", about))
     return _entries[name]
 
 

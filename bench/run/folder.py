@@ -4,18 +4,22 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from estimators.errors import BadInput
+from estimators.errors import NEAR, BadInput, guess, missing
 
 
 def suite_file(directory: Path) -> Path:
     """The suite file of a run's folder.
 
     Raises:
-        BadInput: the folder holds no run.
+        BadInput: there is no such folder, or it holds no run.
     """
     path = directory / "suite.toml"
+    if not directory.exists():
+        raise BadInput(missing("folder", directory))
     if not path.is_file():
-        raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); give the folder that `gradest run` made")
+        inside = [str(found.parent) for found in sorted(directory.glob("*/suite.toml"))][:NEAR]
+        what = guess(inside) if inside else "give the folder that `gradest run` made"
+        raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); {what}")
     return path
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from bench.suite.faults import explain
 from bench.suite.rare import check_draws
 from bench.suite.schema import Device, Suite
-from estimators.errors import BadInput, unknown
+from estimators.errors import BadInput, guess, missing, unknown
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -23,12 +23,26 @@ def load_suite(name: str) -> Suite:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        path = SUITES / f"{name}.toml"
-    if not path.is_file():
-        raise BadInput(unknown("suite", name, suite_names(), "or a path that ends in .toml"))
+        path = SUITES / f"{name}.toml" if path.name == name else path
+    if path.suffix != ".toml" or not path.is_file():
+        raise BadInput(_not_there(name))
     suite = parse_suite(path.read_bytes(), path.name)
     check_draws(suite, path.name)
     return suite
+
+
+def _not_there(name: str) -> str:
+    """What is said of a suite that is no name of ours, nor a path to one."""
+    path, file = Path(name), Path(f"{name}.toml")
+    if path.suffix == ".toml":
+        return missing("file", path, suite_names())
+    if file.is_file():
+        return f"unknown suite {name!r}; {guess([str(file)])}"
+    if (path / "suite.toml").is_file():
+        return f"{name!r} is the folder of a run; gradest run {path / 'suite.toml'} --out {name} goes on with it"
+    if path.name != name:
+        return f"{missing('file', file, suite_names())} (a suite is a name, or a path that ends in .toml)"
+    return unknown("suite", name, suite_names(), "or a path that ends in .toml")
 
 
 def suite_names() -> list[str]:

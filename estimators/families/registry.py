@@ -60,7 +60,8 @@ def family_named(name: str) -> Family:
     if name in FAMILIES:
         return FAMILIES[name]
     if ":" not in name:
-        raise BadInput(unknown("family", name, list(FAMILIES), "or module:Class"))
+        about = {known: (type(family).__doc__ or "").partition("\n")[0] for known, family in FAMILIES.items()}
+        raise BadInput(unknown("family", name, list(FAMILIES), "or module:Class", about))
     module, class_name = module_of(name)
     found = {
         type(family).__name__: family for family in FAMILIES.values() if type(family).__module__ == module.__name__

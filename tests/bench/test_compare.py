@@ -413,6 +413,7 @@ def test_folders_without_a_run_or_without_a_success_are_one_line(tmp_path: Path)
     good = folder(tmp_path / "good", [made("moments", variances((0, 1.0, 0.3)))])
     bad = folder(tmp_path / "bad", [made("moments", {}, status="failed")])
     empty = tmp_path / "empty"
+    empty.mkdir()
     for first, second in ((good, empty), (empty, good)):
         with pytest.raises(BadInput) as caught:
             compare(first, second)

@@ -266,9 +266,7 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
         path.unlink()
     empty = "error: 'c' holds no records yet; gradest run makes them\n"
     assert gradest("report", "a", "c", "--out", "all") == (2, "", empty)
-    assert gradest("report", "nowhere").err == (
-        "error: 'nowhere' holds no run (no suite.toml); give the folder that `gradest run` made\n"
-    )
+    assert gradest("report", "nowhere").err == "error: no such folder: 'nowhere'\n"
 
 
 def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world: list[str]) -> None:
