@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import complete
 from bench.cli.guard import DONE, JSON, guarded
 
 
@@ -14,7 +15,7 @@ def atlas_verb(
     latents: Annotated[str, typer.Option(help="Number of latents, LxC (such as 2x3) for categorical ones.")],
     f_evals: Annotated[int, typer.Option(help="Evaluations of f that may be spent.")],
     objective: Annotated[str, typer.Option(help="Objective; of a bound over K draws, such as mlp-iwae-2.")] = "mlp",
-    family: Annotated[str, typer.Option(help="Family of q.")] = "bernoulli",
+    family: Annotated[str, typer.Option(help="Family of q.", autocompletion=complete.family)] = "bernoulli",
     unbiased: Annotated[bool, typer.Option("--unbiased", help="Leave out the biased ones.")] = False,
     as_json: JSON = False,
 ) -> int:

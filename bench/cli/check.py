@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, guarded
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ MARKS = {"passed": "ok", "failed": "FAILED", "measured": "measured", "not applic
 
 @guarded
 def check_verb(
-    estimator: Annotated[str, typer.Argument(help="NAME or module:Class, with options as NAME[key=value,...].")],
+    estimator: Annotated[
+        str,
+        typer.Argument(
+            help="NAME or module:Class, with options as NAME[key=value,...].", autocompletion=complete.estimator
+        ),
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Of all noise; the same seed gives the same certificate.")] = 0,
     as_json: JSON = False,
 ) -> int:

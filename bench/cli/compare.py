@@ -5,20 +5,22 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, guarded
 from bench.cli.loudness import ASKED
 
 
 @guarded
 def compare_verb(
-    first: Annotated[Path, typer.Argument(help="Folder A.")],
-    second: Annotated[Path, typer.Argument(help="Folder B.")],
+    first: Annotated[Path, typer.Argument(help="Folder A.", autocompletion=complete.run)],
+    second: Annotated[Path, typer.Argument(help="Folder B.", autocompletion=complete.run)],
     every: Annotated[bool, typer.Option("--all", help="Show also what did not change.")] = False,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             help="Exit with 1 if any of these is found, for CI: changed, missing, slower, faster, higher-variance, "
-            "lower-variance, higher-elbo, lower-elbo, other-numbers; repeatable, or a list with commas."
+            "lower-variance, higher-elbo, lower-elbo, other-numbers; repeatable, or a list with commas.",
+            autocompletion=complete.change,
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import complete
 from bench.cli.guard import DONE, JSON, guarded
 
 
@@ -21,14 +22,23 @@ class Listed(StrEnum):
 @guarded
 def list_verb(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
-    family: Annotated[str | None, typer.Option(help="Estimators or problems for this family of q.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Estimators or problems for this family of q.", autocompletion=complete.family)
+    ] = None,
     unbiased: Annotated[
         bool | None, typer.Option("--unbiased/--biased", help="Estimators declared so.", show_default=False)
     ] = None,
     needs: Annotated[
-        str | None, typer.Option(help="Estimators that ask no more of f than values, its gradient, or a relaxed one.")
+        str | None,
+        typer.Option(
+            help="Estimators that ask of f: values, its gradient, or to be relaxed.",
+            autocompletion=complete.among(*complete.NEEDS),
+        ),
     ] = None,
-    bound: Annotated[str | None, typer.Option(help="Estimators of this bound: elbo or iwae.")] = None,
+    bound: Annotated[
+        str | None,
+        typer.Option(help="Estimators of this bound: elbo or iwae.", autocompletion=complete.among(*complete.BOUNDS)),
+    ] = None,
     as_json: JSON = False,
 ) -> int:
     """List what there is: estimators, problems, data sets, measurements, suites; --json has all that is known."""

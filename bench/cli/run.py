@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import complete
 from bench.cli.doctor import REPORT
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, guarded
 from bench.cli.loudness import ASKED
@@ -27,14 +28,23 @@ LONG = 10
 
 @guarded
 def run_verb(
-    suite: Annotated[str, typer.Argument(help="A suite's name, or a path that ends in .toml.")],
+    suite: Annotated[
+        str, typer.Argument(help="A suite's name, or a path that ends in .toml.", autocompletion=complete.suite)
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/SUITE by default.")] = None,
     estimators: Annotated[
         list[str] | None,
-        typer.Option("--estimator", "-e", help="NAME[key=value,...] in place of the suite's own; repeatable."),
+        typer.Option(
+            "--estimator",
+            "-e",
+            help="NAME[key=value,...] in place of the suite's own; repeatable.",
+            autocompletion=complete.estimator,
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Seeds to train.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda.", autocompletion=complete.among(*complete.DEVICES))
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,

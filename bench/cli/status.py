@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, guarded
 from bench.cli.loudness import ASKED
 
 
 @guarded
-def status_verb(directory: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: JSON = False) -> int:
+def status_verb(
+    directory: Annotated[Path, typer.Argument(help="A run's folder.", autocompletion=complete.run)],
+    as_json: JSON = False,
+) -> int:
     """Say how far a run is, and what went wrong in it."""
     from bench.run.status import status
 

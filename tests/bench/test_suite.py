@@ -159,9 +159,9 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
          f"unknown key 'seds'; did you mean 'seeds'? Known: {SUITE_KEYS} (at the top) (and 1 more)"),
         ("steps = 4", "stepz = 4", f"unknown key 'stepz'; did you mean 'steps'? Known: {TRAINING_KEYS} (in training)"),
         ("steps = 4", "elbo = 4", f"unknown key 'elbo'. Known: {TRAINING_KEYS} (in training)"),
-        ("evaluations = 2", "evaluation = 2", "unknown key 'evaluation'; did you mean 'evaluations' or "
-         "'evaluation_rows'? Known: evaluations, evaluation_rows, evaluation_samples, iwae_samples, target, "
-         "learning_rates, grow (in elbo)"),
+        ("evaluations = 2", "evaluation = 2", "unknown key 'evaluation'; did you mean 'evaluations', "
+         "'evaluation_rows' or 'evaluation_samples'? Known: evaluations, evaluation_rows, "
+         "evaluation_samples, iwae_samples, target, learning_rates, grow (in elbo)"),
         ("draws = 40", "draw = 20", f"unknown key 'draw'; did you mean 'draws'? Known: {MOMENTS_KEYS} (in moments)"),
         ("rounds = 5", "round = 5",
          "unknown key 'round'; did you mean 'rounds'? Known: stacked, rounds, warm_up (in time)"),
