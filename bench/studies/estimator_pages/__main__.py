@@ -2,14 +2,21 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from bench.studies.estimator_pages.site import write
 from estimators.errors import BadInput
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m bench.studies.estimator_pages docs/estimators")
+
+def main(out: Annotated[Path, typer.Argument(help="Folder of the pages, docs/estimators.")]) -> None:
+    """Write a page an estimator, its figure, and the navigation's part between its two comments."""
     try:
-        write(Path(sys.argv[1]))
+        write(out)
     except BadInput as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    typer.run(main)
