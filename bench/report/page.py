@@ -25,7 +25,7 @@ from bench.report.text import plural, slug
 
 # Provenance that differs from record to record, and so says nothing of the machine or the version.
 _UNLISTED = ("load", "estimator_source")
-_MANY_ROWS = 40  # a longer section opens on demand
+_MANY_ROWS = 40  # a longer section opens on demand, unless it is the only one of its table
 _MANY_FINDINGS = 6  # more of one topic open on demand
 
 
