@@ -27,18 +27,18 @@ def _drawable(rows: pd.DataFrame) -> pd.DataFrame:
     return swept
 
 
-def _looks_like(rows: pd.DataFrame) -> pd.Series:
-    """The label of each one's least budget: a line stands for all of them, and looks as it does there."""
-    first: pd.Series = rows.sort_values("budget", kind="stable").groupby("one")["label"].transform("first")
-    return first.loc[rows.index]
+def _look(line: pd.DataFrame, looks: Mapping[str, Style]) -> str:
+    """The label by which a line looks, that of its least budget; of a budget that a person chose, if of any."""
+    labels = [str(label) for label in line.sort_values("budget", kind="stable")["label"]]
+    return next((label for label in labels if not looks[label].behind), labels[0])
 
 
 def _series(rows: pd.DataFrame, looks: Mapping[str, Style]) -> list[lines.Series]:
-    """A line an estimator, that looks as it does at its least budget."""
+    """A line an estimator."""
     series = []
     for one, group in rows.groupby("one", sort=False):
         line = group.sort_values("budget")
-        first = looks[str(line["label"].iloc[0])]
+        first = looks[_look(line, looks)]
         style = first._replace(label=str(one) if first.unbiased else f"{one} {DAGGER}")
         x, y, low, high = (
             line[name].to_numpy(np.float64) for name in ("budget", "variance", "variance_low", "variance_high")
@@ -52,13 +52,15 @@ def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
     drawn = _drawable(rows)
     point = str(drawn["point"].iloc[0])
     place = f", at {point}" if point else ""
+    by_line = {one: _look(line, summary.styles) for one, line in drawn.groupby("one")}
+    named = drawn.assign(label=drawn["one"].map(by_line), budget=0)
     return phrases.words(
         (
             "Variance of the gradient with respect to q's parameters against evaluations of f a row, on "
             f"{phrases.problem(heading, rows)}{place}.",
             phrases.spread(drawn, "Bands", "95 % jackknife interval on log variance"),
             "Dotted: equal variance x evaluations.",
-            phrases.marked(drawn.assign(label=_looks_like(drawn), budget=0), summary.styles),
+            phrases.marked(named, summary.styles),
         ),
         (
             phrases.fixed(drawn),
