@@ -63,7 +63,7 @@ def _p_value(row: Row) -> str:
     return "< 1e-16" if p < 1e-16 else number(p, 2)
 
 
-BRIEF = ("point", "estimator", "relative_bias", "p_value", "verdict", "draws")
+BRIEF = ("point", "estimator", "relative_bias", "verdict", "reference", "draws")
 
 
 def make(frame: pd.DataFrame) -> Table:

@@ -22,7 +22,7 @@ SHORT = 7.0
 LONG = 40
 """Rows; more of them go over several pages."""
 PACKAGES = "array, booktabs, longtable, threeparttable and threeparttablex"
-_NUMBER = re.compile(r"([(<]?\s?-?(?:\d+|∞))(\.\d+)?(e-?\d+)?(?:\s(.*))?", re.DOTALL)
+_NUMBER = re.compile(r"([(<]?\s?-?(?:\d+|∞))(\.\d+)?(e-?\d+)?( %)?(?:\s(.*))?", re.DOTALL)
 _DAGGER = escape_tex(DAGGER)
 _NARROW, _BROAD = set("ijltfr.,:;|!'()[] "), set("mwMWQOGDHNAVXYUK%=+<>†")
 
@@ -81,8 +81,8 @@ def _split(text: str) -> tuple[str, str, str]:
     match = _NUMBER.fullmatch(text)
     if not match:
         return text, "", ""
-    whole, fraction, power, rest = (part or "" for part in match.groups())
-    return (whole, fraction + power, rest) if fraction else (whole + power, "", rest)
+    whole, fraction, power, percent, rest = (part or "" for part in match.groups())
+    return (whole, fraction + power + percent, rest) if fraction else (whole + power, percent, rest)
 
 
 def _numbers(texts: Sequence[str], bold: Sequence[bool]) -> list[_Part]:
@@ -99,9 +99,10 @@ def _numbers(texts: Sequence[str], bold: Sequence[bool]) -> list[_Part]:
 
 
 def _tex(text: str) -> str:
-    """Text for LaTeX; a fraction with a power of ten is one too."""
-    fraction = re.fullmatch(r"(\.\d+)e(-?\d+)", text)
-    return rf"${fraction[1]}\times10^{{{fraction[2]}}}$" if fraction else escape_tex(text)
+    """Text of a number for LaTeX; what stands behind its point may be a fraction with a power of ten."""
+    power = re.fullmatch(r"(\.\d+)e(-?\d+)( %)?", text)
+    escaped = rf"${power[1]}\times10^{{{power[2]}}}${escape_tex(power[3] or '')}" if power else escape_tex(text)
+    return escaped.replace(r" \%", r"\,\%")
 
 
 def _number_ems(texts: Sequence[str]) -> float:
