@@ -22,7 +22,7 @@ def atlas_verb(
     """Rank estimators by their exact error on a small problem, for equal evaluations of f, from the published atlas."""
     from bench.atlas.query import Question, ranked
     from bench.atlas.table import read
-    from bench.cli.tables import print_table
+    from bench.cli.tables import print_lines, print_table
 
     answer = ranked(read(), Question(logit, latents, f_evals, objective, family, unbiased))
     if as_json:
@@ -31,5 +31,5 @@ def atlas_verb(
         return DONE
     print_table(answer.rows)
     if answer.missing:
-        print(f"Not integrated ({len(answer.missing)}; --json says why): {', '.join(answer.missing)}")
+        print_lines([f"Not integrated ({len(answer.missing)}; --json says why): {', '.join(answer.missing)}"])
     return DONE

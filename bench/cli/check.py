@@ -10,6 +10,7 @@ import typer
 
 from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.loudness import ASKED
 
 if TYPE_CHECKING:
     from estimators.checks import Certificate, Result
@@ -54,6 +55,7 @@ def check(estimator: str, seed: int, as_json: bool) -> bool:
     Raises:
         BadInput: no such estimator, or options that it does not take.
     """
+    from bench.cli.tables import print_lines
     from bench.config import EstimatorConfig, parse_estimator
     from estimators.checks import certify
     from estimators.errors import BadInput
@@ -62,12 +64,12 @@ def check(estimator: str, seed: int, as_json: bool) -> bool:
         wanted = EstimatorConfig(**parse_estimator(estimator))
     except ValueError as error:
         raise BadInput(str(error)) from error
-    progress = None if as_json else _print
+    progress = None if as_json or ASKED.quiet else _print
     certificate = certify(wanted.name, wanted.arguments(), seed=seed, workers=workers(), progress=progress)
     if as_json:
         print(json.dumps(certificate.plain(), indent=1, allow_nan=False))
     else:
-        print(verdict(certificate))
+        print_lines([verdict(certificate)])
     return certificate.verdict != "refuted"
 
 

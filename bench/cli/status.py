@@ -28,17 +28,18 @@ def status_verb(
 
 
 def print_status(found: dict[str, Any]) -> None:
-    """A run's state in a few lines."""
+    """A run's state in a few lines; the first of them alone where the command is quiet."""
+    from bench.cli.tables import print_lines
+
     of, left = ("", "") if found["note"] else (f" of {found['cells']}", f"{found['pending']} to run, ")
-    print(
+    state = (
         f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {left}"
         f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
     )
-    if ASKED.quiet:
-        return
-    if found["note"]:
-        print(found["note"])
-    for item in found["in_progress"]:
-        print(f"in progress: {item['title']}: step {item['step']} of {item['steps']}, {item['seconds']:.0f} s so far")
-    for item in found["unwell"]:
-        print(f"{item['status']}: {item['title']}: {item['reason']}")
+    begun = (
+        f"in progress: {item['title']}: step {item['step']} of {item['steps']}, {item['seconds']:.0f} s so far"
+        for item in found["in_progress"]
+    )
+    unwell = (f"{item['status']}: {item['title']}: {item['reason']}" for item in found["unwell"])
+    lines = [state, *filter(None, [found["note"]]), *begun, *unwell]
+    print_lines(lines[:1] if ASKED.quiet else lines)
