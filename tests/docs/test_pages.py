@@ -19,7 +19,7 @@ from bench.config import EstimatorConfig, parse_estimator
 from bench.library.recommend import suite_of
 from bench.studies import page_code
 from bench.studies.page_code import Block, Shown
-from bench.studies.tutorial.__main__ import PICTURES
+from bench.studies.tutorial.__main__ import PICTURES, REPORT, SCREEN
 from bench.suite.load import load_suite, override, parse_suite, suite_names
 from tests.bench.processes import forked
 from tests.docs.exempt import NOT_RUN, PARSED
@@ -69,7 +69,8 @@ def test_a_page_runs(name: str, folder: Path) -> None:
     for one in shown:
         same_as_shown(name, one)
     if name == "docs/tutorial.md":
-        assert set(re.findall(r"\(images/(.*?)\)", TEXTS[name])) == set(PICTURES)
+        assert set(re.findall(r"\(images/(.*?)\)", TEXTS[name])) == {*PICTURES, SCREEN}
+        assert (folder / REPORT).exists() and (ROOT / "docs/images" / SCREEN).exists()
         assert all((folder / made).exists() for made in PICTURES.values())
         assert all((ROOT / "docs/images" / picture).exists() for picture in PICTURES)
 
