@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 from estimators.base import Estimator
 from estimators.entry import Entry, entry_of
 from estimators.errors import BadInput, unknown
+from estimators.families import FAMILIES
 from estimators.labels import Scalar, read_label
 from estimators.plugins import load_entry_points, module_of
 
@@ -90,7 +91,9 @@ def get(name: str) -> Entry:
         return _import(name)
     if name not in _entries:
         about = {known: f"{entry.summary} {entry.paper}" for known, entry in _entries.items()}
-        raise BadInput(unknown("estimator", name, sorted(_entries), "gradest list estimators, or module:Class", about))
+        family = f" --family {name}" if name in FAMILIES else ""
+        where = f"gradest list estimators{family}, or module:Class"
+        raise BadInput(unknown("estimator", name, sorted(_entries), where, about))
     return _entries[name]
 
 

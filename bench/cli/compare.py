@@ -54,6 +54,9 @@ def compare_verb(
     of = verdict.comparison
     print_lines([*of.left_out, *(found.words() for found in (*of.settings, *of.provenance))])
     every = every or ASKED.verbose
+    if every:
+        both = zip(of.names, of.alone, strict=True)
+        print_lines(f"in {name} alone: {title}" for name, titles in both for title in titles)
     if rows := [(long if width() == UNBOUNDED else short)(one) for one in shown(verdict, everything=every)]:
         print()
         print_table(rows, whole=("change", "estimate", "p (Holm)"))

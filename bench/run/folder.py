@@ -17,8 +17,9 @@ def suite_file(directory: Path) -> Path:
     if not directory.exists():
         raise BadInput(missing("folder", directory))
     if not path.is_file():
-        inside = [str(found.parent) for found in sorted(directory.glob("*/suite.toml"))][:NEAR]
-        what = guess(inside) if inside else "give the folder that `gradest run` made"
+        near = [directory.parent] if directory.is_file() and (directory.parent / "suite.toml").is_file() else []
+        near += [found.parent for found in sorted(directory.glob("*/suite.toml"))][:NEAR]
+        what = guess(list(map(str, near))) if near else "give the folder that `gradest run` made"
         raise BadInput(f"{str(directory)!r} holds no run (no suite.toml); {what}")
     return path
 

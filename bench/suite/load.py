@@ -36,6 +36,8 @@ def _not_there(name: str) -> str:
     path, file = Path(name), Path(f"{name}.toml")
     if path.suffix == ".toml":
         return missing("file", path, suite_names())
+    if path.is_file():
+        return f"{name!r} is no suite: give a suite's name, or a file that ends in .toml"
     if file.is_file():
         return f"unknown suite {name!r}; {guess([str(file)])}"
     if (path / "suite.toml").is_file():

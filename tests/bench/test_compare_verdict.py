@@ -117,6 +117,15 @@ def test_steps_that_are_all_a_little_slower_are_seen_together() -> None:
     assert verdict.lines()[1].endswith("times A's, slower")
 
 
+def test_settings_that_differ_are_a_doubt() -> None:
+    apart = [Difference("draws", "1", "2", "moments"), Difference("steps", "1", "2", "train")]
+    verdict = judge(Comparison(("A", "B"), [row(1.0, 0.1, math.nan)], ([], []), [], apart, []))
+    assert verdict.lines()[:2] == [
+        "0 of 1 changed: 0 slower, 0 faster; 1 untested for want of an interval.",
+        "doubt moments and train: their settings differ (below), and may be what changed",
+    ]
+
+
 def test_without_times_it_is_said_that_speed_is_not_known() -> None:
     lines = of(row(1.0, 0.1, 0.9, kind="moments")).lines()
     assert lines[0] == "0 of 1 changed; 1 not told apart."
@@ -225,7 +234,7 @@ def test_a_verdict_is_rows_for_a_terminal_values_for_a_program_and_a_page() -> N
     )  # fmt: skip
     assert [one.row.estimator for one in shown(verdict, everything=False)] == ["<b>&"]
     assert len(shown(verdict, everything=True)) == 3
-    assert left(verdict) == "2 more did not change; --all shows them"
+    assert left(verdict) == "2 more not known to have changed; --all shows them"
     assert [list(short(one).values()) for one in verdict.judged] == [
         ["slower", "<b>& on digits, step time B/A, in plain steps", "2.00 [1.81, 2.21]", "2.0e-9"],
         ["not-told-apart", "rloo on digits at 2, variance B/A", "3.00 [0, ∞]", "1.0"],

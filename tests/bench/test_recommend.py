@@ -156,7 +156,7 @@ def test_a_control_is_not_recommended() -> None:
         ("vae[dataset]", "cannot read option 'dataset' of problem 'vae'; expected key=value"),
         ("toi", "unknown problem kind 'toi'; did you mean 'toy'"),
         ("toy[objective=quadratic,family=bernoulli,logit=3]", "unknown key 'logit'; did you mean 'logits'"),
-        ("none.toml", "unknown suite 'none.toml'"),
+        ("none.toml", "no such file: 'none.toml'"),
     ],
 )
 def test_a_problem_that_cannot_be_is_said_in_one_line(text: str, message: str) -> None:

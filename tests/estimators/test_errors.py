@@ -56,6 +56,11 @@ def test_words_of_the_field_lead_to_estimators(typed: str, meant: str) -> None:
     assert meant in str(caught.value).partition("Known:")[0]
 
 
+def test_a_family_in_the_place_of_an_estimator_leads_to_those_for_it() -> None:
+    with pytest.raises(BadInput, match="gradest list estimators --family categorical, or module:Class"):
+        estimators.get("categorical")
+
+
 def test_words_of_the_field_lead_to_families_and_data_sets() -> None:
     for typed, meant in (("normal", "'gaussian'"), ("binary", "'bernoulli'"), ("cat", "'categorical'")):
         with pytest.raises(BadInput) as caught:
@@ -71,7 +76,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in ("runs/quick", "runs/mine", "other"):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / "suite.toml").write_text("")
-    (tmp_path / "mine.toml").write_text("")
+    for file in ("mine.toml", "note.md"):
+        (tmp_path / file).write_text("")
     (tmp_path / "suites").mkdir()
 
 
@@ -85,6 +91,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("zzz", "no such folder: 'zzz'"),
         ("runs", "'runs' holds no run (no suite.toml); did you mean 'runs/mine' or 'runs/quick'?"),
         ("suites", "'suites' holds no run (no suite.toml); give the folder that `gradest run` made"),
+        ("runs/mine/suite.toml", "'runs/mine/suite.toml' holds no run (no suite.toml); did you mean 'runs/mine'?"),
         ("mine.toml", "'mine.toml' holds no run (no suite.toml); give the folder that `gradest run` made"),
     ],
 )
@@ -103,6 +110,7 @@ def test_a_missing_folder_is_called_so(here: None, typed: str, said: str) -> Non
         ("runs/quick", "'runs/quick' is the folder of a run; gradest run runs/quick/suite.toml --out runs/quick "
                        "goes on with it"),
         ("suites/zzz", "no such file: 'suites/zzz.toml' (a suite is a name, or a path that ends in .toml)"),
+        ("note.md", "'note.md' is no suite: give a suite's name, or a file that ends in .toml"),
         ("quik", "unknown suite 'quik'; did you mean 'quick'?"),
         ("mnist", "unknown suite 'mnist'; did you mean 'mnist-small', 'mnist-linear' or 'mnist-linear-elbo'?"),
     ],

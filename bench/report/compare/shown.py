@@ -18,7 +18,7 @@ def left(verdict: Verdict) -> str:
     """How many comparisons the table leaves out; nothing where it has all."""
     count = sum(not one.changed for one in verdict.judged)
     more = " more" if count < len(verdict.judged) else ""
-    return f"{count}{more} did not change; --all shows them" if count else ""
+    return f"{count}{more} not known to have changed; --all shows them" if count else ""
 
 
 def short(one: Judged) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Verdict(NamedTuple):
         timed = any(one.row.kind == "time" for one in self.judged)
         shown = [name for name in CHANGED if counts[name] or (timed and name in SENSES["time"])]
         parts = [f"{counts[name]} {name.replace('-', ' ')}" for name in shown]
-        rest = [f"{counts[name]} {name.replace('-', ' ')}" for name in (SAME, OPEN, UNTESTED) if counts[name]]
+        others = {SAME: "identical", OPEN: "not told apart", UNTESTED: "untested for want of an interval"}
+        rest = [f"{counts[name]} {words}" for name, words in others.items() if counts[name]]
         total = sum(counts[name] for name in CHANGED)
         head = f"{total} of {len(self.judged)} changed"
         return f"{': '.join(filter(None, (head, ', '.join(parts))))}; {', '.join(rest) or 'nothing else'}."
@@ -135,7 +136,13 @@ class Verdict(NamedTuple):
     def _doubts(self) -> list[str]:
         times = [one for one in self.judged if one.row.kind == "time"]
         doubts = Counter(doubt for one in times for doubt in one.row.doubts)
-        return [f"doubt {count} of {plural(len(times), 'step time')}: {doubt}" for doubt, count in doubts.items()]
+        differ = sorted({found.kind for found in self.comparison.settings})
+        settings = (
+            [f"doubt {' and '.join(differ)}: their settings differ (below), and may be what changed"] if differ else []
+        )
+        return settings + [
+            f"doubt {count} of {plural(len(times), 'step time')}: {doubt}" for doubt, count in doubts.items()
+        ]
 
     def _missing(self) -> list[str]:
         both = zip(self.comparison.alone, self.comparison.names, strict=True)
