@@ -93,6 +93,6 @@ def page(verdict: Verdict) -> str:
         notes=[found.words() for found in (*verdict.comparison.settings, *verdict.comparison.provenance)],
         left_out=verdict.comparison.left_out,
         alone=list(zip(verdict.comparison.names, verdict.comparison.alone, strict=True)),
-        tables=[("What changed", changed, True), ("What did not", others, False)],
+        tables=[("What changed", changed, True), ("What is not known to have changed", others, False)],
         number=number,
     )
