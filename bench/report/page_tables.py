@@ -40,6 +40,9 @@ class Shown(NamedTuple):
     name: str
     title: str
     caption: str
+    """What it shows, in a sentence."""
+    notes: str
+    """How its numbers, intervals and marks are to be read."""
     heads: list[Head]
     parts: list[Part]
 
@@ -92,7 +95,8 @@ def _parts(table: Table, facts: Facts) -> Iterator[Part]:
 def shown(table: Table, facts: Facts) -> Shown:
     """A table ready for the template."""
     heads = [Head(column.title, _classes(column), bool(column.by)) for column in table.columns]
-    return Shown(table.name, table.title, table.caption, heads, list(_parts(table, facts)))
+    caption, stop, notes = table.caption.partition(". ")
+    return Shown(table.name, table.title, caption + stop.strip(), notes, heads, list(_parts(table, facts)))
 
 
 def filters(tables: Sequence[Shown], frames: Sequence[Table]) -> Mapping[str, list[Any]]:

@@ -37,10 +37,10 @@ def data(html: str) -> dict[str, Any]:
     return {name: json.loads(text) for name, text in found}
 
 
-def test_the_page_goes_from_what_to_doubt_to_provenance(html: str) -> None:
+def test_the_page_goes_from_what_to_take_to_provenance(html: str) -> None:
     heads = re.findall(r'<h2 id="([^"]+)">', html)
     tables = ["variance", "bias", "elbo", "time"]
-    assert heads == ["doubts", *tables, "figures", "findings", "reading", "provenance"]
+    assert heads == ["answer", "doubts", *tables, "figures", "findings", "reading", "provenance"]
     contents = html[html.index('<nav class="contents"') : html.index("</nav>")]
     assert [link for link in re.findall(r'href="#([^"]+)"', contents) if link in heads] == heads
 
