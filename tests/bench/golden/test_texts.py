@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from bench.report.figures.reading import READING
+from bench.report.findings import FIRST, TRAINED
 from tests.bench.golden.publish import EXPECTED, RUNS, TABLES, Outline, outline, printed, publish, texts
 
 Z = scipy.stats.norm.ppf(0.975)
@@ -19,10 +20,10 @@ WIDER = scipy.stats.norm.ppf(1 - 0.025 / 2) / Z
 def check_page(folder: Path) -> None:
     """The cells, captions and files that lie beside it."""
     page = Outline((folder / "report.html").read_text())
-    cells = [re.split("<td(?: class=left)?>", line)[1:] for line in page.lines if "<td" in line]
+    cells = [re.split(r"<td(?: class=(?:left|left who|who))?>", line)[1:] for line in page.lines if "<td" in line]
     expected = [list(row.values()) for table in TABLES for row in printed(folder, table)]
     assert cells[-len(expected) :] == expected  # those before are of cells that are not ok
-    shown = re.findall("<img alt=(.*)>", "\n".join(page.lines))
+    shown = re.findall(r"<figure id=figure-(\S+?)[ >]", "\n".join(page.lines))
     _, reading, *written = (folder / "figures" / "captions.md").read_text().split("\n\n## ")
     assert reading == "How to read the figures\n\n" + "\n".join(f"- {sentence}" for sentence in READING)
     plain = (re.sub(r"\\(.)", r"\1", text.strip()) for text in written)
@@ -32,16 +33,38 @@ def check_page(folder: Path) -> None:
 
 
 def findings(page: str) -> dict[str, list[str]]:
-    """Topic -> its sentences, each with its points; code between backticks."""
-    found: dict[str, list[str]] = {}
+    """Topic -> its sentences, each with its points; code between backticks.
+
+    What limits a report stands in lines of its own, which open into the rest of their sentences; who trained best, in
+    the answer.
+    """
     lines = re.sub("</?code>", "`", outline(page)).splitlines()
-    for line in lines[lines.index("      <section id=findings>") + 1 : lines.index("      <section id=reading>")]:
-        tag, text = re.fullmatch(r" *<(\w+).*?>(.*)", line).groups()  # type: ignore[union-attr]
+    parts = {name: [text for text in _texts(lines, name)] for name in ("answer", "doubts", "findings")}
+    found: dict[str, list[str]] = {}
+    if parts["doubts"]:
+        found[FIRST] = []
+    for tag, text in parts["doubts"]:
+        if tag == "summary":
+            head = text
+        elif tag == "p":
+            found[FIRST].append(f"{head}: {text}")
+        elif tag == "li" and text:
+            found[FIRST].append(text)
+    for tag, text in parts["findings"]:
         if tag == "h3":
-            found[text] = []
+            found[text.partition(" <a ")[0].partition("<a ")[0].strip()] = []
         elif tag == "li":
-            found[text if not found else [*found][-1]].append(text)
-    return found
+            found[[*found][-1]].append(text)
+    trained = [text.removeprefix(f"{TRAINED}: ") for _, text in parts["answer"] if text.startswith(f"{TRAINED}: ")]
+    return found | ({TRAINED: trained} if trained else {})
+
+
+def _texts(lines: list[str], name: str) -> list[tuple[str, str]]:
+    """The tags of a section of the page with their texts; none where it has no such section."""
+    start = next((i for i, line in enumerate(lines) if f"<h2 id={name}>" in line), len(lines))
+    indent = " " * 6 + "<section"
+    stop = next((i for i, line in enumerate(lines) if i > start and line.startswith((indent, "      <div"))), len(lines))
+    return [re.fullmatch(r" *<(\w+).*?>(.*)", line).groups() for line in lines[start + 1 : stop]]  # type: ignore
 
 
 def noise(k: int) -> str:
@@ -257,7 +280,7 @@ def test_findings_page_and_tables(tmp_path: Path, run: str) -> None:
     publish(run, tmp_path)
     found = findings((tmp_path / "report.html").read_text())
     assert found == FINDINGS[run]
-    assert list(found) == list(FINDINGS[run])
+    assert [topic for topic in found if topic != TRAINED] == [topic for topic in FINDINGS[run] if topic != TRAINED]
     check_page(tmp_path)
     whole = texts(run, tmp_path)
     assert set(whole) == {str(path.relative_to(EXPECTED)) for path in (EXPECTED / run).iterdir()}
