@@ -43,9 +43,10 @@ def parse_study(words: Sequence[str]) -> None:
     module = words[0]
     spec = importlib.util.find_spec(module)
     assert spec is not None, f"there is no module {module}"
-    if spec.submodule_search_locations is None:
-        return  # one of a single path, which it reads itself
-    study = importlib.import_module(f"{module}.__main__")
+    study = importlib.import_module(f"{module}.__main__") if spec.submodule_search_locations else None
+    if not hasattr(study, "main"):
+        assert len(words) <= 2, f"{' '.join(words)}: {module} takes a path"
+        return
     own = typer.Typer(add_completion=False)
     own.command()(study.main)
     get_command(own).make_context(module, list(words[1:]))
