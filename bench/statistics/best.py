@@ -221,7 +221,7 @@ def pairwise_distances(
     return _ratios(_gaps(x), errors), errors
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)  # a report asks for each twice, for its tables and for its findings
 def law_of_distances(errors: tuple[float, ...], most: float) -> NDArray[np.float64]:
     """[simulations, k] draws of T under equality, standard errors estimated with the freedom that they have."""
     rng, se = np.random.default_rng(0), np.array(errors)
