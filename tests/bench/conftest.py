@@ -54,10 +54,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise RuntimeError("no such luck")
         return {"diverged": [None, 3]} if cell.measurement.kind == "train" else {}
 
-    def write(records: list[Record], out: Path, formats: set[str], title: str, notes: list[str]) -> list[Path]:
+    def write(
+        records: list[Record], out: Path, formats: set[str], title: str, notes: list[str], **more: Any
+    ) -> list[Path]:
         page = out / "report.html"
         out.mkdir(exist_ok=True)
         clock[0] += 3
+        assert more.keys() == {"answering", "selection"}
         page.write_text(json.dumps({"records": len(records), "formats": sorted(formats), "title": title} |
                                    {"notes": notes}))  # fmt: skip
         return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]

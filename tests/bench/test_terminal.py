@@ -26,6 +26,7 @@ import bench.run.executors.local_dask
 from bench.cli import main
 from bench.cli.tables import print_table
 from bench.cli.terminal import Display
+from bench.report.selection import Selection
 from bench.run import runner
 from bench.run.executors import inline
 from bench.run.limit import AT_LIMIT, Limit
@@ -499,8 +500,10 @@ CALLS = [
      ("small", Path("runs/small"), {"workers": 1, "force": False, "limit": 5400})),
     (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"), {"as_json": False})),
     (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"), {"as_json": False})),
-    (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report", ([Path("a"), Path("b")], "md,csv", Path("c"))),
-    (["report", "a"], "report", ([Path("a")], "", None)),
+    (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report",
+     ([Path("a"), Path("b")], "md,csv", Path("c"), Selection(), False)),
+    (["report", "a", "--estimators", "arm,rloo", "--width", "column", "--json"], "report",
+     ([Path("a")], "", None, Selection(estimators=("arm", "rloo"), width="column"), True)),
 ]  # fmt: skip
 
 

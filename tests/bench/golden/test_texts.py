@@ -39,7 +39,7 @@ def findings(page: str) -> dict[str, list[str]]:
     the answer.
     """
     lines = re.sub("</?code>", "`", outline(page)).splitlines()
-    parts = {name: [text for text in _texts(lines, name)] for name in ("answer", "doubts", "findings")}
+    parts = {name: list(_texts(lines, name)) for name in ("answer", "doubts", "findings")}
     found: dict[str, list[str]] = {}
     if parts["doubts"]:
         found[FIRST] = []
@@ -63,7 +63,9 @@ def _texts(lines: list[str], name: str) -> list[tuple[str, str]]:
     """The tags of a section of the page with their texts; none where it has no such section."""
     start = next((i for i, line in enumerate(lines) if f"<h2 id={name}>" in line), len(lines))
     indent = " " * 6 + "<section"
-    stop = next((i for i, line in enumerate(lines) if i > start and line.startswith((indent, "      <div"))), len(lines))
+    stop = next(
+        (i for i, line in enumerate(lines) if i > start and line.startswith((indent, "      <div"))), len(lines)
+    )
     return [re.fullmatch(r" *<(\w+).*?>(.*)", line).groups() for line in lines[start + 1 : stop]]  # type: ignore
 
 
@@ -101,7 +103,6 @@ def floors(*seen: float) -> str:
     )
 
 
-FIRST = "Before trusting a number"
 LOWEST = "Lowest variance"
 NOTICED = "Would training notice?"
 ONE_POINT = (
