@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from bench.cli.loudness import ASKED
+
 UNBOUNDED = 10_000
 """Columns where nothing is folded."""
 LEAST = 4
@@ -33,6 +35,8 @@ def width() -> int:
 
     A file or a pipe has as many as it takes: there a row is one line, so that `| grep` finds all of it.
     """
+    if ASKED.quiet:  # the last line is the whole of what is said last
+        return UNBOUNDED
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said) > 0:
         return int(said)

@@ -10,6 +10,7 @@ import pytest
 
 import bench.cli.doctor
 from bench.cli import VERBS
+from bench.cli.loudness import ASKED
 from bench.cli.tables import UNBOUNDED, print_json, width
 from tests.bench.command import Done
 from tests.bench.screens import screen
@@ -79,6 +80,9 @@ def test_the_width_is_that_of_the_terminal_unless_columns_say_otherwise(monkeypa
     assert width() == UNBOUNDED
     monkeypatch.setenv("COLUMNS", "77")
     assert width() == 77
+    monkeypatch.setattr(ASKED, "quiet", True)
+    assert width() == UNBOUNDED  # the last line is not the half of a sentence
+    monkeypatch.setattr(ASKED, "quiet", False)
     for nothing in ("", "0", "many"):
         monkeypatch.setenv("COLUMNS", nothing)
         assert width() == UNBOUNDED
