@@ -105,14 +105,23 @@ def _rows(result: Mapping[str, Any]) -> Iterator[dict[str, float]]:
 
 
 def draw(frame: Any, axes: Any, quantity: str) -> None:
-    """Lines with bands of the intervals, one an estimator in the order of the rows; dashed and hollow where biased."""
-    for i, (label, rows) in enumerate(frame.groupby("estimator", sort=False)):
-        unbiased, colour = bool(rows["unbiased"].iloc[0]), f"C{i}"
-        axes.fill_between(
-            rows["step"], rows[f"{quantity}_low"], rows[f"{quantity}_high"], color=colour, alpha=0.2, lw=0
+    """Lines with bands of the intervals, one an estimator in its look of every figure; dashed where biased."""
+    from bench.report.style import Subject, assign
+
+    for label, rows in frame.groupby("estimator", sort=False):
+        style = assign({label: Subject(label, bool(rows["unbiased"].iloc[0]))})[label]
+        low, high = rows[f"{quantity}_low"], rows[f"{quantity}_high"]
+        axes.fill_between(rows["step"], low, high, color=style.colour, alpha=0.2, linewidth=0)
+        axes.plot(
+            rows["step"],
+            rows[quantity],
+            color=style.colour,
+            linestyle="-" if style.unbiased else "--",
+            linewidth=1.2,
+            marker=style.marker,
+            markersize=3.5,
+            markerfacecolor=style.colour if style.unbiased else "white",
+            markevery=4,
+            label=style.label,
         )
-        look = {"color": colour, "linestyle": "-" if unbiased else "--", "marker": "osD^"[i % 4], "markersize": 3.5}
-        name = label if unbiased else f"{label} (biased)"
-        look |= {"markerfacecolor": colour if unbiased else "white", "markevery": 4, "linewidth": 1.2, "label": name}
-        axes.plot(rows["step"], rows[quantity], **look)
     axes.set(xlabel="training steps", ylabel=QUANTITIES[quantity])
