@@ -154,7 +154,7 @@ def long(frames: Frames) -> pd.DataFrame:
     draws or rounds, and is 1 for one seed's value. Every cell has at least the row `cell_seconds`. A point of several
     trajectories or minibatches has a row of its own, which names both, beside that of its checkpoint, which names none.
     """
-    names = frames.heads.columns.drop(["cell_seconds", "method_family"])
+    names = frames.heads.columns.drop(["cell_seconds", "method_family", "needs", "negative_control"])
     keep = [*names, "step", "logit", "scale", "seed", "trajectory", "minibatch"]
     parts = [_melted(frames.heads, "cell_seconds", None, keep)]
     checkpoints = frames.moments.assign(trajectory=np.nan, minibatch=np.nan)

@@ -54,7 +54,8 @@ def effective(noise: Noise, draws: float) -> float:
 
     Hundreds of tests ask whether a ratio lies four standard errors out. There the Gaussian law of its logarithm says
     .0002 where it should say .00025 for normal draws, .0003 for Laplace's and .0004 for lognormal ones; Student's of so
-    many degrees is right to within a quarter for all of them, at 1000 draws.
+    many degrees is right to within a quarter for Gaussian and Laplace draws, and too careful by a third for lognormal
+    ones, at 1000 draws.
     """
     found = draws / noise.kurtosis - 1
     return math.inf if math.isnan(found) else max(2.0, found)
