@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.report.efficient import widened
 from bench.report.lowest import First, first_of, may_be_lowest, named, not_told_apart
-from bench.report.naming import without_budget
+from bench.report.naming import families, without_budget
 from bench.report.replicates import paired_ratio
 from bench.report.summary import Summary
 from bench.report.tables import bias as bias_table
@@ -323,14 +323,14 @@ def answers(summary: Summary) -> list[Answer]:
     if summary.variance.empty:
         return found
     costs = _costs(summary)
-    for family, rows in summary.variance.groupby("family", sort=False, dropna=False):
+    for family, rows in summary.variance.groupby(families(summary.variance), sort=False):
         lines: list[Line] = []
         for _, section in rows.groupby("section", sort=False):
             lines += _at_equal_evaluations(section, summary.relative_to)
             if seconds := _at_equal_seconds(section, costs, summary.relative_to):
                 lines.append(seconds)
         timed = summary.time
-        cheapest = [] if timed.empty else list(_cheapest(timed[timed["family"] == family]))
+        cheapest = [] if timed.empty else list(_cheapest(timed[families(timed) == family]))
         if lines or cheapest:
             found.append(Answer(str(family), lines, cheapest, list(_remarks(rows))))
     return found

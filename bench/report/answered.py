@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bench.report.answer import QUESTIONS, Answer, Choice, Line, answers
 from bench.report.findings import Finding
+from bench.report.naming import families
 from bench.report.ranking import Ranking, rankings
 from bench.report.summary import Summary
 
@@ -44,13 +45,13 @@ def answered(summary: Summary, trained: Sequence[Finding]) -> Shown | None:
     ranks = {ranking.family: ranking for ranking in rankings(summary.variance)}
     elbos: dict[str, list[str]] = {}
     heads = summary.frames.heads.drop_duplicates("section")
-    family_of = dict(zip(heads["section"], heads["family"].map(str), strict=True))
+    family_of = dict(zip(heads["section"], families(heads), strict=True))
     for finding in trained:
         elbos.setdefault(family_of.get(finding.where, ""), []).append(finding.text)
     nothing = Answer("", [], [], [])
-    families = []
+    found = []
     for name in dict.fromkeys([*by_family, *elbos]):
         answer = by_family.get(name, nothing)
         own = (answer.sentences, elbos.get(name, []), answer.cheapest, answer.lines, answer.remarks, ranks.get(name))
-        families.append(Family(name, *own))
-    return Shown(tuple(question.title for question in QUESTIONS), families) if families else None
+        found.append(Family(name, *own))
+    return Shown(tuple(question.title for question in QUESTIONS), found) if found else None

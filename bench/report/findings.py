@@ -193,7 +193,8 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
     by_section: dict[str, list[Sweep]] = {}
     for sweep in sweeps(rows_of(summary.frames.finals)):
         by_section.setdefault(str(sweep.cells[sweep.best][0]["section"]), []).append(sweep)
-    for heading, rows in summary.elbo[summary.elbo["measured"]].groupby("section", sort=False):
+    measured = summary.elbo[summary.elbo["measured"]]
+    for heading, rows in measured[~measured["negative_control"].astype(bool)].groupby("section", sort=False):
         for budget, own in _by_budget(rows):
             twice = bool(own["label"].duplicated().any())  # by two runs, whose seeds and rates may be others
             for part in [part for _, part in own.groupby("seeds_asked", dropna=False)] if twice else [own]:

@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from bench.records.record import Record
 from bench.records.results import Moments, Time, Training
 
@@ -117,6 +119,11 @@ def estimator_labels(records: Sequence[Record]) -> list[str]:
         label = short if len(sharing[short]) == 1 else estimator.label
         labels.append(f"{label}, S={estimator.samples}" if len(samples[estimator.label]) > 1 else label)
     return labels
+
+
+def families(frame: pd.DataFrame) -> pd.Series:
+    """The family of latents of each row; `other` where a person's own problem names none."""
+    return frame["family"].astype(object).where(frame["family"].notna(), "other")
 
 
 def without_budget(label: str) -> str:

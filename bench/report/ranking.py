@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.report.answer import by_column, usable
 from bench.report.lowest import compared
-from bench.report.naming import without_budget
+from bench.report.naming import families, without_budget
 from bench.report.tables.view import Row, label, rows_of
 from bench.report.text import count
 from bench.statistics import rank_intervals, rank_intervals_paired
@@ -54,7 +54,7 @@ def ranges(rows: list[Row]) -> list[tuple[int, int]]:
 def rankings(variance: pd.DataFrame) -> list[Ranking]:
     """A ranking a family, in the order of the tables; negative controls and what has no noise are left out."""
     found = []
-    for family, members in variance.groupby("family", sort=False, dropna=False) if len(variance) else ():
+    for family, members in variance.groupby(families(variance), sort=False) if len(variance) else ():
         places: list[Place] = []
         ranks: dict[str, dict[int, tuple[int, int]]] = {}
         for section, all_rows in members.groupby("section", sort=False):
