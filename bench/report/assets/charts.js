@@ -33,7 +33,7 @@
       reference: Number(form.elements.reference.value), log: form.elements.scale.value === "log",
       part: form.elements.part?.value ?? "test set", shown: (mark, line) => passes(mark.e) && (line || atPoint(mark.at)),
     };
-    const { spec, rows } = drawing.build(chart, frames[chart.frame], mode);
+    const { spec, rows } = drawing.build(chart, frames[chart.frame.split("-")[0]], mode);
     views.get(figure)?.finalize();
     views.delete(figure);
     if (!rows.length) {

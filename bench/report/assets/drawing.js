@@ -133,7 +133,8 @@ window.drawing = (() => {
    * mode: { relative, reference, log, part, shown, width, facts, ink(colour), dark }.
    */
   function build(chart, frame, mode) {
-    const lines = chart.frame.startsWith("lines");
+    const [form, spacing] = chart.frame.split("-"); // of lines, how their places are spaced
+    const lines = form === "lines";
     const all = marks(chart, () => true).filter((mark) => !lines || !chart.part || mark.dash === mode.part);
     let rows = all.filter((mark) => mode.shown(mark, lines));
     const reference = mode.reference >= 0 ? mode.reference : chart.reference;
@@ -189,7 +190,7 @@ window.drawing = (() => {
         }
         if (channel.title === "$place") {
           channel.title = chart.place;
-          const type = chart.frame === "scatter" && !mode.log ? "linear" : channel.scale.type;
+          const type = spacing ?? (mode.log ? "log" : "linear");
           channel.scale = { ...channel.scale, ...spaced(type) };
           if (type === "symlog") channel.scale.constant = places.find((x) => x > 0) ?? 1;
           if (lines && places.length <= 8) channel.axis = { ...channel.axis, values: places, labelOverlap: true };

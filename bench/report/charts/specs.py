@@ -67,10 +67,10 @@ def _dots() -> Any:
     )
 
 
-def _lines(spacing: str) -> Any:
+def _lines() -> Any:
     """All lines thin and grey, over them the few that stand out, named at their ends, with their intervals."""
     x: Any = alt.X("x:Q")
-    x = x.title(PLACE).scale(type=spacing, nice=False).axis(grid=False)
+    x = x.title(PLACE).scale(nice=False).axis(grid=False)
     base = _data().encode(x=x, y=_value("v", alt.Y))
     front = base.transform_filter("datum.front")
     thin = base.mark_line(strokeWidth=1, opacity=0.55, clip=True, cursor="pointer")
@@ -112,7 +112,5 @@ def frames() -> dict[str, Any]:
 
 def _frames() -> dict[str, Any]:
     chosen = alt.param(name="chosen", value=-1)
-    found = {"dots": _dots(), "scatter": _scatter()} | {
-        f"lines-{spacing}": _lines(spacing) for spacing in ("linear", "log", "symlog")
-    }
+    found = {"dots": _dots(), "scatter": _scatter(), "lines": _lines()}
     return {name: frame.add_params(chosen).to_dict(validate=False) for name, frame in found.items()}
