@@ -159,9 +159,14 @@ window.drawing = (() => {
     const unit = chart.place?.split(", ").at(-1);
     const points = Math.max(...rows.map((row) => row.p), 0) + 1;
     const places = [...new Set(rows.map((row) => row.x))].sort((a, b) => a - b);
-    const every = lines && places.length > 10 ? Math.ceil(places.length / 6) : 1;
-    const marked = new Set(places.filter((_, i) => i % every === 0 || i === places.length - 1));
+    // Of many places on a line few have a marker.
+    const marked = new Set([...finals.keys()].flatMap((e) => {
+      const own = rows.filter((row) => row.e === e);
+      const every = own.length > 10 ? Math.ceil(own.length / 6) : 1;
+      return own.filter((_, i) => i % every === 0 || i === own.length - 1);
+    }));
     const edge = (y) => (y === null ? null : Math.min(Math.max(y, ends[0]), ends[1]));
+    const line = !relative && chart.line > ends[0] && chart.line < ends[1] ? chart.line : null;
     const drawn = rows.map((row) => {
       const fact = mode.facts[row.e];
       const value = words(row.y) + (relative ? (chart.relative === "ratio" ? " times" : " more") : "");
@@ -173,7 +178,7 @@ window.drawing = (() => {
         v: zero ? null : edge(row.y), end: edge(row.y), zero: zero && (lines || row.p === finals.get(row.e)?.p) ? "0" : null, offset: row.p,
         low: edge(row.low), high: edge(row.high), tick: row.tick > ends[0] && row.tick < ends[1] ? row.tick : null,
         told: (row.own === undefined ? value : `${value}; ${row.own} by itself`) + at(row), interval: span(row.low, row.high),
-        last: lines && finals.get(row.e) === row, marked: marked.has(row.x),
+        line, last: lines && finals.get(row.e) === row, marked: marked.has(row),
         pale: lines || points === 1 ? 1 : 0.4 + (0.6 * row.p) / (points - 1),
       };
     });

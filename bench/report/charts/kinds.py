@@ -1,6 +1,7 @@
 """What each kind of figure shows as a chart, by the first words of its name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,8 @@ def _budget(summary: Summary, section: str, facts: Facts) -> Made:
 def _total(summary: Summary, section: str, facts: Facts) -> Made:
     rows = of_section(summary.variance, section)
     rows = rows[rows["noise_ratio"].notna()]
-    return chart("dots", "estimator / minibatch variance", rows, Columns("noise_ratio"), facts)
+    made = chart("dots", "estimator / minibatch variance", rows, Columns("noise_ratio"), facts)
+    return made and replace(made, line=1.0)
 
 
 def _bias(summary: Summary, section: str, facts: Facts) -> Made:

@@ -59,7 +59,9 @@ def _dots() -> Any:
     ticks = base.transform_filter("isValid(datum.tick)").mark_tick(thickness=2, color="#999999", clip=True)
     dots = base.transform_filter("isValid(datum.v)").encode(x=_value("v", alt.X), yOffset="offset:N")
     zeros = base.transform_filter("datum.zero").mark_text(align="left", dx=3, fontSize=10)
+    marked = base.transform_filter("isValid(datum.line)").mark_tick(thickness=1, color="#888888")  # one a row
     return alt.layer(
+        marked.encode(x=_value("line", alt.X)),
         ticks.encode(x=_value("tick", alt.X), yOffset="offset:N"),
         ends,
         _marks(dots, 55),

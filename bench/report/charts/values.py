@@ -58,6 +58,8 @@ class Chart:
     x_high: list[Number]
     part: list[str]
     """and, of an ELBO, of which part of the data."""
+    line: Number = None
+    """A value that a line marks."""
     names: dict[int, str] = field(default_factory=dict)
     """By place among the facts: names that say more here, such as the evaluations of f where these differ."""
 
@@ -67,7 +69,7 @@ class Chart:
 
 
 def _empty(value: object) -> bool:
-    return value in ("", {}) or (isinstance(value, list) and all(item is None or item == "" for item in value))
+    return value in ("", {}, None) or (isinstance(value, list) and all(item is None or item == "" for item in value))
 
 
 @dataclass(frozen=True)
