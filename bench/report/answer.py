@@ -123,8 +123,9 @@ def _and(titles: Sequence[str]) -> str:
 def _often(choices: Sequence[Choice | None]) -> str:
     """Who stands in most of the sets, and in how many of those that there are."""
     made = [choice for choice in choices if choice and choice.of > 1]
-    times = Counter(label for choice in made for label in choice.labels)
-    met = Counter(label for choice in made for label in choice.among)
+    # Once a comparison, in which an estimator may stand with several numbers of samples.
+    times = Counter(label for choice in made for label in dict.fromkeys(choice.labels))
+    met = Counter(label for choice in made for label in dict.fromkeys(choice.among))
     if not times:
         return ""
     most = max(times.values())
@@ -132,7 +133,10 @@ def _often(choices: Sequence[Choice | None]) -> str:
     kept = [(label, n) for label, n in times.most_common() if n == most or most < len(made)]
     (first, n), *others = kept[:SHOWN]
     of = "in the only comparison" if met[first] == 1 else f"in {n} of its {met[first]} comparisons"
-    more = "".join(f", {label} in {n} of {met[label]}" for label, n in others)
+    more = "".join(f"; {label} in {own} of {met[label]}" for label, own in others)
+    # To name three of twenty that are equal, and nothing of the rest, would single them out.
+    unnamed = sum(own == kept[:SHOWN][-1][1] for _, own in kept[SHOWN:])
+    more += f"; {unnamed} more as often" if unnamed else ""
     return f"{first} is the best or not told apart from it {of}{more}"
 
 

@@ -13,7 +13,7 @@ from bench.report.findings import TRAINED, findings
 from bench.report.ranking import rankings
 from bench.report.summary import summarise
 from bench.statistics import rank_intervals, rank_intervals_paired
-from tests.bench.records import Made, Record, problem, record
+from tests.bench.records import Made, Record, problem, record, timing
 
 TOY = problem("toy", "toy/b", "bernoulli")
 
@@ -89,7 +89,47 @@ def test_one_question_s_answer_is_said_once() -> None:
     assert [columns for _, columns in found.lines[0].cells] == [3]  # none is biased but the control
     (sentence,) = found.sentences
     assert sentence.startswith("Unbiased, from values of f alone, and unbiased, where f is differentiable, and if a ")
-    assert sentence.endswith("`disarm` is the best or not told apart from it in the only comparison, `arm` in 1 of 1.")
+    assert sentence.endswith("`disarm` is the best or not told apart from it in the only comparison; `arm` in 1 of 1.")
+
+
+def test_of_many_that_are_equal_a_sentence_counts_those_that_it_does_not_name() -> None:
+    (sentence,) = only([point(f"e{i}", 1 + 0.001 * i) for i in range(20)]).sentences
+    assert sentence.endswith(
+        "`e0` is the best or not told apart from it in the only comparison; `e1` in 1 of 1; `e2` in 1 of 1; 17 more as "
+        "often."
+    )
+
+
+def timed(label: str, cost: float = 1.0, samples: int = 2, **more: Any) -> Record:
+    """A time of an estimator beside its moments at `point`; a plain step takes the same for all."""
+    where = TOY | {"logit": 0.0}
+    found = timing(np.random.default_rng(0), where, Made(label, samples, True, 0, 0, cost))
+    spread = found["measurements"]["plain_ratio"] | {"log_se": more.pop("log_se", 0.01)}
+    found["measurements"] |= {"plain_ratio": spread}
+    found["provenance"] |= more
+    return found | {"cell": f"time-{label}-{samples}-{sorted(more.items())}"}
+
+
+def at_samples(label: str, variance: float, samples: int) -> Record:
+    """An estimator that spends as many evaluations of f as it takes samples."""
+    found = point(label, variance, f_evals=samples)
+    found["config"]["estimator"]["samples"] = samples
+    return found | {"cell": f"{label}-{samples}"}
+
+
+TWO_BUDGETS = [
+    *(at_samples("rloo", 4.0 / samples, samples) for samples in (2, 4)),
+    *(at_samples("disarm", 2.0 / samples, samples) for samples in (2, 4)),
+    *(timed(label, samples / 2, samples) for label in ("rloo", "disarm") for samples in (2, 4)),
+]
+
+
+def test_an_estimator_of_two_budgets_counts_once_a_comparison() -> None:
+    """At 2, at 4 evaluations, and at equal seconds, where both of its budgets are as good."""
+    found = only(TWO_BUDGETS)
+    assert [line.at for line in found.lines] == ["2 evaluations of f", "4 evaluations of f", SECONDS]
+    assert choice(found, 0).labels == ("`disarm`", "`disarm`")
+    assert found.sentences[0].endswith("`disarm` is the best or not told apart from it in 3 of its 3 comparisons.")
 
 
 def test_who_says_nothing_of_what_it_needs_is_not_taken_for_a_black_box() -> None:
