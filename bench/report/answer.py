@@ -169,6 +169,11 @@ def _ratio(first: Row, beside: Row | None, comparisons: int, costs: tuple[float,
     return interval(*widened(found, comparisons, freedom))
 
 
+def _others(ranked: Sequence[Row], beside: Row | None) -> int:
+    """How many might have been named with a ratio to the reference: all but itself, which may not be among them."""
+    return sum(beside is None or row["label"] != beside["label"] for row in ranked)
+
+
 def _bias(row: Row) -> str:
     """How far the mean of one that is declared biased is off; empty for the others."""
     if row["unbiased"]:
@@ -182,7 +187,7 @@ def _choose(found: First, beside: Row | None, relative_to: str) -> Choice:
     ranked, first, equal, ties = found
     same = [first, *(i for i in range(1, equal) if i != first)]
     names = " and ".join(named(ranked[i]) for i in same) + not_told_apart([ranked[i] for i in ties])
-    shown = _ratio(ranked[first], beside, len(ranked) - 1, (1.0, 1.0), 0.0)
+    shown = _ratio(ranked[first], beside, _others(ranked, beside), (1.0, 1.0), 0.0)
     return _chosen(ranked, [*same, *ties], names, f"{shown} of {relative_to}" if shown else "")
 
 
@@ -283,7 +288,10 @@ def _cheapest_noise(
     shown = ""
     if beside is not None:
         (mine, my_error), (other, other_error) = cost_of(ranked[first]), cost_of(beside)
-        shown = _ratio(ranked[first], beside, len(ranked) - 1, (mine, other), math.hypot(my_error, other_error))
+        clock = math.hypot(my_error, other_error)
+        shown = _ratio(ranked[first], beside, _others(ranked, beside), (mine, other), clock)
+        if len({row["label"] for row in own if row["is_reference"]}) > 1:
+            relative_to = f"`{beside['label']}`"  # which of its numbers of samples
     names = named(ranked[first]) + not_told_apart([ranked[i] for i in ties])
     return _chosen(ranked, [first, *ties], names, f"{shown} of {relative_to}" if shown else "")
 

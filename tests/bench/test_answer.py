@@ -83,6 +83,16 @@ def test_a_ratio_holds_over_all_who_might_have_been_named() -> None:
     assert choice(only(RECORDS), 1).ratio == f"0.250 [{0.25 / reach:.3f}, {0.25 * reach:.3f}] of rloo"
 
 
+def test_a_reference_that_is_not_asked_for_is_none_of_those_who_might_have_been_named() -> None:
+    """rloo, here said to need a gradient, is held beside three that do not: each of them might have been named."""
+    from scipy.stats import norm
+
+    found = only([point("rloo", 2.0, needs="gradient of f"), *(point(f"e{i}", 1.0 + i) for i in range(3))])
+    reach = math.exp(norm.isf(0.025 / 3) * math.hypot(math.log(1.02), math.log(1.02)) / 1.959964)
+    assert choice(found, 0).ratio == f"0.500 [{0.5 / reach:.3f}, {0.5 * reach:.3f}] of rloo"
+    assert choice(found, 1).ratio == choice(found, 0).ratio
+
+
 def test_one_question_s_answer_is_said_once() -> None:
     alike = [one for one in RECORDS if one["tags"]["needs"] == "neither"]
     found = only(alike)
@@ -129,6 +139,7 @@ def test_an_estimator_of_two_budgets_counts_once_a_comparison() -> None:
     found = only(TWO_BUDGETS)
     assert [line.at for line in found.lines] == ["2 evaluations of f", "4 evaluations of f", SECONDS]
     assert choice(found, 0).labels == ("`disarm`", "`disarm`")
+    assert choice(found, 0, 0).ratio.endswith(" of rloo") and choice(found, 0).ratio.endswith(" of `rloo, S=4`")
     assert found.sentences[0].endswith("`disarm` is the best or not told apart from it in 3 of its 3 comparisons.")
 
 
