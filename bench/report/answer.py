@@ -83,7 +83,7 @@ class Line(NamedTuple):
     problem: str
     point: str
     at: str
-    """`2 evaluations of f`, or `SECONDS`."""
+    """`2 evaluations of f`, or `SECONDS`, with the machine or the batch where times are of several."""
     draws: str
     choices: tuple[Choice | None, ...]
     """One a question; None where no estimator is for it."""
@@ -243,28 +243,39 @@ Cost = tuple[float, float]
 """Seconds of a step, comparable across cells, and the standard error of their logarithm."""
 
 
-def _costs(summary: Summary) -> dict[tuple[str, str, object], Cost]:
-    """(problem, label, samples) -> cost, of what was timed while the machine did nothing else."""
+Costs = Mapping[tuple[str, object], Cost]
+"""(label, samples) -> cost, of what was timed on one machine at one batch."""
+
+
+def _costs(summary: Summary) -> dict[str, dict[str, Costs]]:
+    """Problem -> setting -> costs, of what was timed while the machine did nothing else.
+
+    Seconds of two machines, or at two batches, do not compare. Left out are records of an earlier release, which do
+    not hold the noise of their clock: without it whatever differs would be told apart.
+    """
     timed = summary.time
+    found: dict[str, dict[str, dict[tuple[str, object], Cost]]] = {}
     if timed.empty:
         return {}
-    timed = timed[~timed["busy"] & timed["cost_seconds"].notna()]
-    return {
-        (row["problem"], row["label"], row["samples"]): (
-            float(row["cost_seconds"]),
-            0.0 if math.isnan(row["plain_ratio_log_se"]) else float(row["plain_ratio_log_se"]),
-        )
-        for row in rows_of(timed)
-    }
+    timed = timed[~timed["busy"] & timed["cost_seconds"].notna() & timed["plain_ratio_log_se"].notna()]
+    for row in rows_of(timed):
+        own = found.setdefault(row["problem"], {}).setdefault(row["setting"], {})
+        own[row["label"], row["samples"]] = float(row["cost_seconds"]), float(row["plain_ratio_log_se"])
+    return {problem: dict(settings) for problem, settings in found.items()}
 
 
-def _at_equal_seconds(
-    section: pd.DataFrame, costs: Mapping[tuple[str, str, object], Cost], relative_to: str
-) -> Line | None:
-    """What is lowest times the seconds of a step, at a problem's last point; None where nothing was timed."""
+def _at_equal_seconds(section: pd.DataFrame, setting: str, costs: Costs, relative_to: str) -> Line | None:
+    """What is lowest times the seconds of a step, at a problem's last point; None where nothing was timed.
+
+    Args:
+        section: of the table of variances.
+        setting: of the times, such as a machine; empty where there is one.
+        costs: in that setting.
+        relative_to: the reference's name.
+    """
     ranked = usable(section)
     last = ranked[ranked["position"] == ranked["position"].max()]
-    rows = [row for row in rows_of(last) if (row["problem"], row["label"], row["samples"]) in costs]
+    rows = [row for row in rows_of(last) if (row["label"], row["samples"]) in costs]
     if len({row["label"] for row in rows}) < 2:
         return None
     choices: list[Choice | None] = []
@@ -272,14 +283,13 @@ def _at_equal_seconds(
         own = [row for row in by_column(rows, question.by) if row["variance"] > 0]
         asked = [row for row in own if question.takes(row)]
         choices.append(_cheapest_noise(asked, own, costs, relative_to) if asked else None)
-    return Line(str(rows[0]["section"]), str(rows[0]["point"]), SECONDS, _draws(last), tuple(choices))
+    at = f"{SECONDS} ({setting})" if setting else SECONDS
+    return Line(str(rows[0]["section"]), str(rows[0]["point"]), at, _draws(last), tuple(choices))
 
 
-def _cheapest_noise(
-    asked: Sequence[Row], own: Sequence[Row], costs: Mapping[tuple[str, str, object], Cost], relative_to: str
-) -> Choice:
+def _cheapest_noise(asked: Sequence[Row], own: Sequence[Row], costs: Costs, relative_to: str) -> Choice:
     def cost_of(row: Row) -> Cost:
-        return costs[row["problem"], row["label"], row["samples"]]
+        return costs[row["label"], row["samples"]]
 
     ranked = sorted(asked, key=lambda row: float(row["variance"]) * cost_of(row)[0])
     seconds, errors = zip(*map(cost_of, ranked), strict=True)
@@ -339,8 +349,9 @@ def answers(summary: Summary) -> list[Answer]:
         lines: list[Line] = []
         for _, section in rows.groupby("section", sort=False):
             lines += _at_equal_evaluations(section, summary.relative_to)
-            if seconds := _at_equal_seconds(section, costs, summary.relative_to):
-                lines.append(seconds)
+            for setting, own in costs.get(str(section["problem"].iloc[0]), {}).items():
+                if seconds := _at_equal_seconds(section, setting, own, summary.relative_to):
+                    lines.append(seconds)
         timed = summary.time
         cheapest = [] if timed.empty else list(_cheapest(timed[families(timed) == family]))
         if lines or cheapest:

@@ -143,6 +143,26 @@ def test_an_estimator_of_two_budgets_counts_once_a_comparison() -> None:
     assert found.sentences[0].endswith("`disarm` is the best or not told apart from it in 3 of its 3 comparisons.")
 
 
+def test_seconds_of_two_machines_are_not_compared() -> None:
+    """disarm is dear on one machine alone; where each was timed on another one, nothing is said."""
+    moments = [point("rloo", 1.0), point("disarm", 0.5)]
+    one = [timed(label, host="one") for label in ("rloo", "disarm")]
+    two = [timed("rloo", host="two"), timed("disarm", 5.0, host="two")]
+    found = only([*moments, *one, *two])
+    said = {line.at: choice(found, 0, i).names for i, line in enumerate(found.lines) if SECONDS in line.at}
+    assert said == {f"{SECONDS} (machine=one)": "`disarm`", f"{SECONDS} (machine=two)": "`rloo`"}
+    assert [line.at for line in only([*moments, one[0], two[1]]).lines] == ["2 evaluations of f"]
+
+
+def test_a_clock_whose_noise_is_not_known_tells_nothing_apart() -> None:
+    moments = [point("rloo", 1.0), point("disarm", 0.5)]
+    assert [line.at for line in only([*moments, timed("rloo"), timed("disarm")]).lines][1:] == [SECONDS]
+    unknown = [timed(label) for label in ("rloo", "disarm")]
+    for found in unknown:
+        del found["measurements"]["plain_ratio"]["log_se"]
+    assert [line.at for line in only([*moments, *unknown]).lines][1:] == []
+
+
 def test_who_says_nothing_of_what_it_needs_is_not_taken_for_a_black_box() -> None:
     found = only([*RECORDS, point("mute", 0.1, needs=None)])
     assert "mute" not in choice(found, 0).names and choice(found, 1).names == "`mute`"
