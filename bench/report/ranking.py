@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.report.answer import by_column, usable
-from bench.report.lowest import compared
+from bench.report.lowest import compared, levelled
 from bench.report.naming import families, without_budget
 from bench.report.tables.view import Row, label, rows_of
 from bench.report.text import count
@@ -40,7 +40,7 @@ class Ranking(NamedTuple):
 
 def ranges(rows: list[Row]) -> list[tuple[int, int]]:
     """Of rows by their `variance` the lowest and the highest rank of each, all of them at once at 95 %."""
-    found = compared(rows)
+    found = compared(levelled(rows))
     if found.paired:
         inner = rank_intervals_paired(found.logs, errors=found.errors)
         # One without an interval may stand anywhere, and so before or behind any other.

@@ -224,6 +224,16 @@ def test_ranks_by_hand() -> None:
         rank_intervals([math.nan, 0.0], [0.1, 0.1])
 
 
+def test_what_is_exact_and_equal_but_for_the_rounding_of_an_integral_shares_its_ranks() -> None:
+    records = [point("a", 1.0), point("b", 1.0 + 1e-12), point("c", 2.0)]
+    for found in records:
+        (at,) = found["measurements"]["points"]
+        ends = at["q"]["variance"] | {"low": None, "high": None, "log_se": 0.0}
+        at |= {"method": "exact", "tolerance": 1e-12, "draws": None, "q": at["q"] | {"variance": ends}}
+    (ranking,) = rankings(summarise(records).variance)
+    assert ranking.rows == [("a", ["1 to 2"]), ("b", ["1 to 2"]), ("c", ["3"])]
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.05])
 def test_ranks_hold_together(spread: float) -> None:
     """All intervals at once hold the true ranks in 95 % of runs at least, also where all are equal."""
