@@ -43,10 +43,11 @@ def test_a_rise_over_the_last_fifth_of_the_steps_is_said_with_its_interval() -> 
     rising[-1] += 1.0
     summary = summary_of(trained("rloo", (FLAT + NOISE[:, ::-1]).tolist()), trained("disarm", rising.tolist()))
     (said,) = still_rising(summary.elbo, summary.frames)
-    gain = interval(*mean_interval(rising[-1] - rising[-2]))  # step 80 is where the last fifth begins
+    # Step 80 is where the last fifth begins; of two trainings each interval holds at 97.5 %.
+    gain = interval(*mean_interval(rising[-1] - rising[-2], 1 - 0.05 / 2))
     assert said == (
         "Training on digits/b ends while the test ELBO still rises, for 1 of 2 estimators: by "
-        f"{gain} nats over the last fifth of its 100 steps for `disarm`, the most. Longer runs may rank them otherwise."
+        f"{gain} nats over the last 20 of its 100 steps for `disarm`, the most. Longer runs may rank them otherwise."
     )
     assert said in [finding.text for finding in findings(summary)[FIRST]]
 
@@ -60,6 +61,26 @@ def test_what_has_come_to_its_end_is_not_doubted() -> None:
     falling[-1] -= 1
     summary = summary_of(trained("rloo", falling.tolist()))
     assert list(still_rising(summary.elbo, summary.frames)) == []
+
+
+def test_of_many_that_have_come_to_their_end_none_rises_by_chance() -> None:
+    """Of 20 reports of 20 such trainings: at 95 % each, 2 of 5 would say that one still rises."""
+    rng, said = np.random.default_rng(1), 0
+    for _ in range(20):
+        curves = [FLAT + rng.normal(0, 0.05, FLAT.shape) for _ in range(20)]
+        summary = summary_of(*(trained(f"e{i}", curve.tolist()) for i, curve in enumerate(curves)))
+        said += len(list(still_rising(summary.elbo, summary.frames)))
+    assert said <= 3
+
+
+def test_a_rise_between_two_evaluations_far_apart_is_not_that_of_the_last_fifth() -> None:
+    record_of = trained("rloo", (FLAT + NOISE).tolist())
+    curve = record_of["measurements"]["curve"]
+    for name, values in curve.items():
+        curve[name] = [values[i] for i in (0, 1, 5)]  # steps 0, 25 and 100
+    summary = summary_of(record_of)
+    (said,) = still_rising(summary.elbo, summary.frames)
+    assert "over the last 75 of its 100 steps" in said
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(10, 0), (9, 1), (2, 1)])

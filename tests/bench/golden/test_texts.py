@@ -121,7 +121,7 @@ def few_seeds(seeds: str, problems: str) -> str:
 def rising(problem: str, counted: str, most: str) -> str:
     return (
         f"Training on {problem} ends while the test ELBO still rises, for {counted} estimators: by 10.0 [10.0, 10.0] "
-        f"nats over the last fifth of its 200 steps for `{most}`, the most. Longer runs may rank them otherwise."
+        f"nats over the last 150 of its 200 steps for `{most}`, the most. Longer runs may rank them otherwise."
     )
 
 
