@@ -52,12 +52,18 @@ def verdict(biased: Measured, unbiased: Measured, place: str) -> str:
     said = f"{biased.name} at {place}: its bias is {_size(biased.relative_bias)} of the gradient."
     if found.high == 0:
         return f"{said} Its variance is not lower than that of {unbiased.name}, so that the bias buys nothing."
+    beside = f"{unbiased.name}, the best unbiased one,"
     if biased.bias_squared.low <= 0:  # of what is not exact
-        said += f" None was seen; were it as large as its interval allows, it would serve better than {unbiased.name}"
-        said += f", the best unbiased one, in means of up to {number(found.low)} steps"
+        said += " None was seen; were it as large as its interval allows, it "
+        if found.low < 1:
+            said += f"might serve worse than {beside} at a single step already"
+        else:
+            said += f"would serve better than {beside} in means of up to {number(found.low)} steps"
+    elif found.high < 1:
+        said += f" It serves worse than {beside} at a single step already"
     else:
         steps = number(found.estimate) if found.low == found.high else interval(*found)
-        said += f" It serves better than {unbiased.name}, the best unbiased one, in means of up to {steps} steps"
+        said += f" It serves better than {beside} in means of up to {steps} steps"
     verdicts = {found.low > AVERAGED: "no problem while the learning rate is high", found.high < AVERAGED: "a problem"}
     judged = verdicts.get(True, "not told by so many draws")
     return f"{said}; momentum of {MOMENTUM} acts as a mean of {AVERAGED:.0f}: {judged}."

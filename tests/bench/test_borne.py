@@ -54,3 +54,18 @@ def test_a_bias_that_was_not_seen_is_bounded() -> None:
     said = verdict(unseen, fair, "here")
     assert "None was seen; were it as large as its interval allows" in said and "up to 50.0 steps" in said
     assert "no problem" in said
+
+
+def test_what_serves_worse_at_one_step_serves_better_in_no_mean() -> None:
+    """A mean of less than one step there is not."""
+    fair = exactly("fair", 2.0, 0.0)
+    assert steps_borne(exactly("sly", 1.0, 2.0), fair).estimate == 0.25
+    said = verdict(exactly("sly", 1.0, 2.0), fair, "here")
+    assert said.endswith(
+        "It serves worse than fair, the best unbiased one, at a single step already; momentum of 0.9 acts as a mean of "
+        "19: a problem."
+    )
+    unseen = Measured("sly", Interval(1.9, 1.5, 2.3), Interval(0.0, -0.5, 2.0), Interval(0.0, 0.0, 1.4))
+    said = verdict(unseen, fair, "here")
+    assert "None was seen; were it as large as its interval allows, it might serve worse than fair, the best " in said
+    assert said.endswith("not told by so many draws.")
