@@ -51,9 +51,9 @@ def recommend_verb(
     from bench.run.store import Store
     from bench.suite.plan import plan
 
-    suite = suite_of(
-        problem, f_evals=f_evals, draws=draws, steps=steps, estimators=estimators or (), black_box=black_box
-    )
+    given = estimators or ()
+    asked = {"black_box": black_box, "unbiased": unbiased}
+    suite = suite_of(problem, f_evals=f_evals, draws=draws, steps=steps, estimators=given, **asked)
     folder = out or Path("runs") / suite.name
     display = Display()
     executor = executor_for(workers)
@@ -64,7 +64,7 @@ def recommend_verb(
         records,
         budget=f_evals,
         unbiased=unbiased,
-        about=[given.label for given in suite.estimators] if estimators else (),
+        about=[one.label for one in suite.estimators] if estimators else (),
     )
     if as_json:
         rows = [_row(candidate) | {"points": _numbers(candidate)} for candidate in found.candidates]

@@ -69,6 +69,7 @@ def suite_of(
     steps: int,
     estimators: Sequence[str] = (),
     black_box: bool = False,
+    unbiased: bool = False,
 ) -> Suite:
     """The suite that measures a problem: every estimator that fits, or those given, by their gradient moments.
 
@@ -81,10 +82,11 @@ def suite_of(
         steps: of the reference trajectory of a trained problem, measured before and after them.
         estimators: labels; none for all.
         black_box: whether f gives values alone, so that estimators that differentiate it are left out.
+        unbiased: whether those that are declared biased are left out.
 
     Raises:
         BadInput: there is no such problem, or a key or value that it does not take; a given estimator needs a
-            gradient of a black box, or none is left.
+            gradient of a black box, or is declared biased where only unbiased ones are wanted, or none is left.
     """
     tables = problem_tables(problem)
     data: dict[str, Any] = {
@@ -99,15 +101,21 @@ def suite_of(
         data["f_evals"] = f_evals
     suite = _validated(problem, data)
     entries = {given.label: get(given.name) for given in suite.estimators}
-    if black_box and (wrong := [label for label in estimators if entries[label].needs != "neither"]):
+    biased = {given.label for given in suite.estimators if not get(given.name).claims_unbiased(given.options)}
+    wrong = [label for label, entry in entries.items() if estimators and entry.needs != "neither"]
+    if black_box and wrong:
         raise BadInput(f"--black-box: {wrong[0]} asks for a {entries[wrong[0]].needs}, not for values of f alone")
+    if unbiased and estimators and biased:
+        raise BadInput(f"--unbiased: {min(biased)} is declared biased; leave out the one or the other")
     left = [
         label
         for label, entry in entries.items()
-        if estimators or not (entry.negative_control or (black_box and entry.needs != "neither"))
+        if estimators
+        or not (entry.negative_control or (black_box and entry.needs != "neither") or (unbiased and label in biased))
     ]
     if not left:
-        raise BadInput(f"--black-box: every estimator for {problem} differentiates f")
+        options = " ".join(["--black-box"] * black_box + ["--unbiased"] * unbiased)
+        raise BadInput(f"{options}: no estimator for {problem} is left")
     return suite if len(left) == len(entries) else _validated(problem, {**data, "estimators": left})
 
 
@@ -200,7 +208,9 @@ def _biases(candidates: Sequence[Candidate], about: set[str], places: Sequence[s
     last = places[-1]
     fair = [one for one in candidates if one.unbiased and one.moments[last].variance.estimate > 0]
     if not fair:
-        return []
+        names = ", ".join(one.label for one in candidates if not one.unbiased and one.label in about)
+        words = "none without a bias was measured with noise beside it: name one too, such as -e rloo"
+        return [f"Whether the bias of {names} can be borne is not told, as {words}."] if names else []
     beside = min(fair, key=lambda one: one.moments[last].variance.estimate)
     said = []
     for one in candidates:
@@ -210,6 +220,8 @@ def _biases(candidates: Sequence[Candidate], about: set[str], places: Sequence[s
         if one.f_evals != beside.f_evals:
             spent = f"{plural(round(one.f_evals), 'evaluation')} of f a row, {beside.label} {beside.f_evals:.0f}"
             words += f" Not at equal cost: it spends {spent}; --f-evals makes them equal."
+        if one.rare or beside.rare:
+            words += " Some outcomes are too rare for the draws, which may hide a bias."
         said.append(words)
     return said
 
@@ -304,4 +316,4 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
         names = ", ".join(one.label for one in ties[:3])
         said += f" The draws do not tell {names} from it{f', nor {len(ties) - 3} more' if ties[3:] else ''}."
     said += ONE_TRAINING if first.trained else ""
-    return f"{said} {plural(len(others) + 1, 'estimator')} compared."
+    return f"{said} {plural(len(others) + 1, 'estimator')} compared." if others else f"{said} Compared with no other."

@@ -22,7 +22,10 @@ def record(label: str, values: list[float], **options: Any) -> Record:
     for step, value in enumerate(values):
         low, high = (None, None) if options.get("exact") else (value / 1.1, value * 1.1)
         mse = {"mse": value, "mse_low": low, "mse_high": high}
+        if spread := options.get("variance"):
+            mse["variance"] = {"estimate": spread, "low": 0.9 * spread, "high": 1.1 * spread, "log_se": 0.05}
         bias = {"relative": options.get("bias", 0.0), **options.get("ends", {}), "untestable": options.get("rare", 0)}
+        bias["squared"] = options.get("squared", {})
         method = "exact" if options.get("exact") else "sampled"
         points.append(
             {"method": method, "step": 100 * step, "f_evals": options.get("f_evals", 2), "q": mse, "bias": bias}
@@ -140,6 +143,44 @@ def test_a_black_box_is_asked_for_values_alone() -> None:
     assert [given.name for given in named.estimators] == ["score-no-entropy"]  # who asks for it by name gets it
     with pytest.raises(BadInput, match="--black-box: reinmax asks for a gradient of f, not for values of f alone"):
         suite_of("bernoulli[latents=50]", **settings, estimators=["rloo", "reinmax"], black_box=True)
+
+
+def test_with_unbiased_no_biased_one_is_measured() -> None:
+    """Nor is one that its options make so; who names one is told before anything is measured."""
+    settings: dict[str, Any] = {"f_evals": 4, "draws": 10, "steps": 1}
+    found = suite_of("bernoulli[latents=50]", **settings, unbiased=True)
+    assert "rloo" in {given.name for given in found.estimators}
+    assert all(get(given.name).claims_unbiased(given.options) for given in found.estimators)
+    for label in ("reinmax", "reinforce[baseline=input-dependent,variance_normalisation=true]"):
+        named = suite_of("bernoulli[latents=50]", **settings, estimators=["rloo", label])
+        assert len(named.estimators) == 2
+        with pytest.raises(BadInput, match=r"--unbiased: rei\S+ is declared biased; leave out the one or the other"):
+            suite_of("bernoulli[latents=50]", **settings, estimators=["rloo", label], unbiased=True)
+
+
+def test_a_label_may_be_spelled_with_spaces() -> None:
+    found = suite_of("bernoulli[latents=50]", f_evals=None, draws=10, steps=1, estimators=["rloo[samples= 4]"],
+                     black_box=True, unbiased=True)  # fmt: skip
+    assert [given.label for given in found.estimators] == ["rloo[samples=4]"]
+
+
+def test_a_bias_that_nothing_stands_beside_is_not_passed_over() -> None:
+    """Whoever asks of reinmax alone learns what to add."""
+    found = answer([record("reinmax", [1.0], unbiased=False)], budget=2, about=["reinmax"])
+    (said,) = found.biases
+    assert said.startswith("Whether the bias of reinmax can be borne is not told, as none without a bias was measured")
+    assert said.endswith("name one too, such as -e rloo.") and found.sentence.endswith(" Compared with no other.")
+    assert answer([record("rloo", [1.0])], budget=2, about=["rloo"]).biases == []
+
+
+def test_rare_outcomes_qualify_the_verdict_on_a_bias() -> None:
+    """Of the biased one, or of the one that it stands beside."""
+    sly: dict[str, Any] = {"unbiased": False, "variance": 1.0, "squared": {"estimate": 1.0, "low": 0.9, "high": 1.1}}
+    for rare in ((0, 0), (1, 0), (0, 1)):
+        records = [record("sly", [2.0], **sly, rare=rare[0]), record("fair", [9.0], variance=9.0, rare=rare[1])]
+        (said,) = answer(records, budget=2, about=["sly"]).biases
+        assert "means of up to 8.00 [6.36, 10.00] steps" in said
+        assert said.endswith("Some outcomes are too rare for the draws, which may hide a bias.") == any(rare)
 
 
 def test_a_control_is_not_recommended() -> None:
