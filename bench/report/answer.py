@@ -235,7 +235,8 @@ def _draws(rows: pd.DataFrame) -> str:
     row = rows_of(sampled.sort_values("draws"))[0]
     parts = [f"{count(row['draws'])} draws"]
     if row["trajectories"] > 0:
-        parts = [f"{count(row['trajectories'])} trajectories", f"{count(row['minibatches'])} minibatches", *parts]
+        nested = ((row["trajectories"], "trajectory", "trajectories"), (row["minibatches"], "minibatch", "minibatches"))
+        parts = [f"{count(n)} {one if n == 1 else several}" for n, one, several in nested] + parts
     return ("exact or " if rows["exact"].any() else "") + " x ".join(parts)
 
 
@@ -327,9 +328,17 @@ def _cheapest(time: pd.DataFrame) -> Iterator[tuple[str, Choice]]:
 def _remarks(rows: pd.DataFrame) -> Iterator[str]:
     """Who is left out, and why."""
     measured = rows[rows["measured"]]
+    ranks = pd.concat([usable(section) for _, section in rows.groupby("section", sort=False)])
+    others = ranks.groupby(["section", "budget"], dropna=False)["label"].transform("nunique")
+    lacking = measured["variance_rare"] & ~measured["at_rounding"] & ~measured["negative_control"]
     for words, part in (
         ("Without noise at some points, and not ranked there", measured[measured["noiseless"]]),
         ("Negative controls, not ranked", measured[measured["negative_control"]]),
+        (
+            "With too few rare outcomes among the draws at some points, and not ranked beside exact ones there",
+            measured[lacking & ~measured.index.isin(ranks.index)],
+        ),
+        ("Where no other spends as many evaluations of f, not compared at equal ones", ranks[others == 1]),
         (
             "Said nothing of what they need of f, and so not under the first question",
             measured[measured["needs"].isna()],

@@ -169,6 +169,37 @@ def test_who_says_nothing_of_what_it_needs_is_not_taken_for_a_black_box() -> Non
     assert any("Said nothing of what they need" in remark and "`mute`" in remark for remark in found.remarks)
 
 
+def test_who_is_in_no_comparison_is_said() -> None:
+    """One that spends as much as nobody, and one that lacks rare outcomes where another's variance is exact."""
+    lacking, exact = point("rare", 0.1), point("exact", 1.0)
+    lacking["measurements"]["points"][0]["q"] |= {"rare_events": 0.1}
+    (at,) = exact["measurements"]["points"]
+    at |= {"method": "exact", "draws": None}
+    at["q"]["variance"] |= {"low": None, "high": None, "log_se": 0.0}
+    found = only([point("rloo", 2.0), exact, lacking, point("dear", 0.1, f_evals=5)])
+    assert choice(found, 0).of == 2
+    assert found.remarks == [
+        "With too few rare outcomes among the draws at some points, and not ranked beside exact ones there: `rare`.",
+        "Where no other spends as many evaluations of f, not compared at equal ones: `dear`.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 2), "1 trajectory x 2 minibatches x 1000 draws"),
+        ((3, 1), "3 trajectories x 1 minibatch x 1000 draws"),
+    ],
+)
+def test_a_count_of_one_is_not_a_plural(shape: tuple[int, int], words: str) -> None:
+    records = [point("rloo", 2.0), point("disarm", 1.0)]
+    for found in records:
+        (at,) = found["measurements"]["points"]
+        places = [{"trajectory": t, "minibatch": m, "step": 0} for t, m in np.ndindex(shape)]
+        found["measurements"]["points"] = [at | place for place in places]
+    assert only(records).lines[0].draws == words
+
+
 def test_only_equal_evaluations_are_compared_and_both_ends_of_a_sweep() -> None:
     records = [
         one
