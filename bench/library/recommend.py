@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from bench.library.borne import Measured, verdict
 from bench.library.ranking import Ranked, in_order, told_apart
+from bench.problems.base import PROBLEMS
 from bench.records.record import Record
 from bench.records.results import Moments, Point
 from bench.report.text import number, percent_interval, plural, slug
@@ -21,7 +22,7 @@ from bench.suite.faults import explain
 from bench.suite.load import load_suite
 from bench.suite.schema import Suite
 from estimators import get
-from estimators.errors import BadInput
+from estimators.errors import BadInput, nearest, unknown
 from estimators.families import FAMILIES
 from estimators.labels import read_options
 
@@ -51,6 +52,8 @@ def problem_tables(text: str) -> list[dict[str, Any]]:
         raise BadInput(str(error)) from error
     if kind in FAMILIES:
         return [{**STAND_IN, "family": kind, **options}]
+    if ":" not in kind and not nearest(kind, list(PROBLEMS.all())) and nearest(kind, list(FAMILIES)):
+        raise BadInput(unknown("family", kind, list(FAMILIES)))
     return [{"kind": kind, **options}]
 
 

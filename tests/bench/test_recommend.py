@@ -198,6 +198,7 @@ def test_a_control_is_not_recommended() -> None:
         ("toi", "unknown problem kind 'toi'; did you mean 'toy'"),
         ("toy[objective=quadratic,family=bernoulli,logit=3]", "unknown key 'logit'; did you mean 'logits'"),
         ("none.toml", "no such file: 'none.toml'"),
+        ("bernouli[latents=50]", "unknown family 'bernouli'; did you mean 'bernoulli'"),
     ],
 )
 def test_a_problem_that_cannot_be_is_said_in_one_line(text: str, message: str) -> None:
