@@ -198,10 +198,15 @@ def _chosen(ranked: Sequence[Row], best: Sequence[int], names: str, shown: str) 
 
 
 def usable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that rank: measured, noisy, no negative controls, and none that lacks rare outcomes beside exact ones."""
+    """Rows of a section that rank: measured, noisy, no negative controls, none that lacks rare outcomes beside exact
+    ones; and of one estimator that was measured twice at a point, as in two runs, the one of more draws.
+    """
     exact = rows[rows["exact"]]["position"]
     lacking = rows["variance_rare"] & ~rows["exact"] & rows["position"].isin(exact)
-    return rows[rows["measured"] & ~rows["at_rounding"] & ~rows["negative_control"] & ~lacking]
+    kept = rows[rows["measured"] & ~rows["at_rounding"] & ~rows["negative_control"] & ~lacking]
+    draws = kept["draws"].where(~kept["exact"], math.inf).fillna(0.0)
+    most = draws.groupby([kept["label"], kept["position"]]).rank(method="first", ascending=False)
+    return kept[most == 1]
 
 
 def _at_equal_evaluations(section: pd.DataFrame, relative_to: str) -> Iterator[Line]:

@@ -184,6 +184,20 @@ def test_who_is_in_no_comparison_is_said() -> None:
     ]
 
 
+def test_an_estimator_that_two_runs_measured_is_compared_once() -> None:
+    """By the run of more draws; neither counts it twice, nor holds it against itself."""
+    records = [point("rloo", 2.0), point("disarm", 1.0)]
+    again = [point("rloo", 2.1), point("disarm", 1.001)]
+    for found in again:
+        found["config"]["measurement"] |= {"draws": 500}
+        found["measurements"]["points"][0] |= {"draws": 500}
+        found["cell"] += "-500"
+    summary = summarise([*again, *records])
+    (said,) = answers(summary)
+    assert said == only(records) and choice(said, 0).of == 2
+    assert rankings(summary.variance) == rankings(summarise(records).variance)
+
+
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
