@@ -49,7 +49,7 @@ def _steps(saved: float, squared: float) -> float:
 def verdict(biased: Measured, unbiased: Measured, place: str) -> str:
     """Sentences: the bias, in how long a mean it can be borne, and whether momentum takes a longer one."""
     found = steps_borne(biased, unbiased)
-    said = f"{biased.name} at {place}: its bias is {_size(biased.relative_bias)} of the gradient."
+    said = f"{biased.name} at {place}: its bias is {size(biased.relative_bias)} of the gradient."
     if found.high == 0:
         return f"{said} Its variance is not lower than that of {unbiased.name}, so that the bias buys nothing."
     beside = f"{unbiased.name}, the best unbiased one,"
@@ -62,12 +62,15 @@ def verdict(biased: Measured, unbiased: Measured, place: str) -> str:
     elif found.high < 1:
         said += f" It serves worse than {beside} at a single step already"
     else:
-        steps = number(found.estimate) if found.low == found.high else interval(*found)
-        said += f" It serves better than {beside} in means of up to {steps} steps"
+        steps = f"up to {number(found.estimate) if found.low == found.high else interval(*found)}"
+        said += (
+            f" It serves better than {beside} in means of {'any number of' if math.isinf(found.low) else steps} steps"
+        )
     verdicts = {found.low > AVERAGED: "no problem while the learning rate is high", found.high < AVERAGED: "a problem"}
     judged = verdicts.get(True, "not told by so many draws")
     return f"{said}; momentum of {MOMENTUM} acts as a mean of {AVERAGED:.0f}: {judged}."
 
 
-def _size(bias: Interval) -> str:
+def size(bias: Interval) -> str:
+    """A relative bias with its interval, or marked as exact."""
     return f"{percent(bias.estimate)} (exact)" if math.isnan(bias.low) else percent_interval(*bias)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from bench.library.borne import Measured, verdict
+from bench.library.borne import Measured, size, verdict
 from bench.library.ranking import Ranked, in_order, told_apart
 from bench.problems.base import PROBLEMS
 from bench.records.record import Record
 from bench.records.results import Moments, Point
-from bench.report.text import number, percent_interval, plural, slug
+from bench.report.text import number, plural, slug
 from bench.statistics import Interval
 from bench.suite.faults import explain
 from bench.suite.load import load_suite
@@ -209,17 +209,21 @@ def answer(
 def _biases(candidates: Sequence[Candidate], about: set[str], places: Sequence[str]) -> list[str]:
     """Of each biased one at the last point, beside the best unbiased one there."""
     last = places[-1]
-    fair = [one for one in candidates if one.unbiased and one.moments[last].variance.estimate > 0]
+    known = [one for one in candidates if one.unbiased and one.moments[last].variance.estimate >= 0]
+    # No noise among draws that lack rare outcomes is not known to be none.
+    fair = [one for one in known if one.moments[last].variance.estimate > 0 or not one.rare]
+    wanted = [one for one in candidates if not one.unbiased and one.label in about]
     if not fair:
-        names = ", ".join(one.label for one in candidates if not one.unbiased and one.label in about)
-        words = "none without a bias was measured with noise beside it: name one too, such as -e rloo"
-        return [f"Whether the bias of {names} can be borne is not told, as {words}."] if names else []
+        names = ", ".join(one.label for one in wanted)
+        words = f"Whether the bias of {names} can be borne is not told, as no unbiased one was measured beside it: name"
+        return [f"{words} one too, such as -e rloo."] if names else []
     beside = min(fair, key=lambda one: one.moments[last].variance.estimate)
     said = []
-    for one in candidates:
-        if one.unbiased or one.label not in about:
-            continue
-        words = verdict(one.moments[last], beside.moments[last], last)
+    for one in wanted:
+        if beside.moments[last].variance.estimate == 0:
+            words = f"The bias of {one.label} buys nothing at {last}: {beside.label} has neither bias nor noise there."
+        else:
+            words = verdict(one.moments[last], beside.moments[last], last)
         if one.f_evals != beside.f_evals:
             spent = f"{plural(round(one.f_evals), 'evaluation')} of f a row, {beside.label} {beside.f_evals:.0f}"
             words += f" Not at equal cost: it spends {spent}; --f-evals makes them equal."
@@ -304,8 +308,7 @@ def _sentence(first: Candidate, others: Sequence[Candidate], places: Sequence[st
     evidence = "; ".join(f"{first.at[place].text} at {place}" for place in places[:4])
     said += f": {evidence}{' and more' if places[4:] else ''}."
     if not first.unbiased:
-        bias = percent_interval(*first.relative_bias)
-        said += f" It is declared biased: by {bias} of the gradient where it may be largest"
+        said += f" It is declared biased: by {size(first.relative_bias)} of the gradient where it may be largest"
         rest = [one for one in others if one.unbiased]
         said += f"; of the unbiased ones take {rest[0].at[places[0]].name}." if rest else "."
     if any(math.isnan(one.low) for one in first.at.values()):

@@ -48,6 +48,11 @@ def test_the_verdict_is_that_of_the_interval() -> None:
     assert "not told by so many draws" in verdict(unsure, fair, "here")
 
 
+def test_where_there_is_no_bias_any_mean_will_do() -> None:
+    said = verdict(exactly("sly", 1.0, 0.0), exactly("fair", 101.0, 0.0), "here")
+    assert "the best unbiased one, in means of any number of steps; momentum" in said and "no problem" in said
+
+
 def test_a_bias_that_was_not_seen_is_bounded() -> None:
     fair = exactly("fair", 101.0, 0.0)
     unseen = Measured("sly", Interval(1.0, 1.0, 1.0), Interval(0.0, -0.5, 2.0), Interval(0.0, 0.0, 1.4))

@@ -22,7 +22,7 @@ def record(label: str, values: list[float], **options: Any) -> Record:
     for step, value in enumerate(values):
         low, high = (None, None) if options.get("exact") else (value / 1.1, value * 1.1)
         mse = {"mse": value, "mse_low": low, "mse_high": high}
-        if spread := options.get("variance"):
+        if (spread := options.get("variance")) is not None:
             mse["variance"] = {"estimate": spread, "low": 0.9 * spread, "high": 1.1 * spread, "log_se": 0.05}
         bias = {"relative": options.get("bias", 0.0), **options.get("ends", {}), "untestable": options.get("rare", 0)}
         bias["squared"] = options.get("squared", {})
@@ -168,9 +168,15 @@ def test_a_bias_that_nothing_stands_beside_is_not_passed_over() -> None:
     """Whoever asks of reinmax alone learns what to add."""
     found = answer([record("reinmax", [1.0], unbiased=False)], budget=2, about=["reinmax"])
     (said,) = found.biases
-    assert said.startswith("Whether the bias of reinmax can be borne is not told, as none without a bias was measured")
+    assert said.startswith("Whether the bias of reinmax can be borne is not told, as no unbiased one was measured be")
     assert said.endswith("name one too, such as -e rloo.") and found.sentence.endswith(" Compared with no other.")
     assert answer([record("rloo", [1.0])], budget=2, about=["rloo"]).biases == []
+    records = [record("reinmax", [1.0], unbiased=False, exact=True, bias=0.5), record("sum", [2.0], variance=0.0)]
+    found = answer([*records, record("rloo", [3.0], variance=3.0)], budget=2, about=["reinmax"])
+    assert found.biases == ["The bias of reinmax buys nothing at digits, step 0: sum has neither bias nor noise there."]
+    assert "It is declared biased: by 50 % (exact) of the gradient" in found.sentence
+    (said,) = answer([records[0], record("sum", [2.0], variance=0.0, rare=1)], budget=2, about=["reinmax"]).biases
+    assert said.startswith("Whether the bias of reinmax can be borne is not told")
 
 
 def test_rare_outcomes_qualify_the_verdict_on_a_bias() -> None:
