@@ -20,7 +20,7 @@ from tests.bench.records import problem, quick
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "quick"
 TABLES = ("variance", "bias", "elbo", "time")
-PAGE = r"""\documentclass{article}
+PAGE = r"""\documentclass[%s]{article}
 \usepackage[textwidth=6.5in,textheight=9in]{geometry}
 \usepackage{array,booktabs,longtable,threeparttable,threeparttablex}
 \begin{document}
@@ -29,10 +29,10 @@ PAGE = r"""\documentclass{article}
 """
 
 
-def compiled(folder: Path) -> str:
-    """What LaTeX says of a page with all tables of a folder."""
+def compiled(folder: Path, options: str) -> str:
+    """What LaTeX says of a page with all tables of a folder, in a document of such options."""
     inputs = "\n".join(rf"\input{{{path.name}}}\clearpage" for path in sorted(folder.glob("*.tex")))
-    (folder / "page.tex").write_text(PAGE % inputs)
+    (folder / "page.tex").write_text(PAGE % (options, inputs))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     for _ in range(2):  # the first one finds how wide tables of several pages are
         done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
@@ -43,16 +43,23 @@ def compiled(folder: Path) -> str:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex is installed")
 @pytest.mark.parametrize(
-    ("run", "columns"), [("published", ()), ("small", ()), ("small", ("estimator", "variance", "ratio", "note"))]
+    ("run", "columns", "options"),
+    [
+        ("published", (), "onecolumn"),
+        ("small", (), "onecolumn"),
+        ("small", ("estimator", "variance", "ratio", "note"), "twocolumn"),  # as most conferences have it
+    ],
 )
-def test_every_table_compiles_and_fits_between_the_margins(tmp_path: Path, run: str, columns: tuple[str, ...]) -> None:
+def test_every_table_compiles_and_fits_between_the_margins(
+    tmp_path: Path, run: str, columns: tuple[str, ...], options: str
+) -> None:
     records: list[Record] = Store(PUBLISHED).records() if run == "published" else quick()  # type: ignore[assignment]
     write(records, tmp_path, {"tex"}, selection=Selection(columns=columns))
     tables = tmp_path / "tables"
     shown = subprocess.run(["kpsewhich", "threeparttablex.sty"], capture_output=True, text=True, check=False)
     if not shown.stdout.strip():
         pytest.skip("no threeparttablex is installed")
-    said = compiled(tables)
+    said = compiled(tables, options)
     too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", said)]
     assert not [points for points in too_wide if points > 1], run
     assert {path.stem for path in tables.glob("*.tex")} >= set(TABLES)

@@ -205,10 +205,10 @@ def _section(table: Table, section: Section, label: str, words: Sequence[str], b
             r"\insertTableNotes", r"\endlastfoot", *lines, r"\end{longtable}", r"\end{ThreePartTable}", r"\endgroup",
         ]  # fmt: skip
     return [
-        *begin[:1], r"\begin{table}[tp]", r"\centering", begin[2], r"\begin{threeparttable}", caption,
+        *begin[:1], r"\begin{table*}[tp]", r"\centering", begin[2], r"\begin{threeparttable}", caption,
         rf"\begin{{tabular}}{{{spec}}}", r"\toprule", header, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}",
         r"\begin{tablenotes}[flushleft]\scriptsize", *said, r"\end{tablenotes}", r"\end{threeparttable}",
-        r"\end{table}",
+        r"\end{table*}",
     ]  # fmt: skip
 
 
