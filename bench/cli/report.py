@@ -146,5 +146,5 @@ def write_report(
         print(json.dumps({"report": where, "answer": answer, "notes": said, "files": [*map(str, files)]}, indent=1))
         return
     print_lines([*answer, *said])
-    print(f"wrote {len(files)} files in {time.monotonic() - started:.0f} s")
+    print(f"wrote {plural(len(files), 'file')} in {time.monotonic() - started:.0f} s")
     print(f"report: {page if page in files else out}{os.linesep}", end="")

@@ -39,7 +39,7 @@ def test_the_first_screen_says_whether_it_is_slower(
     lines = [line.rstrip() for line in done.out.splitlines()]
     assert lines[:4] == [
         "2 of 4 changed: 1 slower, 0 faster, 1 other numbers; 2 identical.",
-        "slower: rloo on digits 3.00 [2.92, 3.08]",
+        "slower: rloo on digits: 3.00 [2.92, 3.08]",
         "doubt 1 of 1 step time: B on a busy machine",
         "1 cell went well in A alone: moments digits arm",
     ]
@@ -98,3 +98,10 @@ def test_what_cannot_be_compared_is_one_line(gradest: Callable[..., Done], runs:
     done = gradest("compare", "A", "B", "--fail-on", "slowr")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: unknown change 'slowr'; did you mean 'slower'")
+
+
+def test_one_folder_twice_is_a_doubt(gradest: Callable[..., Done], runs: None) -> None:
+    """A slip in the second name looks like a change that alters nothing."""
+    said = gradest("compare", "A", "A").out
+    assert "doubt all: both folders hold the same records" in said
+    assert "the same records" not in gradest("compare", "A", "B").out

@@ -244,7 +244,7 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
     )
     assert page("a") == {"records": 5, "formats": ["html", "md"], "title": "small", "notes": []}
     # Without the page the folder is named.
-    assert gradest("report", "a", "--format", "csv,,").out == "wrote 1 files in 3 s\nreport: a\n"
+    assert gradest("report", "a", "--format", "csv,,").out == "wrote 1 file in 3 s\nreport: a\n"
     done = gradest("report", "a", "b", "c", "--out", "all")
     assert done.out == (
         "5 records left out of a: an older one of the same cell.\n"

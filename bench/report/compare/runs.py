@@ -12,6 +12,8 @@ from bench.run.folder import suite_file
 from bench.run.store import Store
 from estimators.errors import BadInput
 
+TWICE = "doubt all: both folders hold the same records, down to when each began, so nothing was measured in between"
+
 
 class Comparison(NamedTuple):
     """Two runs side by side."""
@@ -26,6 +28,8 @@ class Comparison(NamedTuple):
     """What is said of records that a newer one of the same folder stands for."""
     settings: list[Difference]
     provenance: list[Difference]
+    doubts: tuple[str, ...] = ()
+    """What to doubt of the comparison as a whole."""
 
     def notes(self) -> list[str]:
         """All that sets the runs apart, a line each: what one of them lacks, what is left out, settings, provenance."""
@@ -68,6 +72,7 @@ def compare(first: Path, second: Path) -> Comparison:
         left_out=left_out,
         settings=settings(pairs),
         provenance=differences(pairs),
+        doubts=(TWICE,) if all(pair.a == pair.b for pair in pairs) else (),
     )
 
 

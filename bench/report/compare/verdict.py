@@ -92,7 +92,10 @@ class Verdict(NamedTuple):
         rest = [f"{counts[name]} {words}" for name, words in others.items() if counts[name]]
         total = sum(counts[name] for name in CHANGED)
         head = f"{total} of {len(self.judged)} changed"
-        return f"{': '.join(filter(None, (head, ', '.join(parts))))}; {', '.join(rest) or 'nothing else'}."
+        # A uniform change shows in all steps together alone, and whoever reads one line only is to see it there.
+        whole = [f"; {one.row.estimator} {one.outcome}" for one in self.together if one.changed]
+        found = ": ".join(filter(None, (head, ", ".join(parts))))
+        return f"{found}; {', '.join(rest) or 'nothing else'}{''.join(whole)}."
 
     def lines(self) -> list[str]:
         """The verdict, what changed by how much, what to doubt, and the rule, a line each."""
@@ -107,7 +110,7 @@ class Verdict(NamedTuple):
     def _named(self) -> list[str]:
         found = []
         for sense in CHANGED[:-1]:
-            ones = [f"{one.place} {one.numbers}" for one in self.judged if one.outcome == sense]
+            ones = [f"{one.place}: {one.numbers}" for one in self.judged if one.outcome == sense]
             if ones:
                 found.append(f"{sense.replace('-', ' ')}: {_some(ones, '; ')}")
         return found
@@ -140,7 +143,7 @@ class Verdict(NamedTuple):
         settings = (
             [f"doubt {' and '.join(differ)}: their settings differ (below), and may be what changed"] if differ else []
         )
-        return settings + [
+        return [*self.comparison.doubts, *settings] + [
             f"doubt {count} of {plural(len(times), 'step time')}: {doubt}" for doubt, count in doubts.items()
         ]
 
