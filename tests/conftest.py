@@ -12,6 +12,9 @@ from estimators import registry
 
 pytest_plugins = ["pytester"]
 
+# Workers of pytest-xdist are given 80 columns, and verbs fit their output to them: a test that wants a width says so.
+os.environ.pop("COLUMNS", None)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bench.report.output import write
+from tests.bench.drawn import trained
 from tests.bench.page_of_stubs import HOSTILE, VARIANCE, page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
@@ -167,10 +169,10 @@ def test_axes_change_between_logarithmic_and_linear_absolute_and_relative(opened
     assert any("times that of rloo" in words for words in title)
     said = figure.locator('path[aria-label*="estimator: rebar"][aria-label*="at: step 0"]').get_attribute("aria-label")
     # 2 of 8; both intervals span a factor 2 either way, so the ratio's a factor exp(sqrt(2) log 2).
-    assert "value: 0.25 times; 2 by itself" in said and "interval: [0.0938, 0.666]" in said
+    assert "value: 0.25 times; 2.00 by itself" in said and "interval: [0.09, 0.67]" in said
     opened.choose("reference", "disarm")
     said = figure.locator('path[aria-label*="estimator: rebar"][aria-label*="at: step 0"]')
-    said.and_(figure.locator('[aria-label*="value: 0.5 times"]')).wait_for(state="attached")
+    said.and_(figure.locator('[aria-label*="value: 0.50 times"]')).wait_for(state="attached")
 
 
 def test_a_curve_is_relative_until_one_asks_otherwise(opened: Opened) -> None:
@@ -180,6 +182,31 @@ def test_a_curve_is_relative_until_one_asks_otherwise(opened: Opened) -> None:
     assert "value: 2 more; -27.8 by itself" in mark.get_attribute("aria-label")
     opened.choose("relative", "none")
     figure.locator(".role-axis-title text", has_text="ELBO, nats").filter(has_not_text="minus").wait_for()
+    # To digits that show how wide the interval is, as in the table: of -28.0, -27.9, ... -27.6 Student's is 0.196.
+    mark = figure.locator('path[aria-label*="estimator: disarm"][aria-label*="interval: [-28.0, -27.6]"]')
+    mark.first.wait_for(state="attached")
+
+
+def test_over_learning_rates_the_best_rate_is_large_and_ranks(browser: Any, tmp_path: Path) -> None:
+    """Far above its best rate an estimator may still be ahead of those that are better at theirs."""
+    ends = {"rloo": (-32.0, -35.0), "disarm": (-28.0, -60.0), "arms": (-29.0, -61.0), "ugc": (-30.0, -62.0),
+            "bitflip": (-31.0, -40.0)}  # fmt: skip
+    made = []
+    for label, (best, high) in ends.items():
+        for rate, end in ((1e-3, best), (1e-2, high)):
+            elbos = [[-90.0 - seed for seed in range(5)], [end + seed / 10 for seed in range(5)]]
+            settings = {"optimisation": {"steps": 100, "learning_rate": rate}}
+            made.append(trained(label, [0, 100], [0.0, 2.0], elbos, elbos, settings=settings))
+    (file,) = write(made, tmp_path, {"html"})
+    one = Opened(browser, file)
+    figure = one.chart(f"rates-{LATENT}")
+    named = set(figure.locator(".role-mark.mark-text text").all_text_contents())
+    assert named == {"disarm", "arms", "ugc", "rloo"}
+    marks = figure.locator('path[aria-label*="shape:"]')  # faint points have none
+    large = [mark.get_attribute("aria-label") for mark in marks.all()]
+    assert len(large) == 4 and all("at: learning rate 0.001" in said for said in large)
+    assert one.said == []
+    one.context.close()
 
 
 def test_a_hostile_name_is_a_name(opened: Opened) -> None:

@@ -72,7 +72,7 @@ def test_the_sweep_of_the_catalogue_shows_the_reversal_of_bitflip_and_disarm(
     swept = [toy for toy in suite.problems if toy.kind == "toy" and toy.objective == "random"]
     _run(suite.model_copy(update={"problems": tuple(swept)}), tmp_path)
     drawn: list[Series] = []
-    monkeypatch.setattr(logit.lines, "draw", lambda series, *_: drawn.extend(series))
+    monkeypatch.setattr(logit.lines, "draw", lambda series, *_, **__: drawn.extend(series))
     (plot,) = logit.plots(summarise(Store(tmp_path).records()))
     plot.draw()
     deviation = {line.style.label: dict(zip(line.x.tolist(), line.y.tolist(), strict=True)) for line in drawn}

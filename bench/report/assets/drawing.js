@@ -10,7 +10,17 @@ window.drawing = (() => {
     const size = Math.abs(x);
     return x === 0 ? "0" : size < 1e-3 || size >= 1e5 ? x.toExponential(digits - 1) : String(Number(x.toPrecision(digits)));
   }
-  const span = (low, high) => (low === null || high === null ? "none" : `[${words(low)}, ${words(high)}]`);
+  /** An estimate and its interval to digits that show how wide it is, as the tables do: -21.0 [-21.1, -20.8]. */
+  function told(y, low, high) {
+    const known = low !== null && high !== null && y !== null;
+    const size = Math.abs(y), half = known ? (high - low) / 2 : 0;
+    const fixed = known && half > 0 && Math.max(size, half) >= 1e-3 && Math.max(size, half) < 1e5 && !(low > 0 && high > 10 * low);
+    if (!fixed) return [words(y), known ? `[${words(low)}, ${words(high)}]` : "none"];
+    const exponent = (x) => Math.floor(Math.log10(x));
+    const decimals = Math.max(size > half ? Math.max(2 - exponent(size), -exponent(half)) : 1 - exponent(half), 0);
+    const round = (x) => x.toFixed(decimals).replace(/^-(0\.?0*)$/, "$1");
+    return [round(y), `[${round(low)}, ${round(high)}]`];
+  }
 
   /** The marks of a chart, one object each; those of estimators that are not shown are left out. */
   function marks(chart, shown) {
@@ -35,7 +45,7 @@ window.drawing = (() => {
     return rows.flatMap((mark) => {
       const other = others.get(key(mark));
       if (!other) return [];
-      const own = words(mark.y);
+      const [own] = told(mark.y, mark.low, mark.high);
       if (chart.relative === "difference") {
         return [{ ...mark, y: mark.y - other.y, low: null, high: null, own }];
       }
@@ -151,11 +161,13 @@ window.drawing = (() => {
     // While nobody is chosen, of lines the reference and the three best unbiased ones stand out.
     const finals = last(rows);
     const sign = chart.best === "highest" ? -1 : 1;
-    const ranked = [...finals.values()].sort((a, b) => sign * (a.y - b.y));
+    // Where lines have a best place, as over learning rates, they are ranked by it: the ends are of rates too high.
+    const bests = rows.filter((row) => lines && row.edge);
+    const ranked = [...(bests.length ? bests : finals.values())].sort((a, b) => sign * (a.y - b.y));
     const few = new Set(ranked.filter((row) => mode.facts[row.e].unbiased).slice(0, 3).map((row) => row.e)).add(reference);
 
     // Of a scatter plot the other quantity too.
-    const at = (row) => (chart.frame === "scatter" ? ` at ${words(row.x)} ${span(row.x_low, row.x_high)} ${unit}` : "");
+    const at = (row) => (chart.frame === "scatter" ? ` at ${told(row.x, row.x_low, row.x_high).join(" ")} ${unit}` : "");
     const unit = chart.place?.split(", ").at(-1);
     const points = Math.max(...rows.map((row) => row.p), 0) + 1;
     const places = [...new Set(rows.map((row) => row.x))].sort((a, b) => a - b);
@@ -169,7 +181,8 @@ window.drawing = (() => {
     const line = !relative && chart.line > ends[0] && chart.line < ends[1] ? chart.line : null;
     const drawn = rows.map((row) => {
       const fact = mode.facts[row.e];
-      const value = words(row.y) + (relative ? (chart.relative === "ratio" ? " times" : " more") : "");
+      const [estimate, interval] = told(row.y, row.low, row.high);
+      const value = estimate + (relative ? (chart.relative === "ratio" ? " times" : " more") : "");
       const none = log && !(row.y > 0); // it has no place on this axis, though its interval may reach into it
       const zero = none && !(row.high > ends[0]);
       return {
@@ -177,8 +190,8 @@ window.drawing = (() => {
         grey: mode.grey, paper: mode.paper, few: !lines || few.has(row.e),
         v: zero ? null : edge(row.y), end: edge(row.y), zero: zero && (lines || row.p === finals.get(row.e)?.p) ? "0" : null, offset: row.p,
         low: edge(row.low), high: edge(row.high), tick: row.tick > ends[0] && row.tick < ends[1] ? row.tick : null,
-        told: (row.own === undefined ? value : `${value}; ${row.own} by itself`) + at(row), interval: span(row.low, row.high),
-        line, last: lines && finals.get(row.e) === row, marked: marked.has(row),
+        told: (row.own === undefined ? value : `${value}; ${row.own} by itself`) + at(row), interval,
+        line, last: lines && finals.get(row.e) === row, marked: bests.length ? row.edge : marked.has(row),
         pale: lines || points === 1 ? 1 : 0.4 + (0.6 * row.p) / (points - 1),
       };
     });

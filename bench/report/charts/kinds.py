@@ -96,8 +96,9 @@ def _rates(summary: Summary, section: str, facts: Facts) -> Made:
         return None
     few = (rows["seeds"] - rows["diverged"]) < FEWEST
     rows = rows.assign(**{end: rows[end].where(~few) for end in ends("test_elbo")[1:]})
-    rows = rows.assign(point=[f"learning rate {rate:.3g}" for rate in rows["learning_rate"]])
-    columns = Columns("test_elbo", "learning_rate", words=("seeds",))
+    best = np.where(rows["best"].astype(bool), 1.0, np.nan)
+    rows = rows.assign(point=[f"learning rate {rate:.3g}" for rate in rows["learning_rate"]], at_best=best)
+    columns = Columns("test_elbo", "learning_rate", t="at_best", words=("seeds",))
     return chart(
         "lines-log",
         "test ELBO at the end, nats",

@@ -53,7 +53,8 @@ class Chart:
     n: list[str]
     """how many draws, seeds or rounds, in words,"""
     t: list[Number]
-    """the tick; of a scatter plot, 1 where no other unbiased estimator beats this one in both quantities,"""
+    """the tick; of a scatter plot, 1 where no other unbiased estimator beats this one in both quantities; of lines over
+    learning rates, 1 at the best rate,"""
     x_low: list[Number]
     x_high: list[Number]
     part: list[str]
