@@ -38,6 +38,7 @@ app = typer.Typer(
     name="gradest",
     help="Benchmark gradient estimators: bias, variance, ELBO and wall clock, with intervals.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # rich's own would take the [key=value] of a help text for a tag, and leave it out
 )

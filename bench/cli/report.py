@@ -69,6 +69,8 @@ def report(
     for name in chosen:
         if name not in FORMATS:
             raise BadInput(unknown("format", name, FORMATS))
+    if selection is not None and selection.columns and "tex" not in chosen:
+        raise BadInput(f"--columns chooses those of the tables in LaTeX, and --format {formats} writes none: add tex")
     of_a_part = selection is not None and selection.of_a_part
     if of_a_part and "html" in formats.split(","):
         raise BadInput("the page is of the whole run: leave html out of --format, or --estimators and --problems out")

@@ -245,6 +245,9 @@ def test_reports_of_one_and_several_folders(gradest: Callable[..., Done], world:
     assert page("a") == {"records": 5, "formats": ["html", "md"], "title": "small", "notes": []}
     # Without the page the folder is named.
     assert gradest("report", "a", "--format", "csv,,").out == "wrote 1 file in 3 s\nreport: a\n"
+    refused = gradest("report", "a", "--format", "md", "--columns", "estimator")  # nothing would heed them
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "of the tables in LaTeX, and --format md writes none: add tex" in refused.err
     done = gradest("report", "a", "b", "c", "--out", "all")
     assert done.out == (
         "5 records left out of a: an older one of the same cell.\n"

@@ -33,6 +33,7 @@ def runs(tmp_path: Path) -> None:
         *(["list", what] for what in ("estimators", "problems", "datasets", "measurements", "suites")),
         *([verb, "--help"] for verb in VERBS),
         ["--help"],
+        ["report", "-h"],
         ["--version"],
         ["compare", "A", "B", "--all"],
         ["status", "A"],
