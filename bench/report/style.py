@@ -9,7 +9,6 @@ import bench.report.matplotlib_alone  # noqa: F401  (before anything else import
 
 # isort: split
 import csv
-import math
 import zlib
 from collections.abc import Mapping
 from functools import cache
@@ -39,13 +38,10 @@ COLOURS = [*HUES.values(), OTHER]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")  # all of them can be drawn hollow
 DARK = 0.6
 """What is left of a hue's lightness on the second round of its markers."""
-DOUBLED = 0.88
-"""What is left of it with every doubling of the samples over an estimator's own number, down to `DARKEST`."""
-DARKEST = 0.5
 
 LOOKS = Path(__file__).with_name("looks.csv")
-COLUMNS = ("estimator", "method", "member", "samples")
-"""Of `LOOKS`: `name[key=value,...]` without samples, its family, its place there, and its default number of samples."""
+COLUMNS = ("estimator", "method", "member")
+"""Of `LOOKS`: `name[key=value,...]` without samples, its family, and its place there."""
 INK = "#222222"
 BEHIND = "#d4d4d4"  # of what a person did not choose
 FAINT = "#bbbbbb"
@@ -94,8 +90,6 @@ class Subject(NamedTuple):
     estimator: str
     """`name[key=value,...]`."""
     unbiased: bool = True
-    samples: float | None = None
-    """Draws of z a row; None where nobody tells."""
     method: str | None = None
     """Its family of methods, as its tag says it; that of an estimator in the table counts for nothing."""
 
@@ -105,17 +99,13 @@ class Place(NamedTuple):
 
     method: str
     member: int
-    samples: int
 
 
 @cache
 def places() -> dict[str, Place]:
     """The table of looks, by estimator."""
     with LOOKS.open(newline="", encoding="utf-8") as file:
-        return {
-            row["estimator"]: Place(row["method"], int(row["member"]), int(row["samples"]))
-            for row in csv.DictReader(file)
-        }
+        return {row["estimator"]: Place(row["method"], int(row["member"])) for row in csv.DictReader(file)}
 
 
 def tint(colour: str, strength: float) -> str:
@@ -130,11 +120,10 @@ def shade(colour: str, strength: float) -> str:
 
 
 def look(subject: Subject) -> tuple[str, str]:
-    """Colour and marker of an estimator, from itself alone.
+    """Colour and marker of an estimator, from itself alone: the same whatever its samples, in every run.
 
     Options that the table does not list have the hue of their estimator, on its second round of markers, and a marker
-    by a hash; so has an estimator of a third party, whose hue is that of its tag `method`. More samples than an
-    estimator takes by itself are darker: it is the same one at another budget.
+    by a hash; so has an estimator of a third party, whose hue is that of its tag `method`.
     """
     estimator = without_samples(subject.estimator)
     listed = places()
@@ -144,12 +133,9 @@ def look(subject: Subject) -> tuple[str, str]:
         method = of_name.method if of_name else subject.method
         hashed = zlib.crc32(estimator.encode())
         member = len(MARKERS) + hashed % len(MARKERS) if method in HUES else hashed % (2 * len(MARKERS))
-        place = Place(method or "", member, of_name.samples if of_name else 0)
+        place = Place(method or "", member)
     darker, marker = divmod(place.member, len(MARKERS))
-    strength = DARK if darker else 1.0
-    if place.samples and subject.samples:
-        strength *= min(1.0, max(DARKEST, DOUBLED ** math.log2(subject.samples / place.samples)))
-    return shade(HUES.get(place.method, OTHER), strength), MARKERS[marker]
+    return shade(HUES.get(place.method, OTHER), DARK if darker else 1.0), MARKERS[marker]
 
 
 def put_behind(style: Style) -> Style:

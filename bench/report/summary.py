@@ -10,7 +10,6 @@ from bench.report import frames as records_frames
 from bench.report.frames import Frames
 from bench.report.style import Style, Subject, assign
 from bench.report.tables import bias, elbo, rates, time, variance
-from bench.report.text import missing
 
 RELATIVE_TO = "rloo"  # the reference of ratios and relative efficiencies, where a problem has it
 
@@ -76,10 +75,10 @@ def _subjects(heads: pd.DataFrame) -> dict[str, Subject]:
     """Of each label all that its look depends on; biased where any of its cells is declared so."""
     unbiased = heads.groupby("label")["unbiased"].all()
     first = heads.drop_duplicates("label").sort_values("label")
-    columns = (first[name] for name in ("label", "estimator", "samples", "method_family"))
+    columns = (first[name] for name in ("label", "estimator", "method_family"))
     return {
-        str(label): Subject(str(estimator), bool(unbiased[label]), None if missing(samples) else float(samples), method)
-        for label, estimator, samples, method in zip(*columns, strict=True)
+        str(label): Subject(str(estimator), bool(unbiased[label]), method)
+        for label, estimator, method in zip(*columns, strict=True)
     }
 
 

@@ -39,7 +39,7 @@ def made(before: str, entries: Sequence[Entry]) -> str:
     for label, entry in labels(entries).items():
         if entry.method and label not in rows:
             taken = [int(row["member"]) for row in rows.values() if row["method"] == entry.method]
-            values = (label, entry.method, f"{max(taken, default=-1) + 1}", f"{entry.samples.default}")
+            values = (label, entry.method, f"{max(taken, default=-1) + 1}")
             rows[label] = dict(zip(COLUMNS, values, strict=True))
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")

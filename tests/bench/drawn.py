@@ -23,11 +23,11 @@ from tests.bench.records import Made, Record, problem, record
 
 # All estimators draw 2 samples here, where `relax` and `straight-through` take 1 by themselves: 0.88 of their hues.
 COLOURS = {
-    "control variate": "#ae9400",
+    "control variate": "#c6a800",
     "coupled draws": "#0a9b6c",
     "local differences": "#51b5e9",
     "score function": "#d64500",
-    "straight-through": "#903763",
+    "straight-through": "#a43f71",
     "other": "#444444",
 }
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import estimators
-from bench.report.style import DARKEST, HUES, LOOKS, MARKERS, OTHER, Style, Subject, assign, look, places, shade
+from bench.report.style import HUES, LOOKS, MARKERS, OTHER, Style, Subject, assign, look, places, shade
 from bench.report.summary import summarise
 from bench.studies.looks import labels, made
 from estimators.entry import Method
@@ -131,10 +131,7 @@ def test_who_comes_and_goes_changes_nobodys_look() -> None:
 
 def test_options_samples_and_strangers_have_a_look_of_their_own() -> None:
     rloo, vermilion = look(Subject("rloo")), HUES["score function"]
-    assert rloo == look(Subject("rloo", samples=2)) == look(Subject("rloo", samples=1)) == (vermilion, "s")
-    darker = [look(Subject("rloo[samples=4]", samples=4)), look(Subject("rloo", samples=8))]
-    assert darker == [(shade(vermilion, 0.88), "s"), (shade(vermilion, 0.88**2), "s")]  # the same at other budgets
-    assert look(Subject("rloo", samples=2**20)) == (shade(vermilion, DARKEST), "s")
+    assert rloo == look(Subject("rloo[samples=4]")) == (vermilion, "s")  # the same one at every budget
     assert look(Subject("gumbel-sigmoid[temperature=0.7]"))[0] == shade(HUES["relaxation"], 0.6)  # an option of no tag
     assert look(Subject("mine:Mine"))[0] in (OTHER, shade(OTHER, 0.6))
     assert look(Subject("mine:Mine", method="pathwise"))[0] == shade(HUES["pathwise"], 0.6)
