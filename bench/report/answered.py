@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.report.answer import QUESTIONS, Answer, Choice, Line, answers
+from bench.report.answer import answers
+from bench.report.choices import QUESTIONS, Answer, Choice, Line
 from bench.report.findings import Finding
 from bench.report.naming import families
 from bench.report.ranking import Ranking, rankings

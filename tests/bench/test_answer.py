@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.report.answer import SECONDS, Answer, Choice, answers
+from bench.report.answer import answers
 from bench.report.answered import answered
+from bench.report.choices import SECONDS, Answer, Choice
 from bench.report.findings import TRAINED, findings
 from bench.report.ranking import rankings
 from bench.report.summary import summarise
