@@ -99,18 +99,15 @@ def _at_equal_evaluations(section: pd.DataFrame, relative_to: str) -> Iterator[L
         for budget, rows in at_point.groupby("budget", dropna=False):
             if rows["label"].nunique() < 2:
                 continue
-            choices = []
+            choices, there = [], rows_of(rows)
             for question in QUESTIONS:
-                asked = [
-                    row for row in by_column(rows_of(rows), question.by) if question.takes(row) and row["variance"] > 0
-                ]
-                beside = next((row for row in by_column(rows_of(rows), question.by) if row["is_reference"]), None)
-                found = first_of(asked)
+                own = by_column(there, question.by)
+                found = first_of([row for row in own if question.takes(row) and row["variance"] > 0])
+                beside = next((row for row in own if row["is_reference"]), None)
                 choices.append(_choose(found, beside, relative_to) if found else None)
             known = isinstance(budget, float) and not math.isnan(budget)
             at = f"{plural(int(rows['budget'].iloc[0]), 'evaluation')} of f" if known else "default samples"
-            first = rows_of(rows)[0]
-            yield Line(str(first["section"]), str(first["point"]), at, _draws(rows), tuple(choices))
+            yield Line(str(there[0]["section"]), str(there[0]["point"]), at, _draws(rows), tuple(choices))
 
 
 def _draws(rows: pd.DataFrame) -> str:
@@ -201,9 +198,7 @@ def _cheapest(time: pd.DataFrame) -> Iterator[tuple[str, Choice]]:
         if len(ranked) < 2:
             continue
         errors = [float(row["plain_ratio_log_se"]) for row in ranked]
-        best = lowest(
-            [math.log(row["plain_ratio"]) for row in ranked], [math.inf if e != e else e for e in errors]
-        ).best
+        best = lowest([math.log(row["plain_ratio"]) for row in ranked], errors).best
         first, *ties = (ranked[i] for i in best)
         shown = f"{number(first['plain_ratio'])} plain steps"
         among = tuple(map(_at_any_budget, ranked))

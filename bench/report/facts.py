@@ -1,9 +1,8 @@
 """What a page may ask of an estimator: its look and its tags, once for all tables and charts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from bench.records.record import Record
 from bench.report.summary import Summary
 
 NEEDS = {"neither": "values of f only", "gradient of f": "gradient of f", "relaxed f": "relaxed f"}
@@ -33,15 +32,14 @@ class Facts(NamedTuple):
     """Place among them of the label of a row."""
 
 
-def facts(summary: Summary, records: Sequence[Record]) -> Facts:
+def facts(summary: Summary) -> Facts:
     """The estimators of a report, sorted by label."""
-    tags = {record.cell: record.tags for record in records}
     of_label: dict[str, tuple[str, bool]] = {}
     heads = summary.frames.heads
-    for cell, label in zip(heads["cell"], heads["label"], strict=True):
+    columns = (heads[name] for name in ("label", "needs", "negative_control"))
+    for label, own, is_control in zip(*columns, strict=True):
         needs, control = of_label.get(str(label), (NOT_SAID, False))
-        own = tags[cell]
-        of_label[str(label)] = (NEEDS.get(str(own.needs), needs), control or own.is_control)
+        of_label[str(label)] = (NEEDS.get(str(own), needs), control or bool(is_control))
     known: list[Fact] = []
     place: dict[str, int] = {}
     for label in sorted(of_label):

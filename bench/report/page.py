@@ -118,7 +118,7 @@ def render(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"slug": slug, "names": _with_names}
-    known = facts(summary, records)
+    known = facts(summary)
     shown = [page_tables.shown(table, known) for table in tables]
     topics = {topic: own for topic, own in (found or findings(summary)).items() if not (answer and topic == TRAINED)}
     pictures = list(pictures)

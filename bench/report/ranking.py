@@ -47,8 +47,7 @@ def ranges(rows: list[Row]) -> list[tuple[int, int]]:
         more = len(found.others)
         whole = {i: (low, high + more) for i, (low, high) in zip(found.members, inner, strict=True)}
         return [whole.get(i, (1, len(rows))) for i in range(len(rows))]
-    errors = [math.inf if math.isnan(error) else error for error in found.errors]
-    return rank_intervals(found.logs, errors, freedom=found.freedom)
+    return rank_intervals(found.logs, found.errors, freedom=found.freedom)
 
 
 def rankings(variance: pd.DataFrame) -> list[Ranking]:

@@ -10,7 +10,7 @@ from bench.statistics.best import Best, Margin, lowest, lowest_paired, margin, m
 from bench.statistics.bias import PAIRS, SquaredBias, differences, squared_bias_from_parts
 from bench.statistics.interval import Interval, joint, mean_interval, mean_intervals, normal_quantile, share_interval
 from bench.statistics.power import Seeds, detectable_difference, seeds_needed
-from bench.statistics.ranks import Ranks, rank_intervals, rank_intervals_paired
+from bench.statistics.ranks import Ranks, rank_intervals, rank_intervals_paired, ranks_of
 from bench.statistics.replicates import Components, components, replicated, replicated_mean, replicated_ratio
 from bench.statistics.seconds import STRETCHES, median_log_se, quartiles
 from bench.statistics.student import two_sided
@@ -57,6 +57,7 @@ __all__ = [
     "quartiles",
     "rank_intervals",
     "rank_intervals_paired",
+    "ranks_of",
     "ratio_interval",
     "replicated",
     "replicated_mean",

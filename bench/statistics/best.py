@@ -108,17 +108,12 @@ def lowest_paired(x: ArrayLike, level: float = 0.95, of: Sequence[int] | None = 
 
     normal_quantile(level)
     values = np.asarray(x, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
-        raise ValueError("paired values must be finite, [k, n] of at least 2 units")
+    gaps, error = paired_distances(values, errors)
     firsts = np.flatnonzero(np.diff(np.arange(len(values)) if of is None else np.asarray(of), prepend=-1))
     k, n = len(firsts), values.shape[1]
     order = [int(i) for i in np.argsort(values[firsts].mean(1), kind="stable")]
     if k < 2:
         return Best((0,) * k, (), (0.0,) * k, (0.0,) * k)
-    differences = values[:, None] - values[None]  # rows x rows x n
-    more = np.broadcast_to(np.asarray(errors, dtype=np.float64), len(values))
-    gaps, own = differences.mean(2), differences.std(2, ddof=1) / math.sqrt(n)
-    error = np.hypot(own, np.hypot(more[:, None], more))
 
     def each(of_rows: NDArray[np.float64], end: np.ufunc) -> NDArray[np.float64]:
         """[k, k] the least, or largest, of all rows of two estimates; 0 for one and itself."""
@@ -211,6 +206,25 @@ def _ratios(gaps: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[n
     """Distances in standard errors: 0 where nothing differs, infinite where exact values do."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gaps == 0, 0.0, gaps / errors)
+
+
+def paired_distances(values: NDArray[np.float64], errors: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[k, k] means of the paired differences of j above i, and their standard errors.
+
+    Args:
+        values: [k, n] finite values, one row an estimate and one column a unit; at least 2 units.
+        errors: [k] standard error of what else each row holds, alike at all units and independent of the other rows'.
+
+    Raises:
+        ValueError: another shape, or values that are not finite.
+    """
+    if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
+        raise ValueError("paired values must be finite, [k, n] of at least 2 units")
+    k, n = values.shape
+    differences = values[:, None] - values[None]  # rows x rows x n
+    more = np.broadcast_to(np.asarray(errors, dtype=np.float64), k)
+    own = differences.std(2, ddof=1) / math.sqrt(n)
+    return differences.mean(2), np.hypot(own, np.hypot(more[:, None], more))
 
 
 def pairwise_distances(

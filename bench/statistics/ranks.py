@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics.best import law_of_distances, pairwise_distances
+from bench.statistics.best import law_of_distances, paired_distances, pairwise_distances
 from bench.statistics.interval import normal_quantile
 
 Ranks = list[tuple[int, int]]
@@ -41,7 +41,7 @@ def rank_intervals(logs: ArrayLike, log_se: ArrayLike, level: float = 0.95, free
         distances, _ = pairwise_distances(x[known], se[known])
         critical = float(np.quantile(law_of_distances(tuple(se[known].tolist()), freedom).max(1), level))
         above[np.ix_(known, known)] = distances > critical
-    return _ranks(above)
+    return ranks_of(above)
 
 
 def rank_intervals_paired(x: ArrayLike, level: float = 0.95, errors: ArrayLike = 0.0) -> Ranks:
@@ -59,17 +59,13 @@ def rank_intervals_paired(x: ArrayLike, level: float = 0.95, errors: ArrayLike =
 
     normal_quantile(level)
     values = np.asarray(x, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
-        raise ValueError("paired values must be finite, [k, n] of at least 2 units")
+    gaps, error = paired_distances(values, errors)
     k, n = values.shape
-    more = np.broadcast_to(np.asarray(errors, dtype=np.float64), k)
-    differences = values[:, None] - values[None]
-    gaps, own = differences.mean(2), differences.std(2, ddof=1) / math.sqrt(n)
     critical = float(student.isf((1 - level) / max(1, k * (k - 1)), n - 1))
-    return _ranks(gaps > critical * np.hypot(own, np.hypot(more[:, None], more)))
+    return ranks_of(gaps > critical * error)
 
 
-def _ranks(above: NDArray[np.bool_]) -> Ranks:
-    """Of [k, k] flags whether j is told to be above i."""
+def ranks_of(above: NDArray[np.bool_]) -> Ranks:
+    """Lowest and highest rank of each, from [k, k] flags whether j is told to be above i."""
     k = len(above)
     return [(1 + int(row.sum()), k - int(column.sum())) for row, column in zip(above, above.T, strict=True)]

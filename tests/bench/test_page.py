@@ -10,7 +10,7 @@ from typing import Any
 import altair
 import pytest
 
-from bench.records.record import Tags, read
+from bench.records.record import Tags
 from bench.report import assets
 from bench.report.charts import charts, specifications, words
 from bench.report.charts.values import rounded
@@ -123,7 +123,7 @@ def test_specifications_are_those_of_vega_lite() -> None:
 
 def test_every_figure_of_a_quantity_has_a_chart_and_its_words() -> None:
     summary = summarise(records())
-    known = facts(summary, list(map(read, records())))
+    known = facts(summary)
     drawn = list(plots(summary))
     found = charts(drawn, summary, known)
     assert sorted(found) == sorted(plot.name for plot in drawn)
@@ -132,7 +132,7 @@ def test_every_figure_of_a_quantity_has_a_chart_and_its_words() -> None:
 
 
 def test_facts_are_tags() -> None:
-    known = facts(summarise(records()), list(map(read, records())))
+    known = facts(summarise(records()))
     found = {fact.label: fact for fact in known.known}
     assert [(found[label].needs, found[label].control) for label in ("rebar", "wrong †", HOSTILE)] == [
         ("relaxed f", False), ("values of f only", True), ("not said", False),

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from bench.report.charts.values import Chart, Columns, chart, of_section, scaled
 from bench.report.facts import Facts
 from bench.report.figures.efficiency import front
+from bench.report.figures.elbo import BAND_SEEDS
 from bench.report.naming import without_samples
 from bench.report.summary import Summary
 from bench.report.tables.view import ends
 from bench.report.verdicts import ROUNDING
 from bench.statistics import mean_intervals
 
-FEWEST = 5
-"""Seeds; fewer have no interval, as in the figures."""
 VARIANCE = "gradient variance w.r.t. q"
 Made = Chart | None
 
@@ -94,7 +93,7 @@ def _rates(summary: Summary, section: str, facts: Facts) -> Made:
     rows = of_section(summary.rates, section) if len(summary.rates) else summary.rates
     if rows.empty:
         return None
-    few = (rows["seeds"] - rows["diverged"]) < FEWEST
+    few = (rows["seeds"] - rows["diverged"]) < BAND_SEEDS
     rows = rows.assign(**{end: rows[end].where(~few) for end in ends("test_elbo")[1:]})
     best = np.where(rows["best"].astype(bool), 1.0, np.nan)
     rows = rows.assign(point=[f"learning rate {rate:.3g}" for rate in rows["learning_rate"]], at_best=best)
@@ -128,7 +127,7 @@ def _means(summary: Summary, section: str) -> pd.DataFrame:
         names = ("step", "seconds", "train_elbo", "test_elbo")
         grid = {name: rows[name].to_numpy(dtype=np.float64).reshape(-1, len(kept))[:, kept] for name in names}
         for name, part in (("train_elbo", "training set"), ("test_elbo", "test set")):
-            low, high = mean_intervals(grid[name]) if kept.sum() >= FEWEST else (np.nan, np.nan)
+            low, high = mean_intervals(grid[name]) if kept.sum() >= BAND_SEEDS else (np.nan, np.nan)
             columns: dict[str, Any] = {
                 "elbo": grid[name].mean(axis=1),
                 "elbo_low": low,

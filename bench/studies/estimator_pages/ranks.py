@@ -24,6 +24,7 @@ from bench.report.sweeps import sweeps
 from bench.report.tables.view import Row, rows_of
 from bench.report.text import interval, number, percent_interval
 from bench.run.archive import NAME, unpack
+from bench.statistics import ranks_of
 
 RUNS = ("quick", "sharpness", "random-tables", "budgets", "mnist-linear", "mnist-linear-elbo")
 """Folders of `results/` whose records are read."""
@@ -91,7 +92,7 @@ def ranks(count: int, lower: Callable[[int, int], bool]) -> list[tuple[int, int]
         lower: whether the first is told to be lower than the second.
     """
     others = range(count)
-    return [(1 + sum(lower(i, j) for i in others), count - sum(lower(j, i) for i in others)) for j in others]
+    return ranks_of(np.array([[lower(i, j) for i in others] for j in others], dtype=np.bool_).reshape(count, count))
 
 
 def paired(values: Sequence[NDArray[np.float64]], level: float = LEVEL) -> Callable[[int, int], bool]:
