@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bench.bounds import MANY_DRAWS, MOST_DRAWS, AtMost, Few, Word, plain, printable
 from estimators.base import Estimator
 from estimators.entry import SIZES
 from estimators.labels import Scalar, label_of, read_label
@@ -58,14 +59,20 @@ def added_later(default: Any) -> Any:
     return Field(default=default, exclude_if=lambda value: value == default)
 
 
+LONGEST_LABEL, LONGEST_OPTION = 200, 100
+MOST_OPTION = 1e9
+"""The largest number that an option takes: none counts or scales anything beyond a billion."""
+
+
 class EstimatorConfig(Config):
     """An estimator with its options; a suite or the command line writes it as `name[key=value,...]` too."""
 
-    name: str
-    samples: int | None = None
-    """Draws of z a row; None takes the suite's, and without one the estimator's own default."""
-    options: dict[str, Scalar] = {}
-    label: str = ""
+    name: Word
+    samples: Annotated[int, Field(ge=-MOST_DRAWS), AtMost(MOST_DRAWS, MANY_DRAWS)] | None = None
+    """Draws of z a row; None takes the suite's, and without one the estimator's own default. The least number is the
+    estimator's own, which the registry knows and refuses the others by."""
+    options: Annotated[dict[str, Scalar], Few(50, "no estimator has half as many")] = {}
+    label: Word = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,8 +86,13 @@ class EstimatorConfig(Config):
         for size in SIZES:
             if size in self.options:
                 raise ValueError(f"{size} is no option of estimator {self.name!r}: a run sizes it for its problem")
+        for option, value in self.options.items():
+            _check_option(option, value)
         if not self.label:
-            object.__setattr__(self, "label", label_of(self.name, self.arguments()))
+            label = label_of(self.name, self.arguments())
+            if len(label) > LONGEST_LABEL:
+                raise ValueError(f"its name with its options has {len(label)} characters: give it a label of its own")
+            object.__setattr__(self, "label", label)
         return self
 
     def __hash__(self) -> int:
@@ -103,6 +115,19 @@ class EstimatorConfig(Config):
         resolved = self.model_copy(update={"samples": samples})
         example(resolved)
         return resolved
+
+
+def _check_option(option: str, value: Scalar) -> None:
+    """Refuse what no option of an estimator can mean.
+
+    Raises:
+        ValueError: a name or a word that is long or not to be printed, or a number out of all proportion.
+    """
+    for text in (option, value):
+        if isinstance(text, str) and len(printable(text)) > LONGEST_OPTION:
+            raise ValueError(f"option {option[:LONGEST_OPTION]} takes at most {LONGEST_OPTION} characters")
+    if not isinstance(value, str) and not abs(value) <= MOST_OPTION:
+        raise ValueError(f"option {option} takes numbers between -{plain(MOST_OPTION)} and {plain(MOST_OPTION)}")
 
 
 def example(config: EstimatorConfig) -> Estimator:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 
+from bench.bounds import Word
 from bench.config import Config
 from bench.problems.base import Problem
 from bench.records.record import Record
@@ -84,7 +85,7 @@ class Settings(Config):
 class Measurement(Settings):
     """What a cell measures of one estimator on one problem."""
 
-    kind: str
+    kind: Word
     """The word by which records name it: its registered name, or module:Class."""
 
     alone: ClassVar[bool] = False

@@ -10,13 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
+from bench.bounds import AtMost, Few, LongRun, Repeats, SeedNumber
 from bench.config import EstimatorConfig, added_later
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.draws import frozen
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import measure_point
 from bench.measure.stops import stops_of
-from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments
+from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments, WarmUp
 from bench.measure.trajectory import Checkpoint, Trajectories
 from bench.problems.base import PointProblem, Problem, TrainedProblem
 from bench.records.results import Moments, Point
@@ -24,30 +25,38 @@ from estimators import registry
 from estimators.base import Estimator
 from estimators.errors import BadInput
 
+Place = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
+"""A step of a trajectory."""
+Replicates = Annotated[int, Field(ge=1), AtMost(1000, "a thousand show a standard error of a thirtieth of the spread")]
+
 
 @register_measurement("moments")
 class MomentsSettings(Settings):
     """The [moments] table of a suite: where and how gradients are measured."""
 
-    draws: Annotated[int, Field(ge=3)] = 1000
-    rows: Annotated[int, Field(ge=3)] = 20
+    draws: Repeats = 1000
+    rows: Annotated[int, Field(ge=3), AtMost(10**6, "no data set here has more rows")] = 20
     """Rows of a fixed minibatch, drawn once from the train split."""
-    checkpoints: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 100, 1000)
+    checkpoints: Annotated[tuple[Place, ...], Field(min_length=1), Few(1000, "each is measured by itself")] = (
+        0,
+        100,
+        1000,
+    )
     """Steps of the reference trajectory."""
-    trajectories: Annotated[int, Field(ge=1, le=1000)] = added_later(1)
+    trajectories: Replicates = added_later(1)
     """How many, from `trajectory_seed` on; each has an initialisation and an order of the data of its own."""
-    minibatches: Annotated[int, Field(ge=1, le=1000)] = added_later(1)
+    minibatches: Replicates = added_later(1)
     """How many of each trajectory, of `rows` rows each, drawn anew for each trajectory."""
-    references: tuple[EstimatorConfig, ...] = (
+    references: Annotated[tuple[EstimatorConfig, ...], Few(100, "the first that fits is taken")] = (
         EstimatorConfig(name="reparameterization"),
         EstimatorConfig(name="rloo"),
         EstimatorConfig(name="iwae-reparameterization"),
         EstimatorConfig(name="vimco"),
     )
     """The first that a problem allows trains its trajectory, and is the long-run reference without an exact one."""
-    reference_draws: Annotated[int, Field(ge=1000)] = 20000
-    trajectory_seed: Annotated[int, Field(ge=0)] = 0
-    warm_up: Annotated[int, Field(ge=0)] = 50
+    reference_draws: LongRun = 20000
+    trajectory_seed: SeedNumber = 0
+    warm_up: WarmUp = 50
     """Steps in which running state settles and own parameters learn at a toy, which has no trajectory."""
     exact: bool = False
     """Whether a toy with an exact gradient is measured by integrating over the noise, where that can be had."""

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from bench.bounds import AtMost, Draws, Few, RowCount, Seeds
 from bench.config import added_later
 from bench.measure.base import Common, Done, Measurement, Settings, register_measurement
 from bench.measure.clock import Stopwatch
@@ -25,21 +26,23 @@ from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 
+Target = Annotated[float, Field(ge=-1e6), AtMost(1e6, "no row of any data set here has so many nats")]
+
 
 class Evaluation(Settings):
     """How training is evaluated."""
 
     asks: ClassVar[type[Problem]] = TrainedProblem
 
-    evaluations: Annotated[int, Field(ge=1)] = 10
+    evaluations: Annotated[int, Field(ge=1), AtMost(10_000, "no curve shows more points")] = 10
     """Points of the curve after the first, evenly spaced."""
-    evaluation_rows: Annotated[int, Field(ge=1)] = 1000
+    evaluation_rows: RowCount = 1000
     """Rows of the train and of the test split on which the ELBO is evaluated, drawn once; all of a split with fewer."""
-    evaluation_samples: Annotated[int, Field(ge=1)] = 10
+    evaluation_samples: Draws = 10
     """Draws of z a row."""
-    iwae_samples: Annotated[int, Field(ge=1)] = 100
+    iwae_samples: Draws = 100
     """K of the bound at the end, on the whole test split."""
-    target: float | None = added_later(None)
+    target: Target | None = added_later(None)
     """Test ELBO in nats whose first crossing is told for every seed. It is a part of a cell's id, so that one which is
     moved after results were seen asks for other cells."""
 
@@ -56,9 +59,13 @@ none of them; more throws every one far out of the range that it was drawn from.
 class ElboSettings(Evaluation):
     """The [elbo] table of a suite: how training is evaluated, and with which learning rates it is done."""
 
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = added_later(())
+    learning_rates: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...], Few(100, "a hundred rates are 16 decades in steps of a sixth")
+    ] = added_later(())
     """Each is a cell of its own; none stand for the one of [training], which moments and times keep in any case."""
-    grow: Annotated[int, Field(ge=0, le=10)] = added_later(3)
+    grow: Annotated[
+        int, Field(ge=0), AtMost(10, "a grid grows by one ratio, and soon reaches rates at which nothing is learnt")
+    ] = added_later(3)
     """How many rates may follow beyond each end of `learning_rates` while an estimator's best one lies there."""
 
     @field_validator("learning_rates")
@@ -136,7 +143,7 @@ class TrainConfig(Evaluation, Measurement):
 
     kind: Literal["train"] = "train"
     optimisation: Optimisation
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
+    seeds: Seeds = 5
 
     def at_rate(self, learning_rate: float) -> "TrainConfig":
         """The same with another learning rate."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bench.bounds import AtMost, LongRun, Rate, Repeats
 from bench.config import EstimatorConfig
 from bench.measure.base import Measurement
 from bench.measure.draws import gradients
@@ -21,6 +22,8 @@ from bench.seeds import stream
 from estimators.base import Estimator
 from estimators.distributions import event_shape
 
+WarmUp = Annotated[int, Field(ge=0), AtMost(10**7, "what an estimator learns at a point stands still long before")]
+
 
 class ToyMoments(Measurement):
     """How a problem with an exact gradient is measured."""
@@ -29,10 +32,10 @@ class ToyMoments(Measurement):
     order: ClassVar[int] = 0
 
     kind: Literal["moments"] = "moments"
-    draws: Annotated[int, Field(ge=3)] = 1000
-    warm_up: Annotated[int, Field(ge=0)] = 50
+    draws: Repeats = 1000
+    warm_up: WarmUp = 50
     """Steps in which running state settles and own parameters learn at the problem before it is measured."""
-    own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    own_learning_rate: Rate = 1e-3
     """Rate of Adam, for own parameters."""
 
     def run(self, problem: PointProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
@@ -50,7 +53,7 @@ class LongRunMoments(ToyMoments):
     """How a problem without an exact gradient is measured: against a long run of an unbiased estimator."""
 
     reference: EstimatorConfig
-    reference_draws: int
+    reference_draws: LongRun
 
 
 def measure_toy(problem: PointProblem, estimator: Estimator, config: ToyMoments, *, seed: int) -> Moments:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from bench.bounds import AtMost, Seeds
 from bench.machine_load import Patience, busy_here, here
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
@@ -33,6 +34,7 @@ STEPS_A_ROUND = {"cpu": 1, "cuda": 20}
 
 TRIES = 3
 """Most tries at timing a step while the machine is busy with something else."""
+MOST_ROUNDS, MANY_ROUNDS = 100_000, "their median is known to a hundredth of their spread"
 PATIENCE = Patience(30.0)
 """Most seconds that a process waits, over all its cells, for the load to fall: that of an ended job falls by two fifths
 in this time."""
@@ -44,10 +46,10 @@ class TimeSettings(Settings):
 
     asks: ClassVar[type[Problem]] = TrainedProblem
 
-    stacked: Annotated[int, Field(ge=1)] = 1
+    stacked: Seeds = 1
     """Seeds stacked in the timed step."""
-    rounds: Annotated[int, Field(ge=5)] = 30
-    warm_up: Annotated[int, Field(ge=1)] = 5
+    rounds: Annotated[int, Field(ge=5), AtMost(MOST_ROUNDS, MANY_ROUNDS)] = 30
+    warm_up: Annotated[int, Field(ge=1), AtMost(MOST_ROUNDS, MANY_ROUNDS)] = 5
 
     def of(self, problem: Problem, common: Common) -> Measurement:
         """With the batch and optimiser of the suite."""

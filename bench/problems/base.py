@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bench.bounds import AtMost, Word
 from bench.config import Config, EstimatorConfig
 from bench.datasets import Dataset, load_once
 from bench.problems.model import Model
@@ -38,19 +39,19 @@ def _known(name: str) -> str:
     return name
 
 
-FamilyName = Annotated[str, AfterValidator(_known)]
+FamilyName = Annotated[Word, AfterValidator(_known)]
 """A family's name, or module:Class."""
 
 
 class Problem(Config):
     """What every problem says. Fields must be hashable: tuples rather than lists."""
 
-    kind: str
+    kind: Word
     """The word in the suite that chose the class: its registered name, or module:Class."""
     family: FamilyName
-    latents: int
-    categories: Annotated[int, Field(ge=2, le=1024)] | None = None
-    label: str = ""
+    latents: Annotated[int, Field(ge=1), AtMost(10**6, "q holds numbers for each of them")]
+    categories: Annotated[int, Field(ge=2), AtMost(1024, "q holds a number for each of them")] | None = None
+    label: Word = ""
     """Names the problem in tables and must tell it from the others of a suite; filled in where it is not given."""
 
     cost: ClassVar[int] = 1
@@ -182,9 +183,9 @@ class TrainedProblem(Problem):
 
     cost: ClassVar[int] = 20
 
-    dataset: str
+    dataset: Word
     bound: Bound = "elbo"
-    importance_samples: Annotated[int, Field(ge=1, le=1000)] | None = None
+    importance_samples: Annotated[int, Field(ge=1), AtMost(1000, "a step holds all draws of the bound")] | None = None
     """K of the importance-weighted bound, which every estimator of it then draws."""
 
     @model_validator(mode="after")

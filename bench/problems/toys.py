@@ -4,6 +4,7 @@ Rankings of estimators reverse between |logit| = 0 (a fresh q) and 6 (a converge
 sweep.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, Field, computed_field, model_validator
 from torch import Tensor
 from torch.distributions import Distribution
 
+from bench.bounds import AtMost, Few, SeedNumber, Word
 from bench.config import added_later
 from bench.problems.base import PointProblem, register_problem, row
 from bench.problems.toy_objectives import DEFAULT_TARGET, MAX_RANDOM, OBJECTIVES
@@ -20,6 +22,11 @@ from estimators.base import Objective
 from estimators.distributions import parameters
 from estimators.errors import unknown
 from estimators.families.quadrature import MAX_STATES
+
+Target = Annotated[float, Field(ge=-1e6), AtMost(1e6, "beyond it the differences between states are lost in rounding")]
+Logit = Annotated[float, Field(ge=0), AtMost(50, "beyond it a probability is 0 or 1 in double precision")]
+Scale = Annotated[float, Field(gt=0), AtMost(1e6, "beyond it the objective is lost in rounding")]
+Swept = Few(100, "each is a cell of every estimator, and a point of a figure")
 
 
 def _known(objective: str) -> str:
@@ -38,14 +45,14 @@ class ToyConfig(PointProblem):
     """One toy in a suite, over a sweep of q."""
 
     kind: Literal["toy"]
-    objective: Annotated[str, AfterValidator(_known)]
-    latents: Annotated[int, Field(ge=1, le=16)] = 4
-    categories: Annotated[int, Field(ge=2, le=64)] | None = None
-    target: float = DEFAULT_TARGET
-    table: Annotated[int, Field(ge=0)] = added_later(0)
+    objective: Annotated[Word, AfterValidator(_known)]
+    latents: Annotated[int, Field(ge=1), AtMost(16, "its exact gradient visits every joint state")] = 4
+    categories: Annotated[int, Field(ge=2), AtMost(64, "its exact gradient visits every joint state")] | None = None
+    target: Target = DEFAULT_TARGET
+    table: SeedNumber = added_later(0)
     """Which random numbers a toy has that has some: what one table of them shows need not hold of another."""
-    logits: tuple[Annotated[float, Field(ge=0, le=50)], ...] = ()
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    logits: Annotated[tuple[Logit, ...], Swept] = ()
+    scales: Annotated[tuple[Scale, ...], Swept] = ()
 
     plural: ClassVar[str] = "toys"
 
@@ -65,6 +72,8 @@ class ToyConfig(PointProblem):
             raise ValueError(f"the {self.objective} toy has no random numbers: leave table = {self.table} out")
         if self.objective == "exp" and self.target < 0:
             raise ValueError("the exp toy takes target >= 0: exp(-target y^2) has no mean otherwise")
+        if twice := [value for value, count in Counter(getattr(self, swept)).items() if count > 1]:
+            raise ValueError(f"{swept} holds {twice[0]:g} more than once: give each once")
         states = self.states()
         if states is not None and states > MAX_STATES:
             raise ValueError(

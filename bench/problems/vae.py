@@ -6,8 +6,9 @@ The model itself is in `vae_model`.
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from bench.bounds import Few, Size
 from bench.config import EstimatorConfig
 from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
@@ -16,7 +17,7 @@ from bench.problems.vae_model import VAE
 from estimators.base import Estimator
 from estimators.families import Enumerated
 
-Size = Annotated[int, Field(ge=1, le=4096)]
+Hidden = Annotated[tuple[Size, ...], Few(32, "nobody trains a VAE of more layers here", "layers")]
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 """Hidden sizes of architectures that have a name."""
 FACTORS = "latents, architecture, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
@@ -28,7 +29,7 @@ class VAEConfig(TrainedProblem):
 
     kind: Literal["vae"]
     latents: Size
-    architecture: Literal["linear", "nonlinear"] | tuple[Size, ...] = "linear"
+    architecture: Literal["linear", "nonlinear"] | Hidden = "linear"
     """linear (X-D-X), nonlinear (two hidden layers of 200, LeakyReLU .3), or the encoder's hidden sizes."""
     entropy: Literal["sampled", "analytic"] = "sampled"
     stochastic_layers: Literal[1, 2] = 1

@@ -1,5 +1,7 @@
 """How many draws of z an estimator takes in a suite: as many as it says, or as each of the suite's budgets asks for."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from bench.config import EstimatorConfig
@@ -8,15 +10,16 @@ from estimators import registry
 from estimators.entry import Entry
 
 MOST_EVALUATIONS = 100_000
-"""The largest number of evaluations of f a row that may be asked for; each number of draws up to it is tried."""
+"""The largest number of evaluations of f a row that may be asked for: a call of an estimator holds all its draws."""
+SCANNED = 100
+"""Numbers of draws that are tried one by one."""
 
 
 def draws_for(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> int | None:
     """Draws with which an estimator evaluates f so often, or None where there is no such number."""
-    for samples in range(1, evaluations + 1) if config.samples is None else (config.samples,):
-        if entry.samples.allow(samples) and entry.evaluations(samples, event, config.options) == evaluations:
-            return samples
-    return None
+    spent = _Spent(config, entry, event)
+    tried = spent.tried(evaluations) if config.samples is None else (config.samples,)
+    return next((samples for samples in tried if spent.by(samples) == evaluations), None)
 
 
 def why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> str:
@@ -26,12 +29,38 @@ def why_not(evaluations: int, config: EstimatorConfig, entry: Entry, event: tupl
         return f"{reason}: it evaluates all joint states"
     if entry.f_evals is None:
         return f"{reason}: it does not say how many it takes; give @register(...) f_evals, a function of samples"
-    most = max(2 * evaluations, entry.samples.min) + 2
-    tried = range(1, most) if config.samples is None else (config.samples,)
-    allowed = filter(entry.samples.allow, tried)
-    possible = sorted({entry.evaluations(samples, event, config.options) or 0 for samples in allowed})
+    spent = _Spent(config, entry, event)
+    tried = spent.tried(evaluations) if config.samples is None else (config.samples,)
+    possible = sorted({spent.by(samples) or 0 for samples in tried if entry.samples.allow(samples)})
     near = [*[n for n in possible if n < evaluations][-1:], *[n for n in possible if n > evaluations][:1]]
     return f"{reason}; the nearest {'are' if near[1:] else 'is'} {' and '.join(map(str, near))}"
+
+
+class _Spent:
+    """How many evaluations of f a row an estimator takes for its draws, event and options."""
+
+    def __init__(self, config: EstimatorConfig, entry: Entry, event: tuple[int, ...]) -> None:
+        self.config, self.entry, self.event = config, entry, event
+
+    def by(self, samples: int) -> int | None:
+        """So many draws; None where it does not say, or cannot draw so many."""
+        if not self.entry.samples.allow(samples):
+            return None
+        return self.entry.evaluations(samples, self.event, self.config.options)
+
+    def tried(self, evaluations: int) -> Iterator[int]:
+        """Numbers of draws among which are those that come nearest to so many evaluations, in ascending order.
+
+        The first are all tried, whatever the function. Above them it is taken to grow with the draws, as that of every
+        estimator does, and the place is found by bisection: a function of Python called 100,000 times takes longer
+        than the cells of a small suite.
+        """
+        first, every = self.entry.samples.min, 2 if self.entry.samples.even else 1
+        first += first % every
+        yield from range(first, first + every * SCANNED, every)
+        places = range(first + every * SCANNED, max(first, evaluations) + every + 1, every)
+        place = bisect_left(places, evaluations, key=lambda samples: self.by(samples) or 0)
+        yield from places[max(0, place - 1) : place + 2]
 
 
 def fitted(

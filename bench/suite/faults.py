@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.bounds import shown
 from bench.config import Config, EstimatorConfig
 from bench.measure.base import MEASUREMENTS
 from bench.measure.basket import MomentsSettings
@@ -55,10 +56,10 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         return f"{where} is empty; it needs at least one item{more}"
     if "options" in location:
         where = ".".join(location[: location.index("options") + 2])
-        return f"{where}: an option is a number, true, false or a word, got {first['input']!r}"
+        return f"{where}: an option is a number, true, false or a word, got {shown(first['input'])}"
     is_list = first["type"] in ("tuple_type", "list_type")
     message = "expected a list" if is_list else str(first["msg"]).removeprefix("Value error, ")
     given = first["input"]
     said = isinstance(given, dict) or (isinstance(given, str) and repr(given) in message)
-    typed = "" if said else f", got {given!r}"
+    typed = "" if said else f", got {shown(given)}"
     return f"{where}: {message}{typed}{more}"

@@ -60,8 +60,10 @@ def parse_suite(text: bytes, source: str) -> Suite:
     """
     try:
         data = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{source} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise BadInput(f"{source} nests lists or tables deeper than can be read; a suite needs three levels") from error
+    except ValueError as error:  # of TOML, of UTF-8, or of Python, which reads no number of more than 4300 digits
+        raise BadInput(f"{source} is not valid TOML: {str(error).partition('; use sys.')[0]}") from error
     try:
         return Suite.model_validate(data)
     except ValidationError as error:

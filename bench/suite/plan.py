@@ -1,5 +1,6 @@
 """From a suite to its cells: every estimator on every problem that its tags allow, at every budget it can spend."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from bench.records.record import Record
 from bench.suite.draws import fits
 from bench.suite.schema import Cell, Suite
 from estimators.errors import BadInput
+
+MOST_CELLS = 100_000
+"""Cells of a suite: a folder of more files is slow to list, and a run of more has a table that nobody reads."""
 
 
 class Skipped(NamedTuple):
@@ -97,9 +101,15 @@ def plan(suite: Suite) -> Plan:
                     for measurement in table.planned(point, suite.common())
                 ]
                 cells += planned
+                if len(cells) > MOST_CELLS:
+                    raise BadInput(f"the suite comes to more than {MOST_CELLS} cells: make two of it")
                 series += [Series(table, suite.common(), tuple(planned))] if table.growth() else []
         if not legal:
             raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {'; it '.join(reasons)}")
+    twice = [cell for cell, count in Counter(cell.id for cell in cells).items() if count > 1]
+    if twice:
+        title = next(cell.title for cell in cells if cell.id == twice[0])
+        raise BadInput(f"the suite asks for {title!r} more than once: give each point, and each setting, once")
     return Plan(_in_order(cells), skipped, tuple(series))
 
 

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from bench.bounds import Draws, Few, Seeds, Threads, Title
 from bench.config import Config, EstimatorConfig, added_later
 from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
 from bench.measure.basket import MomentsSettings
@@ -28,6 +29,12 @@ Device = Literal["cpu", "cuda"]
 MatmulPrecision = Literal["highest", "high", "medium"]
 """What `torch.set_float32_matmul_precision` takes: float32 throughout, or factors rounded to TF32 or to bfloat16 where
 the device has fast products of those."""
+
+
+MOST_BUDGETS = 100
+"""Each is a cell of every estimator."""
+MOST_PAIRS = 20_000
+"""Pairs of a problem and an estimator: a run of more has a table that nobody reads."""
 
 
 def _problem(data: Any) -> Any:
@@ -62,6 +69,8 @@ def _budgets(given: Any) -> Any:
         whole = isinstance(number, int) and not isinstance(number, bool)
         if not whole or not 1 <= number <= MOST_EVALUATIONS:
             raise ValueError(f"expected a whole number from 1 to {MOST_EVALUATIONS}, or a list of such")
+    if len(numbers) > MOST_BUDGETS:
+        raise ValueError(f"expected at most {MOST_BUDGETS} numbers of evaluations of f, and there are {len(numbers)}")
     if several and not numbers:
         raise ValueError("expected at least one number of evaluations of f")
     if len(set(numbers)) < len(numbers):
@@ -82,27 +91,32 @@ AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measure
 class Suite(Config):
     """A suite file. Every estimator meets every problem that its tags allow."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    title: str = ""
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
+    title: Title = ""
     device: Device = "cpu"
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Threads = 1
     """Torch threads of a cell; part of what decides a result's last bits."""
     matmul_precision: MatmulPrecision = added_later("highest")
     """How exactly a cell's products of matrices in float32 are taken; part of what decides its numbers."""
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 5
-    samples: Annotated[int, Field(ge=1)] | None = None
+    seeds: Seeds = 5
+    samples: Draws | None = None
     """Draws of z a row for estimators that do not say otherwise, where legal for them."""
     f_evals: Annotated[int | tuple[int, ...] | None, BeforeValidator(_budgets)] = None
     """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Of
     several numbers each is a budget of its own, at which every estimator is measured that can spend it. Where there is
     a bound, its K decides."""
-    problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1)]
-    estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1)]
+    problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1), Few(1000, "every estimator meets each of them")]
+    estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1), Few(1000, "each meets every problem")]
     training: Optimisation = Optimisation()
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
-    measurements: Annotated[dict[str, AnyMeasurement], BeforeValidator(_named)] | None = None
+    measurements: (
+        Annotated[
+            dict[str, AnyMeasurement], BeforeValidator(_named), Few(100, "each is a cell of every pair", "tables")
+        ]
+        | None
+    ) = None
     """Measurements of a person's own, each a table by its registered name or module:Class."""
 
     @field_validator("estimators", mode="before")
@@ -125,6 +139,8 @@ class Suite(Config):
             raise ValueError("nothing is measured: add one of [elbo], [moments], [time]")
         if self.samples is not None and self.f_evals is not None:
             raise ValueError("samples and f_evals both decide how many draws are taken: give one of them")
+        if (pairs := len(self.problems) * len(self.estimators)) > MOST_PAIRS:
+            raise ValueError(f"{pairs} pairs of a problem and an estimator are more than {MOST_PAIRS}: make two suites")
         fields = type(self).model_fields
         for problem in self.problems:
             points = problem.points()

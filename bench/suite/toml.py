@@ -14,13 +14,23 @@ def _inline(value: Any) -> str:
             return "{" + ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items()) + "}"
         case list():
             return "[" + ", ".join(map(_inline, value)) + "]"
-        case str() | bool() | int() | float():
-            return json.dumps(value, ensure_ascii=False)
+        case str():
+            return _quoted(value)
+        case bool() | int() | float():
+            return json.dumps(value, allow_nan=False)
     raise TypeError(f"TOML has no {type(value).__name__}")
 
 
+def _quoted(text: str) -> str:
+    """A string as JSON has it, which TOML takes, but for the one control character that JSON leaves as it is.
+
+    JSON's other way, of ASCII alone, writes what is beyond 16 bits as two halves, which TOML refuses.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _key(key: str) -> str:
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else _quoted(key)
 
 
 def dumps(table: dict[str, Any]) -> str:

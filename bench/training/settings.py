@@ -1,21 +1,22 @@
 """The [training] table of a suite, and the optimiser that it makes."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, StrictBool
+from pydantic import StrictBool
 
+from bench.bounds import Rate, RowCount, Steps
 from bench.config import Config, added_later
 
 
 class Optimisation(Config):
     """How a model is trained."""
 
-    steps: Annotated[int, Field(ge=1)] = 1000
-    batch: Annotated[int, Field(ge=1)] = 50
+    steps: Steps = 1000
+    batch: RowCount = 50
     optimiser: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    own_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Rate = 1e-3
+    own_learning_rate: Rate = 1e-3
     """Rate of the estimator's own parameters."""
     compile: Literal["auto"] | StrictBool = added_later("auto")
     """Whether steps are compiled: where it pays, always, or never."""

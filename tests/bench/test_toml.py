@@ -21,7 +21,7 @@ seeds = 5
 flag = false
 
 problems = [
-    {kind = "toy", flag = true, inner = {"c d" = 0.5, "\\u00f6" = -3}},
+    {kind = "toy", flag = true, inner = {"c d" = 0.5, "ö" = -3}},
     "rloo[samples=2]",
     [1, [2.5]],
     [],
@@ -46,6 +46,13 @@ def test_scalars_come_first_then_lists_then_tables() -> None:
     """A scalar below a table would be a part of it."""
     assert dumps(TABLE) == TEXT
     assert tomllib.loads(TEXT) == TABLE
+
+
+def test_every_character_that_a_file_can_hold_is_read_back() -> None:
+    """TOML refuses control characters as they are, and the halves that JSON makes of what is beyond 16 bits."""
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x11000), 0x1F600, 0x10FFFF)))
+    table = {"text": every, every: 1, "a": {every: [every]}}
+    assert tomllib.loads(dumps(table).encode().decode()) == table
 
 
 def test_keys_that_toml_does_not_take_bare_are_quoted() -> None:

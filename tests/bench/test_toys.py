@@ -236,6 +236,10 @@ def test_a_sweep_is_a_point_a_sharpness_under_one_label() -> None:
             "the random toy is for bernoulli latents, not categorical",
         ),
         ({"objective": "cubic", "family": "gaussian", "scales": (float("inf"),)}, "finite number"),
+        ({"logits": (0.0, 1.0, 0.0)}, "logits holds 0 more than once: give each once"),
+        ({"logits": (0.0, -0.0)}, "logits holds 0 more than once: give each once"),
+        ({"family": "gaussian", "scales": (0.5, 0.5)}, "scales holds 0.5 more than once: give each once"),
+        ({"logits": tuple(i / 3 for i in range(101))}, "at most 100 items"),
         ({"table": 3, "logits": (1.0,)}, "the cubic toy has no random numbers: leave table = 3 out"),
     ],
 )
