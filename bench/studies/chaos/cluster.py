@@ -1,0 +1,141 @@
+"""Worker processes for runs with `--workers` and `--scheduler`: real ones of dask, forked from one that is warm.
+
+dask can start its workers from multiprocessing's fork server. A lane starts one that has imported torch and all of
+ours, and every run of the lane uses that one, where each would start its own.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+from bench.studies.chaos.process import Process
+from bench.studies.chaos.trial import Trial
+
+_server: Any = forkserver._forkserver
+_said = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  # as long as the lane
+_read = [0]
+PATIENCE = 30.0
+
+
+def missing() -> str:
+    """Why there are no workers here; nothing where there are."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        return "the extra `cluster` is not installed"
+    return ""
+
+
+def begin() -> None:
+    """Start the fork server, before anything else is forked."""
+    if missing():
+        return
+    multiprocessing.set_forkserver_preload(["bench.studies.chaos.warmed"])
+    ours = os.dup(2)
+    os.dup2(_said.fileno(), 2)  # where all workers write to
+    _server.ensure_running()
+    os.dup2(ours, 2)
+    os.close(ours)
+
+
+def said() -> str:
+    """What workers wrote since this was asked for the last time."""
+    _said.seek(_read[0])
+    text = _said.read().decode(errors="replace")
+    _read[0] = _said.tell()
+    return text
+
+
+def from_server() -> None:
+    """Inside of a run: take workers from the fork server of the lane."""
+    import dask
+
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    _server.ensure_running = lambda: None
+
+
+def workers() -> list[int]:
+    """The process ids of all workers that there are now."""
+    pid = _server._forkserver_pid
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def some_worker(trial: Trial, process: Process) -> int | None:
+    """A worker of a run, as soon as it has one; None where the run ends before."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and not process.ended():
+        if found := workers():
+            return trial.random.choice(found)
+        time.sleep(0.005)
+    return None
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def none_left() -> str:
+    """What is told where workers outlive their run; they are ended then."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not (left := workers()):
+            return ""
+        time.sleep(0.02)
+    for pid in left:
+        send(pid, signal.SIGKILL)
+    return f"{len(left)} workers outlived their run by 10 s"
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class External:
+    """A scheduler of dask and its workers, each with a nanny, in processes of their own.
+
+    Args:
+        trial: for which.
+        workers: how many.
+    """
+
+    def __init__(self, trial: Trial, workers: int = 2) -> None:
+        self.trial, self.address = trial, f"tcp://127.0.0.1:{free_port()}"
+        self.scheduler = self.start_scheduler()
+        self.nannies = [self.start_worker() for _ in range(workers)]
+
+    def start_scheduler(self) -> Process:
+        """Start the scheduler, under the same address as before."""
+        port = self.address.rpartition(":")[2]
+        arguments = ["dask-scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show"]
+        return self._start("distributed.cli.dask_scheduler", arguments)
+
+    def start_worker(self) -> Process:
+        """Start a worker with its nanny."""
+        arguments = ["dask-worker", self.address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+        return self._start("distributed.cli.dask_worker", [*arguments, "--local-directory", str(self.trial.folder)])
+
+    def _start(self, module: str, arguments: list[str]) -> Process:
+        def main() -> Any:
+            import importlib
+
+            return importlib.import_module(module).main()
+
+        begun: Callable[[], None] = from_server
+        process = self.trial.command(arguments, main=main, inside=[begun])
+        self.trial.processes.remove(process)
+        self.trial.closing.append(process.kill)
+        return process

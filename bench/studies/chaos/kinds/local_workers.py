@@ -1,0 +1,72 @@
+"""Runs over local worker processes: one of those, or the process that has the scheduler and the nannies, is hurt."""
+
+import signal
+
+from bench.studies.chaos import cluster
+from bench.studies.chaos.kinds import kind
+from bench.studies.chaos.process import Process
+from bench.studies.chaos.trial import Trial, pause
+
+
+def _run(trial: Trial) -> Process:
+    trial.prepared()
+    trial.inside.append(cluster.from_server)
+    trial.closing.append(lambda: trial.told.extend(filter(None, [cluster.none_left()])))
+    return trial.start("--workers", "2")
+
+
+def _worker(trial: Trial, number: int, times: int = 1) -> None:
+    process = _run(trial)
+    for _ in range(times):
+        pid = cluster.some_worker(trial, process)
+        process.wait(trial.instant())
+        if pid is not None:
+            cluster.send(pid, number)
+
+
+@kind("worker-killed", "one of two local workers gets SIGKILL", needs=cluster.missing)
+def worker_killed(trial: Trial) -> None:
+    _worker(trial, signal.SIGKILL)
+
+
+@kind("workers-killed", "four times one of two local workers gets SIGKILL", needs=cluster.missing, every=2)
+def workers_killed(trial: Trial) -> None:
+    _worker(trial, signal.SIGKILL, times=4)
+
+
+@kind("worker-terminated", "one of two local workers gets SIGTERM", needs=cluster.missing, every=2)
+def worker_terminated(trial: Trial) -> None:
+    _worker(trial, signal.SIGTERM)
+
+
+@kind("worker-stopped", "one of two local workers stands still, and goes on", needs=cluster.missing, every=2)
+def worker_stopped(trial: Trial) -> None:
+    process = _run(trial)
+    pid = cluster.some_worker(trial, process)
+    process.wait(trial.instant())
+    if pid is not None:
+        cluster.send(pid, signal.SIGSTOP)
+        pause(trial.random.uniform(0, 2))
+        cluster.send(pid, signal.SIGCONT)
+
+
+def _runner(trial: Trial, number: int) -> None:
+    process = _run(trial)
+    cluster.some_worker(trial, process)
+    process.wait(trial.instant())
+    process.send(number)
+
+
+@kind("runner-of-workers-killed", "the process that has two local workers gets SIGKILL", needs=cluster.missing)
+def runner_killed(trial: Trial) -> None:
+    _runner(trial, signal.SIGKILL)
+
+
+@kind("runner-of-workers-interrupted", "the same, with Ctrl-C", needs=cluster.missing)
+def runner_interrupted(trial: Trial) -> None:
+    _runner(trial, signal.SIGINT)
+
+
+@kind("runner-of-workers-terminated", "the same, with SIGTERM", needs=cluster.missing, every=2)
+def runner_terminated(trial: Trial) -> None:
+    _runner(trial, signal.SIGTERM)
