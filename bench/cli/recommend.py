@@ -46,7 +46,7 @@ def recommend_verb(
     from bench.cli.tables import print_json, print_lines, print_table
     from bench.cli.terminal import Display
     from bench.library.recommend import answer, suite_of
-    from bench.run.executors import executor_for
+    from bench.run.executors import Asked, executor_for
     from bench.run.runner import run_suite
     from bench.run.store import Store
     from bench.suite.plan import plan
@@ -56,7 +56,7 @@ def recommend_verb(
     suite = suite_of(problem, f_evals=f_evals, draws=draws, steps=steps, estimators=given, **asked)
     folder = out or Path("runs") / suite.name
     display = Display()
-    executor = executor_for(workers)
+    executor = executor_for(Asked(workers))
     outcome = run_suite(suite, folder, executor=executor, progress=display.cell_done, starting=display.running)
     cells = {cell.id for cell in plan(suite).cells}
     records = [record for record in Store(folder).records() if record.cell in cells]

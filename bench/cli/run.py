@@ -132,7 +132,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
     """
     from bench.cli.report import write_report
     from bench.cli.terminal import Display
-    from bench.run.executors import executor_for
+    from bench.run.executors import Asked, executor_for
     from bench.run.limit import AT_LIMIT
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
@@ -151,7 +151,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
         outcome = run_suite(
             suite,
             out,
-            executor=executor_for(workers, limit),
+            executor=executor_for(Asked(workers, device=suite.device), limit),
             force=force,
             progress=display.cell_done,
             starting=display.running,

@@ -2,7 +2,6 @@
 
 import io
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from bench.records.record import Record
 from bench.run.checkpoints import Checkpoints, Header
 from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of
+from bench.run.saying import say
 from bench.run.sealed import Unusable
 from bench.run.version import version
 from bench.run.weights import Weights
@@ -172,7 +172,7 @@ class CellKeeper(Keeper):
         self._next = ended + max(INTERVAL, (ended - started) / SHARE)
 
     def _say(self, words: str) -> None:
-        print(f"{self.cell.title}: {words}", file=sys.stderr, flush=True)
+        say(f"{self.cell.title}: {words}")
 
 
 class Kept:

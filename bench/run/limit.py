@@ -7,6 +7,7 @@ at, and nothing that it has written is ever half of something.
 
 import math
 import re
+import secrets
 import signal
 import threading
 import time
@@ -25,8 +26,8 @@ MARGIN = 2.0
 LONGEST = 366 * 86400
 AT_LIMIT, AT_SIGTERM = "its time limit", "SIGTERM"
 
-_told: list[str] = []
-"""Why another process told this one, a worker, to stop."""
+_told: dict[str, str] = {}
+"""Why another process told this one, a worker, to stop, by the token of its limit: a worker may outlive a run."""
 
 
 def seconds_of(text: str) -> float:
@@ -48,7 +49,7 @@ def seconds_of(text: str) -> float:
 class Limit:
     """When to stop, and whether that was asked for. In a `with` block signals are heard, in the main thread alone.
 
-    Copied into a worker process it holds the same deadline: the clock is the machine's, and so must the workers be.
+    Copied into another process it has as many seconds left there as it had here: each machine has a clock of its own.
 
     Args:
         seconds: from the start; None for none.
@@ -59,13 +60,19 @@ class Limit:
         self.deadline = math.inf
         if seconds is not None:
             self.deadline = (time.monotonic() if started is None else started) + seconds
+        self.token = secrets.token_hex(8)
+        """Of the run that it belongs to, whose workers may have served others."""
         self.wanted: BaseException | None = None
         """What stops the run, from when it is known."""
         self._busy = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"deadline": self.deadline, "wanted": None, "_busy": 0, "_before": {}}
+        return {"left": self.left, "token": self.token}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["left"])  # type: ignore[misc]
+        self.token = state["token"]
 
     @property
     def left(self) -> float:
@@ -75,7 +82,7 @@ class Limit:
     @property
     def reached(self) -> bool:
         """Whether to stop."""
-        return self.wanted is not None or bool(_told) or time.monotonic() >= self.deadline
+        return self.wanted is not None or self.token in _told or time.monotonic() >= self.deadline
 
     def check(self) -> None:
         """Stop here, where it is time.
@@ -84,7 +91,7 @@ class Limit:
             Stopped: the limit or SIGTERM has come; or a KeyboardInterrupt.
         """
         if self.wanted is None and self.reached:
-            self.wanted = Stopped(_told[0] if _told else AT_LIMIT)
+            self.wanted = Stopped(_told.get(self.token, AT_LIMIT))
         if self.wanted is not None:
             raise self.wanted
 
@@ -129,6 +136,6 @@ class Limit:
         raise self.wanted
 
 
-def tell(reason: str) -> None:
-    """Tell this process, a worker, that what runs in it is to stop; the process that has the limit calls it here."""
-    _told.append(reason)
+def tell(token: str, reason: str) -> None:
+    """Tell this process, a worker, that what runs in it for a limit is to stop; whoever has the limit calls it here."""
+    _told[token] = reason

@@ -18,7 +18,7 @@ from bench.measure.draws import probe
 from bench.records.record import SCHEMA, Provenance, Record, Tags
 from bench.records.values import Part, plain
 from bench.run.checkpoints import Checkpoints
-from bench.run.executors import Executor, inline
+from bench.run.executors import Executor
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
 from bench.run.planned import write_plan
@@ -233,8 +233,8 @@ def run_suite(
         timed = [cell for cell in todo if cell.measurement.alone]
         others = [cell for cell in todo if not cell.measurement.alone]
         try:
-            with starting(others + timed, len(chosen.cells) - len(todo)):
-                for cell, result in chain(executor(others, run), inline(timed, run)):
+            with executor, starting(others + timed, len(chosen.cells) - len(todo)):
+                for cell, result in chain(executor(others, run), executor.alone(timed, run)):
                     if isinstance(result, Stopped):
                         stopped = stopped or result
                         lost += [(cell, result.lost)] if result.lost is not None else []

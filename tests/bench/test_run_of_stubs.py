@@ -1,13 +1,13 @@
 """Running without training: which cells are run, by whom, in which order, and what their records say."""
 
 import json
-import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +17,8 @@ import torch
 import bench.datasets
 from bench.measure import basket, elbo, toy, wallclock
 from bench.run import runner
-from bench.run.executors import inline
-from bench.run.executors.local_dask import Dask
+from bench.run.executors import Asked, Results, Run, executor_for
+from bench.run.executors.inline import Inline, inline
 from bench.run.provenance import source_hash
 from bench.run.runner import Outcome, measure, prepare, run_suite
 from bench.run.store import Record
@@ -26,6 +26,7 @@ from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
 from estimators import BadInput, Estimator, register, registry
+from tests.bench.executors import Executing
 from tests.bench.plain import Store, make_record, run_cell, values
 from tests.bench.test_suite import SMALL
 
@@ -197,7 +198,7 @@ def test_an_interruption_is_no_failure_of_the_cell(monkeypatch: pytest.MonkeyPat
         run_cell(plan(suite_of()).cells[0])
 
 
-class Watched:
+class Watched(Inline):
     """An executor that runs cells backwards, and a run around it that notes what happens when."""
 
     def __init__(self, store: Store) -> None:
@@ -205,7 +206,7 @@ class Watched:
 
     def __call__(self, cells: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record]]:
         self.events.append("workers start")
-        for cell in reversed(cells):
+        for cell in reversed([*cells]):
             yield cell, run(cell)
         self.events.append("workers end")
 
@@ -313,7 +314,7 @@ def test_a_cell_whose_worker_died_has_a_record_that_says_so(tmp_path: Path, inst
         for number, cell in enumerate(cells):
             yield cell, RuntimeError("its worker died") if number == 2 else run(cell)
 
-    outcome = run_suite(suite_of(), tmp_path, executor=dying)
+    outcome = run_suite(suite_of(), tmp_path, executor=Executing(dying))
     record = values(*outcome.unwell)
     assert record["config"]["measurement"]["kind"] == "moments"
     assert record["config"]["problem"]["label"] == "digits/bernoulli-3/8"
@@ -419,76 +420,12 @@ def test_inline_runs_each_cell_when_it_is_asked_for_and_in_order() -> None:
     assert list(results) == [(cell, {"of": cell.id}) for cell in cells[1:]]
 
 
-class Distributed:
-    """A stand-in for dask.distributed: futures that complete in the other order, one of them never."""
-
-    class KilledWorker(Exception):
-        pass
-
-    def __init__(self) -> None:
-        self.log: list[Any] = []
-        self.fault: Exception | None = None
-
-    @contextmanager
-    def LocalCluster(self, **options: Any) -> Iterator[str]:
-        self.log.append(options)
-        yield "a cluster"
-        self.log.append("closed")
-
-    @contextmanager
-    def Client(self, cluster: Any) -> Iterator["Distributed"]:
-        assert cluster is not None
-        self.log.append("connected")
-        yield self
-
-    def run(self, function: Callable[..., None], *arguments: Any) -> None:
-        self.log.append((function.__name__, *arguments))
-
-    def submit(self, run: Callable[[Cell], Record], cell: Cell, **options: Any) -> Any:
-        self.log.append((cell.title, options))
-        distributed = self
-
-        class Future:
-            def result(self) -> Record:
-                if distributed.fault and cell.title.startswith("moments digits"):
-                    raise distributed.fault
-                return run(cell)
-
-        return Future()
-
-    def as_completed(self, futures: dict[Any, Cell]) -> Iterator[Any]:
-        return iter(list(futures)[::-1])
-
-
-def test_workers_are_processes_of_one_thread_whose_results_come_as_they_are_done(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fake = Distributed()
-    monkeypatch.setitem(sys.modules, "distributed", fake)
-    cells = plan(suite_of()).cells[:3]
-    assert list(Dask(3)([], lambda cell: {})) == []
-    assert fake.log == []
-    fake.fault = fake.KilledWorker("too often")
-    found = list(Dask(3)(cells, lambda cell: {"of": cell.id}))
-    assert fake.log == [
-        {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL},
-        "connected",
-        ("_leave_signals",),
-        *((cell.title, {"pure": False, "retries": 2}) for cell in cells),
-        "closed",
-    ]
-    assert [cell for cell, _ in found] == cells[::-1]
-    assert [result for _, result in found[1:]] == [{"of": cell.id} for cell in cells[1::-1]]
-    assert repr(found[0][1]) == "RuntimeError('its worker process died each time it was tried')"
-    fake.fault = ValueError("a fault of ours")
-    with pytest.raises(ValueError, match="a fault of ours"):
-        list(Dask(3)(cells, lambda cell: {}))
-
-
 def test_without_dask_workers_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("distributed", "bench.run.executors."))]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(BadInput) as caught:
-        Dask(2)
+        executor_for(Asked(workers=2))
     assert str(caught.value) == (
         "--workers above 1 needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'"
     )
@@ -497,12 +434,13 @@ def test_without_dask_workers_are_refused_in_one_line(monkeypatch: pytest.Monkey
 def test_records_are_written_as_they_come(tmp_path: Path, instant: list[Cell]) -> None:
     """A run that is killed keeps what was done."""
 
-    def stopped(cells: Sequence[Cell], run: Callable[[Cell], Record]) -> Iterator[tuple[Cell, Record]]:
-        yield from inline(cells[:2], run)
-        raise KeyboardInterrupt
+    class Interrupted(Inline):
+        def __call__(self, cells: Iterable[Cell], run: Run) -> Results:
+            yield from islice(inline(cells, run), 2)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_suite(suite_of(), tmp_path, executor=stopped)
+        run_suite(suite_of(), tmp_path, executor=Interrupted())
     cells = plan(suite_of()).cells
     assert {path.stem for path in (tmp_path / "cells").iterdir()} == {cell.id for cell in cells[:2]}
     assert all(json.loads(path.read_text())["status"] == "ok" for path in (tmp_path / "cells").iterdir())

@@ -21,6 +21,7 @@ from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
 from bench.training.stopped import Stopped
 from estimators import BadInput
+from tests.bench.executors import Executing
 from tests.bench.plain import Store
 from tests.bench.test_suite import SMALL
 
@@ -235,7 +236,7 @@ def test_a_run_that_is_stopped_anywhere_comes_to_the_same_cells(tmp_path: Path, 
             yield cell, run(cell)
 
     with pytest.raises(KeyboardInterrupt):
-        run_suite(suite, tmp_path, executor=killed)
+        run_suite(suite, tmp_path, executor=Executing(killed))
     found = status(tmp_path)
     assert (found["done"], found["cells"]) == (cells, 5 + max(0, cells - 4))
     outcome = run_suite(suite, tmp_path, executor=inline)
@@ -257,7 +258,7 @@ def test_what_a_grid_asks_for_is_left_when_a_limit_stops_the_run(tmp_path: Path,
         for cell in todo:
             yield cell, run(cell) if len(stubs.seen) < stop else Stopped("its time limit")
 
-    outcome = run_suite(suite_of(text=UNTIMED), tmp_path, executor=limited)
+    outcome = run_suite(suite_of(text=UNTIMED), tmp_path, executor=Executing(limited))
     assert (outcome.done, outcome.left, bool(outcome.stopped)) == (stop, 1, True)
     assert len(read_plan(tmp_path) or ()) == stop + 1
     assert status(tmp_path)["pending"] == 1
@@ -273,7 +274,7 @@ def test_a_grid_waits_for_the_last_of_its_rates(tmp_path: Path, stubs: Stubs) ->
             yield cell, run(cell) if len(stubs.seen) < 5 else Stopped("its time limit")
 
     suite = suite_of(text=UNTIMED.replace("[3e-3, 1e-3]", "[1e-3, 1e-2, 5e-2]"))
-    outcome = run_suite(suite, tmp_path, executor=limited)
+    outcome = run_suite(suite, tmp_path, executor=Executing(limited))
     assert (rates(stubs.seen), outcome.left) == ([1e-3, 1e-2], 1)
     assert len(read_plan(tmp_path) or ()) == 6
     assert run_suite(suite, tmp_path, executor=inline).done == 6

@@ -22,13 +22,14 @@ import bench.cli.run
 import bench.datasets
 import bench.report.compare.runs
 import bench.report.output
-import bench.run.executors.local_dask
+import bench.run.executors.pool
 from bench.cli import main
 from bench.cli.tables import print_table
 from bench.cli.terminal import Display
 from bench.report.selection import Selection
 from bench.run import runner
-from bench.run.executors import inline
+from bench.run.executors.inline import Inline, inline
+from bench.run.executors.local import Local
 from bench.run.limit import AT_LIMIT, Limit
 from bench.run.status import status
 from bench.suite.load import load_suite, override, parse_suite
@@ -116,9 +117,9 @@ def test_workers_run_all_but_the_times(
 ) -> None:
     asked: list[Any] = []
 
-    class Workers:
-        def __init__(self, workers: int, limit: Limit) -> None:
-            asked.append(workers)
+    class Workers(Inline):
+        def __init__(self, local: Local, limit: Limit) -> None:
+            asked.append(local.count)
             assert limit.deadline == math.inf
 
         def __call__(self, cells: list[Cell], run: Callable[[Cell], Record]) -> Any:
@@ -126,7 +127,9 @@ def test_workers_run_all_but_the_times(
             yield from inline(cells, run)
             asked.append(list(world))
 
-    monkeypatch.setattr(bench.run.executors.local_dask, "Dask", Workers)
+        alone = inline.alone
+
+    monkeypatch.setattr(bench.run.executors.pool, "Pool", Workers)
     assert gradest("run", "small.toml", "-e", "rloo", "-e", "rebar", "--workers", "2").code == 0
     workers, given, before = asked
     assert workers == 2

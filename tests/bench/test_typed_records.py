@@ -21,6 +21,7 @@ from bench.run.status import status
 from bench.run.store import Store
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
+from tests.bench.executors import Executing
 from tests.bench.records import BERNOULLI, VAE, moments, timing, train
 from tests.bench.test_suite import SMALL
 
@@ -87,7 +88,7 @@ def test_a_record_of_a_later_release_is_never_written_over(tmp_path: Path, force
 
 def test_a_plan_is_of_the_suite_that_lies_beside_it(tmp_path: Path) -> None:
     suite = override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])
-    run_suite(suite, tmp_path, executor=lambda cells, run: iter(()))
+    run_suite(suite, tmp_path, executor=Executing(lambda cells, run: iter(())))
     ids = {cell.id for cell in plan(suite).cells}
     assert read_plan(tmp_path) == ids
     before = status(tmp_path)

@@ -1,34 +1,31 @@
 """Executors: how cells are spread over processes. Each takes cells and the function that runs one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
-
-from bench.records.record import Record
+from bench.run.executors.base import Asked, Died, Executor, Results, Run
 from bench.run.executors.inline import inline
 from bench.run.limit import Limit
-from bench.suite.schema import Cell
-from bench.training.stopped import Stopped
+from estimators.errors import BadInput
 
-__all__ = ["Executor", "executor_for", "inline"]
+__all__ = ["Asked", "Died", "Executor", "Results", "Run", "executor_for", "inline"]
 
 
-class Executor(Protocol):
-    """Yields every cell with its record, in any order; or with the reason why it has none, where a worker died.
+def executor_for(asked: Asked, limit: Limit | None = None) -> Executor:
+    """The executor for what was asked: one process runs the cells here.
 
-    A cell that a limit stopped, before it began or inside, comes with what stopped it, or not at all.
+    Args:
+        asked: where cells are to run.
+        limit: when to stop; for ever later without one.
+
+    Raises:
+        BadInput: dask.distributed is not installed.
     """
-
-    def __call__(
-        self, cells: Sequence[Cell], run: Callable[[Cell], Record | Stopped], /
-    ) -> Iterator[tuple[Cell, Record | Exception | Stopped]]:
-        """Run the cells."""
-        ...
-
-
-def executor_for(workers: int, limit: Limit | None = None) -> Executor:
-    """The executor for so many processes: one runs the cells here."""
+    workers = asked.workers or 1
     if workers == 1:
         return inline
-    from bench.run.executors.local_dask import Dask  # an optional dependency
-
-    return Dask(workers, limit)
+    try:  # an optional dependency
+        from bench.run.executors.local import Local
+        from bench.run.executors.pool import Pool
+    except ImportError as error:
+        raise BadInput(
+            "--workers above 1 needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'"
+        ) from error
+    return Pool(Local(workers), limit or Limit())

@@ -1,13 +1,29 @@
 """One cell after another, in this process."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable
+from typing import Self
 
-from bench.records.record import Record
+from bench.run.executors.base import Results, Run
 from bench.suite.schema import Cell
-from bench.training.stopped import Stopped
 
 
-def inline(cells: Sequence[Cell], run: Callable[[Cell], Record | Stopped]) -> Iterator[tuple[Cell, Record | Stopped]]:
-    """Run the cells here, in order."""
-    for cell in cells:
-        yield cell, run(cell)
+class Inline:
+    """The executor of one process: this one."""
+
+    elsewhere = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, cells: Iterable[Cell], run: Run) -> Results:
+        """Run the cells here, in order."""
+        for cell in cells:
+            yield cell, run(cell)
+
+    alone = __call__
+
+
+inline = Inline()

@@ -1,0 +1,141 @@
+"""Workers that are processes of this machine, with a scheduler in this process."""
+
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from multiprocessing import resource_tracker
+from typing import Any
+
+import dask.config
+import distributed
+import distributed.deploy.local
+
+NO_OTHER = 1.0
+"""Seconds in which the exit code of a process that died is known at the latest, which its connection shows first."""
+DASK = {
+    # A cell whose worker died is not tried again by the scheduler.
+    "distributed.scheduler.allowed-failures": 0,
+    # Or a worker that takes longer to start again is given up.
+    "distributed.deploy.lost-worker-timeout": "1 hour",
+}
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Watched(distributed.Nanny):
+    """Starts a worker process, and again when it dies; notes how it died."""
+
+    exits: dict[str, int]
+    """Exit codes by the address that the worker had; minus the number of a signal."""
+
+    def __init__(self, *args: Any, exits: dict[str, int], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.exits = exits
+
+    def _on_worker_exit_sync(self, exitcode: int) -> None:
+        if self.worker_address is not None:
+            self.exits[self.worker_address] = exitcode
+        super()._on_worker_exit_sync(exitcode)  # type: ignore[no-untyped-call]
+
+
+class Cluster(distributed.LocalCluster):
+    """Workers of this machine, each with variables of its own in its environment."""
+
+    environments: list[Mapping[str, str]]
+
+    def new_worker_spec(self) -> dict[Any, Any]:
+        """The next worker: see `SpecCluster.new_worker_spec`."""
+        ((name, spec),) = super().new_worker_spec().items()  # type: ignore[no-untyped-call]
+        own = self.environments[name % len(self.environments)]
+        return {name: {**spec, "options": {**spec["options"], "env": dict(own)}}}
+
+    async def kill(self) -> None:
+        """Kill the processes of all workers, those that are only starting too, and start no other."""
+        for nanny in self._created:
+            nanny.close_gracefully()
+            if nanny.process is not None and nanny.process.pid is not None:
+                os.kill(nanny.process.pid, signal.SIGKILL)
+
+
+class Local:
+    """So many processes of this machine, of one thread each.
+
+    Args:
+        count: how many.
+    """
+
+    here = True
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._exits = dict[str, int]()
+        self._cluster: Any = None
+
+    def start(self) -> Any:
+        """Start the scheduler; the workers come by and by."""
+        self._before = {name: os.environ.get(name) for name in (*THREADS, "PYTHONHASHSEED")}
+        self._folder = tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
+        threads = {name: os.environ.get(name, "1") for name in THREADS}
+        self._config = dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads})
+        resource_tracker.ensure_running()  # which would let its signals through again, were it started later
+        self._cluster = Cluster(  # type: ignore[no-untyped-call]
+            n_workers=0,
+            threads_per_worker=1,
+            worker_class=Watched,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            # Torch holds memory that dask would count against a worker, pause it and end it.
+            memory_limit=0,
+            local_directory=self._folder.name,
+            exits=self._exits,
+        )
+        self._cluster.environments = [{}]
+        self._cluster.loop.add_callback(_leave_signals)
+        client = distributed.Client(self._cluster)
+        self._cluster.scale(self.count)
+        self._client = client
+        return client
+
+    def stop(self) -> None:
+        """Kill the workers, which have nothing to lose, and end the scheduler."""
+        cluster, self._cluster = self._cluster, None
+        cluster.sync(cluster.kill)
+        self._client.close(timeout=1)
+        cluster.close(timeout=2)
+        self._config.__exit__(None, None, None)
+        self._folder.cleanup()
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def how_died(self, worker: str) -> str:
+        """How a worker ended: its exit code, or its signal."""
+        until = time.monotonic() + NO_OTHER
+        while worker not in self._exits and time.monotonic() < until:
+            time.sleep(0.01)
+        return ending(self._exits.get(worker))
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, by its exit code; minus the number of a signal, None where it is not known."""
+    if code is None or code == 255:  # as dask has it where somebody else read the code
+        return "died"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (", as the system does where memory runs out" if name == "SIGKILL" else "")
+
+
+def _leave_signals() -> None:
+    """Let the workers, which this thread starts, not hear what stops the run.
+
+    Terminals and batch queues send it to all processes: one in the middle of its imports would end with a traceback.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

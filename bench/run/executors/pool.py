@@ -1,0 +1,261 @@
+"""Cells over the workers of a dask cluster, whoever started them: one cell a worker at a time.
+
+Each cell is given to one worker by its address, so that the scheduler never tries a cell again somewhere else: where a
+worker dies, its cell comes back as `Died`, and nothing else is touched. What happens (a worker joins or goes, a cell is
+done, a worker has something to say) comes through one queue that the main thread reads, so that a signal is heard at
+once, whatever dask is at.
+"""
+
+import asyncio
+import logging
+import queue
+import sys
+import time
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, Self
+
+import distributed
+
+from bench.records.record import Record
+from bench.run.executors.base import Died, Results, Run
+from bench.run.executors.inline import inline
+from bench.run.executors.worker import TOPIC, run_here
+from bench.run.limit import AT_LIMIT, GRACE, Limit, tell
+from bench.suite.schema import Cell
+from bench.training.stopped import Stopped
+
+TO_STOP = 5.0
+"""Seconds in which cells that are told to stop, and can, may leave their checkpoints."""
+LOOK = 0.2
+"""Seconds between two looks at the limit and at the scheduler where nothing happens."""
+LOGGERS = ("distributed", "tornado", "asyncio")
+"""Of dask, which tell at length, over many lines, what is said here in one."""
+
+
+class Workers(Protocol):
+    """Where workers come from."""
+
+    here: bool
+    """Whether they are processes of this machine, whose timing cells run in the process that asks for them."""
+
+    def start(self) -> Any:
+        """A client (`distributed.Client`) of a scheduler to which the workers come, soon or late.
+
+        Raises:
+            BadInput: they cannot be had.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End what `start` began, at once: what still runs there is not wanted any more."""
+        ...
+
+    def how_died(self, worker: str) -> str:
+        """How the process of that address ended, as in `was killed by SIGKILL`."""
+        ...
+
+
+class Given(NamedTuple):
+    """A cell that a worker has."""
+
+    cell: Cell
+    worker: str
+    since: float
+    """By `time.monotonic`."""
+    future: Any
+
+
+class Pool:
+    """An executor over workers, which are asked for at the first cell.
+
+    Args:
+        workers: where they come from.
+        limit: when to stop. What runs hears of it; what does not end within a few seconds then is left.
+    """
+
+    def __init__(self, workers: Workers, limit: Limit) -> None:
+        self.workers, self.limit = workers, limit
+        self.elsewhere = not workers.here
+        self._client: Any = None
+        self._events = queue.SimpleQueue[tuple[str, Any]]()
+        self._present = dict[str, None]()
+        """Workers, in the order in which they came."""
+        self._given = dict[str, Given]()
+        """By the key of the future."""
+        self._count = 0
+        self._loudness = dict[str, int]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __call__(self, cells: Iterable[Cell], run: Run) -> Results:
+        """Run the cells; neighbours, of one problem and kind, share their trajectories in a worker."""
+        return self._spread(cells, run, most=sys.maxsize)
+
+    def alone(self, cells: Iterable[Cell], run: Run) -> Results:
+        """Run the cells one at a time: here, or on one worker where the workers are of other machines."""
+        if not self.workers.here:
+            yield from self._spread(cells, run, most=1)
+            return
+        for cell in cells:
+            self._close()  # a scheduler and idle workers wake now and then, which a time would show
+            yield from inline.alone([cell], run)
+
+    def _spread(self, cells: Iterable[Cell], run: Run, most: int) -> Results:
+        """Run cells on at most so many workers."""
+        waiting = iter(cells)
+        if (first := next(waiting, None)) is None:
+            return
+        waiting, more, result = chain([first], waiting), True, None
+        try:
+            self._open()
+            while True:
+                self.limit.check()
+                while more and len(self._given) < most and (worker := self._free()) is not None:
+                    if (cell := next(waiting, None)) is None:
+                        more = False
+                    else:
+                        self._give(worker, cell, run)
+                if result is not None:  # its worker has the next cell already
+                    yield result
+                    self.limit.check()  # a signal that came while the record was written
+                if not more and not self._given:
+                    return
+                result = self._next()
+        except (Stopped, KeyboardInterrupt) as stop:
+            yield from self._stopped(str(stop))
+            raise
+        finally:
+            for given in self._given.values():
+                given.future.cancel()
+            self._given.clear()
+
+    def _open(self) -> None:
+        if self._client is not None:
+            return
+        with self.limit.finishing():
+            for name in LOGGERS:
+                self._loudness[name] = logging.getLogger(name).level
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            self._client = self.workers.start()
+            self._client.subscribe_topic("all", self._heard)
+            self._client.subscribe_topic(TOPIC, self._heard)
+            self._read_present()
+
+    def _close(self) -> None:
+        if self._client is None:
+            return
+        with self.limit.finishing():
+            self._client = None
+            self._present.clear()
+            self.workers.stop()
+            for name, level in self._loudness.items():
+                logging.getLogger(name).setLevel(level)
+
+    def _heard(self, event: tuple[float, Any]) -> None:
+        """Note an event of the scheduler's, in its thread."""
+        match event[1]:
+            case {"action": "add-worker" | "remove-worker" as action, "worker": worker}:
+                self._events.put((action, worker))
+            case {"run": self.limit.token, "words": words}:
+                self._events.put(("said", words))
+
+    def _read_present(self) -> None:
+        """Note the workers that came before anybody listened."""
+        for worker in self._client.scheduler_info(n_workers=-1)["workers"]:
+            self._present.setdefault(worker)
+
+    def _free(self) -> str | None:
+        """A worker that has no cell; None where there is none."""
+        busy = {given.worker for given in self._given.values()}
+        return next((worker for worker in self._present if worker not in busy), None)
+
+    def _give(self, worker: str, cell: Cell, run: Run) -> None:
+        self._count += 1
+        with self.limit.finishing():
+            future = self._client.submit(
+                run_here,
+                run,
+                cell,
+                self.limit.token,
+                key=f"{cell.id}-{self.limit.token}-{self._count}",
+                workers=[worker],
+                retries=0,
+            )
+            self._given[future.key] = Given(cell, worker, time.monotonic(), future)
+            asyncio.run_coroutine_threadsafe(self._follow(future), self._client.loop.asyncio_loop)
+
+    async def _follow(self, future: Any) -> None:
+        """Wait for what comes of a cell, in the thread of the client."""
+        try:
+            result = await self._client.gather(future, asynchronous=True)
+        except BaseException as error:  # of the cell's, or of what lies between
+            result = error
+        self._events.put(("done", (future.key, result)))
+
+    def _next(self) -> tuple[Cell, Record | Exception | Stopped] | None:
+        """What happens next; None where that is no cell's end.
+
+        Raises:
+            Stopped: the scheduler is lost.
+        """
+        try:
+            what, about = self._events.get(timeout=LOOK)
+        except queue.Empty:
+            if self._client.status != "running":
+                raise Stopped("the loss of its scheduler") from None
+            return None
+        match what:
+            case "add-worker":
+                self._present[about] = None
+            case "remove-worker":
+                self._present.pop(about, None)
+                for given in [given for given in self._given.values() if given.worker == about]:
+                    return self._ended(given.future.key, distributed.KilledWorker(given.cell.id, about, 0))
+            case "said":
+                print(about, file=sys.stderr, flush=True)
+            case "done":
+                return self._ended(*about)
+        return None
+
+    def _ended(self, key: str, result: Any) -> tuple[Cell, Record | Exception | Stopped] | None:
+        """The end of a cell, which is known once: a worker that dies is heard of in more ways than one."""
+        if (given := self._given.pop(key, None)) is None:
+            return None
+        if isinstance(result, distributed.KilledWorker):
+            self._present.pop(given.worker, None)
+            given.future.cancel()  # or it waits for a worker of that address
+            result = Died(f"its worker process {self.workers.how_died(given.worker)}")
+        elif isinstance(result, asyncio.CancelledError | distributed.client.FutureCancelledError):
+            raise Stopped("the loss of its scheduler")
+        return given.cell, result
+
+    def _stopped(self, reason: str) -> Results:
+        """What comes of the cells that are under way, when they are told to stop."""
+        if self._client is None:
+            return
+        until = time.monotonic() + TO_STOP
+        if reason == AT_LIMIT:  # as in one process: then what cannot stop inside has a little longer
+            until = min(until, time.monotonic() + self.limit.left + GRACE)
+        self._client.loop.add_callback(self._tell, [given.worker for given in self._given.values()], reason)
+        while time.monotonic() < until and any(
+            reason == AT_LIMIT or given.cell.measurement.resumes for given in self._given.values()
+        ):
+            try:
+                result = self._next()
+            except Stopped:  # the scheduler is lost too
+                break
+            if result is not None:
+                yield result
+        for given in [*self._given.values()]:
+            if not given.cell.measurement.resumes:
+                left = Stopped(reason)
+                left.lost = time.monotonic() - given.since
+                yield given.cell, left
+
+    async def _tell(self, workers: list[str], reason: str) -> None:
+        await self._client.run(tell, self.limit.token, reason, workers=workers, on_error="ignore")
