@@ -20,6 +20,10 @@ DASK = {
     "distributed.scheduler.allowed-failures": 0,
     # Or a worker that takes longer to start again is given up.
     "distributed.deploy.lost-worker-timeout": "1 hour",
+    # What was sent is not kept for whoever would read it afterwards, nor what runs looked at a hundred times a second.
+    "distributed.admin.low-level-log-length": 10,
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.work-stealing": False,
 }
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -84,7 +88,8 @@ class Local:
             n_workers=0,
             threads_per_worker=1,
             worker_class=Watched,
-            dashboard_address=None,
+            # No dashboard, and for what remains of its server no port that another program may have.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
             # Torch holds memory that dask would count against a worker, pause it and end it.
             memory_limit=0,

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, NamedTuple, Protocol, Self
 
 import distributed
+from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
 from bench.run.executors.base import Died, Results, Run
@@ -179,10 +180,9 @@ class Pool:
         with self.limit.finishing():
             future = self._client.submit(
                 run_here,
-                run,
-                cell,
+                dumps((run, cell)),  # which the scheduler passes on as it is
                 self.limit.token,
-                key=f"{cell.id}-{self.limit.token}-{self._count}",
+                key=(f"gradest-{self.limit.token}", self._count),  # one group: a scheduler keeps numbers of each
                 workers=[worker],
                 retries=0,
             )

@@ -3,11 +3,10 @@
 import threading
 
 from distributed import get_worker
+from distributed.protocol.pickle import loads
 
 from bench.records.record import Record
-from bench.run.executors.base import Run
 from bench.run.saying import saying
-from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
 
 TOPIC = "gradest"
@@ -16,11 +15,16 @@ _ONE_CELL = threading.Lock()
 """Cells set torch's threads and the precision of its products for their whole process: none runs beside another."""
 
 
-def run_here(run: Run, cell: Cell, token: str) -> Record | Stopped:
-    """Run a cell in this worker; what it says is printed by the run of that token."""
+def run_here(packed: bytes, token: str) -> Record | Stopped:
+    """Run a cell in this worker: a pickled pair of what runs it and the cell.
+
+    What it says is printed by the process whose run has that token.
+    """
 
     def say(words: str) -> None:
         get_worker().log_event(TOPIC, {"run": token, "words": words})
 
     with _ONE_CELL, saying(say):
-        return run(cell)
+        run, cell = loads(packed)
+        result: Record | Stopped = run(cell)
+        return result
