@@ -18,18 +18,21 @@ RUN = {
 }
 RUN_FOLDER = """
 import json, pathlib, tempfile
+from bench.records.identity import cell_id
 from bench.records.record import KEYS
 from bench.run.planned import write_plan
 config = {"measurement": {"kind": "moments"}, "problem": {"kind": "toy", "label": "p", "logit": 1.0}}
 config |= {"estimator": {"name": "e", "label": "e", "samples": 2}, "device": "cpu", "threads": 1}
 variance = {"estimate": 2.0, "low": 1.0, "high": 3.0, "log_se": 0.1}
-record = dict.fromkeys(KEYS) | {"schema": 1, "cell": "c", "status": "ok", "config": config, "tags": {}}
-record |= {"seconds": 1.0, "provenance": {}, "measurements": {"points": [{"q": {"variance": variance}}]}}
+cell = cell_id(config)
+record = dict.fromkeys(KEYS) | {"schema": 1, "cell": cell, "status": "ok", "config": config}
+record |= {"seconds": 1.0, "provenance": {}, "tags": {"unbiased": False}}
+record |= {"measurements": {"points": [{"q": {"variance": variance}}]}}
 folder = pathlib.Path(tempfile.mkdtemp())
 (folder / "cells").mkdir()
-(folder / "cells" / "c.json").write_text(json.dumps(record))
+(folder / "cells" / f"{cell}.json").write_text(json.dumps(record))
 (folder / "suite.toml").write_text('name = "a"')
-write_plan(folder, ["c"])
+write_plan(folder, [cell])
 """
 """A run's folder of one record."""
 READ = {

@@ -8,15 +8,17 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.records.identity import Identity
 from bench.records.values import Open, Part
 from estimators.errors import BadInput
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of what is written now: 1 had no digest."""
 KEYS = {"schema", "cell", "status", "reason", "started", "seconds", "config", "tags", "measurements", "provenance"}
-"""What every record holds, of whatever release."""
+"""What every record holds, of this release and those before."""
+STATUSES = ("ok", "diverged", "failed", "out-of-memory", "died")
 
 Result = TypeVar("Result", bound=Part)
 
@@ -40,6 +42,8 @@ class Provenance(Open):
 
 class Tags(Open):
     """What the registry said of the estimator."""
+
+    CORE = ("unbiased",)
 
     unbiased: bool = False
     """Whether its mean is declared to be the exact gradient."""
@@ -69,8 +73,10 @@ class Record(BaseModel):
     """Of the record's form; a larger one is a later release's."""
     cell: str
     """The id, which is the hash of `config`."""
+    digest: str | None = None
+    """The hash of all else in the record, from schema 2: 64 hex digits of SHA-256."""
     status: str
-    """ok, diverged, failed or out-of-memory."""
+    """ok, diverged, failed, out-of-memory or died."""
     reason: str | None
     """Of a status that is not ok, in a sentence."""
     traceback: str | None = None
@@ -133,7 +139,7 @@ class Newer(BadInput):
 
 
 def is_whole(found: object) -> bool:
-    """Whether what a file holds is a record, of whatever release."""
+    """Whether plain values have what a record of this release or one before has; `validate.fault` says far more."""
     return (
         isinstance(found, Mapping)
         and found.keys() >= KEYS
@@ -143,8 +149,30 @@ def is_whole(found: object) -> bool:
     )
 
 
+def refuse_newer(found: object, name: str) -> None:
+    """Refuse a record of a later release, whatever else is new about it.
+
+    Args:
+        found: what its file holds.
+        name: what it is called.
+
+    Raises:
+        Newer: a later release wrote it.
+    """
+    schema = found.get("schema") if isinstance(found, Mapping) else None
+    if isinstance(schema, bool) or not isinstance(schema, int | float) or not schema > SCHEMA:
+        return
+    assert isinstance(found, Mapping)
+    provenance = found.get("provenance")
+    release = provenance.get("gradest") if isinstance(provenance, Mapping) else None
+    raise Newer(
+        f"{name} was written by {f'gradest {release}' if release else 'a later release'}, with schema {schema}, and "
+        f"this release reads {SCHEMA}: install that one (pip install -U gradest), or choose another folder"
+    )
+
+
 def read(found: Record | Mapping[str, Any], folder: str = "") -> Record:
-    """A record from its plain values.
+    """A record from its plain values, which `bench.records.validate` has looked at or this process has made.
 
     Args:
         found: a whole record as JSON holds it; one that was read already stays as it is.
@@ -157,16 +185,14 @@ def read(found: Record | Mapping[str, Any], folder: str = "") -> Record:
     if isinstance(found, Record):
         return found
     name = f"record {found.get('cell', 'without an id')}{f' of {folder}' if folder else ''}"
+    refuse_newer(found, name)
     if not is_whole(found):
         raise BadInput(f"{name} is not whole: it lacks {', '.join(sorted(KEYS - found.keys())) or 'a schema'}")
-    if found["schema"] > SCHEMA:
-        release = found["provenance"].get("gradest")
-        raise Newer(
-            f"{name} was written by {f'gradest {release}' if release else 'a later release'}, with schema "
-            f"{found['schema']}, and this release reads {SCHEMA}: install that one (pip install -U gradest), or choose "
-            "another folder"
-        )
-    record = Record.model_validate(upgraded(found))
+    try:
+        record = Record.model_validate(upgraded(found))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{name} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     record.folder = folder or record.folder
     return record
 

@@ -3,11 +3,14 @@
 A value that was not measured is NaN, None or empty; so is one that an earlier release did not record.
 """
 
+import itertools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import model_validator
 
-from bench.records.values import Number, Part, Unbounded
+from bench.records.values import Number, Part, Unbounded, lengths, ordered
 
 NAN = math.nan
 
@@ -22,6 +25,13 @@ class Ends(Part):
     high: Number = NAN
     """Upper end of its 95 % interval."""
 
+    CORE = ("estimate",)
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """Ends that are not in order; an estimate may lie outside of them, as that of a square below 0 does."""
+        return ordered(values, "low", "high")
+
 
 class Variance(Ends):
     """A variance with its jackknife interval; one draw that carries all of it leaves no upper end.
@@ -33,6 +43,13 @@ class Variance(Ends):
     """Upper end of its 95 % interval."""
     log_se: Unbounded = math.inf
     """Standard error of its logarithm."""
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """A variance below 0, or outside of its interval, which is one of its logarithm."""
+        return ordered({"0": 0.0} | dict(values), "0", "low", "estimate", "high") or ordered(
+            {"0": 0.0} | dict(values), "0", "log_se"
+        )
 
     @model_validator(mode="after")
     def _without_interval(self) -> "Variance":
@@ -56,6 +73,14 @@ class Noise(Part):
     """The variance from the first and from the second half of the draws: one chooses, the other judges."""
     halves_log_se: tuple[Unbounded, ...] = ()
     """Standard errors of their logarithms."""
+
+    CORE = ("variance",)
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """Halves without their errors, or more than two."""
+        halves = {name: len(found) for name in ("halves", "halves_log_se") if (found := values.get(name)) is not None}
+        return lengths(halves, 2, "halves") if any(halves.values()) else ""
 
 
 class OfParameters(Noise):
@@ -144,6 +169,8 @@ class Point(Part):
     encoder: OfEncoder | None = None
     """The gradient in the encoder's weights, where there is one."""
 
+    CORE = ("q",)
+
 
 class Moments(Part):
     """Variance and bias of an estimator's gradient, a point a checkpoint or one at a toy.
@@ -155,6 +182,16 @@ class Moments(Part):
     """In the order of checkpoints."""
     weights: tuple[str, ...] = ()
     """Where weights are kept, the hash of those that each trajectory was measured at."""
+
+    CORE = ("points",)
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """No point, or two of one place."""
+        places = [tuple(point.get(key) for key in ("step", "trajectory", "minibatch")) for point in values["points"]]
+        if len(set(places)) < len(places):
+            return ".points holds two of one checkpoint, trajectory and minibatch"
+        return "" if places else ".points is empty"
 
 
 Elbos = tuple[float | None, ...]
@@ -175,6 +212,15 @@ class Curve(Part):
     test_elbo: tuple[Elbos, ...] = ()
     """The same on rows of the test split."""
 
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """Lists of unequal length, or steps that do not ascend."""
+        steps = values.get("step") or []
+        counts = {name: len(found) for name in cls.model_fields if (found := values.get(name)) is not None}
+        if any(later <= step for step, later in itertools.pairwise(steps)):
+            return ".step does not ascend"
+        return lengths(counts, len(steps), "steps")
+
 
 class Final(Part):
     """The end of training."""
@@ -187,6 +233,10 @@ class Final(Part):
     """K-sample bound on the whole test split."""
     iwae_samples: Number = NAN
     """K."""
+
+
+ELBOS = ("train_elbo", "test_elbo", "test_iwae")
+"""Lists of the end of a training, of a number a seed."""
 
 
 class Rows(Part):
@@ -235,6 +285,23 @@ class Training(Part):
     final: Final = Final()
     """Bounds at its end."""
 
+    CORE = ("seeds", "curve", "final")
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """Lists that are not of all seeds, a seed that is there twice, or an end that is not the curve's."""
+        seeds, curve, final = values["seeds"], values["curve"], values["final"]
+        if len(set(seeds)) < len(seeds):
+            return ".seeds holds one twice"
+        counts = {"diverged": len(values["diverged"])} if values.get("diverged") else {}
+        for name in ("train_elbo", "test_elbo"):
+            along = curve.get(name) or []
+            counts |= {f"curve.{name}[{i}]": len(elbos) for i, elbos in enumerate(along)}
+            if along and final.get(name) and along[-1] != final[name]:
+                return f".final.{name} is not the last of curve.{name}"
+        counts |= {f"final.{name}": len(ends) for name, ends in final.items() if name in ELBOS and ends}
+        return lengths(counts, len(seeds), "seeds")
+
     @property
     def ends(self) -> Elbos:
         """Final test ELBO of each seed; None for one that diverged or left none."""
@@ -254,6 +321,13 @@ class Quartiles(Part):
     """A quarter lies above."""
     n: Number = NAN
     """How many rounds."""
+
+    CORE = ("median",)
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """Quartiles that are not in order, or seconds below 0."""
+        return ordered({"0": 0.0} | dict(values), "0", "q25", "median", "q75")
 
 
 class Ratio(Quartiles):
@@ -298,3 +372,9 @@ class Time(Part):
     """The machine's load average before."""
     load: tuple[float, ...] = ()
     """And after."""
+
+    CORE = ("step",)
+
+
+MODELS: Mapping[str, type[Part]] = {"moments": Moments, "time": Time, "train": Training}
+"""What records of each kind hold; those of a measurement that a person added hold what that says."""

@@ -1,8 +1,9 @@
 """What the parts of a record share: numbers that JSON has no word for, and the way back to plain values."""
 
+import itertools
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
@@ -16,6 +17,17 @@ class Part(BaseModel):
     """A part of a record. Keys that this version does not know are left out."""
 
     model_config = ConfigDict(frozen=True)
+
+    CORE: ClassVar[tuple[str, ...]] = ()
+    """Keys that are there wherever the part is, in records of every release."""
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """What does not go together in plain values of the right types, after the part's path; empty where all does.
+
+        What is missing is not at fault: an earlier release may not have recorded it.
+        """
+        return ""
 
     @model_validator(mode="before")
     @classmethod
@@ -35,6 +47,32 @@ class Open(BaseModel):
     """A part of a record that keeps keys which this version does not know, as a problem's or a measurement's own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    CORE: ClassVar[tuple[str, ...]] = ()
+    """As that of a `Part`."""
+
+
+def ordered(values: Mapping[str, Any], *names: str) -> str:
+    """What is wrong where numbers that are there do not ascend in the order of their names."""
+    there = [(name, value) for name in names if (value := values.get(name)) is not None]
+    for (low, least), (high, most) in itertools.pairwise(there):
+        if least > most:
+            return f" has {low} {least:g} above {high} {most:g}"
+    return ""
+
+
+def lengths(counts: Mapping[str, int], common: int, of: str) -> str:
+    """What is wrong where lists that belong together are not equally long.
+
+    Args:
+        counts: length of each by name.
+        common: what all are to have.
+        of: what there is one of in each, in the plural.
+    """
+    for name, count in counts.items():
+        if count != common:
+            return f" has {count} in {name}, where there are {common} {of}"
+    return ""
 
 
 def plain(value: Any) -> Any:

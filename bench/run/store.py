@@ -4,36 +4,50 @@ A published run has its records in one archive (`bench.run.archive`), which is r
 lies in both, the record in the folder counts.
 """
 
+import errno
 import gc
 import json
 import os
+import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.records.record import Record, is_whole, read
+from bench.records.content import LARGEST, parse
+from bench.records.damage import Damage
+from bench.records.record import Newer, Record, read, refuse_newer
 from bench.records.shown import newest
+from bench.records.validate import DIGESTED, digest_of, fault
 from bench.records.values import plain
 from bench.run import archive
+from bench.run.files import TEMPORARY, Unreadable, content_of
+from bench.run.files import write_atomic as write_atomic
+from estimators.errors import BadInput
 
 STALE_SECONDS = 3600
+OURS = {
+    "": re.compile(r"suite\.toml|plan\.json|cells\.zip|cells\.parquet|report\.html"),
+    "cells": re.compile(r"[0-9a-f]{16}\.json"),
+    "checkpoints": re.compile(r"[0-9a-f]{16}\.pt"),
+    "claims": re.compile(r"([0-9a-f]{16}|runner-[\w-]+)\.json"),
+    "figures": re.compile(r"[\w.-]+\.(pdf|svg|png|md)"),
+    "tables": re.compile(r"[\w.-]+\.(csv|md|tex)"),
+    "weights": re.compile(r"[\w.-]+\.pt"),
+}
+"""The folders of a run, and the names of the files that are written into each."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its folder, flush it to the disk, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two machines that share a folder may give their processes the same number.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+class Found(NamedTuple):
+    """All that lies in a run's folder in the place of records, each once, by cell id."""
+
+    records: list[Record]
+    """Those that are whole."""
+    damaged: list[Damage]
+    """The others."""
 
 
 @contextmanager
@@ -61,26 +75,56 @@ class Store:
         return self.cells / f"{cell_id}.json"
 
     def write(self, record: Record) -> None:
-        """Put a record into place, atomically; the last of several writers of a cell wins."""
-        text = json.dumps(plain(record), indent=1, allow_nan=False)
-        write_atomic(self.path(record.cell), text.encode())
+        """Put a record into place, atomically; the last of several writers of a cell wins.
+
+        Raises:
+            Newer: a later release has written the cell; it stays.
+            OSError: it cannot be written; the error names the file.
+        """
+        try:
+            self.look(record.cell)
+        except Newer:
+            raise
+        except BadInput:  # a damaged archive, beside which a record may lie
+            pass
+        values = json.loads(json.dumps(plain(record), allow_nan=False))  # as whoever reads it will find them
+        if values["schema"] >= DIGESTED:
+            values["digest"] = digest_of(values)
+        path, content = self.path(record.cell), json.dumps(values, indent=1).encode()
+        try:
+            write_atomic(path, content)
+        except OSError as error:
+            if error.errno not in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST) or not path.is_dir():
+                raise
+            path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))  # a folder, of whose ever making
+            write_atomic(path, content)
 
     def read(self, cell_id: str) -> Record | None:
-        """The record of a cell, or None where there is none or it is not whole.
+        """The record of a cell, or None where there is none or it is damaged.
 
         Raises:
             Newer: a later release wrote it.
             BadInput: the record is not in the folder, and the archive is damaged.
         """
+        found = self.look(cell_id)
+        return found if isinstance(found, Record) else None
+
+    def look(self, cell_id: str) -> Record | Damage | None:
+        """What lies in the place of a cell's record; raises as `read` does."""
+        path, where = self.path(cell_id), str(self.path(cell_id))
         try:
-            content = self.path(cell_id).read_bytes()
-        except FileNotFoundError:
-            content = archive.unpack(self.archive).get(cell_id, b"")
-        try:
-            found = json.loads(content)
-        except ValueError:
-            return None
-        return read(found, str(self.root)) if is_whole(found) and found["cell"] == cell_id else None
+            content = content_of(path, LARGEST)
+        except Unreadable as error:
+            return Damage(cell_id, where, str(error))
+        if content is None:
+            where = f"{self.archive}:cells/{cell_id}.json"
+            content = archive.unpack(self.archive).get(cell_id)
+            if content is None:
+                return None
+        values, wrong = parse(content)
+        refuse_newer(values, f"record {cell_id} of {self.root}")
+        wrong = wrong or fault(values, cell_id)
+        return Damage(cell_id, where, wrong) if wrong else read(values, str(self.root))
 
     def ids(self) -> list[str]:
         """The ids of all cells that have a record, whole or not, in order.
@@ -91,10 +135,25 @@ class Store:
         loose = {path.stem for path in self.cells.glob("*.json")}
         return sorted(loose | archive.unpack(self.archive).keys())
 
+    def found(self) -> Found:
+        """All records and all that is damaged, in one pass; raises as `read` does."""
+        records, damaged = list[Record](), list[Damage]()
+        with _no_collection():
+            for cell_id in self.ids():
+                match self.look(cell_id):
+                    case Record() as record:
+                        records.append(record)
+                    case Damage() as one:
+                        damaged.append(one)
+        return Found(records, damaged)
+
     def whole(self) -> list[Record]:
         """All whole records, by cell id."""
-        with _no_collection():
-            return [record for cell_id in self.ids() if (record := self.read(cell_id)) is not None]
+        return self.found().records
+
+    def damaged(self) -> list[Damage]:
+        """What lies in the place of a record and is none, or not the one that was written, by cell id."""
+        return self.found().damaged
 
     def records(self) -> list[Record]:
         """The whole records by cell id; of two measurements of the same thing only the newer one.
@@ -123,8 +182,23 @@ class Store:
             self.cells.rmdir()
 
     def sweep(self) -> None:
-        """Remove temporary files that a killed process left behind more than an hour ago."""
-        for path in self.root.rglob(".*.tmp"):
-            with suppress(FileNotFoundError):  # its writer may have renamed it meanwhile
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink()
+        """Remove temporary files of ours that a killed process left behind more than an hour ago.
+
+        Only names that `write_atomic` gives to files of a run, and only in the folders of one: a person's own files may
+        lie beside and below them.
+        """
+        for folder, of_ours in OURS.items():
+            directory = self.root / folder
+            if directory.is_symlink() and folder:
+                continue
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for name in os.listdir(directory):
+                    if (found := TEMPORARY.fullmatch(name)) and of_ours.fullmatch(found["name"]):
+                        _remove_stale(directory / name)
+
+
+def _remove_stale(path: Path) -> None:
+    with suppress(FileNotFoundError):  # its writer may have renamed it meanwhile
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > STALE_SECONDS:
+            path.unlink()

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from bench.measure import basket, elbo, points, toy, wallclock
 from bench.records import shown
+from bench.records.damage import Damage
 from bench.records.identity import cell_id
 from bench.records.record import Record, read
 from bench.report import naming as names
@@ -61,6 +62,8 @@ class Store(store.Store):
 
     def write(self, record: Plain) -> None:
         store.Store(self.root).write(read(record))
+        found = store.Store(self.root).look(record["cell"])
+        assert not isinstance(found, Damage), found.words()  # a test that makes a record makes a whole one
 
     def read(self, cell_id: str) -> Plain | None:
         found = store.Store(self.root).read(cell_id)

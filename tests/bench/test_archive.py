@@ -18,15 +18,15 @@ from estimators.errors import BadInput
 from tests.bench.compared import compare
 from tests.bench.plain import Store
 from tests.bench.test_compare import elbos, folder, made, times, variances
-from tests.bench.test_store import _record
+from tests.bench.test_store import A, B, C, _record, cell
 
 CONTENTS = {"b": b"{}", "a": b'{"x": 1.50}', "empty": b""}
 
 
 def _filled(path: Path, *cells: str) -> Store:
     store = Store(path)
-    for cell in cells:
-        store.write(_record(cell, seconds=float(ord(cell))))
+    for name in cells:
+        store.write(_record(name, seconds=float(ord(name))))
     return store
 
 
@@ -66,14 +66,14 @@ def test_an_archive_packed_by_hand_is_read_and_what_is_no_record_in_it_is_not(tm
     store = _filled(tmp_path, "a")
     with zipfile.ZipFile(store.archive, "w") as opened:
         opened.writestr("cells/", "")
-        opened.writestr("cells/b.json", json.dumps(_record("b")))
+        opened.writestr(f"cells/{B}.json", json.dumps(_record("b")))
         opened.writestr("cells/torn.json", json.dumps(_record("torn"))[:-1])
         opened.writestr("cells/other.json", json.dumps(_record("c")))
         for name in ("cells/d.txt", "d.json", "cells/more/d.json", "__MACOSX/cells/d.json"):
             opened.writestr(name, json.dumps(_record("d")))
-    assert store.ids() == ["a", "b", "other", "torn"]
-    assert [record["cell"] for record in store.whole()] == ["a", "b"]
-    assert store.read("torn") is store.read("other") is store.read("d") is None
+    assert store.ids() == [A, B, "other", "torn"]
+    assert [record["cell"] for record in store.whole()] == [A, B]
+    assert store.read("torn") is store.read("other") is store.read(cell("d")) is None
 
 
 def test_a_record_in_the_folder_counts_before_that_in_the_archive(tmp_path: Path) -> None:
@@ -81,25 +81,25 @@ def test_a_record_in_the_folder_counts_before_that_in_the_archive(tmp_path: Path
     store.pack()
     store.write(_record("b", seconds=7.0))
     store.write(_record("c", seconds=8.0))
-    assert [(record["cell"], record["seconds"]) for record in store.whole()] == [("a", 97), ("b", 7), ("c", 8)]
-    store.path("b").write_text("torn")
-    assert store.read("b") is None
+    assert [(record["cell"], record["seconds"]) for record in store.whole()] == [(A, 97), (B, 7), (C, 8)]
+    store.path(B).write_text("torn")
+    assert store.read(B) is None
     store.write(_record("b", seconds=9.0))
     store.pack()
-    assert [(record["cell"], record["seconds"]) for record in store.whole()] == [("a", 97), ("b", 9), ("c", 8)]
+    assert [(record["cell"], record["seconds"]) for record in store.whole()] == [(A, 97), (B, 9), (C, 8)]
     assert _files(tmp_path) == ["cells.zip"]
 
 
 def test_packing_leaves_what_is_no_whole_record_and_packing_twice_changes_nothing(tmp_path: Path) -> None:
     store = _filled(tmp_path, "a", "b")
-    store.path("b").write_text("torn")
+    store.path(B).write_text("torn")
     (store.cells / "notes.txt").write_text("mine")
     store.pack()
-    assert _files(tmp_path) == ["cells", "cells.zip", "cells/b.json", "cells/notes.txt"]
+    assert _files(tmp_path) == ["cells", "cells.zip", f"cells/{B}.json", "cells/notes.txt"]
     content = store.archive.read_bytes()
     store.pack()
     assert store.archive.read_bytes() == content
-    assert archive.unpack(store.archive).keys() == {"a"}
+    assert archive.unpack(store.archive).keys() == {A}
 
 
 def test_a_record_that_is_written_while_its_archive_is_made_stays(
@@ -113,7 +113,7 @@ def test_a_record_that_is_written_while_its_archive_is_made_stays(
 
     monkeypatch.setattr(archive, "pack", slowly)
     store.pack()
-    assert _files(tmp_path) == ["cells", "cells.zip", "cells/b.json"]
+    assert _files(tmp_path) == ["cells", "cells.zip", f"cells/{B}.json"]
     assert [record["seconds"] for record in store.whole()] == [97, 7]
 
 
@@ -139,25 +139,25 @@ def test_an_archive_that_cannot_be_written_costs_no_record(
 def test_an_archive_of_no_records_is_as_an_empty_folder(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_atomic(store.archive, archive.pack({}))
-    assert (store.ids(), store.whole(), store.read("a")) == ([], [], None)
+    assert (store.ids(), store.whole(), store.read(A)) == ([], [], None)
 
 
 def test_a_damaged_archive_is_named_with_the_record_and_what_to_do(tmp_path: Path) -> None:
     store = _filled(tmp_path, "a", "b")
     store.pack()
     content = bytearray(store.archive.read_bytes())
-    content[content.index(b"cells/b.json") + len("cells/b.json") + 20] ^= 0xFF
-    for damaged, where in ((content, " at cells/b.json"), (content[:-1], ""), (b"", ""), (b"not a zip", "")):
+    content[content.index(f"cells/{B}.json".encode()) + len(f"cells/{B}.json") + 20] ^= 0xFF
+    for damaged, where in ((content, f" at cells/{B}.json"), (content[:-1], ""), (b"", ""), (b"not a zip", "")):
         write_atomic(store.archive, bytes(damaged))
         store.write(_record("c"))
-        for use in (store.ids, store.whole, store.pack, lambda: store.read("a")):
+        for use in (store.ids, store.whole, store.pack, lambda: store.read(A)):
             with pytest.raises(BadInput) as raised:
                 use()
             assert str(raised.value).startswith(f"'{store.archive}' is damaged{where} (")
             assert str(raised.value).endswith("); fetch it again, or delete it and gradest run makes its records")
-        assert store.read("c") == _record("c")
+        assert store.read(C) == _record("c")
         assert store.archive.read_bytes() == damaged
-        assert _files(tmp_path) == ["cells", "cells.zip", "cells/c.json"]
+        assert _files(tmp_path) == ["cells", "cells.zip", f"cells/{C}.json"]
 
 
 def test_whatever_byte_is_damaged_no_record_is_read_wrong(tmp_path: Path) -> None:

@@ -50,13 +50,13 @@ def made(kind: str, measurements: Mapping[str, Any], problem: Mapping[str, Any] 
     return {
         "schema": 1,
         "cell": cell_id(config),
-        "status": changes.pop("status", "ok"),
-        "reason": None,
+        "status": (status := changes.pop("status", "ok")),
+        "reason": None if status == "ok" else "why",
         "traceback": None,
         "started": changes.pop("started", "2026-01-02T03:04:05"),
         "seconds": 3.0,
         "config": config,
-        "tags": {},
+        "tags": {"unbiased": False},
         "measurements": dict(measurements),
         "provenance": PROVENANCE | changes,
     }
@@ -66,7 +66,10 @@ def variances(*points: tuple[int | None, float, float | None]) -> Record:
     """Of (step, estimate, log standard error)."""
     return {
         "points": [
-            {"step": step, "q": {"variance": {"estimate": value, "low": 0.1, "high": 99.0, "log_se": log_se}}}
+            {
+                "step": step,
+                "q": {"variance": {"estimate": value, "low": min(0.1, value), "high": 99.0, "log_se": log_se}},
+            }
             for step, value, log_se in points
         ]
     }
@@ -75,7 +78,7 @@ def variances(*points: tuple[int | None, float, float | None]) -> Record:
 def elbos(seeds: list[int], ends: list[float | None]) -> Record:
     """Of seeds by number; the other final numbers are further apart."""
     final = {"train_elbo": [-1000.0 * seed for seed in seeds], "test_elbo": ends, "test_iwae": ends, "iwae_samples": 7}
-    return {"seeds": seeds, "diverged": [None] * len(seeds), "final": final}
+    return {"seeds": seeds, "diverged": [None] * len(seeds), "curve": {}, "final": final}
 
 
 def times(ratio: Any, plain: Any = None, load: float | None = 0.5, step: float = 7.0) -> Record:
@@ -289,7 +292,7 @@ def test_times_are_ratios_of_ratios(
     tmp_path: Path, old: Record, new: Record, about: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     """B / A of the medians beside the plain step, else beside the floor; never of seconds, whatever machine."""
-    new["step"]["median"] = 1e6
+    new["step"] |= dict.fromkeys(("median", "q25", "q75"), 1e6)
     (row,), _ = of(tmp_path, [made("time", old)], [made("time", new, **about)])
     unit, *interval, remark = expected
     assert row["quantity"] == f"step time B/A, in {unit}"

@@ -155,10 +155,12 @@ def test_equal_draws_compare_as_identical(tmp_path: Path) -> None:
 
 
 def scaled(records: list[Record], factor: float) -> list[Record]:
-    """With every variance times the factor."""
+    """With every variance and its interval times the factor."""
     for record in records:
         for point in record["measurements"].get("points", []):
-            point["q"]["variance"]["estimate"] *= factor
+            variance = point["q"]["variance"]
+            scale = {end: variance[end] * factor for end in ("estimate", "low", "high") if variance[end] is not None}
+            point["q"]["variance"] = variance | scale
     return records
 
 
@@ -199,8 +201,8 @@ def test_an_elbo_is_paired_by_the_number_of_its_seed(tmp_path: Path) -> None:
     """B has the seeds 2, 4, 0 in that order, and seed 4 diverged: two pairs, 2 and 0, of a difference of 7 and 5."""
     here, there = three(), elsewhere(three())
     ends = here[1]["measurements"]["final"]["test_elbo"]
-    there[1]["measurements"]["seeds"] = [2, 4, 0]
-    there[1]["measurements"]["final"]["test_elbo"] = [ends[2] + 7, None, ends[0] + 5]
+    there[1]["measurements"] |= {"seeds": [2, 4, 0], "diverged": [None, 9, None], "curve": {}}
+    there[1]["measurements"]["final"] = {"test_elbo": [ends[2] + 7, None, ends[0] + 5]}
     rows, _ = compared(tmp_path, here, there)
     row = rows["test ELBO B - A"]
     assert [row[end] for end in ("estimate", "low", "high")] == pytest.approx(mean_interval([7.0, 5.0]))
@@ -212,7 +214,8 @@ def test_times_of_two_machines_compare_in_plain_steps_and_not_in_seconds(tmp_pat
     fast = there[2]["measurements"]
     for part in ("step", "floor", "plain"):
         fast[part] = {key: value if key == "n" else value / 10 for key, value in fast[part].items()}
-    fast["plain_ratio"] |= {"median": 1.5 * fast["plain_ratio"]["median"], "log_se": 0.04}
+    slower = {end: 1.5 * fast["plain_ratio"][end] for end in ("median", "q25", "q75")}
+    fast["plain_ratio"] |= slower | {"log_se": 0.04}
     rows, notes = compared(tmp_path, here, there)
     row = rows["step time B/A"]
     assert row["quantity"] == "step time B/A, in plain steps"

@@ -16,6 +16,7 @@ import torch
 
 import bench.datasets
 from bench.measure import basket, elbo, toy, wallclock
+from bench.records.identity import cell_id
 from bench.run import runner
 from bench.run.executors import Asked, Results, Run, executor_for
 from bench.run.executors.inline import Inline, inline
@@ -28,6 +29,7 @@ from bench.suite.schema import Cell, Suite
 from estimators import BadInput, Estimator, register, registry
 from tests.bench.executors import Executing
 from tests.bench.plain import Store, make_record, run_cell, values
+from tests.bench.records import LEAST
 from tests.bench.test_suite import SMALL
 
 TWO_LAYERS = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2, stochastic_layers = 2}'
@@ -47,7 +49,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
     def at_once(cell: Cell) -> Record:
         seen.append(cell)
-        return {"number": len(seen)}
+        return LEAST[cell.measurement.kind] | {"number": len(seen)}
 
     monkeypatch.setattr(runner, "measure", at_once)
     return seen
@@ -104,7 +106,7 @@ def test_a_record_says_what_was_run_how_when_and_by_what(monkeypatch: pytest.Mon
     assert tags == entry.tags() | {"unbiased": False}  # with this option, though not without
     assert (tags["name"], entry.tags()["unbiased"]) == ("reinforce", True)
     assert record == {
-        "schema": 1,
+        "schema": 2,
         "cell": cell.id,
         "status": "ok",
         "reason": None,
@@ -246,7 +248,7 @@ def test_times_are_taken_here_one_after_another_when_no_worker_is_left(tmp_path:
     assert [cell.title for cell in instant] == [*reversed(others), *times]
     assert outcome == Outcome(10, 10, [])
     for number, cell in enumerate(instant, start=1):
-        assert Store(tmp_path).read(cell.id)["measurements"] == {"number": number}
+        assert Store(tmp_path).read(cell.id)["measurements"]["number"] == number
         assert Store(tmp_path).read(cell.id)["config"] == cell.resolved()
 
 
@@ -264,7 +266,9 @@ def test_what_is_done_is_skipped_and_what_is_torn_missing_or_of_another_source_i
     record = store.read(changed.id)
     record["provenance"]["estimator_source"] = "another"
     store.write(record)
-    store.write(store.read(whole.id) | {"cell": "of-another-suite", "status": "failed"})
+    config = store.read(whole.id)["config"] | {"threads": 7}
+    other = {"cell": cell_id(config), "config": config, "status": "failed", "reason": "luck", "measurements": {}}
+    store.write(store.read(whole.id) | other)  # of another suite
     instant.clear()
     watched = Watched(store)
     outcome = run_suite(suite, tmp_path, executor=inline, starting=watched.starting)
@@ -295,7 +299,7 @@ def test_the_source_that_counts_is_each_estimators_own(tmp_path: Path, instant: 
 
 
 def test_a_folder_holds_the_suite_that_was_run_last(tmp_path: Path, instant: list[Cell]) -> None:
-    stale = tmp_path / ".old.1.tmp"
+    stale = tmp_path / ".suite.toml.1-0123abcd.tmp"
     stale.write_text("half")
     os.utime(stale, (0, 0))
     for suite in (suite_of(), suite_of("arm", "rloo")):

@@ -23,6 +23,7 @@ from bench.training.stopped import Stopped
 from estimators import BadInput
 from tests.bench.executors import Executing
 from tests.bench.plain import Store
+from tests.bench.records import LEAST
 from tests.bench.test_suite import SMALL
 
 SWEPT = SMALL.replace("evaluations = 2", "evaluations = 2\nlearning_rates = [3e-3, 1e-3]")
@@ -51,12 +52,12 @@ class Stubs:
     def measure(self, cell: Cell) -> dict[str, object]:
         self.seen.append(cell)
         if cell.measurement.kind != "train":
-            return {}
+            return LEAST[cell.measurement.kind]
         ends = self.ends(cell.estimator.name, cell.measurement.optimisation.learning_rate)
         if isinstance(ends, Exception):
             raise ends
         gone = [None if end is not None else 4 for end in ends]
-        return {"seeds": [*range(len(ends))], "diverged": gone, "final": {"test_elbo": ends}}
+        return {"seeds": [*range(len(ends))], "diverged": gone, "curve": {}, "final": {"test_elbo": ends}}
 
 
 def peak(at: float, rate: float) -> Ends:

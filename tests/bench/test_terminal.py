@@ -26,6 +26,7 @@ import bench.run.executors.pool
 from bench.cli import main
 from bench.cli.tables import print_table
 from bench.cli.terminal import Display
+from bench.records.identity import cell_id
 from bench.report.selection import Selection
 from bench.run import runner
 from bench.run.executors.inline import Inline, inline
@@ -39,6 +40,7 @@ from bench.training.stopped import Stopped
 from estimators import BadInput
 from tests.bench.command import Done
 from tests.bench.plain import Store, typed
+from tests.bench.records import LEAST
 from tests.bench.test_suite import SMALL
 
 Record = dict[str, Any]
@@ -98,8 +100,8 @@ def test_what_went_wrong_is_said_and_is_exit_code_1_until_it_is_forced(
     assert gradest("status", "here") == (0, state, "")
     gradest(*both)
     for path in (tmp_path / "here" / "cells").iterdir():
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps(record | {"seconds": 7.26}))
+        store = Store(tmp_path / "here")
+        store.write(store.read(path.stem) | {"seconds": 7.26})
     next((tmp_path / "here" / "cells").iterdir()).rename(tmp_path / "elsewhere.json")
     cells = {record["cell"]: record for record in Store(tmp_path / "here").whole()}
     done = gradest("status", "here")
@@ -161,7 +163,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         if len(world) == 2:
             raise KeyboardInterrupt
         world.append(cell.title)
-        return {}
+        return LEAST[cell.measurement.kind]
 
     monkeypatch.setattr(runner, "measure", interrupted)
     done = gradest("run", "small.toml", "-e", "reinforce[samples=3]", "--force", "--out", "a b")
@@ -181,7 +183,7 @@ def test_a_limit_within_which_nothing_got_further_is_said_to_be_too_short(
         if len(world) == done_before:
             raise Stopped(AT_LIMIT)
         world.append(cell.title)
-        return {}
+        return LEAST[cell.measurement.kind]
 
     monkeypatch.setattr(runner, "measure", stopped)
     done = gradest(*RLOO, "--time-limit", "1h")
@@ -289,8 +291,11 @@ def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world
     store.path(last).write_text("torn")
     store.path(cells[2].id).unlink()
     trained = store.read(titles["train digits/bernoulli-3/8 arm, learning rate 0.001"])
-    store.write(trained | {"status": "diverged", "reason": "a", "measurements": {"diverged": [0, 3]}})
-    store.write(trained | {"cell": "another", "status": "failed", "seconds": 1e6})
+    gone = trained["measurements"] | {"diverged": [0, 3]}
+    store.write(trained | {"status": "diverged", "reason": "a", "measurements": gone})
+    config = trained["config"] | {"threads": 7}
+    another = {"cell": cell_id(config), "config": config, "status": "failed", "reason": "b", "measurements": {}}
+    store.write(trained | another | {"seconds": 1e6})
     unwell = sorted(
         [
             {"cell": failed, "title": "time digits/bernoulli-3/8 arm", "status": "failed"}

@@ -78,7 +78,7 @@ def test_a_record_of_a_later_release_is_never_written_over(tmp_path: Path, force
     suite = override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])
     path = Store(tmp_path).path(plan(suite).cells[0].id)
     path.parent.mkdir()
-    record = moments(np.random.default_rng(0), VAE, BERNOULLI[0]) | {"cell": path.stem, "schema": 2}
+    record = moments(np.random.default_rng(0), VAE, BERNOULLI[0]) | {"cell": path.stem, "schema": 3}
     path.write_text(json.dumps(record))
     with pytest.raises(Newer):
         run_suite(suite, tmp_path, executor=inline, force=force)
