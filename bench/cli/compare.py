@@ -30,10 +30,11 @@ def compare_verb(
 
     Ratios B / A of variance and step time, paired differences B - A of the test ELBO, with 95 % intervals.
     """
-    from bench.cli.tables import UNBOUNDED, print_json, print_lines, print_table, width
+    from bench.cli.tables import UNBOUNDED, print_damaged, print_json, print_lines, print_table, width
     from bench.report.compare.runs import compare
     from bench.report.compare.shown import left, long, page, plain, short, shown
     from bench.report.compare.verdict import FAILS, judge
+    from bench.run.files import write_atomic
     from estimators.errors import BadInput, unknown
 
     asked = [name.strip() for given in fail_on or () for name in given.split(",")]
@@ -42,13 +43,14 @@ def compare_verb(
             raise BadInput(unknown("change", name, FAILS))
     verdict = judge(compare(first, second))
     if html is not None:
-        html.write_text(page(verdict))
+        write_atomic(html, page(verdict).encode())
     failed = verdict.fails(asked)
     if as_json:
         print_json(plain(verdict) | {"failed_on": failed})
         return FAILED if failed else DONE
     if ASKED.quiet:
         print(verdict.sentence())
+        print_damaged(verdict.comparison.damaged)
         return FAILED if failed else DONE
     print_lines(verdict.lines())
     of = verdict.comparison

@@ -110,6 +110,8 @@ def write_report(
         BadInput: a folder holds no run, or no record yet, or nothing of what is selected.
     """
     from bench.cli.tables import print_lines
+    from bench.records import damage
+    from bench.records.damage import Damage
     from bench.records.record import Record
     from bench.records.shown import LeftOut, merged, newest, sentences
     from bench.report.output import ALL_FORMATS, write
@@ -122,20 +124,24 @@ def write_report(
 
     records: list[Record] = []
     older: list[LeftOut] = []
+    damaged: list[Damage] = []
     unfinished: list[str] = []
     titles: dict[str, None] = {}  # in order, each once
     for directory in directories:
         titles[title_of_run(directory)] = None
-        found = newest(Store(directory).whole())
+        there = Store(directory).found()
+        found = newest(there.records)
         if not found.records:
-            raise BadInput(f"{str(directory)!r} holds no records yet; gradest run makes them")
+            which = f"no whole record: {there.damaged[0].words()}" if there.damaged else "no records yet"
+            raise BadInput(f"{str(directory)!r} holds {which}; gradest run makes them")
+        damaged += there.damaged
         planned = read_plan(directory) or set()
         if missing := planned - {record.cell for record in found.records}:
             left = f"{len(missing)} of {plural(len(planned), 'cell')} are not there yet"
             unfinished.append(f"{name_of_run(directory)} is not finished: {left}.")
         records += found.records
         older += found.left_out
-    notes = unfinished + sentences(older)
+    notes = unfinished + damage.sentences(damaged) + sentences(older)
     started = time.monotonic()
     chosen = selection or WHOLE
     answer: list[str] = []
@@ -145,7 +151,9 @@ def write_report(
     page = out / "report.html"
     if as_json:
         where = str(page if page in files else out)
-        print(json.dumps({"report": where, "answer": answer, "notes": said, "files": [*map(str, files)]}, indent=1))
+        broken = [one.plain() for one in damaged]
+        told = {"report": where, "answer": answer, "notes": said, "damaged": broken, "files": [*map(str, files)]}
+        print(json.dumps(told, indent=1))
         return
     print_lines([*answer, *said])
     print(f"wrote {plural(len(files), 'file')} in {time.monotonic() - started:.0f} s")

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bench.cli.loudness import ASKED
+from bench.records.damage import LEFT_OUT, Damage, sentences
 
 UNBOUNDED = 10_000
 """Columns where nothing is folded."""
@@ -95,6 +96,12 @@ def print_lines(lines: Iterable[str], indent: str = "  ") -> None:
     for line in lines:
         # What is long for want of spaces, such as a path, is left whole, so that it can be copied.
         print(textwrap.fill(line, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+
+
+def print_damaged(found: Sequence[Damage], what_comes_of_it: str = LEFT_OUT) -> None:
+    """What is said of damaged records, on stderr, however quiet the command is."""
+    for line in sentences(found, what_comes_of_it):
+        print(line, file=sys.stderr)
 
 
 def print_json(found: Any) -> None:

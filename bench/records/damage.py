@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+LEFT_OUT = "left out; gradest run makes them again"
+"""What comes of a damaged record where records are read."""
 SHOWN = 5
 """Of many damaged records those that are named; the others are counted."""
 
@@ -21,13 +23,17 @@ class Damage(NamedTuple):
         """All of it in a line."""
         return f"{self.path} {self.why}"
 
+    def plain(self) -> dict[str, str]:
+        """All of it as JSON has it."""
+        return self._asdict()
+
 
 def count(damaged: Sequence[Damage]) -> str:
     """`1 record is damaged`, `2 records are damaged`."""
     return "1 record is damaged" if len(damaged) == 1 else f"{len(damaged)} records are damaged"
 
 
-def sentences(damaged: Sequence[Damage], what_comes_of_it: str = "left out; gradest run makes them again") -> list[str]:
+def sentences(damaged: Sequence[Damage], what_comes_of_it: str = LEFT_OUT) -> list[str]:
     """What is said of damaged records: how many, what comes of them, and the first few by name; nothing of none."""
     if not damaged:
         return []

@@ -69,6 +69,8 @@ class Store:
         self.root = root
         self.cells = root / "cells"
         self.archive = root / archive.NAME
+        self.noticed: dict[str, Damage] = {}
+        """What was damaged when it was last read from here, by cell id; a record that is written is not."""
 
     def path(self, cell_id: str) -> Path:
         """Where the record of a cell is written."""
@@ -98,6 +100,7 @@ class Store:
                 raise
             path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))  # a folder, of whose ever making
             write_atomic(path, content)
+        self.noticed.pop(record.cell, None)
 
     def read(self, cell_id: str) -> Record | None:
         """The record of a cell, or None where there is none or it is damaged.
@@ -107,7 +110,11 @@ class Store:
             BadInput: the record is not in the folder, and the archive is damaged.
         """
         found = self.look(cell_id)
-        return found if isinstance(found, Record) else None
+        if isinstance(found, Damage):
+            self.noticed[cell_id] = found
+            return None
+        self.noticed.pop(cell_id, None)
+        return found
 
     def look(self, cell_id: str) -> Record | Damage | None:
         """What lies in the place of a cell's record; raises as `read` does."""

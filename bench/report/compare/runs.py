@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.records import damage
+from bench.records.damage import Damage
 from bench.records.record import Record
 from bench.records.shown import newest, sentences
 from bench.report.compare.notes import Difference, differences, settings
@@ -25,11 +27,13 @@ class Comparison(NamedTuple):
     alone: tuple[list[str], list[str]]
     """Titles of the cells that went well in A alone, and in B alone."""
     left_out: list[str]
-    """What is said of records that a newer one of the same folder stands for."""
+    """What is said of records that are damaged, and of those that a newer one of the same folder stands for."""
     settings: list[Difference]
     provenance: list[Difference]
     doubts: tuple[str, ...] = ()
     """What to doubt of the comparison as a whole."""
+    damaged: tuple[Damage, ...] = ()
+    """What lies in the place of records of either folder and is none; nothing here is of them."""
 
     def notes(self) -> list[str]:
         """All that sets the runs apart, a line each: what one of them lacks, what is left out, settings, provenance."""
@@ -51,13 +55,15 @@ def compare(first: Path, second: Path) -> Comparison:
     Raises:
         BadInput: a folder holds no run, or the two share nothing.
     """
-    runs, left_out, names = [], [], (first, second)
+    runs, left_out, damaged, names = [], list[str](), list[Damage](), (first, second)
     for directory in names:
         suite_file(directory)
     for directory in names:
-        found = newest(Store(directory).whole())
+        there = Store(directory).found()
+        damaged += there.damaged
+        found = newest(there.records)
         runs.append([record for record in found.records if record.went_well])
-        left_out += sentences(found.left_out)
+        left_out += damage.sentences(there.damaged) + sentences(found.left_out)
     pairs = pair_up(*runs)
     for run, name in zip(runs, names, strict=True):
         if not run:
@@ -72,6 +78,7 @@ def compare(first: Path, second: Path) -> Comparison:
         left_out=left_out,
         settings=settings(pairs),
         provenance=differences(pairs),
+        damaged=tuple(damaged),
         doubts=(TWICE,) if all(pair.a == pair.b for pair in pairs) else (),
     )
 

@@ -61,6 +61,7 @@ def plain(verdict: Verdict) -> dict[str, Any]:
         "counts": dict(verdict.counts),
         "runs": {"a": a, "b": b},
         "left_out": of.left_out,
+        "damaged": [one.plain() for one in of.damaged],
         "settings": [found._asdict() for found in of.settings],
         "provenance": [{key: found._asdict()[key] for key in ("name", "a", "b")} for found in of.provenance],
         "together": [_plain(one) for one in verdict.together],
