@@ -131,6 +131,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
         BadInput: the folder holds a run of another suite, or see `run_suite`.
     """
     from bench.cli.report import write_report
+    from bench.cli.tables import print_damaged
     from bench.cli.terminal import Display
     from bench.run.executors import Asked, executor_for
     from bench.run.limit import AT_LIMIT
@@ -156,6 +157,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
             progress=display.cell_done,
             starting=display.running,
             limit=limit,
+            damaged=lambda found: print_damaged(found, "run again"),
         )
     except KeyboardInterrupt:
         done = len(Store(out).ids())

@@ -15,6 +15,7 @@ import torch
 import bench.datasets
 from bench.config import EstimatorConfig, example
 from bench.measure.draws import probe
+from bench.records.damage import Damage
 from bench.records.record import SCHEMA, Provenance, Record, Tags
 from bench.records.values import Part, plain
 from bench.run.checkpoints import Checkpoints
@@ -178,6 +179,7 @@ def run_suite(
     progress: Callable[[Record, Cell], None] = lambda record, cell: None,
     starting: Callable[[list[Cell], int], AbstractContextManager[None]] = lambda cells, kept: nullcontext(),
     limit: Limit | None = None,
+    damaged: Callable[[list[Damage]], None] = lambda found: None,
 ) -> Outcome:
     """Run what is not done yet of a suite, and write a record a cell into `out`.
 
@@ -192,6 +194,7 @@ def run_suite(
         starting: called with the cells to run in their order, and the number of those done before; returns a
             context that the run takes place in.
         limit: when to stop; for ever later without one.
+        damaged: called with the records that are damaged and run again, where there are any.
 
     Raises:
         KeyboardInterrupt: as the limit hears it; what was done is kept.
@@ -209,6 +212,8 @@ def run_suite(
 
     chosen = plan(suite).grown(record_of)  # with the further cells that an earlier run came to
     todo = left(chosen.cells)
+    if store.noticed:
+        damaged([*store.noticed.values()])
     if todo:
         prepare(suite, chosen)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())

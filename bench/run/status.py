@@ -47,7 +47,8 @@ def status(directory: Path) -> dict[str, Any]:
         BadInput: the folder holds no run, a damaged archive, or a record of a later release.
     """
     name, (planned, note) = name_of_run(directory), _planned(directory)
-    records = [record for record in Store(directory).whole() if note or record.cell in planned]
+    found = Store(directory).found()
+    records = [record for record in found.records if note or record.cell in planned]
     unwell = [record for record in records if not record.went_well]
     done = {record.cell for record in records}
     begun = [
@@ -65,6 +66,7 @@ def status(directory: Path) -> dict[str, Any]:
             for head in begun
         ],
         "failed": len(unwell),
+        "damaged": [one.plain() for one in found.damaged],
         "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
         "seconds": sum(record.seconds or 0.0 for record in records),
         "unwell": [

@@ -26,6 +26,7 @@ import bench.run.executors.pool
 from bench.cli import main
 from bench.cli.tables import print_table
 from bench.cli.terminal import Display
+from bench.records.damage import Damage
 from bench.records.identity import cell_id
 from bench.report.selection import Selection
 from bench.run import runner
@@ -313,6 +314,7 @@ def test_the_state_of_a_folder_is_counted_from_its_records(tmp_path: Path, world
         "pending": 2,
         "in_progress": [],
         "failed": 2,
+        "damaged": [Damage(last, str(store.path(last)), "is torn or no JSON (Expecting value at byte 0 of 4)").plain()],
         "diverged_seeds": 3,  # both of arm, one of rloo
         "seconds": 2.0**10 - 1 - 2.0**2 - 2.0**9,
         "unwell": unwell,
