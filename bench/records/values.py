@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from bench.records.content import fault_of_values
+
 Number = Annotated[int | float, BeforeValidator(lambda x: math.nan if x is None else x)]
 """A number, NaN where a record holds null."""
 Unbounded = Annotated[int | float, BeforeValidator(lambda x: math.inf if x is None else x)]
@@ -78,20 +80,36 @@ def lengths(counts: Mapping[str, int], common: int, of: str) -> str:
 def plain(value: Any) -> Any:
     """Models, tuples and numbers, of numpy and torch too, as JSON holds them: what is not finite becomes null.
 
+    What no text may hold, a NUL and half a character, as a file's name or a foreign exception may have them, is written
+    by its number.
+
     Raises:
-        TypeError: there is something else, such as a tensor of several numbers.
+        TypeError: there is something else, such as a tensor of several numbers, a whole number of more than 64 bits, or
+            a table with two keys of one text; or it is nested too deep to be read again.
     """
+    found = _plain(value)
+    if wrong := fault_of_values(found):
+        raise TypeError(f"a record cannot be written that {wrong}")
+    return found
+
+
+def _plain(value: Any) -> Any:
     match value:
         case BaseModel():
-            return plain(value.model_dump(by_alias=True, exclude_unset=True))
+            return _plain(value.model_dump(by_alias=True, exclude_unset=True))
         case float() if not math.isfinite(value):
             return None
         case Mapping():
-            return {key: plain(item) for key, item in value.items()}
+            found = {key if type(key) is str else str(_plain(key)): _plain(item) for key, item in value.items()}
+            if len(found) < len(value):
+                raise TypeError("a record holds no table with two keys of one text, such as 1 and '1'")
+            return found
         case list() | tuple():
-            return [plain(item) for item in value]
+            return [_plain(item) for item in value]
+        case str() if not value.isprintable():
+            return value.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
         case None | bool() | int() | float() | str():
             return value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # one number of numpy's or torch's
-        return plain(value.item())
+        return _plain(value.item())
     raise TypeError(f"a record holds numbers, words, lists and tables of them, not a {type(value).__name__}")

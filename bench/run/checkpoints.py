@@ -61,7 +61,7 @@ class Checkpoints:
         Raises:
             Unusable: it is not whole, not ours, of another release's form or of another cell.
         """
-        if (content := content_of(self.path(cell_id))) is None:
+        if (content := content_of(self.path(cell_id), MAGIC)) is None:
             return None
         header, state = _parted(content)
         if not is_whole(MAGIC, content):

@@ -23,13 +23,14 @@ class Unreadable(Exception):
     """What lies there is no file that we read; its words follow the path."""
 
 
-def content_of(path: Path, most: int, *, follow: bool = False) -> bytes | None:
+def content_of(path: Path, most: int, *, follow: bool = False, begins: bytes = b"") -> bytes | None:
     """What a file holds; None where there is none.
 
     Args:
         path: of the file.
         most: bytes that are read at most; no file of its kind is larger.
         follow: whether it may be a link.
+        begins: with what it must begin for the rest to be read.
 
     Raises:
         Unreadable: it is a folder, a pipe, a device or a link, may not be read, or is larger than that.
@@ -56,7 +57,8 @@ def content_of(path: Path, most: int, *, follow: bool = False) -> bytes | None:
                 f"is a file of {found.st_size / MEGABYTE:.0f} MB, where {most // MEGABYTE} MB are the most"
             )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(most)  # it may grow while it is read
+            first = file.read(len(begins))
+            return first + file.read(found.st_size) if first == begins else first  # it may grow meanwhile
     except OSError as error:
         if error.errno in _OF_THIS_PROCESS:
             raise

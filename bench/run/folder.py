@@ -4,7 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from bench.run.files import MEGABYTE, Unreadable, content_of
 from estimators.errors import NEAR, BadInput, guess, missing
+
+LARGEST = 4 * MEGABYTE
+"""Of a suite file: one of ten thousand estimators has less."""
 
 
 def suite_file(directory: Path) -> Path:
@@ -24,11 +28,26 @@ def suite_file(directory: Path) -> Path:
     return path
 
 
-def _suite(directory: Path) -> dict[str, Any]:
+def content_of_suite(directory: Path) -> bytes:
+    """What the suite file holds.
+
+    Raises:
+        BadInput: the folder holds no run, or its suite file cannot be read.
+    """
     path = suite_file(directory)
     try:
-        return tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return content_of(path, LARGEST, follow=True) or b""
+    except Unreadable as error:
+        raise BadInput(f"{path} {error}") from error
+
+
+def _suite(directory: Path) -> dict[str, Any]:
+    content, path = content_of_suite(directory), directory / "suite.toml"
+    try:
+        return tomllib.loads(content.decode())
+    except RecursionError as error:
+        raise BadInput(f"{path} is nested too deep to be read") from error
+    except ValueError as error:  # no TOML, not UTF-8, a number of thousands of digits
         raise BadInput(f"{path} is not valid TOML: {error}") from error
 
 

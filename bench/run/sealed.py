@@ -8,7 +8,11 @@ Nothing here needs torch.
 import hashlib
 from pathlib import Path
 
+from bench.run import files
+
 TORN = "is torn or damaged"
+LARGEST = 2**36
+"""Bytes of a file, 64 GB: a state of several models of a few billion numbers."""
 _HASH = 65
 """Length of the line of the hash."""
 
@@ -29,18 +33,16 @@ def seal(magic: bytes, header: str, body: bytes) -> bytes:
     return magic + _hash(content) + content
 
 
-def content_of(path: Path) -> bytes | None:
-    """What a file holds; None where there is none.
+def content_of(path: Path, magic: bytes) -> bytes | None:
+    """What a file holds, its beginning alone where that is not the magic's; None where there is none.
 
     Raises:
-        Unusable: it cannot be read.
+        Unusable: it cannot be read, or is no file.
     """
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unusable(f"cannot be read ({error.strerror})") from error
+        return files.content_of(path, LARGEST, begins=magic)
+    except files.Unreadable as error:
+        raise Unusable(str(error)) from error
 
 
 def is_whole(magic: bytes, content: bytes) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import estimators
+from bench.run.files import write_atomic
 from estimators.entry import Entry
 from estimators.families import family_named
 
@@ -107,4 +108,4 @@ def made(page: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(made(path.read_text()))
+    write_atomic(path, made(path.read_text()).encode())

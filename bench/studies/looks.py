@@ -15,6 +15,7 @@ from pathlib import Path
 import estimators
 from bench.report.naming import without_samples
 from bench.report.style import COLUMNS
+from bench.run.files import write_atomic
 from estimators.entry import Entry
 from estimators.labels import label_of
 
@@ -50,4 +51,4 @@ def made(before: str, entries: Sequence[Entry]) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(made(path.read_text() if path.exists() else "", estimators.available()))
+    write_atomic(path, made(path.read_text() if path.exists() else "", estimators.available()).encode())

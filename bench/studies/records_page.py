@@ -24,6 +24,7 @@ from bench.records import identity
 from bench.records.record import Record
 from bench.records.results import Moments, Time, Training
 from bench.records.values import Open, Unbounded
+from bench.run.files import write_atomic
 
 START, END = "<!-- The fields: made by python -m bench.studies.records_page. -->", "<!-- End of the fields. -->"
 ROOTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -141,4 +142,4 @@ def made(page: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(made(path.read_text()))
+    write_atomic(path, made(path.read_text()).encode())

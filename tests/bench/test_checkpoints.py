@@ -74,7 +74,7 @@ def test_what_is_not_ours_is_neither_read_nor_removed(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match=rf"^is of another cell, {ID}$"):
         checkpoints.read(other)
     checkpoints.path("a" * 16).mkdir()
-    with pytest.raises(Unusable, match=r"^cannot be read \(Is a directory\)$"):
+    with pytest.raises(Unusable, match=r"^is a folder, not a file$"):
         checkpoints.read("a" * 16)
     for schema, age in ((2, "a later"), (0, "an earlier")):
         checkpoints.path(other).write_bytes(MAGIC + 64 * b"0" + b"\n" + json.dumps({"schema_version": schema, "x": 1},
