@@ -20,7 +20,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 
 from bench.bounds import Word
-from bench.config import Config
+from bench.config import Config, EstimatorConfig
+from bench.measure.cost import Cost
 from bench.problems.base import Problem
 from bench.records.record import Record
 from bench.records.values import Part
@@ -94,12 +95,23 @@ class Measurement(Settings):
     """Whether a cell that is stopped goes on from where it was (`bench.training.checkpoint`), and not anew."""
     order: ClassVar[int] = 1
     """Place among the measurements of a problem in the order of a run; moments 0, training 1, times 2."""
+    sizes: ClassVar[str] = "its settings"
+    """What its memory grows with, in words for a person whose machine has too little."""
     title: ClassVar[str] = ""
     """Heading of its table; the class's name where there is none."""
 
     def of(self, problem: Problem, common: Common) -> "Measurement":
         """The table of the suite, as it is."""
         return self
+
+    def cost(self, problem: Any, config: EstimatorConfig) -> Cost | None:
+        """What a cell costs, before it runs; None where nothing is said, and then nothing is assumed.
+
+        Args:
+            problem: of the sort that is asked for, one point of its sweep.
+            config: of the estimator, with its number of samples.
+        """
+        return None
 
     def run(self, problem: Any, estimator: Estimator, *, seed: int, device: torch.device) -> Part | Mapping[str, Any]:
         """Measure; what comes back is the record's `measurements`: names to numbers, words, lists and tables of them.

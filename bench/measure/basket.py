@@ -13,17 +13,30 @@ from pydantic import Field
 from bench.bounds import AtMost, Few, LongRun, Repeats, SeedNumber
 from bench.config import EstimatorConfig, added_later
 from bench.measure.base import Common, Measurement, Settings, register_measurement
-from bench.measure.draws import frozen
+from bench.measure.cost import (
+    A_NUMBER,
+    SINGLE,
+    Cost,
+    calls_of,
+    data_bytes,
+    evaluations_a_row,
+    gradients_bytes,
+    has_state,
+    step_bytes,
+    typical,
+)
+from bench.measure.draws import CHUNK_NUMBERS, frozen
 from bench.measure.encoder import Encoder, recorded
 from bench.measure.points import measure_point
 from bench.measure.stops import stops_of
 from bench.measure.toy import IntegratedMoments, LongRunMoments, ToyMoments, WarmUp
-from bench.measure.trajectory import Checkpoint, Trajectories
+from bench.measure.trajectory import ELBO_SAMPLES, STATE_ROWS, Checkpoint, Trajectories
 from bench.problems.base import PointProblem, Problem, TrainedProblem
 from bench.records.results import Moments, Point
 from estimators import registry
 from estimators.base import Estimator
 from estimators.errors import BadInput
+from estimators.families.quadrature import MAX_STATES
 
 Place = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
 """A step of a trajectory."""
@@ -95,9 +108,47 @@ class BasketConfig(Trajectories, Measurement):
 
     asks: ClassVar[type[Problem]] = TrainedProblem
     order: ClassVar[int] = 0
+    sizes: ClassVar[str] = "rows, samples or latents"
 
     kind: Literal["moments"] = "moments"
     draws: int
+
+    def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
+        """Draws at each checkpoint of each minibatch, and the way there."""
+        evaluations, by_reference = evaluations_a_row(problem, config), evaluations_a_row(problem, self.reference)
+        widths, of_reference = problem.widths(evaluations), problem.widths(by_reference)
+        if widths is None or of_reference is None:
+            return None
+        places = len(set(self.checkpoints)) * self.minibatches * self.trajectories
+        coordinates, last = self.rows * widths.parameters, max(self.checkpoints)
+        steps = self.trajectories * last
+        held, made = step_bytes(widths, self.optimisation, 1, max(evaluations, by_reference))
+
+        # The trajectory, and the gradient that is held against: by the states, or by a long run.
+        states, samples = problem.states(), problem.importance_samples or 1
+        exact = states is not None and states**samples <= MAX_STATES
+        looks = float(states or 0) ** samples if exact else self.reference_draws * by_reference
+        known = places * self.rows * (looks + ELBO_SAMPLES)
+        trained = steps * self.optimisation.batch * by_reference
+        shared = typical(steps, trained, of_reference, backward=True) + typical(
+            places, known, of_reference, backward=False
+        )
+        first = Cost(trained + known, shared)
+
+        drawn = places * self.draws * self.rows * evaluations
+        calls = places * calls_of(self.draws, self.rows * evaluations * widths.of_f / 4)
+        seconds = typical(calls, drawn, widths, backward=False) + places * self.draws * coordinates * 40 * A_NUMBER
+        if has_state(config):
+            both = by_reference + evaluations
+            seconds += typical(2 * steps, steps * self.optimisation.batch * both, widths, backward=True)
+        block = gradients_bytes(self.draws, coordinates, self.rows * widths.behind // 2)
+        if not exact:
+            block = max(block, gradients_bytes(self.reference_draws, coordinates))
+        a_call = max(4 * CHUNK_NUMBERS["cpu"], self.rows * evaluations * widths.at_once) * SINGLE
+        at_states = min(looks, STATE_ROWS / self.rows) * self.rows * widths.of_f * SINGLE if exact else 0.0
+        kept = (len(set(self.checkpoints)) * self.trajectories + 4) * widths.weights * SINGLE
+        memory = data_bytes(problem, 1) + kept + max(held + made, block + a_call, at_states)
+        return Cost(drawn, seconds, memory, first)
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
         """A point a checkpoint, of each minibatch of each trajectory."""

@@ -9,10 +9,12 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+import bench.datasets
 from bench.bounds import AtMost, Draws, Few, RowCount, Seeds
-from bench.config import added_later
+from bench.config import EstimatorConfig, added_later
 from bench.measure.base import Common, Done, Measurement, Settings, register_measurement
 from bench.measure.clock import Stopwatch
+from bench.measure.cost import Cost, data_bytes, evaluation_bytes, evaluations_a_row, reach, step_bytes, typical
 from bench.measure.draws import probe
 from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Curve, Elbos, Final, Program, Rows, Training
@@ -20,7 +22,7 @@ from bench.seeds import stream
 from bench.statistics.sweep import best_rate, beyond
 from bench.training.batches import Batches, shared_rows
 from bench.training.checkpoint import KEEPER, Progress
-from bench.training.evaluation import evaluate
+from bench.training.evaluation import EVALUATION_ROWS, evaluate
 from bench.training.settings import Optimisation
 from bench.training.steps import Steps
 from bench.training.trainer import Trainer
@@ -140,6 +142,7 @@ class TrainConfig(Evaluation, Measurement):
     """One training cell."""
 
     resumes: ClassVar[bool] = True
+    sizes: ClassVar[str] = "seeds, batch, samples or latents"
 
     kind: Literal["train"] = "train"
     optimisation: Optimisation
@@ -149,6 +152,23 @@ class TrainConfig(Evaluation, Measurement):
         """The same with another learning rate."""
         optimisation = self.optimisation.model_copy(update={"learning_rate": learning_rate})
         return self.model_copy(update={"optimisation": optimisation})
+
+    def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
+        """Steps of all seeds, and what evaluates them."""
+        evaluations, optimisation = evaluations_a_row(problem, config), self.optimisation
+        if (widths := problem.widths(evaluations)) is None:
+            return None
+        train, _, test = bench.datasets.info(problem.dataset).rows
+        trained = optimisation.steps * self.seeds * optimisation.batch * evaluations
+        looks = [(1, self.iwae_samples, test)]
+        looks += [(self.evaluations + 1, self.evaluation_samples, min(self.evaluation_rows, n)) for n in (train, test)]
+        seen = sum(times * rows * self.seeds * samples for times, samples, rows in looks)
+        calls = sum(times * reach(rows * self.seeds * samples, EVALUATION_ROWS) for times, samples, rows in looks)
+        held, made = step_bytes(widths, optimisation, self.seeds, evaluations)
+        made = max(made, *(evaluation_bytes(widths, self.seeds, samples, rows) for _, samples, rows in looks))
+        seconds = typical(optimisation.steps, trained, widths, backward=True)
+        seconds += typical(calls, seen, widths, backward=False)
+        return Cost(trained + seen, seconds, data_bytes(problem, self.seeds) + held + made)
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Training:
         """Curves and final bounds."""

@@ -1,5 +1,6 @@
 """Gradient moments of an estimator at a problem whose q stays where it is, such as a toy."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,11 +12,12 @@ from torch.distributions import Distribution
 from bench.bounds import AtMost, LongRun, Rate, Repeats
 from bench.config import EstimatorConfig
 from bench.measure.base import Measurement
-from bench.measure.draws import gradients
+from bench.measure.cost import A_CALL, A_NUMBER, DOUBLE, Cost, calls_of, evaluations_a_row, gradients_bytes, has_state
+from bench.measure.draws import CHUNK_NUMBERS, gradients
 from bench.measure.exact import NotExact
 from bench.measure.exact_point import exact_point
 from bench.measure.points import Reference, exact_reference, long_run_reference, measure_point
-from bench.measure.warm import warmed
+from bench.measure.warm import ROWS, warmed
 from bench.problems.base import PointProblem, Problem
 from bench.records.results import Moments
 from bench.seeds import stream
@@ -30,6 +32,7 @@ class ToyMoments(Measurement):
 
     asks: ClassVar[type[Problem]] = PointProblem
     order: ClassVar[int] = 0
+    sizes: ClassVar[str] = "latents, categories or samples"
 
     kind: Literal["moments"] = "moments"
     draws: Repeats = 1000
@@ -37,6 +40,27 @@ class ToyMoments(Measurement):
     """Steps in which running state settles and own parameters learn at the problem before it is measured."""
     own_learning_rate: Rate = 1e-3
     """Rate of Adam, for own parameters."""
+
+    def cost(self, problem: PointProblem, config: EstimatorConfig) -> Cost | None:
+        """By draws: where the noise is integrated over, nobody knows beforehand how many values of it that takes."""
+        rows, evaluations = problem.rows(), evaluations_a_row(problem, config)
+        if rows is None:
+            return None
+        warm = self.warm_up if has_state(config) else 0
+        shapes = problem.kind_of_latents.parameter_shapes(problem.event)
+        coordinates, event = rows * sum(map(math.prod, shapes)), math.prod(problem.event)
+        reference = self.of_reference(problem) * rows
+        drawn = (self.draws + ROWS * warm) * rows * evaluations + reference
+        calls = warm + calls_of(self.draws, rows * evaluations * event)
+        numbers = drawn * event * 20 + self.draws * coordinates * 40
+        states = rows * (problem.states() or 0) * event * 6 * DOUBLE
+        a_call = max(4 * CHUNK_NUMBERS["cpu"], rows * evaluations * event * 20) * DOUBLE
+        memory = max(states, gradients_bytes(self.draws, coordinates) + a_call)
+        return Cost(drawn, calls * A_CALL + numbers * A_NUMBER, memory)
+
+    def of_reference(self, problem: PointProblem) -> float:
+        """Evaluations of f a row for the gradient that is held against."""
+        return float(problem.states() or 0)
 
     def run(self, problem: PointProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
         """One point; always on the CPU."""
@@ -54,6 +78,10 @@ class LongRunMoments(ToyMoments):
 
     reference: EstimatorConfig
     reference_draws: LongRun
+
+    def of_reference(self, problem: PointProblem) -> float:
+        """Those of a long run."""
+        return self.reference_draws * evaluations_a_row(problem, self.reference)
 
 
 def measure_toy(problem: PointProblem, estimator: Estimator, config: ToyMoments, *, seed: int) -> Moments:

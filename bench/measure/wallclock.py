@@ -13,9 +13,11 @@ import torch
 from pydantic import Field
 
 from bench.bounds import AtMost, Seeds
+from bench.config import EstimatorConfig
 from bench.machine_load import Patience, busy_here, here
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
+from bench.measure.cost import Cost, data_bytes, evaluations_a_row, step_bytes, typical
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.base import Problem, TrainedProblem
@@ -61,11 +63,24 @@ class TimeConfig(TimeSettings, Measurement):
 
     alone: ClassVar[bool] = True
     order: ClassVar[int] = 2
+    sizes: ClassVar[str] = "stacked, batch, samples or latents"
 
     kind: Literal["time"] = "time"
     floor: Literal["in kind"] = "in kind"
     """What steps are timed beside: see `bench.measure.floor`."""
     optimisation: Optimisation
+
+    def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
+        """Steps of three subjects, each with a model of its own."""
+        evaluations = evaluations_a_row(problem, config)
+        if (widths := problem.widths(evaluations)) is None:
+            return None
+        steps = 3 * (self.rounds + self.warm_up) + 4
+        rows = self.stacked * self.optimisation.batch
+        held, made = step_bytes(widths, self.optimisation, self.stacked, evaluations)
+        spent = steps * rows * evaluations
+        memory = data_bytes(problem, 3 * self.stacked) + 3 * held + made
+        return Cost(spent, typical(steps, spent, widths, backward=True), memory)
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Time:
         """A step beside its floor."""

@@ -18,6 +18,7 @@ from bench.bounds import AtMost, Word
 from bench.config import Config, EstimatorConfig
 from bench.datasets import Dataset, load_once
 from bench.problems.model import Model
+from bench.problems.widths import Widths
 from bench.registry import Registry
 from estimators import registry
 from estimators.base import Estimator, Objective
@@ -152,6 +153,10 @@ class PointProblem(Problem):
         """What q was computed from, [*B, X], for input-dependent baselines; None for nothing."""
         return None
 
+    def rows(self) -> int | None:
+        """How many rows q has, where that is known without making it; time and memory are estimated from it."""
+        return None
+
     def closed_form(self, q: Distribution) -> Tensor | None:
         """What the loss holds besides E_q[f], [*B], such as an analytic KL divergence; None for nothing."""
         return None
@@ -209,6 +214,15 @@ class TrainedProblem(Problem):
     def model(self, data: Dataset, seeds: Sequence[int]) -> Model:
         """Fresh models side by side, one a seed, which is the source of its initial values."""
         raise NotImplementedError
+
+    def widths(self, evaluations: float) -> Widths | None:
+        """How large a model is, from which time and memory are estimated; None where nothing is said of it.
+
+        Args:
+            evaluations: of f that an estimator takes for a row's gradient: as many it takes at each draw of a layer
+                of latents for the layer above.
+        """
+        return None
 
     def states_within_f(self) -> int:
         """States that f itself sums over at each z, such as those of a second layer; it bounds the memory of a call."""

@@ -122,6 +122,10 @@ class ToyPoint(PointProblem):
         assert sharpness is not None
         return self.kind_of_latents.toy(sharpness, self.event)
 
+    def rows(self) -> int:
+        """One."""
+        return 1
+
     def f(self) -> Objective:
         """The objective."""
         toy = OBJECTIVES[self.objective]

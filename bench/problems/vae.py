@@ -3,17 +3,20 @@
 The model itself is in `vae_model`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
+import bench.datasets
 from bench.bounds import Few, Size
 from bench.config import EstimatorConfig
 from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae_model import VAE
+from bench.problems.widths import Widths, numbers_of, weights_of
 from estimators.base import Estimator
 from estimators.families import Enumerated
 
@@ -85,6 +88,24 @@ class VAEConfig(TrainedProblem):
 
     def _states(self, layers: int) -> int | None:
         return self.kind_of_latents.joint_states((layers * self.latents, *self.event[1:]))
+
+    def widths(self, evaluations: float) -> Widths:
+        """Of the encoder and the decoder, and of the networks between the layers of latents."""
+        pixels, latents = bench.datasets.info(self.dataset).pixels, math.prod(self.event)
+        outputs = sum(map(math.prod, self.kind_of_latents.parameter_shapes(self.event)))
+        encoder, decoder = (pixels, *self.hidden, outputs), (latents, *self.hidden[::-1], pixels)
+        weights, products = weights_of(*encoder) + weights_of(*decoder), weights_of(*decoder)
+        # Beside the logits of the pixels, three numbers more for each until the likelihood is summed up, and of the
+        # latents their noise and log probabilities.
+        of_f = numbers_of(*decoder) + 3 * pixels + 4 * latents
+        at_once = 4 * latents + max(2 * max(self.hidden, default=0), 4 * pixels)
+        if self.stochastic_layers == 2:
+            upper = weights_of(latents, *self.hidden, outputs)
+            weights, products = weights + 2 * upper, products + round(upper * (1 + evaluations))
+            above = round((1 + evaluations) * (numbers_of(latents, *self.hidden, outputs) + 6 * outputs))
+            of_f, at_once = of_f + above, at_once + above
+        behind = numbers_of(*encoder) + pixels + 4 * outputs
+        return Widths(weights, outputs, behind, of_f, at_once, products)
 
     def model(self, data: Dataset, seeds: Sequence[int]) -> VAE:
         """Its decoder's bias may start at the mean of the train rows."""

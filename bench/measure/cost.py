@@ -1,0 +1,120 @@
+"""What a measurement costs before it runs: evaluations of f, time on a typical core, and memory at the peak.
+
+These are counts of what is computed and held: each measurement says its own (`Measurement.cost`), from
+what its problem says of its models (`TrainedProblem.widths`). They decide what is refused and what is shown of a plan,
+and never a number of a record. Memory is within a factor of two of what processes were seen to take.
+"""
+
+import math
+from typing import NamedTuple
+
+import bench.datasets
+from bench.config import EstimatorConfig, example
+from bench.measure.draws import BLOCK_NUMBERS, CHUNK_NUMBERS, SHORTEST_BLOCK
+from bench.problems.base import Problem, TrainedProblem
+from bench.problems.widths import Widths
+from bench.training.evaluation import EVALUATION_ROWS
+from bench.training.settings import Optimisation
+from estimators import registry
+
+SINGLE, DOUBLE = 4, 8
+"""Bytes of a number."""
+A_CALL, A_PRODUCT, A_NUMBER = 7e-4, 5e-11, 1e-9
+"""Seconds of a call of an estimator or a model, of a product in a matrix product, and of a number that is written, on a
+core of 2023. What a machine really takes is told by its records, or by a probe (`bench.run.probe`)."""
+
+
+class Cost(NamedTuple):
+    """Of a cell, or of what several cells share."""
+
+    evaluations: float
+    """Of f, each at a row and a draw of z."""
+    seconds: float
+    """On a typical core."""
+    memory: float = 0.0
+    """Bytes at the peak, beside those of a process that has imported everything."""
+    shared: "Cost | None" = None
+    """What the first of the cells of a problem does for all of them, such as training a trajectory."""
+
+    @property
+    def first(self) -> float:
+        """Evaluations of a cell that nothing was done for before."""
+        return self.evaluations + (self.shared.evaluations if self.shared else 0.0)
+
+
+def evaluations_a_row(problem: Problem, config: EstimatorConfig) -> float:
+    """Evaluations of f for a row's gradient of a layer, as the estimator's tag has it, or all states."""
+    entry = registry.get(config.name)
+    samples = problem.importance_samples or config.samples or entry.samples.default
+    said = entry.evaluations(samples, problem.event, config.options)
+    states = problem.kind_of_latents.joint_states(problem.event) if entry.enumerates else None
+    return float(said or states or samples)
+
+
+def has_state(config: EstimatorConfig) -> bool:
+    """Whether an estimator has running state or parameters of its own, so that it is warmed up."""
+    made = example(config)
+    return any(True for _ in made.buffers()) or any(True for _ in made.parameters())
+
+
+def typical(calls: float, evaluations: float, widths: Widths, *, backward: bool) -> float:
+    """Seconds on a typical core.
+
+    Args:
+        calls: of an estimator or a model.
+        evaluations: of f in all.
+        widths: of the model.
+        backward: whether gradients are propagated through f, which takes twice as much again.
+    """
+    passes = 3 if backward else 1
+    return calls * A_CALL + evaluations * passes * (widths.products_of_f * A_PRODUCT + widths.of_f * A_NUMBER)
+
+
+def data_bytes(problem: TrainedProblem, stack: int) -> float:
+    """All rows of the data set, and an order of the train rows for each seed."""
+    info = bench.datasets.info(problem.dataset)
+    return sum(info.rows) * info.pixels * SINGLE + stack * info.rows[0] * DOUBLE
+
+
+def step_bytes(widths: Widths, optimisation: Optimisation, stack: int, evaluations: float) -> tuple[float, float]:
+    """What training holds from step to step, weights with the optimiser's state, and what a step makes besides.
+
+    Args:
+        widths: of one model.
+        optimisation: its batch and optimiser.
+        stack: models side by side.
+        evaluations: of f for a row's gradient.
+    """
+    copies = 4 if optimisation.optimiser == "adam" else 2  # weights, their gradients, and two means of Adam's
+    held = copies * stack * widths.weights * SINGLE
+    rows = stack * optimisation.batch
+    return held, rows * (widths.behind + evaluations * widths.of_f) * SINGLE
+
+
+def evaluation_bytes(widths: Widths, stack: int, samples: int, rows: int) -> float:
+    """What evaluating bounds makes, some rows at once (`bench.training.evaluation`)."""
+    at_once = min(rows, max(1, EVALUATION_ROWS // (samples * stack)))
+    return at_once * stack * (widths.behind + samples * widths.at_once) * SINGLE
+
+
+def gradients_bytes(draws: int, coordinates: int, behind: int = 0) -> float:
+    """What many draws of a gradient hold at once (`bench.measure.draws`): a block of them, and their errors in double.
+
+    Args:
+        draws: in all.
+        coordinates: of a gradient, over all rows.
+        behind: numbers of what lies behind q's parameters, over all rows.
+    """
+    blocks = max(1, min(math.ceil(draws * coordinates / BLOCK_NUMBERS["cpu"]), draws // SHORTEST_BLOCK))
+    block = math.ceil(draws / blocks)
+    return block * (coordinates * (SINGLE + 2 * DOUBLE) + behind * SINGLE) + draws * 3 * DOUBLE
+
+
+def calls_of(draws: int, largest: float) -> float:
+    """Calls of an estimator for so many draws of a gradient, where a draw's largest tensor has so many numbers."""
+    return reach(draws, max(1, CHUNK_NUMBERS["cpu"] // max(1, int(largest))))
+
+
+def reach(count: float, limit: float) -> float:
+    """How many parts there are of so much, each up to a limit."""
+    return max(1.0, math.ceil(count / limit))

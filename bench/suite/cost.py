@@ -1,0 +1,114 @@
+"""What the cells of a plan cost before they run, and whether this machine has room for each.
+
+What a cell costs its measurement says (`bench.measure.base.Measurement.cost`); of one that does not say nothing is
+assumed.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from bench.measure.cost import Cost
+from bench.suite.schema import Cell
+from estimators.errors import BadInput
+
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+"""Files of a control group, of its second version and of its first, that say how much memory it may take."""
+
+
+def cost_of(cell: Cell) -> Cost | None:
+    """What a cell costs; None where its measurement or its problem does not say."""
+    return cell.measurement.cost(cell.problem, cell.estimator)
+
+
+class Total(NamedTuple):
+    """Of several cells."""
+
+    evaluations: float
+    """Of f."""
+    seconds: float
+    """On a typical core, one cell after another."""
+    largest: Cell | None
+    """The one that takes the most memory."""
+    memory: float
+    """Bytes that it takes at its peak."""
+    unknown: int
+    """Cells of which nothing is known, and which count for nothing here."""
+
+
+def total(cells: Iterable[Cell]) -> Total:
+    """What some cells cost together; what those of a problem share is counted once."""
+    evaluations = seconds = memory = 0.0
+    largest, unknown, shared = None, 0, set()
+    for cell in cells:
+        cost = cost_of(cell)
+        if cost is None:
+            unknown += 1
+            continue
+        evaluations, seconds = evaluations + cost.evaluations, seconds + cost.seconds
+        if cost.shared is not None and (key := (cell.problem, cell.measurement)) not in shared:
+            shared.add(key)
+            evaluations, seconds = evaluations + cost.shared.evaluations, seconds + cost.shared.seconds
+        if cost.memory > memory:
+            largest, memory = cell, cost.memory
+    return Total(evaluations, seconds, largest, memory, unknown)
+
+
+def memory_here(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes of memory that a process may take on this machine: all there are, or as many as its control group allows.
+
+    Args:
+        root: of the control groups; the groups that this process is in are below it, and what is the root inside of a
+            container is such a group outside.
+    """
+    room = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    try:
+        own = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:  # of another system than Linux
+        own = []
+    groups = {root / line.rpartition(":")[2].lstrip("/") for line in own} | {root}
+    for group in {above for one in groups for above in (one, *one.parents) if above.is_relative_to(root)}:
+        for name in LIMITS:
+            try:
+                room = min(room, float((group / name).read_text()))
+            except (OSError, ValueError):  # none, or `max`
+                continue
+    return room
+
+
+def room_for(cell: Cell) -> tuple[float, str]:
+    """Bytes of memory that a cell may take on its device, and what the device is called."""
+    if cell.device == "cuda":
+        return float(torch.cuda.get_device_properties(0).total_memory), "the GPU"
+    return memory_here(), "this machine"
+
+
+def check_fits(cells: Sequence[Cell]) -> None:
+    """Refuse cells that cannot fit into memory, whatever else is there.
+
+    Args:
+        cells: that are to be run; those of a device have it.
+
+    Raises:
+        BadInput: what the first of them would take, and what there is.
+    """
+    rooms = {cell.device: room_for(cell) for cell in {cell.device: cell for cell in cells}.values()}
+    for cell in cells:
+        cost, (room, where) = cost_of(cell), rooms[cell.device]
+        if cost is not None and cost.memory > room:
+            raise BadInput(
+                f"{cell.title} would take about {in_bytes(cost.memory)} of memory, and {where} has {in_bytes(room)}: "
+                f"take fewer of {cell.measurement.sizes}"
+            )
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes with its unit, in two digits."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.2g} {unit}" if count < 100 else f"{count:.0f} {unit}"

@@ -1,0 +1,183 @@
+"""What a cell costs before it runs: evaluations by hand, memory beside a process, and what cannot fit refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.suite import cost
+from bench.suite.cost import check_fits, cost_of, in_bytes, memory_here, total
+from bench.suite.load import load_suite, parse_suite, suite_names
+from bench.suite.plan import plan
+from bench.suite.schema import Cell
+from estimators import BadInput
+from tests.bench import processes
+
+DIGITS = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 3, architecture = [8]}'
+TOY = '{kind = "toy", objective = "cubic", family = "bernoulli", latents = 3, logits = [1, 2]}'
+MORE = """
+[training]
+steps = 7
+batch = 11
+[elbo]
+evaluations = 2
+evaluation_rows = 13
+evaluation_samples = 5
+iwae_samples = 3
+[moments]
+draws = 100
+rows = 10
+checkpoints = [0, 4]
+[time]
+rounds = 5
+warm_up = 2
+stacked = 3
+"""
+
+
+def cells(problem: str = DIGITS, *estimators: str, more: str = MORE, seeds: int = 2) -> list[Cell]:
+    listed = ", ".join(f'"{one}"' for one in estimators or ("rloo[samples=4]",))
+    text = f'name = "a"\nseeds = {seeds}\nproblems = [{problem}]\nestimators = [{listed}]\n{more}'
+    return plan(parse_suite(text.encode(), "a.toml")).cells
+
+
+def by_kind(found: list[Cell]) -> dict[str, Any]:
+    return {cell.measurement.kind: cost_of(cell) for cell in found}
+
+
+def test_evaluations_are_rows_times_draws_times_steps() -> None:
+    found = by_kind(cells())
+    looks = 3 * 2 * 13 * 5 * 2 + 2 * 3 * 256  # points of the curve, splits, rows, draws, seeds; then all test rows
+    assert found["train"].evaluations == 7 * 11 * 2 * 4 + looks
+    assert found["time"].evaluations == (3 * 7 + 4) * 11 * 3 * 4  # subjects, rounds, rows, seeds, draws
+    assert found["moments"].evaluations == 2 * 100 * 10 * 4  # checkpoints, draws, rows, draws of z
+    trained, held_against = 4 * 11 * 2, 2 * 10 * (8 + 100)  # rloo's two draws; all states, and the ELBO
+    assert found["moments"].shared.evaluations == trained + held_against
+
+
+def test_an_estimator_that_enumerates_evaluates_every_state() -> None:
+    assert by_kind(cells(DIGITS, "exact"))["time"].evaluations == 25 * 11 * 3 * 8
+    two = DIGITS.replace("[8]", "[8], stochastic_layers = 2")
+    assert by_kind(cells(two, "exact"))["time"].evaluations == 25 * 11 * 3 * 8  # those of a layer, at each of which f
+    assert by_kind(cells(two, "exact"))["time"].seconds > 1.2 * by_kind(cells(DIGITS, "exact"))["time"].seconds
+
+
+def test_a_toy_counts_its_warm_up_where_there_is_something_to_warm() -> None:
+    plain, warmed = (
+        cost_of(cells(TOY, name, more="[moments]\ndraws = 100\nwarm_up = 6")[0])
+        for name in ("rloo[samples=4]", "relax[samples=1]")
+    )
+    assert plain is not None and warmed is not None
+    assert plain.evaluations == 100 * 4 + 8
+    assert warmed.evaluations == 100 + 64 * 6 + 8  # it evaluates f once at a draw
+
+
+def test_what_is_shared_counts_once() -> None:
+    one, two = cells(DIGITS, "rloo"), cells(DIGITS, "rloo", "disarm")
+    first, both = total(one), total(two)
+    shared = next(found.shared for found in map(cost_of, one) if found is not None and found.shared)
+    own = sum(found.evaluations for found in map(cost_of, two) if found is not None)
+    assert both.evaluations == own + shared.evaluations
+    assert first.evaluations < both.evaluations < 2 * first.evaluations
+    assert both.largest in two
+    assert both.memory == max(found.memory for found in map(cost_of, two) if found is not None)
+
+
+def test_all_that_ships_says_what_it_costs_and_fits_into_a_laptop() -> None:
+    for name in suite_names():
+        for cell in plan(load_suite(name)).cells:
+            found = cost_of(cell)
+            assert found is not None
+            assert 0 < found.seconds < 3600
+            assert 0 < found.memory < 4e9, cell.title
+
+
+@pytest.mark.parametrize(
+    ("problem", "estimator", "more", "seeds"),
+    [
+        (DIGITS.replace("3,", "4096,").replace("[8]", "[4096, 4096]"), "rloo", MORE, 1000),
+        (DIGITS.replace("3,", "4096,").replace("[8]", "[4096, 4096]"), "rloo[samples=20000]", MORE, 2),
+        (DIGITS, "rloo[samples=100000]", MORE.replace("batch = 11", "batch = 1000"), 10),
+        (DIGITS.replace("3,", "4096,"), "rloo", "[moments]\ndraws = 100000000\nrows = 1000\n", 1),
+        (DIGITS, "rloo", MORE.replace("iwae_samples = 3", "iwae_samples = 100000"), 1000),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_estimate(
+    problem: str, estimator: str, more: str, seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "memory_here", lambda: 32e9)
+    with pytest.raises(
+        BadInput, match=r"would take about \S+ [GT]B of memory, and this machine has 32 GB: take fewer "
+    ):
+        check_fits(cells(problem, estimator, more=more, seeds=seeds))
+    check_fits(cells())
+
+
+def test_a_run_that_cannot_fit_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "big.toml").write_text(
+        f'name = "big"\nseeds = 1000\nproblems = [{DIGITS.replace("3,", "4096,").replace("[8]", "[4096, 4096]")}]\n'
+        'estimators = ["rloo"]\n[elbo]\n'
+    )
+    done = processes.forked("bench", "run", "big.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: train digits/bernoulli-4096/4096-4096 rloo, learning rate 0.001 would take")
+    assert done.stderr.endswith("take fewer of seeds, batch, samples or latents\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["big.toml"]
+
+
+def test_the_limit_of_a_control_group_counts(tmp_path: Path) -> None:
+    whole = memory_here(tmp_path / "none")
+    assert 1e8 < whole < 1e14
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_here(tmp_path) == whole
+    (tmp_path / "memory.max").write_text("123456789\n")
+    assert memory_here(tmp_path) == 123456789
+    own = Path("/proc/self/cgroup").read_text().splitlines()[0].rpartition(":")[2].lstrip("/")
+    (tmp_path / own).mkdir(parents=True, exist_ok=True)
+    (tmp_path / own / "memory.max").write_text("5000000\n")
+    assert memory_here(tmp_path) == 5000000
+
+
+def test_bytes_are_said_in_two_digits() -> None:
+    assert [in_bytes(n) for n in (12, 1234, 56.7e6, 234e6, 8.4e10, 5e15)] == [
+        "12 B", "1.2 kB", "57 MB", "234 MB", "84 GB", "5000 TB",
+    ]  # fmt: skip
+
+
+GROWN = """
+import json, resource, sys
+import torch
+from bench.run.runner import run_cell
+from bench.suite.cost import cost_of
+from tests.bench.test_cost import cells
+(cell,) = cells(sys.argv[1], sys.argv[2], more=sys.argv[3], seeds=3)
+x = torch.randn(50, 50, requires_grad=True)
+(x @ x).sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+record = run_cell(cell)
+assert record.went_well, record.reason
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([cost_of(cell).memory, grown * 1024]))
+"""
+DEEP = DIGITS.replace("3,", "512,").replace("[8]", "[1024, 1024]")
+WIDE = DIGITS.replace("3,", "512,").replace("[8]", "[64]")
+
+
+@pytest.mark.parametrize(
+    ("problem", "estimator", "more"),
+    [
+        (DEEP, "rloo[samples=8]", "[training]\nsteps = 1\nbatch = 100\n[elbo]\nevaluations = 1\niwae_samples = 1"),
+        (WIDE, "disarm", "[training]\n[moments]\ndraws = 30\nrows = 300\ncheckpoints = [0]\n"
+                         'references = ["rloo"]\nreference_draws = 1000'),
+    ],
+    ids=["training", "moments"],
+)  # fmt: skip
+def test_memory_is_within_a_factor_of_two_of_what_a_process_takes(problem: str, estimator: str, more: str) -> None:
+    done = subprocess.run([sys.executable, "-c", GROWN, problem, estimator, more], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, grown = json.loads(done.stdout)
+    assert grown > 3e8
+    assert grown / 2 < said < 2 * grown
