@@ -25,6 +25,7 @@ from bench.run.limit import Limit
 from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
+from bench.suite.cost import check_fits
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, MatmulPrecision, Suite
 from bench.suite.toml import dumps
@@ -216,6 +217,7 @@ def run_suite(
         damaged([*store.noticed.values()])
     if todo:
         prepare(suite, chosen)
+        check_fits(todo)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
