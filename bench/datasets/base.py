@@ -20,6 +20,20 @@ class DataError(BadInput):
     """A data set is unknown, missing, corrupt or unreadable; the message is one line and says what to do."""
 
 
+LARGEST = 1 << 30
+"""Bytes of a data file whose size is not stated, at most: what is larger is taken for something else."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What an officially compressed file holds, by which a copy is known that was unpacked or packed anew."""
+
+    checksum: str
+    """`sha256:<hex>` of the content."""
+    most: int
+    """Bytes of the content."""
+
+
 @dataclass(frozen=True)
 class DataFile:
     """One file of a data set, in its official format."""
@@ -32,6 +46,10 @@ class DataFile:
     """Where to download it from, in the order to try; empty for a file that ships with the package."""
     embedded: bool = False
     """Whether the file lies beside this module (as `path + ".gz"`) and nowhere else."""
+    most: int = LARGEST
+    """Bytes of the official file, or more where that is not known: a download and an unpacking end there."""
+    inside: Inside | None = None
+    """Of a file that is officially compressed: its content, which a parser then gets in the place of the file."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,7 @@ class Source(NamedTuple):
     info: DatasetInfo
     """Its description."""
     parse: Callable[..., Dataset]
-    """A pure function from `info` and the verified bytes of each of `info.files` to the rows."""
+    """A pure function from `info` and the verified bytes of each of `info.files`, see `DataFile`, to the rows."""
 
 
 SOURCES: Registry[Source] = Registry(

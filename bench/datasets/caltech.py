@@ -20,6 +20,7 @@ INFO = DatasetInfo(
             path="caltech101_silhouettes/caltech101_silhouettes_28.mat",
             checksum="sha256:862d0a4b828256d54ad5de7c5066c18c72f355cac5b7cde4c1c3be7c000d180b",
             mirrors=("https://people.cs.umass.edu/~marlin/data/caltech101_silhouettes_28.mat",),
+            most=701202,
         ),
     ),
 )

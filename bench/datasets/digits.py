@@ -24,6 +24,7 @@ INFO = DatasetInfo(
             checksum="sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf5a2accefe077c50f0",
             mirrors=(),
             embedded=True,
+            most=261118,
         ),
     ),
 )

@@ -4,14 +4,14 @@ The last 10,000 of the 60,000 training images are the validation set, as is usua
 with those of the static files, most of whose validation images are among the first 50,000 here.
 """
 
-import gzip
 import struct
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, assemble, register_dataset
+from bench.datasets.base import DataError, DataFile, Dataset, DatasetInfo, Inside, assemble, register_dataset
 
 MAGIC = 0x00000803
 """An idx file of unsigned bytes in three dimensions."""
@@ -28,9 +28,20 @@ _FASHION_MIRRORS = (
 )
 
 
-def _files(folder: str, mirrors: tuple[str, ...], train: str, test: str) -> tuple[DataFile, DataFile]:
-    def file(name: str, sha256: str) -> DataFile:
-        return DataFile(f"{folder}/{name}", f"sha256:{sha256}", tuple(mirror + name for mirror in mirrors))
+class _Packed(NamedTuple):
+    """A gzipped file of images of 28 x 28."""
+
+    sha256: str
+    size: int
+    rows: int
+    sha256_inside: str
+
+
+def _files(folder: str, mirrors: tuple[str, ...], train: _Packed, test: _Packed) -> tuple[DataFile, DataFile]:
+    def file(name: str, of: _Packed) -> DataFile:
+        inside = Inside(f"sha256:{of.sha256_inside}", 16 + of.rows * 28 * 28)
+        where = tuple(mirror + name for mirror in mirrors)
+        return DataFile(f"{folder}/{name}", f"sha256:{of.sha256}", where, most=of.size, inside=inside)
 
     return file("train-images-idx3-ubyte.gz", train), file("t10k-images-idx3-ubyte.gz", test)
 
@@ -47,8 +58,18 @@ MNIST = DatasetInfo(
     files=_files(
         "mnist",
         _MNIST_MIRRORS,
-        train="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        test="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        train=_Packed(
+            sha256="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            size=9912422,
+            rows=60000,
+            sha256_inside="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        test=_Packed(
+            sha256="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            size=1648877,
+            rows=10000,
+            sha256_inside="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
     ),
 )
 MNIST_THRESHOLD = DatasetInfo(
@@ -73,25 +94,34 @@ FASHION = DatasetInfo(
     files=_files(
         "fashion_mnist",
         _FASHION_MIRRORS,
-        train="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        test="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        train=_Packed(
+            sha256="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            size=26421880,
+            rows=60000,
+            sha256_inside="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        test=_Packed(
+            sha256="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            size=4422102,
+            rows=10000,
+            sha256_inside="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
     ),
 )
 
 
 def read_idx(content: bytes) -> NDArray[np.uint8]:
-    """The intensities, [N, height * width] from 0 to 255, of a gzipped idx file of images.
+    """The intensities, [N, height * width] from 0 to 255, of an idx file of images.
 
     Raises:
         DataError: the header is not that of images, or announces another size than the file has.
     """
-    raw = gzip.decompress(content)
-    magic, count, height, width = struct.unpack_from(">4I", raw) if len(raw) >= 16 else (0, 0, 0, 0)
-    if magic != MAGIC or len(raw) != 16 + count * height * width:
+    magic, count, height, width = struct.unpack_from(">4I", content) if len(content) >= 16 else (0, 0, 0, 0)
+    if magic != MAGIC or len(content) != 16 + count * height * width:
         raise DataError(
-            f"not an idx file of images: magic number {magic}, {count} x {height} x {width}, {len(raw)} bytes"
+            f"not an idx file of images: magic number {magic}, {count} x {height} x {width}, {len(content)} bytes"
         )
-    return np.frombuffer(raw, dtype=np.uint8, offset=16).reshape(count, height * width)
+    return np.frombuffer(content, dtype=np.uint8, offset=16).reshape(count, height * width)
 
 
 @register_dataset(MNIST)

@@ -12,13 +12,28 @@ from bench.datasets.base import DataError, need
 def read_matlab(content: bytes, *keys: str) -> tuple[NDArray[Any], ...]:
     """The arrays called `keys`, in that order.
 
+    Nothing else of the file is read. What is read runs no code: scipy makes numbers, texts and structures of a file of
+    this version, and what is not an array of numbers is refused.
+
     Raises:
-        DataError: scipy is not installed, or one of the arrays is missing.
+        DataError: scipy is not installed, the file is of another version or broken, or one of the arrays is missing or
+            not of numbers.
     """
-    found = need("scipy.io", "to read MATLAB files").loadmat(io.BytesIO(content), variable_names=keys)
+    load = need("scipy.io", "to read MATLAB files").loadmat
+    try:
+        found = load(io.BytesIO(content), variable_names=keys)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # scipy raises whatever its parser meets
+        raise DataError(
+            f"the MATLAB file cannot be read ({type(error).__name__}): it is broken or not of version 5"
+        ) from error
     missing = [key for key in keys if key not in found]
     if missing:
         raise DataError(f"the MATLAB file holds no array called {' or '.join(missing)}")
+    for key in keys:
+        if found[key].dtype.kind not in "buif":
+            raise DataError(f"{key} of the MATLAB file is no array of numbers")
     return tuple(found[key] for key in keys)
 
 

@@ -150,14 +150,14 @@ def test_a_missing_and_a_corrupt_data_file_say_which_where_and_how(folder: Path)
     for root, parts in (
         (
             empty,
-            ("cannot find binarized_mnist/binarized_mnist_train.amat", "looked in $GRADEST_DATA", "by hand"),
+            ("cannot find binarized_mnist/binarized_mnist_train.amat in $GRADEST_DATA (", "there by hand"),
         ),
         (bad, ("binarized_mnist_train.amat is corrupt (expected sha256:", "replace it")),
     ):
         done = gradest("run", "mnist.toml", "-e", "rloo", cwd=folder, GRADEST_DATA=str(root), **closed)
         assert done.returncode == 2
         assert all(part in done.stderr for part in parts), done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert len(done.stderr.splitlines()) == 1 and len(done.stderr) <= 300
         assert not (folder / "runs").exists()
 
 

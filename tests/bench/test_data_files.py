@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,17 +80,29 @@ class Place:
         return sorted(path.relative_to(self.cache).as_posix() for path in self.cache.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+@contextmanager
+def placed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """`$GRADEST_DATA`, the cache and the mirrors, in a temporary folder."""
-    pytest.importorskip("pooch", reason="downloads data")
-    place = Place(tmp_path)
+    pytest.importorskip("pooch", reason="knows the cache folder")
+    place = Place(folder)
     monkeypatch.setenv("GRADEST_DATA", str(place.own))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(files, "cache_folder", lambda: place.cache)
+    monkeypatch.setenv("HOME", str(folder))  # folders are written from there, and fit into a line
     yield place
     place.server.shutdown()
     place.server.server_close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with placed(tmp_path, monkeypatch) as place:
+        yield place
+
+
+def begun(checksum: str) -> str:
+    """A checksum as a message shows it."""
+    return f"{checksum[: checksum.index(':') + 13]}..."
 
 
 def failure(call: Callable[[], object]) -> str:
@@ -97,7 +110,7 @@ def failure(call: Callable[[], object]) -> str:
     with pytest.raises(DataError) as caught:
         call()
     message = str(caught.value)
-    assert "\n" not in message
+    assert "\n" not in message and len(message) <= 300
     return message
 
 
@@ -129,11 +142,11 @@ def test_a_file_that_is_officially_compressed_is_verified_as_it_lies(place: Plac
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("rows.amat", WRONG, checksum(WRONG, "sha256")),
-        ("rows.amat", CONTENT[:-1], checksum(CONTENT[:-1], "sha256")),
-        ("rows.amat", b"", checksum(b"", "sha256")),
+        ("rows.amat", WRONG, begun(checksum(WRONG, "sha256"))),
+        ("rows.amat", CONTENT[:-1], begun(checksum(CONTENT[:-1], "sha256"))),
+        ("rows.amat", b"", begun(checksum(b"", "sha256"))),
         ("rows.amat.gz", gzip.compress(CONTENT)[:-20], "a broken gzip stream"),
-        ("rows.amat.gz", WRONG, "a broken gzip stream"),
+        ("rows.amat.gz", WRONG, begun(checksum(WRONG, "sha256"))),
         ("rows.amat.gz", gzip.compress(CONTENT)[:20] + b"\xff" * 20, "a broken gzip stream"),
     ],
     ids=["wrong", "truncated", "empty", "truncated-gz", "not-gz", "damaged-gz"],
@@ -145,8 +158,7 @@ def test_a_corrupt_file_of_the_user_is_reported_and_kept(place: Place, name: str
     file = place.file(f"{place.url}/rows.amat")
     message = failure(lambda: files.fetch(file))
     assert message == (
-        f"{path} is corrupt (expected {file.checksum}, found {found}); "
-        f"replace it with the file at {place.url}/rows.amat"
+        f"{path} is corrupt (expected {begun(file.checksum)}, found {found}); replace it with {place.url}/rows.amat"
     )
     assert path.read_bytes() == content and place.requests == []
 
@@ -189,8 +201,8 @@ def test_nothing_is_downloaded_where_that_is_not_wanted(place: Place, monkeypatc
     place.served["/rows.amat"] = CONTENT
     file = place.file(f"{place.url}/rows.amat")
     message = failure(lambda: files.fetch(file, download=False))
-    assert message.startswith("cannot find family/rows.amat; looked in $GRADEST_DATA (")
-    assert f"; not downloaded; download {place.url}/rows.amat by hand" in message
+    assert message.startswith("cannot find family/rows.amat in $GRADEST_DATA (")
+    assert message.endswith(f"; not downloaded; put {place.url}/rows.amat there by hand")
     monkeypatch.setattr(
         datasets, "fetch", lambda file, *, download: failure(lambda: files.fetch(file, download=download))
     )
@@ -212,11 +224,10 @@ def test_wrong_bytes_are_an_error_and_leave_nothing(place: Place) -> None:
     """The line says where it looked, what it tried, why each failed and what to do."""
     place.served["/a"] = WRONG
     file = place.file(f"{place.url}/a", f"{place.url}/b", f"{place.dead}/c")
+    at, dead = (url.removeprefix("http://") for url in (place.url, place.dead))
     assert failure(lambda: files.fetch(file)) == (
-        "cannot find family/rows.amat; "
-        f"looked in $GRADEST_DATA ({place.own}) and in the cache ({place.cache}); "
-        f"tried {place.url}/a (wrong checksum), {place.url}/b (HTTP 404), {place.dead}/c (connection error); "
-        f"download {place.url}/a by hand and put it at {place.own}/family/rows.amat"
+        f"cannot find family/rows.amat in $GRADEST_DATA (~/own) or the cache (~/cache); "
+        f"{at}: a page in its place, {at}: HTTP 404, {dead}: connection error; put {place.url}/a there by hand"
     )
     assert list(place.cache.iterdir()) == []
 
@@ -224,7 +235,7 @@ def test_wrong_bytes_are_an_error_and_leave_nothing(place: Place) -> None:
 def test_a_transfer_cut_short_leaves_nothing(place: Place) -> None:
     """A partial file is never taken for the whole."""
     place.served["/a"], place.missing_bytes = CONTENT, 100
-    assert re.search(r"/a \((wrong checksum|.* error)\)", failure(lambda: files.fetch(place.file(f"{place.url}/a"))))
+    assert re.search(r"\d: protocol error; ", failure(lambda: files.fetch(place.file(f"{place.url}/a"))))
     assert list(place.cache.iterdir()) == []
 
 
@@ -247,11 +258,10 @@ def test_what_cannot_be_deleted_from_the_cache_is_named(place: Place) -> None:
 
 def test_a_corrupt_cached_file_that_cannot_be_replaced_is_named_and_gone(place: Place) -> None:
     """The line tells both faults."""
-    path = place.put(place.cache, "family/rows.amat", WRONG)
+    place.put(place.cache, "family/rows.amat", WRONG)
     file = place.file()
     assert failure(lambda: files.fetch(file)).startswith(
-        f"the cached {path} is corrupt (expected {file.checksum}, found {checksum(WRONG, 'sha256')}) "
-        "and was discarded; cannot find family/rows.amat; "
+        "the cached copy was corrupt and was discarded; cannot find family/rows.amat in "
     )
     assert place.cached() == []
 
@@ -266,14 +276,13 @@ def test_without_a_folder_of_the_user_the_advice_names_the_cache(
     else:
         monkeypatch.setenv("GRADEST_DATA", value)
     message = failure(lambda: files.fetch(place.file()))
-    assert "looked in $GRADEST_DATA (not set) and in the cache" in message
-    assert message.endswith(f"put it at {place.cache}/family/rows.amat")
+    assert " in $GRADEST_DATA (not set) or the cache (~/cache); " in message
 
 
 def test_a_folder_of_the_user_that_does_not_exist_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A typo in the variable is visible."""
     monkeypatch.setenv("GRADEST_DATA", str(place.own / "typo"))
-    assert f"$GRADEST_DATA ({place.own}/typo: no such folder)" in failure(lambda: files.fetch(place.file()))
+    assert "$GRADEST_DATA (~/own/typo, no such folder)" in failure(lambda: files.fetch(place.file()))
 
 
 def test_a_cache_that_cannot_be_written_is_named(place: Place) -> None:
@@ -281,7 +290,7 @@ def test_a_cache_that_cannot_be_written_is_named(place: Place) -> None:
     place.cache.write_bytes(b"a file where the folder should be")
     place.served["/rows.amat"] = CONTENT
     message = failure(lambda: files.fetch(place.file(f"{place.url}/rows.amat")))
-    assert f"family/rows.amat cannot be written to the cache {place.cache} (File exists)" in message
+    assert "the cache (~/cache); the cache cannot be written (File exists); " in message
 
 
 def test_the_cache_is_the_one_pooch_gives_gradest() -> None:
@@ -311,7 +320,7 @@ def test_a_checksum_is_compared_to_its_last_digit(tmp_path: Path, kind: str, pla
     assert read(path, DataFile("rows.amat", right, ())) == CONTENT
     digits = list(right.partition(":")[2])
     digits[place_of_digit] = "0" if digits[place_of_digit] != "0" else "1"
-    with pytest.raises(DataError, match=f"is corrupt .*, found {right}"):
+    with pytest.raises(DataError, match=f"is corrupt .*, found {re.escape(begun(right))}"):
         read(path, DataFile("rows.amat", f"{kind}:{''.join(digits)}", ()))
 
 
