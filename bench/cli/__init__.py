@@ -20,6 +20,7 @@ from bench.cli.recommend import recommend_verb
 from bench.cli.report import report_verb
 from bench.cli.run import run_verb
 from bench.cli.status import status_verb
+from bench.printed import show_traceback
 
 VERBS = {
     "list": list_verb,
@@ -68,6 +69,7 @@ def _everywhere(
 
 def main() -> None:
     """Entry point of `gradest` and `python -m bench`."""
+    sys.excepthook = show_traceback
     try:
         code = app(prog_name="gradest", standalone_mode=False)
     except typer.TyperException as error:  # a fault that the parser found

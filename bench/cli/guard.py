@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.loudness import QUIET, VERBOSE, as_loud_as_asked
+from bench.printed import visible
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 UNREAD = 141
@@ -22,7 +23,7 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def complain(message: str) -> int:
     """One line on stderr; returns the exit code of bad input."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + visible(" ".join(message.split())), file=sys.stderr)
     return BAD_INPUT
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bench.printed import Escaped
+
 PANEL = "How much is said"
 QUIET = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print errors and the last line alone.", rich_help_panel=PANEL)
@@ -32,22 +34,21 @@ ASKED = Loudness()
 
 @contextmanager
 def as_loud_as_asked(*, quiet: bool, verbose: bool, whole: bool) -> Iterator[None]:
-    """Let a verb say as much as was asked for, until it ends.
+    """Let a verb say as much as was asked for, until it ends, and nothing that a terminal would obey.
 
     Args:
         quiet: whether stdout is the last line alone.
         verbose: whether more is said.
         whole: whether stdout is for a program, as JSON, and is never cut.
     """
-    before, out = (ASKED.quiet, ASKED.verbose), sys.stdout
+    before, streams = (ASKED.quiet, ASKED.verbose), (sys.stdout, sys.stderr)
     ASKED.quiet, ASKED.verbose = quiet or before[0], verbose or before[1]
     kept = io.StringIO()
-    if ASKED.quiet and not whole:
-        sys.stdout = kept
+    sys.stdout, sys.stderr = Escaped(kept if ASKED.quiet and not whole else sys.stdout), Escaped(sys.stderr)
     try:
         yield
     finally:
         ASKED.quiet, ASKED.verbose = before
-        sys.stdout = out
+        sys.stdout, sys.stderr = streams
         if said := kept.getvalue().rstrip("\n"):
             print(said.rpartition("\n")[2])

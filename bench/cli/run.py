@@ -14,6 +14,7 @@ from bench.cli import complete
 from bench.cli.doctor import REPORT
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, guarded
 from bench.cli.loudness import ASKED
+from bench.printed import visible
 from bench.report.text import plural
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
                 print(f"{told} and kept in {out}. Go on with: {_again()}", file=sys.stderr)
                 return STOPPED
     for record in outcome.unwell:
-        print(f"{record.status}: {record.config.title}: {record.reason}", file=sys.stderr)
+        print(visible(f"{record.status}: {record.config.title}: {record.reason}"), file=sys.stderr)
     if outcome.unwell:
         print(
             f"{len(outcome.unwell)} of {plural(outcome.done, 'cell')} went wrong; --force runs them again",

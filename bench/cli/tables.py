@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bench.cli.loudness import ASKED
+from bench.printed import unescaped, visible
 from bench.records.damage import LEFT_OUT, Damage, sentences
 
 UNBOUNDED = 10_000
@@ -56,9 +57,9 @@ def print_table(rows: Sequence[dict[str, Any]], whole: Sequence[str] = ("name",)
         print("nothing to show")
         return
     columns = width()
-    console = _Output(width=columns, emoji=False, highlight=False)
+    console = _Output(file=unescaped(sys.stdout), width=columns, markup=False, emoji=False, highlight=False)
     cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
-    sizes = {key: max(cell_len(key), *(cell_len(row[key].replace("\\[", "[")) for row in cells)) for key in rows[0]}
+    sizes = {key: max(cell_len(key), *(cell_len(row[key]) for row in cells)) for key in rows[0]}
     whole = [key for key in whole if key in sizes and columns - sizes[key] >= LEAST * (len(sizes) - 1)]
     if not below or sum(sizes.values()) + 2 * len(sizes) <= columns:
         console.print(_table(sizes, cells, whole))
@@ -118,7 +119,7 @@ def _cell(value: Any) -> str:
         case float():
             return "-" if math.isnan(value) else f"{value:.3g}"
         case dict():
-            return ", ".join(f"{key} {_cell(item)}" for key, item in value.items()) or "-"
+            return ", ".join(f"{visible(str(key))} {_cell(item)}" for key, item in value.items()) or "-"
         case list() | tuple():
             return " ".join(map(_cell, value)) or "-"
-    return str(value).replace("[", r"\[")
+    return visible(str(value))

@@ -1,5 +1,6 @@
 """What a person sees while cells run: progress with the time left, on a line as narrow as theirs."""
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from bench.cli.loudness import ASKED
+from bench.printed import unescaped, visible
 from bench.records.record import Record
 from bench.report.text import plural
 from bench.suite.schema import Cell
@@ -74,7 +76,8 @@ class Display:
     """A progress bar on a terminal; a line now and then elsewhere. As loud as the command was asked to be."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        file = unescaped(sys.stderr)  # for the bar; all texts below are made visible
+        self.console = Console(file=file, markup=False, emoji=False, highlight=False)
 
     def _columns(self) -> list[ProgressColumn]:
         """What fits: the count and the time left always, then what runs, then a bar."""
@@ -91,7 +94,7 @@ class Display:
 
     def _say(self, words: str) -> None:
         if not ASKED.quiet:
-            self.console.print(words, soft_wrap=True)
+            self.console.print(visible(words), soft_wrap=True)
 
     @contextmanager
     def running(self, todo: list[Cell], kept: int) -> Iterator[None]:
@@ -107,7 +110,7 @@ class Display:
         wide = self.console.width >= TITLE_FROM
         with Progress(*self._columns(), console=self.console, disable=not bar, expand=wide) as self.progress:
             done = f"0 of {self.cells} cells"
-            self.task = self.progress.add_task(todo[0].title, total=total, done=done, until=None)
+            self.task = self.progress.add_task(visible(todo[0].title), total=total, done=done, until=None)
             yield
 
     def cell_done(self, record: Record, cell: Cell) -> None:
@@ -115,12 +118,12 @@ class Display:
         self.left.finish(cell, record.seconds)
         waiting = self.left.waiting
         done = f"{self.cells - len(waiting)} of {self.cells} cells"
-        running = next(iter(waiting.values()), cell).title
+        running = visible(next(iter(waiting.values()), cell).title)
         now = time.monotonic()
         seconds = self.left.seconds(now - self.started)
         self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done, until=now + seconds)
         if not record.went_well:
-            self.console.print(f"{record.status}: {cell.title}: {record.reason}", soft_wrap=True)
+            self.console.print(visible(f"{record.status}: {cell.title}: {record.reason}"), soft_wrap=True)
         elif ASKED.verbose:
             took = "" if record.seconds is None else f" ({record.seconds:.1f} s)"
             self._say(f"ok: {cell.title}{took}")

@@ -15,6 +15,7 @@ from bench.records.record import Record, read
 from bench.records.results import Training
 from bench.records.shown import merged, sentences
 from bench.report import naming, rows
+from bench.report.printable import printable
 from bench.report.replicates import together
 
 KINDS = ("train", "moments", "time")
@@ -103,7 +104,7 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
     Raises:
         ValueError: no records, or one of a later release or an unknown kind.
     """
-    found = list(map(read, records))
+    found = [printable(read(record)) for record in records]
     check(found)
     kept, left_out = merged(found)
     problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)

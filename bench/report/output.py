@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from bench.printed import visible
 from bench.records.record import Record, read
 from bench.report import drawing, page, plugins
 from bench.report.answered import answered
@@ -13,6 +14,7 @@ from bench.report.figures.canvas import Plot
 from bench.report.figures.reading import READING
 from bench.report.findings import TRAINED, findings
 from bench.report.frames import long
+from bench.report.printable import printable
 from bench.report.selection import WHOLE, Selection, in_tables, left_out, set_before
 from bench.report.summary import RELATIVE_TO, Summary, summarise
 from bench.report.tables import bias, elbo, latex, rates, render, time, variance
@@ -139,7 +141,7 @@ def write(
     if unknown:
         raise ValueError(f"unknown report format {', '.join(unknown)}; choose among {', '.join(FORMATS)}")
     chosen = set(formats)
-    found, added = plugins.apart(list(map(read, records)), out, chosen)
+    found, added = plugins.apart([printable(read(record)) for record in records], out, chosen)
     if added and not found:
         return added
     summary = set_before(summarise(found, relative_to), selection)
@@ -162,7 +164,8 @@ def write(
             told = findings(summary)
             answer = answered(summary, told.get(TRAINED, []))
             answering(answer.brief if answer else [])
-            text = page.render(summary, found, tables, pictures, title, notes, answer, told)
+            said = list(map(visible, notes))
+            text = page.render(summary, found, tables, pictures, visible(title), said, answer, told)
             written.append(_put(out / "report.html", text))
             finished("page")
     return written

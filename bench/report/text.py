@@ -1,10 +1,13 @@
 """Numbers, intervals and names as text, the same in every table, figure and caption."""
 
+import hashlib
 import math
 import re
 import textwrap
 
 DAGGER = "†"  # marks an estimator declared biased, everywhere
+LONGEST_NAME = 120  # of a file: a system takes 255, with an ending and the name of a table before it
+MOST_LINES = 6  # of a label in a figure
 _FIXED = range(-3, 5)  # decimal exponents written without a power of ten
 
 
@@ -81,14 +84,23 @@ def percent_interval(estimate: float, low: float, high: float) -> str:
 
 
 def slug(name: str) -> str:
-    """A name as a file name: `digits/bernoulli-8` is `digits-bernoulli-8`."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "problem"
+    """A name as a file name: `digits/bernoulli-8` is `digits-bernoulli-8`; of a long one the start and a hash."""
+    found = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "problem"
+    if len(found) <= LONGEST_NAME:
+        return found
+    return f"{found[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def wrap(label: str, width: int = 22) -> str:
-    """A long label on several lines, broken at spaces and hyphens; a dagger stays with its word."""
+    """A long label on several lines, broken at spaces and hyphens; a dagger stays with its word.
+
+    One that a figure has no room for, by a word of twice the width or by too many lines, is broken anywhere, and cut.
+    """
     tied = label.replace(f" {DAGGER}", f"\u00a0{DAGGER}")
-    return "\n".join(textwrap.wrap(tied, width, break_long_words=False)) or label
+    lines = textwrap.wrap(tied, width, break_long_words=False)
+    if max(map(len, lines), default=0) > 2 * width or len(lines) > MOST_LINES:
+        lines = textwrap.wrap(tied, 2 * width, max_lines=MOST_LINES, placeholder=" ...")
+    return "\n".join(lines) or label
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from bench.printed import visible
+
 
 def _print(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+    print(visible(words), file=sys.stderr, flush=True)
 
 
 _SAY: ContextVar[Callable[[str], None]] = ContextVar("say", default=_print)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.printed import visible
 from bench.records import damage
 from bench.records.damage import Damage
 from bench.records.record import Record
@@ -10,6 +11,7 @@ from bench.records.shown import newest, sentences
 from bench.report.compare.notes import Difference, differences, settings
 from bench.report.compare.pairs import Pair, budgets, pair_up, place
 from bench.report.compare.quantities import Row, rows_of
+from bench.report.printable import printable
 from bench.run.folder import suite_file
 from bench.run.store import Store
 from estimators.errors import BadInput
@@ -62,8 +64,8 @@ def compare(first: Path, second: Path) -> Comparison:
         there = Store(directory).found()
         damaged += there.damaged
         found = newest(there.records)
-        runs.append([record for record in found.records if record.went_well])
-        left_out += damage.sentences(there.damaged) + sentences(found.left_out)
+        runs.append([printable(record) for record in found.records if record.went_well])
+        left_out += map(visible, damage.sentences(there.damaged) + sentences(found.left_out))
     pairs = pair_up(*runs)
     for run, name in zip(runs, names, strict=True):
         if not run:
@@ -72,7 +74,7 @@ def compare(first: Path, second: Path) -> Comparison:
         raise BadInput(f"{str(first)!r} and {str(second)!r} share no measurement of one estimator on one problem")
     swept = budgets(*runs)
     return Comparison(
-        names=(str(first), str(second)),
+        names=(visible(str(first)), visible(str(second))),
         rows=[row for pair in sorted(pairs, key=place) for row in rows_of(pair, pair.a.config.comparable in swept)],
         alone=(_alone(runs[0], pairs, 0), _alone(runs[1], pairs, 1)),
         left_out=left_out,

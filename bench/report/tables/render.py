@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import pandas as pd
+
 from bench.report.tables.view import Section, Table
 
 _TEX = str.maketrans({
@@ -13,7 +15,9 @@ _TEX = str.maketrans({
     "²": r"\textsuperscript{2}",
 })  # fmt: skip
 _POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
-_MARKDOWN = re.compile(r"[\\`$]|\*(?=\S)|(?<=\S)\*|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])")
+_MARKDOWN = re.compile(r"[\\`$]|\*(?=\S)|(?<=\S)\*|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|\](?=[(\[])|&(?=#?\w+;)")
+_FORMULA = ("=", "+", "-", "@")
+"""What a cell begins with that a spreadsheet computes, behind any spaces, which it leaves out."""
 _MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
 
 
@@ -24,13 +28,23 @@ def escape_tex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text for Markdown: what would be emphasis, code, a formula or a tag stays as it is written."""
+    """Text for Markdown: what would be emphasis, code, a formula, a link or a tag stays as it is written."""
     return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def csv(table: Table) -> str:
-    """All columns at full precision."""
-    return table.frame.reindex(columns=table.csv).to_csv(index=False, lineterminator="\n")
+    """All columns at full precision; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    frame = table.frame.reindex(columns=table.csv)
+    texts = {
+        str(name): column.map(_no_formula)
+        for name, column in frame.items()
+        if not pd.api.types.is_numeric_dtype(column)
+    }
+    return frame.assign(**texts).to_csv(index=False, lineterminator="\n")
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(_FORMULA) else value
 
 
 def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bool] | None = None) -> list[str]:

@@ -1,0 +1,58 @@
+"""Text of others as it is printed: it moves no cursor, hides nothing, begins no line and is read in its order.
+
+Labels, reasons and titles come from records and suites, which anybody may have written. What a terminal or a browser
+would obey and not show (control characters, escape sequences, marks that turn the direction of reading) is shown as
+Python writes it in a string.
+"""
+
+import sys
+import traceback
+import unicodedata
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+
+def visible(text: str, kept: str = "") -> str:
+    """A text with every character that is not seen as its escape, but for spaces and those that are `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept or _space(one) else _escape(one) for one in text)
+
+
+def _space(one: str) -> bool:
+    return unicodedata.category(one) == "Zs"
+
+
+def _escape(one: str) -> str:
+    return one.encode("unicode_escape").decode()
+
+
+class Escaped:
+    """An output to which text is written as `visible` has it, in lines; all else is that of the stream below."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = unescaped(stream)
+
+    def write(self, text: str) -> int:
+        """Write what can be seen of a text."""
+        self.stream.write(visible(text, kept="\n\t"))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several, as `write` does."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def unescaped(stream: Any) -> Any:
+    """The stream below, for what writes escape sequences of its own around texts that are `visible` already."""
+    return stream.stream if isinstance(stream, Escaped) else stream
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What `sys.excepthook` is here: the message of an exception may quote what somebody else wrote."""
+    print(visible("".join(traceback.format_exception(kind, error, trace)), kept="\n\t"), file=sys.stderr, end="")
