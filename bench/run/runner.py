@@ -76,7 +76,7 @@ def run_cell(cell: Cell) -> Record:
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
             result, failure = measure(cell), None
-        except Exception as error:  # a cell that fails is a result; the others go on
+        except (Exception, SystemExit) as error:  # a cell that fails is a result; the others go on
             result, failure = None, error
         # With those of earlier parts of a cell that was resumed.
         seconds = time.perf_counter() - clock + KEEPER.get().seconds
@@ -84,7 +84,11 @@ def run_cell(cell: Cell) -> Record:
 
 
 def make_record(
-    cell: Cell, result: Part | Mapping[str, Any], failure: Exception | None, started: datetime, seconds: float
+    cell: Cell,
+    result: Part | Mapping[str, Any],
+    failure: Exception | SystemExit | None,
+    started: datetime,
+    seconds: float,
 ) -> Record:
     """A cell's record, with its status, tags and provenance; the result may be plain values already."""
     entry, measurements = registry.get(cell.estimator.name), plain(result)
