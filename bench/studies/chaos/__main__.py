@@ -54,7 +54,7 @@ class Lane:
         """End it, with all that it started in its group."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.communicate()
 
 
 def scheduled(chosen: Sequence[kinds.Kind], seed: int) -> Iterator[tuple[str, int]]:

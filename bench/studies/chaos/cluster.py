@@ -11,16 +11,19 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench.studies.chaos.process import Process
 from bench.studies.chaos.trial import Trial
 
 _server: Any = forkserver._forkserver
-_said = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115  # as long as the lane
+_said: list[BinaryIO] = []
+"""Takes what workers write."""
 _read = [0]
+"""Bytes of it that were asked for."""
 PATIENCE = 30.0
 
 
@@ -39,7 +42,8 @@ def begin() -> None:
         return
     multiprocessing.set_forkserver_preload(["bench.studies.chaos.warmed"])
     ours = os.dup(2)
-    os.dup2(_said.fileno(), 2)  # where all workers write to
+    _said.append(tempfile.TemporaryFile())  # noqa: SIM115  # as long as the lane
+    os.dup2(_said[0].fileno(), 2)  # where all workers write to
     _server.ensure_running()
     os.dup2(ours, 2)
     os.close(ours)
@@ -47,10 +51,11 @@ def begin() -> None:
 
 def said() -> str:
     """What workers wrote since this was asked for the last time."""
-    _said.seek(_read[0])
-    text = _said.read().decode(errors="replace")
-    _read[0] = _said.tell()
-    return text
+    if not _said:
+        return ""
+    text = os.pread(_said[0].fileno(), 2**24, _read[0])
+    _read[0] += len(text)
+    return text.decode(errors="replace")
 
 
 def from_server() -> None:
@@ -71,18 +76,23 @@ def some_worker(trial: Trial, process: Process) -> int | None:
     """A worker of a run, as soon as it has one; None where the run ends before."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not process.ended():
-        if found := workers():
-            return trial.random.choice(found)
+        if (found := any_worker(trial)) is not None:
+            return found
         time.sleep(0.005)
     return None
 
 
-def send(pid: int, number: int) -> None:
-    """Send a signal to a process that may have ended."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+def any_worker(trial: Trial) -> int | None:
+    """One of the workers that there are now, if there are any."""
+    return trial.random.choice(found) if (found := workers()) else None
+
+
+def send(trial: Trial, pid: int | None, number: int) -> None:
+    """Send a signal to a worker that may have ended."""
+    with suppress(ProcessLookupError):
+        if pid is not None:
+            os.kill(pid, number)
+            trial.signals += 1
 
 
 def none_left() -> str:
@@ -93,7 +103,8 @@ def none_left() -> str:
             return ""
         time.sleep(0.02)
     for pid in left:
-        send(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return f"{len(left)} workers outlived their run by 10 s"
 
 
@@ -127,6 +138,12 @@ class External:
         """Start a worker with its nanny."""
         arguments = ["dask-worker", self.address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
         return self._start("distributed.cli.dask_worker", [*arguments, "--local-directory", str(self.trial.folder)])
+
+    def lose(self, which: int) -> None:
+        """Kill the nanny of a worker."""
+        self.nannies[which].send(signal.SIGKILL)
+        self.trial.signals += 1
+        self.nannies[which].wait(10)
 
     def _start(self, module: str, arguments: list[str]) -> Process:
         def main() -> Any:

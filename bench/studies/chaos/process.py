@@ -73,6 +73,8 @@ class Process:
     """Its exit code, minus the number of a signal that ended it; None while it runs."""
     seconds: float = 0.0
     """That it ran."""
+    hurts: int = 0
+    """Signals that reached it."""
     processor: float = 0.0
     """Seconds of processor time, of all that it waited for too."""
 
@@ -99,6 +101,7 @@ class Process:
         """Send it a signal, if it still runs."""
         if not self.ended():
             os.kill(self.pid, number)
+            self.hurts += 1
 
     def kill(self) -> None:
         """End it and all that it started in its group."""

@@ -55,6 +55,8 @@ class Trial:
         """What is put right before the run goes on, and in any case."""
         self.mended: Callable[[str], None] = lambda said: None
         """What a person does who reads what a run said that ended otherwise."""
+        self.signals = 0
+        """That reached processes which a run started."""
         self.excused = False
         """Whether what the run said was all that could be asked for, and told a person what to do."""
         self.told: list[str] = []
@@ -97,6 +99,18 @@ class Trial:
         process = start(main or ours, arguments, folder=self.folder, errors=errors, **options)
         self.processes.append(process)
         return process
+
+    @property
+    def hurts(self) -> int:
+        """Signals that reached a process."""
+        return self.signals + sum(process.hurts for process in self.processes)
+
+    def restarted(self, process: Process | None, *more: str, **options: Any) -> Process:
+        """A run that still runs, or the next one; where the last one came to its end it makes all cells anew."""
+        if process is not None and not process.ended():
+            return process
+        anew = ["--force"] if process is not None and process.code == 0 else []
+        return self.start(*anew, *more, **options)
 
     def instant(self, over: float = 1.1) -> float:
         """Seconds from the start of a run at which something happens to it: any, with the same chance."""
@@ -150,6 +164,7 @@ class Trial:
             "torn": torn,
             "tracebacks": [words[-2000:] for words in loud],
             "ended": ended,
+            "signals": self.hurts,
             "told": self.told,
             "seconds": spent - reference.processor,
         }

@@ -17,11 +17,11 @@ def _run(trial: Trial) -> Process:
 
 def _worker(trial: Trial, number: int, times: int = 1) -> None:
     process = _run(trial)
-    for _ in range(times):
-        pid = cluster.some_worker(trial, process)
-        process.wait(trial.instant())
-        if pid is not None:
-            cluster.send(pid, number)
+    while trial.hurts < times:
+        process = trial.restarted(process, "--workers", "2")
+        cluster.some_worker(trial, process)
+        process.wait(trial.instant(0.4))
+        cluster.send(trial, cluster.any_worker(trial), number)
 
 
 @kind("worker-killed", "one of two local workers gets SIGKILL", needs=cluster.missing)
@@ -44,22 +44,29 @@ def worker_stopped(trial: Trial) -> None:
     process = _run(trial)
     pid = cluster.some_worker(trial, process)
     process.wait(trial.instant())
-    if pid is not None:
-        cluster.send(pid, signal.SIGSTOP)
-        pause(trial.random.uniform(0, 2))
-        cluster.send(pid, signal.SIGCONT)
+    cluster.send(trial, pid, signal.SIGSTOP)
+    pause(trial.random.uniform(0, 2))
+    cluster.send(trial, pid, signal.SIGCONT)
 
 
-def _runner(trial: Trial, number: int) -> None:
+def _runner(trial: Trial, number: int, times: int = 1) -> None:
     process = _run(trial)
-    cluster.some_worker(trial, process)
-    process.wait(trial.instant())
-    process.send(number)
+    while trial.hurts < times:
+        process = trial.restarted(process, "--workers", "2")
+        cluster.some_worker(trial, process)
+        process.wait(trial.instant(0.8))
+        process.send(number)
+        trial.over(process)
 
 
 @kind("runner-of-workers-killed", "the process that has two local workers gets SIGKILL", needs=cluster.missing)
 def runner_killed(trial: Trial) -> None:
     _runner(trial, signal.SIGKILL)
+
+
+@kind("runners-of-workers-killed", "the same, four times in a row", needs=cluster.missing, every=3)
+def runners_killed(trial: Trial) -> None:
+    _runner(trial, signal.SIGKILL, times=4)
 
 
 @kind("runner-of-workers-interrupted", "the same, with Ctrl-C", needs=cluster.missing)

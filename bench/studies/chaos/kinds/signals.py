@@ -30,6 +30,17 @@ def kill_again(trial: Trial) -> None:
         trial.over(process)
 
 
+@kind("kill-often", "SIGKILL ten times in a row; a run that comes to its end meanwhile begins anew (--force)", every=3)
+def kill_often(trial: Trial) -> None:
+    trial.prepared()
+    process = None
+    while trial.hurts < 10:
+        process = trial.restarted(process)
+        process.wait(trial.instant(0.5))
+        process.send(signal.SIGKILL)
+        trial.over(process)
+
+
 @kind("term", "SIGTERM, as a batch queue sends it")
 def term(trial: Trial) -> None:
     _once(trial, signal.SIGTERM)
