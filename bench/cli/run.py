@@ -18,6 +18,7 @@ from bench.printed import visible
 from bench.report.text import plural
 
 if TYPE_CHECKING:
+    from bench.run.executors.base import Asked
     from bench.run.limit import Limit
     from bench.run.runner import Outcome
     from bench.suite.schema import Suite
@@ -46,7 +47,15 @@ def run_verb(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda.", autocompletion=complete.among(*complete.DEVICES))
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.", show_default="1")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="An existing cluster, tcp://HOST:PORT, or a table's NAME of your configuration, of Slurm say."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,
     time_limit: Annotated[
@@ -68,6 +77,7 @@ def run_verb(
     limit = Limit(None if time_limit is None else seconds_of(time_limit), started)
     try:
         with limit:
+            from bench.run.executors.base import Asked
             from bench.suite.load import load_suite, override
 
             chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
@@ -76,7 +86,9 @@ def run_verb(
                 show_plan(chosen, folder, as_json=as_json)
                 return DONE
             with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what is said is for a person
-                code = run_and_report(chosen, folder, workers=workers, force=force, limit=limit)
+                code = run_and_report(
+                    chosen, folder, asked=Asked(workers, scheduler, chosen.device), force=force, limit=limit
+                )
             if as_json:
                 print_outcome(folder, code)
             return code
@@ -125,7 +137,7 @@ def print_outcome(out: Path, code: int) -> None:
     print_json(status(out) | {"report": str(page) if page.is_file() else None, "exit_code": code})
 
 
-def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limit: "Limit") -> int:
+def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, limit: "Limit") -> int:
     """Run a suite with progress, then its report; returns the exit code.
 
     Raises:
@@ -134,7 +146,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
     from bench.cli.report import write_report
     from bench.cli.tables import print_damaged
     from bench.cli.terminal import Display
-    from bench.run.executors import Asked, executor_for
+    from bench.run.executors import executor_for
     from bench.run.limit import AT_LIMIT
     from bench.run.runner import run_suite
     from bench.run.status import run_suite_of
@@ -153,7 +165,7 @@ def run_and_report(suite: "Suite", out: Path, *, workers: int, force: bool, limi
         outcome = run_suite(
             suite,
             out,
-            executor=executor_for(Asked(workers, device=suite.device), limit),
+            executor=executor_for(asked, limit),
             force=force,
             progress=display.cell_done,
             starting=display.running,

@@ -1,11 +1,13 @@
 """A cell with its checkpoint: what executors run in the place of `run_cell`."""
 
 import io
-import statistics
+import platform
 import time
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,7 +44,22 @@ def made_by(cell: Cell) -> dict[str, str]:
     }
 
 
-class CellKeeper(Keeper):
+class Stoppable(Keeper):
+    """Keeps nothing, and stops where a limit says so."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+
+    def due(self) -> bool:
+        """Whether the cell is to stop."""
+        return self.limit.reached
+
+    def keep(self, state: Callable[[], State]) -> None:
+        """Stop, where it is time: see `Keeper.keep`."""
+        self.limit.check()
+
+
+class CellKeeper(Stoppable):
     """Keeps the training of a cell in the run's folder.
 
     Args:
@@ -53,7 +70,8 @@ class CellKeeper(Keeper):
     """
 
     def __init__(self, cell: Cell, checkpoints: Checkpoints, limit: Limit, said: set[str] | None = None) -> None:
-        self.cell, self.checkpoints, self.limit = cell, checkpoints, limit
+        super().__init__(limit)
+        self.cell, self.checkpoints = cell, checkpoints
         self._said = set[str]() if said is None else said
         self._machine, self._made_by = machine_name(cell.device), dict[str, str]()
         self._between = True
@@ -178,22 +196,29 @@ class CellKeeper(Keeper):
 class Kept:
     """Runs cells with their checkpoints, up to a limit.
 
+    What of it is sent to a worker, with each cell, is small and does not grow.
+
     Args:
-        root: the run's folder.
+        root: the run's folder, which is there.
         limit: when to stop.
         run: what makes a cell's record.
     """
 
     def __init__(self, root: Path, limit: Limit, run: Callable[[Cell], Record]) -> None:
         self.checkpoints, self.limit, self.run = Checkpoints(root.absolute()), limit, run
-        self.said: set[str] = set()
-        self.took: dict[str, list[float]] = {}
+        self.took: dict[str, Median] = {}
         """Seconds of cells so far, by what they measure."""
+        self.number = _number(root)
+        """By which another machine knows the folder: one that has a folder of that name to itself may hold anything."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        took = {kind: Median([median.value]) for kind, median in self.took.items()}
+        return self.__dict__ | {"took": took}
 
     def __call__(self, cell: Cell) -> Record | Stopped:
         """A cell's record, or what stopped it; then `lost` says how many seconds of work nothing is left of."""
         started, began = time.monotonic(), False
-        keeper = CellKeeper(cell, self.checkpoints, self.limit, self.said)
+        keeper, kept = self._keeper(cell)
         token = KEEPER.set(keeper)
         try:
             self.limit.check()
@@ -203,18 +228,64 @@ class Kept:
             return self.run(cell)
         except Stopped as stopped:
             told = Stopped(stopped.reason)
-            if began and not cell.measurement.resumes:
+            if began and not (cell.measurement.resumes and kept):
                 told.lost = time.monotonic() - started
             return told
         finally:
             KEEPER.reset(token)
 
+    def _keeper(self, cell: Cell) -> tuple[Keeper, bool]:
+        """What keeps a cell, and whether it does: not on a machine that does not see the run's folder."""
+        said = _said_of(self.limit.token)
+        root = self.checkpoints.folder.parent
+        if _number(root) == self.number:
+            return CellKeeper(cell, self.checkpoints, self.limit, said), True
+        if "folder" not in said:
+            said.add("folder")
+            say(f"{platform.node()} does not see the folder {root}: no checkpoints of the cells that run there")
+        return Stoppable(self.limit), False
+
     def done(self, record: Record) -> None:
         """Note how long a cell took: none of its kind begins where less time is left than their median."""
-        self.took.setdefault(record.kind, []).append(record.seconds or 0.0)
+        self.took.setdefault(record.kind, Median()).add(record.seconds or 0.0)
 
     def _wants(self, cell: Cell) -> float:
         """Seconds that must be left for a cell to begin; one that can be resumed is worth any."""
         measurement = cell.measurement
-        took = [] if measurement.resumes else self.took.get(measurement.kind, [])
-        return max(MARGIN, statistics.median(took) if took else 0.0)
+        took = None if measurement.resumes else self.took.get(measurement.kind)
+        return max(MARGIN, took.value if took else 0.0)
+
+
+class Median:
+    """The median of numbers that come one by one; there is one at least."""
+
+    def __init__(self, numbers: Sequence[float] = ()) -> None:
+        self._sorted = sorted(numbers)
+
+    def add(self, number: float) -> None:
+        """Take one more."""
+        insort(self._sorted, number)
+
+    @property
+    def value(self) -> float:
+        """Of those so far."""
+        middle = len(self._sorted) // 2
+        return self._sorted[middle] if len(self._sorted) % 2 else sum(self._sorted[middle - 1 : middle + 1]) / 2
+
+
+def _number(folder: Path) -> int | None:
+    """The number by which a file system, of the network too, knows a folder; None where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _said_of(token: str) -> set[str]:
+    """What this process has said for the run of a token; what it said for others is forgotten."""
+    if token not in _SAID:
+        _SAID.clear()
+    return _SAID.setdefault(token, set())
+
+
+_SAID: dict[str, set[str]] = {}

@@ -1,9 +1,15 @@
 """Executors: how cells are spread over processes. Each takes cells and the function that runs one."""
 
+import re
+from typing import TYPE_CHECKING
+
 from bench.run.executors.base import Asked, Died, Executor, Results, Run
 from bench.run.executors.inline import inline
 from bench.run.limit import Limit
 from estimators.errors import BadInput
+
+if TYPE_CHECKING:
+    from bench.run.executors.pool import Workers
 
 __all__ = ["Asked", "Died", "Executor", "Results", "Run", "executor_for", "inline"]
 
@@ -16,16 +22,41 @@ def executor_for(asked: Asked, limit: Limit | None = None) -> Executor:
         limit: when to stop; for ever later without one.
 
     Raises:
-        BadInput: dask.distributed is not installed.
+        BadInput: it cannot be had: a package is not installed, the configuration has no such scheduler or a fault.
     """
-    workers = asked.workers or 1
-    if workers == 1:
+    if asked.scheduler is None and asked.workers in (None, 1):
         return inline
-    try:  # an optional dependency
-        from bench.run.executors.local import Local
+    option = "--workers above 1" if asked.scheduler is None else "--scheduler"
+    try:  # optional dependencies
         from bench.run.executors.pool import Pool
     except ImportError as error:
+        raise BadInput(f"{option} needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'") from error
+    return Pool(_workers(asked), limit or Limit(), asked.device)
+
+
+def _workers(asked: Asked) -> "Workers":
+    """Where the workers come from that were asked for."""
+    if asked.scheduler is None:
+        from bench.run.executors.gpus import environments
+        from bench.run.executors.local import Local
+
+        count = asked.workers or 1
+        return Local(count, environments(count) if asked.device == "cuda" else [{}])
+    if "://" in asked.scheduler:
+        from bench.run.executors.existing import Existing
+
+        if asked.workers is not None:
+            raise BadInput("--workers does not go with the address of a scheduler, which has its own workers")
+        return Existing(asked.scheduler)
+    if re.fullmatch(r"[^/\s]+:[0-9]+", asked.scheduler):
+        raise BadInput(f"--scheduler {asked.scheduler}: write the protocol too, as in tcp://{asked.scheduler}")
+    from bench.run.executors.configuration import scheduler
+
+    table = scheduler(asked.scheduler)
+    try:
+        from bench.run.executors.queued import Queued
+    except ImportError as error:
         raise BadInput(
-            "--workers above 1 needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'"
+            "--scheduler NAME needs dask-jobqueue: pip install -c constraints.txt -e '.[cluster]'"
         ) from error
-    return Pool(Local(workers), limit or Limit())
+    return Queued(asked.scheduler, table, asked.workers)

@@ -5,13 +5,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import resource_tracker
 from typing import Any
 
 import dask.config
 import distributed
-import distributed.deploy.local
+
+from bench.run.executors.spec import grow, trouble
 
 NO_OTHER = 1.0
 """Seconds in which the exit code of a process that died is known at the latest, which its connection shows first."""
@@ -68,12 +69,15 @@ class Local:
 
     Args:
         count: how many.
+        environments: of each, what stands in its environment beside what this process has; in turn where there are
+            fewer.
     """
 
     here = True
+    name = "its worker processes"
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
+        self.count, self.environments = count, environments
         self._exits = dict[str, int]()
         self._cluster: Any = None
 
@@ -96,12 +100,17 @@ class Local:
             local_directory=self._folder.name,
             exits=self._exits,
         )
-        self._cluster.environments = [{}]
+        self._cluster.environments = [*self.environments]
         self._cluster.loop.add_callback(_leave_signals)
         client = distributed.Client(self._cluster)
-        self._cluster.scale(self.count)
+        self._started = grow(self._cluster, self.count)
         self._client = client
         return client
+
+    def trouble(self) -> str | None:
+        """Why no worker will come."""
+        why = trouble(self._started)
+        return why and f"no worker process could be started: {why}"
 
     def stop(self) -> None:
         """Kill the workers, which have nothing to lose, and end the scheduler."""

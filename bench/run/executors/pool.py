@@ -8,6 +8,7 @@ once, whatever dask is at.
 
 import asyncio
 import logging
+import os
 import queue
 import sys
 import time
@@ -21,10 +22,12 @@ from distributed.protocol.pickle import dumps
 from bench.records.record import Record
 from bench.run.executors.base import Died, Results, Run
 from bench.run.executors.inline import inline
+from bench.run.executors.same import Other, greet, own_modules, refusal
 from bench.run.executors.worker import TOPIC, run_here
 from bench.run.limit import AT_LIMIT, GRACE, Limit, tell
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
+from estimators.errors import BadInput
 
 TO_STOP = 5.0
 """Seconds in which cells that are told to stop, and can, may leave their checkpoints."""
@@ -38,7 +41,9 @@ class Workers(Protocol):
     """Where workers come from."""
 
     here: bool
-    """Whether they are processes of this machine, whose timing cells run in the process that asks for them."""
+    """Whether they are processes that this one starts, with its code; then it runs timing cells itself."""
+    name: str
+    """Of their cluster, in a sentence."""
 
     def start(self) -> Any:
         """A client (`distributed.Client`) of a scheduler to which the workers come, soon or late.
@@ -54,6 +59,10 @@ class Workers(Protocol):
 
     def how_died(self, worker: str) -> str:
         """How the process of that address ended, as in `was killed by SIGKILL`."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Why workers that were asked for will not come, in a line; None where nothing is known of that."""
         ...
 
 
@@ -73,15 +82,18 @@ class Pool:
     Args:
         workers: where they come from.
         limit: when to stop. What runs hears of it; what does not end within a few seconds then is left.
+        device: that cells compute on.
     """
 
-    def __init__(self, workers: Workers, limit: Limit) -> None:
-        self.workers, self.limit = workers, limit
+    def __init__(self, workers: Workers, limit: Limit, device: str = "cpu") -> None:
+        self.workers, self.limit, self.device = workers, limit, device
         self.elsewhere = not workers.here
         self._client: Any = None
         self._events = queue.SimpleQueue[tuple[str, Any]]()
         self._present = dict[str, None]()
-        """Workers, in the order in which they came."""
+        """Workers that may be given cells, in the order in which they came."""
+        self._greeted = set[str]()
+        """Those that have been, or are being, asked what they are."""
         self._given = dict[str, Given]()
         """By the key of the future."""
         self._count = 0
@@ -153,6 +165,7 @@ class Pool:
         with self.limit.finishing():
             self._client = None
             self._present.clear()
+            self._greeted.clear()
             self.workers.stop()
             for name, level in self._loudness.items():
                 logging.getLogger(name).setLevel(level)
@@ -168,7 +181,38 @@ class Pool:
     def _read_present(self) -> None:
         """Note the workers that came before anybody listened."""
         for worker in self._client.scheduler_info(n_workers=-1)["workers"]:
+            self._joined(worker)
+
+    def _joined(self, worker: str) -> None:
+        """A worker is there: one that this process did not start is asked what it is before it is given anything."""
+        if self.workers.here:
             self._present.setdefault(worker)
+        elif worker not in self._greeted:
+            self._greeted.add(worker)
+            asyncio.run_coroutine_threadsafe(self._greet(self._client, worker), self._client.loop.asyncio_loop)
+
+    async def _greet(self, client: Any, worker: str) -> None:
+        try:
+            answer = (await client.run(greet, os.getcwd(), workers=[worker], on_error="return"))[worker]
+        except Exception as error:  # it has gone again
+            answer = error
+        self._events.put(("greeted", (worker, answer)))
+
+    def _greeting(self, worker: str, answer: Any) -> None:
+        """Take a worker, or not.
+
+        Raises:
+            BadInput: it cannot be used; one that comes later than the first cell is told of and left.
+        """
+        if worker not in self._greeted:  # gone meanwhile
+            return
+        if (why := refusal(answer, self.device)) is None:
+            self._present[worker] = None
+            return
+        words = f"the worker {worker} of {self.workers.name} {why}"
+        if self._count == 0:
+            raise BadInput(words)
+        print(f"{words}; it is not used", file=sys.stderr, flush=True)
 
     def _free(self) -> str | None:
         """A worker that has no cell; None where there is none."""
@@ -182,6 +226,7 @@ class Pool:
                 run_here,
                 dumps((run, cell)),  # which the scheduler passes on as it is
                 self.limit.token,
+                own_modules(cell) if self.elsewhere else {},
                 key=(f"gradest-{self.limit.token}", self._count),  # one group: a scheduler keeps numbers of each
                 workers=[worker],
                 retries=0,
@@ -206,14 +251,16 @@ class Pool:
         try:
             what, about = self._events.get(timeout=LOOK)
         except queue.Empty:
-            if self._client.status != "running":
-                raise Stopped("the loss of its scheduler") from None
+            self._look()
             return None
         match what:
             case "add-worker":
-                self._present[about] = None
+                self._joined(about)
+            case "greeted":
+                self._greeting(*about)
             case "remove-worker":
                 self._present.pop(about, None)
+                self._greeted.discard(about)
                 for given in [given for given in self._given.values() if given.worker == about]:
                     return self._ended(given.future.key, distributed.KilledWorker(given.cell.id, about, 0))
             case "said":
@@ -221,6 +268,25 @@ class Pool:
             case "done":
                 return self._ended(*about)
         return None
+
+    def _look(self) -> None:
+        """Whether the scheduler is still there, and workers are or may come; called where nothing happens.
+
+        Raises:
+            Stopped: the scheduler is lost.
+            BadInput: no worker will come.
+        """
+        if self._client.status != "running":
+            raise self._lost()
+        if self._present or self._given or self._greeted:
+            return
+        if (why := self.workers.trouble()) is not None:
+            raise BadInput(why)
+        with self.limit.finishing():
+            self._read_present()
+
+    def _lost(self) -> Stopped:
+        return Stopped(f"the loss of {self.workers.name}")
 
     def _ended(self, key: str, result: Any) -> tuple[Cell, Record | Exception | Stopped] | None:
         """The end of a cell, which is known once: a worker that dies is heard of in more ways than one."""
@@ -231,7 +297,9 @@ class Pool:
             given.future.cancel()  # or it waits for a worker of that address
             result = Died(f"its worker process {self.workers.how_died(given.worker)}")
         elif isinstance(result, asyncio.CancelledError | distributed.client.FutureCancelledError):
-            raise Stopped("the loss of its scheduler")
+            raise self._lost()
+        elif isinstance(result, Other):
+            raise BadInput(f"the worker {given.worker} of {self.workers.name} {result}")
         return given.cell, result
 
     def _stopped(self, reason: str) -> Results:

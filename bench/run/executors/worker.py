@@ -1,11 +1,13 @@
 """What runs in a worker process, in the place of the function that an executor was given."""
 
 import threading
+from collections.abc import Mapping
 
 from distributed import get_worker
 from distributed.protocol.pickle import loads
 
 from bench.records.record import Record
+from bench.run.executors.same import check_modules
 from bench.run.saying import saying
 from bench.training.stopped import Stopped
 
@@ -15,16 +17,20 @@ _ONE_CELL = threading.Lock()
 """Cells set torch's threads and the precision of its products for their whole process: none runs beside another."""
 
 
-def run_here(packed: bytes, token: str) -> Record | Stopped:
+def run_here(packed: bytes, token: str, modules: Mapping[str, str]) -> Record | Stopped:
     """Run a cell in this worker: a pickled pair of what runs it and the cell.
 
     What it says is printed by the process whose run has that token.
+
+    Raises:
+        Other: one of these modules of a person's own is not here as it is there.
     """
 
     def say(words: str) -> None:
         get_worker().log_event(TOPIC, {"run": token, "words": words})
 
     with _ONE_CELL, saying(say):
+        check_modules(modules)
         run, cell = loads(packed)
         result: Record | Stopped = run(cell)
         return result
