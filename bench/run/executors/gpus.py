@@ -20,7 +20,5 @@ def environments(workers: int) -> list[dict[str, str]]:
     if not devices:
         return [{}]  # what is asked for before a run says that there is none
     if workers > len(devices):
-        say(
-            f"{workers} workers share {len(devices)} GPU{'' if len(devices) == 1 else 's'}, in turn: none has one to itself"
-        )
+        say(f"{workers} workers share {len(devices)} GPU{'' if len(devices) == 1 else 's'} in turn: none has its own")
     return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(workers)]
