@@ -28,7 +28,7 @@ class Content(NamedTuple):
 
 
 def parse(content: bytes) -> Content:
-    """The values of a file, and the first thing that is wrong with it."""
+    """The values of a file, and the first thing that is wrong with it; `fault_of_values` asks more of the values."""
     if not content:
         return Content(None, "is empty")
     noted: list[str] = []
@@ -55,22 +55,17 @@ def parse(content: bytes) -> Content:
         return Content(None, f"is torn or no JSON ({error.msg} at byte {error.pos} of {len(content)})")
     except ValueError:  # what Python says of whole numbers of more than 4300 digits
         return Content(None, "holds a number of thousands of digits")
-    return Content(values, noted[0] if noted else fault_of_values(values, texts=b"\\u" in content))
+    return Content(values, noted[0] if noted else "")
 
 
-def fault_of_values(values: Any, *, texts: bool = True) -> str:
-    """What no record holds, in half a sentence: numbers without bound, depth, text that cannot be written.
-
-    Args:
-        values: as JSON gives them.
-        texts: whether a text may hold what is no character; that needs an escape in the file.
-    """
+def fault_of_values(values: Any) -> str:
+    """What no record holds, in half a sentence: numbers without bound, depth, text that cannot be written."""
     level = [values]
     for _ in range(DEEPEST):
         inner = []
         for node in level:
             if type(node) is dict:
-                if texts and (wrong := next(filter(None, map(_fault_of_text, node)), "")):
+                if wrong := next(filter(None, map(_fault_of_text, node)), ""):
                     return wrong
                 node = node.values()
             elif type(node) is not list:
@@ -85,7 +80,7 @@ def fault_of_values(values: Any, *, texts: bool = True) -> str:
                 elif kind is int:
                     if not -LARGEST_WHOLE <= value <= LARGEST_WHOLE:
                         return "holds a whole number of more than 64 bits"
-                elif kind is str and texts and (wrong := _fault_of_text(value)):
+                elif kind is str and (wrong := _fault_of_text(value)):
                     return wrong
         if not inner:
             return ""

@@ -7,7 +7,7 @@ each part itself (`Part.misfit`, `Part.CORE`).
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -57,15 +57,14 @@ def _in(value: Any, shape: Shape) -> str:
 
 
 def _in_part(value: Mapping[str, Any], model: type[BaseModel]) -> str:
-    shapes, needed = _shapes(model), _needed(model)
+    shapes, needed, own = _of_model(model)
     for key, item in value.items():
         shape = shapes.get(key)  # of a key that this version does not know nothing is asked
         if shape is not None and type(item) not in shape.plain and (wrong := _in(item, shape)):
             return f".{key}{wrong}"
     if not value.keys() >= needed:
         return f" lacks {', '.join(sorted(needed - value.keys()))}"
-    own = getattr(model, "misfit", None)
-    return own(value) if own else ""
+    return own(value)
 
 
 def _allowed(shape: Shape) -> str:
@@ -76,6 +75,13 @@ def _allowed(shape: Shape) -> str:
 
 
 @cache
+def _of_model(
+    model: type[BaseModel],
+) -> tuple[dict[str, Shape], frozenset[str], Callable[[Mapping[str, Any]], str]]:
+    """The shapes of a model's fields, the keys that are always there, and what it says of values together."""
+    return _shapes(model), _needed(model), model.misfit if issubclass(model, Part) else lambda values: ""
+
+
 def _shapes(model: type[BaseModel]) -> dict[str, Shape]:
     """Of a model's fields, by the key that they have in JSON.
 
@@ -90,7 +96,6 @@ def _shapes(model: type[BaseModel]) -> dict[str, Shape]:
     return shapes
 
 
-@cache
 def _needed(model: type[BaseModel]) -> frozenset[str]:
     required = {field.alias or name for name, field in model.model_fields.items() if field.is_required()}
     return frozenset(required | set(getattr(model, "CORE", ())))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bench.records.content import canonical
+from bench.records.content import canonical, fault_of_values
 from bench.records.identity import cell_id
 from bench.records.record import STATUSES, Record
 from bench.records.results import MODELS
@@ -39,11 +39,13 @@ def fault(found: Any, cell: str) -> str:
     """What is wrong with a record, in half a sentence; empty where nothing is.
 
     Args:
-        found: what its file holds, without numbers that are not finite; not of a later release.
+        found: what its file holds; not of a later release.
         cell: the name of its file.
     """
     if not isinstance(found, dict):
         return "holds no object"
+    if wrong := fault_of_values(found):
+        return wrong
     if wrong := misfit(found, Record):
         return _placed("", wrong)
     if found["cell"] != cell:
@@ -56,6 +58,20 @@ def fault(found: Any, cell: str) -> str:
         if digest_of(found) != found["digest"]:
             return "does not have its digest: something in it was changed"
     return _of_outcome(found)
+
+
+def is_as_written(found: Any, cell: str) -> bool:
+    """Whether a record is the cell's and has its digest: then it is what a run wrote, which was whole.
+
+    A reader that takes little from a record may ask this in the place of `fault`, at half of the price. A digest is
+    against damage and not against forgery: whoever makes one anew can make it of anything.
+    """
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict) or found.get("cell") != cell:
+        return False
+    try:
+        return bool(found.get("digest") == digest_of(found)) and cell_id(found["config"]) == cell
+    except (ValueError, RecursionError):
+        return False
 
 
 def _of_outcome(found: dict[str, Any]) -> str:

@@ -56,15 +56,22 @@ def content_of(path: Path, most: int, *, follow: bool = False, begins: bytes = b
             raise Unreadable(
                 f"is a file of {found.st_size / MEGABYTE:.0f} MB, where {most // MEGABYTE} MB are the most"
             )
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            first = file.read(len(begins))
-            return first + file.read(found.st_size) if first == begins else first  # it may grow meanwhile
+        first = os.read(descriptor, len(begins)) if begins else b""
+        return first + _read(descriptor, found.st_size) if first == begins else first
     except OSError as error:
         if error.errno in _OF_THIS_PROCESS:
             raise
         raise Unreadable(f"cannot be read ({error.strerror})") from error
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """So many bytes, or what there is up to the end: a file may shrink or grow meanwhile."""
+    whole = os.read(descriptor, size)  # all of it, but for files of gigabytes
+    while len(whole) < size and (more := os.read(descriptor, size - len(whole))):
+        whole += more
+    return whole
 
 
 def _what(mode: int) -> str:
