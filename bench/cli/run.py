@@ -12,8 +12,8 @@ import typer
 
 from bench.cli import complete
 from bench.cli.doctor import REPORT
+from bench.cli.dry_run import show_plan
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, guarded
-from bench.cli.loudness import ASKED
 from bench.printed import visible
 from bench.report.text import plural
 
@@ -83,7 +83,7 @@ def run_verb(
             chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
             folder = out or Path("runs") / chosen.name
             if dry_run:
-                show_plan(chosen, folder, as_json=as_json)
+                show_plan(chosen, folder, as_json=as_json, workers=workers)
                 return DONE
             with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what is said is for a person
                 code = run_and_report(
@@ -96,36 +96,6 @@ def run_verb(
         told = f"stopped by {stopped.reason}" if isinstance(stopped, Stopped) else "interrupted"
         print(f"{told} outside of any cell; what was done is kept. Go on with: {_again()}", file=sys.stderr)
         return STOPPED if isinstance(stopped, Stopped) else INTERRUPTED
-
-
-def show_plan(suite: "Suite", out: Path, *, as_json: bool = False) -> None:
-    """Print what a run would do: a matrix of counts, or, where it is asked to say more, every cell."""
-    from bench.cli.matrix import blocks, left_out, plain
-    from bench.cli.tables import print_json, print_lines, print_table, width
-    from bench.run.store import Store
-    from bench.suite.plan import plan
-
-    store = Store(out)
-    chosen = plan(suite).grown(lambda cell: store.read(cell.id))
-    done = {cell.id: store.read(cell.id) is not None for cell in chosen.cells}
-    if as_json:
-        print_json(plain(chosen, done, str(out)))
-        return
-    if ASKED.verbose:
-        rows = [{"cell": cell.id, "done": done[cell.id], "what": cell.title} for cell in chosen.cells]
-        if suite.budgets[1:]:  # one estimator is there once a budget, which is told by its draws of z
-            rows = [row | {"samples": cell.estimator.samples} for row, cell in zip(rows, chosen.cells, strict=True)]
-        print_table(rows, whole=("cell",))
-    else:
-        for title, rows in blocks(chosen.cells, done, width()):
-            print_lines([title])
-            print_table(rows, whole=())
-            print()
-    print_lines(left_out(chosen.skipped))
-    print_lines(f"may grow: {words}" for words in dict.fromkeys(series.table.growth() for series in chosen.series))
-    there = f", {sum(done.values())} of them done" if any(done.values()) else ""
-    more = "" if ASKED.verbose else " (--verbose lists them)"
-    print_lines([f"{plural(len(chosen.cells), 'cell')}{there}, into {out}{more}"])
 
 
 def print_outcome(out: Path, code: int) -> None:

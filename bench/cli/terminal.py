@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from statistics import median
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -15,6 +14,8 @@ from bench.cli.loudness import ASKED
 from bench.printed import unescaped, visible
 from bench.records.record import Record
 from bench.report.text import plural
+from bench.run.expected import Expected, at_once
+from bench.suite.cost import typical_seconds
 from bench.suite.schema import Cell
 
 BAR_FROM, TITLE_FROM = 60, 50
@@ -24,38 +25,54 @@ BAR_FROM, TITLE_FROM = 60, 50
 class Left:
     """How long the cells that are left will take.
 
-    A cell is weighed by the median seconds of those of its kind that are done, on problems of the same rough cost; one
-    of a kind that none is done of by its rough cost, at the seconds that a unit of it took in the others.
+    Each is expected to take what others of its kind took (`bench.run.expected`), beside what a typical core takes for
+    it; those that nothing is known of as long as a usual one of the run. As many run at once as were seen to, but those
+    that run alone; and between two cells passes what passed between the others, for their records are written.
+
+    Args:
+        cells: to run.
+        expected: knows what other cells took.
     """
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
+    def __init__(self, cells: Iterable[Cell], expected: Expected | None = None) -> None:
         self.waiting = {cell.id: cell for cell in cells}
-        self.took: dict[tuple[str, int], list[float]] = {}
-        self.done: list[Cell] = []
+        self.expected = expected or Expected()
+        self.expected.typical |= typical_seconds(self.waiting.values())
+        self.done: list[Record] = []
+        self.first = self.last = 0.0
+        """When the first cell was done, and the last so far."""
 
-    def finish(self, cell: Cell, seconds: float | None) -> None:
-        """Note that a cell is done, and what it took, where that is known."""
+    def finish(self, cell: Cell, record: Record, now: float) -> None:
+        """Note that a cell is done.
+
+        Args:
+            cell: which.
+            record: of it.
+            now: seconds of a clock that does not go back.
+        """
         del self.waiting[cell.id]
-        self.done.append(cell)
-        if seconds is not None:
-            self.took.setdefault(self._kind(cell), []).append(seconds)
+        self.first, self.last = self.first if self.done else now, now
+        self.done.append(record)
+        self.expected.add(record)
 
-    @staticmethod
-    def _kind(cell: Cell) -> tuple[str, int]:
-        return cell.measurement.kind, cell.problem.cost
-
-    def seconds(self, elapsed: float) -> float:
-        """Seconds left: those that passed, times what is left of the work over what is done of it."""
-        medians = {kind: median(took) for kind, took in self.took.items()}
-        cost = sum(kind[1] * len(took) for kind, took in self.took.items())
-        total = sum(map(sum, self.took.values()))
-        a_unit = total / cost if cost and total else 1.0
-
-        def work(cells: Iterable[Cell]) -> float:
-            return sum(medians.get(self._kind(cell)) or a_unit * cell.problem.cost for cell in cells)
-
-        done = work(self.done)
-        return elapsed * work(self.waiting.values()) / done if done else 0.0
+    def seconds(self) -> float | None:
+        """Seconds left from the moment at which the last cell was done; None before the first."""
+        if not self.done:
+            return None
+        at_once_now = at_once(self.done)
+        took = [record.seconds or 0.0 for record in self.done]
+        between = self.last - self.first - sum(took[1:]) / at_once_now
+        pause = max(0.0, between) / max(1, len(took) - 1)
+        usual = sum(took) / len(took)
+        beside = alone = 0.0
+        for cell in self.waiting.values():
+            known = self.expected.seconds(cell)
+            seconds = usual if known is None else known
+            if cell.measurement.alone:
+                alone += seconds
+            else:
+                beside += seconds
+        return beside / at_once_now + alone + pause * len(self.waiting)
 
 
 class _Remaining(ProgressColumn):
@@ -78,6 +95,7 @@ class Display:
     def __init__(self) -> None:
         file = unescaped(sys.stderr)  # for the bar; all texts below are made visible
         self.console = Console(file=file, markup=False, emoji=False, highlight=False)
+        self.expected = Expected()
 
     def _columns(self) -> list[ProgressColumn]:
         """What fits: the count and the time left always, then what runs, then a bar."""
@@ -103,7 +121,7 @@ class Display:
             yield
             return
         self._say(f"{plural(len(todo), 'cell')} to run" + (f", {kept} done before" if kept else ""))
-        self.left, self.cells = Left(todo), len(todo)
+        self.left, self.cells = Left(todo, self.expected), len(todo)
         self.shown = self.started = time.monotonic()
         bar = self.console.is_terminal and not ASKED.quiet
         total = sum(cell.problem.cost for cell in todo)
@@ -115,12 +133,12 @@ class Display:
 
     def cell_done(self, record: Record, cell: Cell) -> None:
         """What `run_suite` takes as `progress`."""
-        self.left.finish(cell, record.seconds)
+        now = time.monotonic()
+        self.left.finish(cell, record, now)
         waiting = self.left.waiting
         done = f"{self.cells - len(waiting)} of {self.cells} cells"
         running = visible(next(iter(waiting.values()), cell).title)
-        now = time.monotonic()
-        seconds = self.left.seconds(now - self.started)
+        seconds = self.left.seconds() or 0.0
         self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done, until=now + seconds)
         if not record.went_well:
             self.console.print(visible(f"{record.status}: {cell.title}: {record.reason}"), soft_wrap=True)

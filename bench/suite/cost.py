@@ -57,6 +57,19 @@ def total(cells: Iterable[Cell]) -> Total:
     return Total(evaluations, seconds, largest, memory, unknown)
 
 
+def typical_seconds(cells: Iterable[Cell]) -> dict[str, float]:
+    """Seconds of cells on a typical core, by id; the first of those that share work does it for all."""
+    found, shared = {}, set()
+    for cell in cells:
+        if (cost := cost_of(cell)) is None:
+            continue
+        found[cell.id] = cost.seconds
+        if cost.shared is not None and (key := (cell.problem, cell.measurement)) not in shared:
+            shared.add(key)
+            found[cell.id] += cost.shared.seconds
+    return found
+
+
 def memory_here(root: Path = Path("/sys/fs/cgroup")) -> float:
     """Bytes of memory that a process may take on this machine: all there are, or as many as its control group allows.
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +11,35 @@ from rich.console import Console
 
 from bench.cli.loudness import ASKED
 from bench.cli.terminal import Display, Left
+from bench.measure.cost import Cost
+from bench.records.identity import Identity
+from bench.run.expected import Expected, at_once
 from tests.bench.screens import screen
 
 
-def cell(name: str, kind: str, cost: int) -> Any:
-    about = {"measurement": SimpleNamespace(kind=kind), "problem": SimpleNamespace(cost=cost)}
-    return SimpleNamespace(id=name, title=f"{kind} digits/bernoulli-20/nonlinear {name}", **about)
+def cell(name: str, kind: str, cost: int, typical: float | None = None) -> Any:
+    """A cell of which it may be known what it takes on a typical core."""
+    said = None if typical is None else Cost(1.0, typical)
+    about = {
+        "measurement": SimpleNamespace(kind=kind, alone=kind == "time", cost=lambda problem, config: said),
+        "problem": SimpleNamespace(cost=cost),
+        "estimator": None,
+    }
+    return SimpleNamespace(id=name, title=f"{kind} digits/bernoulli-20/nonlinear {name}", **about, identity=identity(
+        kind, "toy" if cost == 1 else "vae"))  # fmt: skip
+
+
+def identity(kind: str, problem: str) -> Identity:
+    return Identity.model_validate({
+        "measurement": {"kind": kind}, "problem": {"kind": problem, "label": problem}, "device": "cpu",
+        "estimator": {"label": "rloo"},
+    })  # fmt: skip
+
+
+def record(of: Any, seconds: float | None, started: float = 0.0) -> Any:
+    """A record of a cell that went well, begun at so many seconds of a day."""
+    moment = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=started)).isoformat(timespec="milliseconds")
+    return SimpleNamespace(cell=of.id, config=of.identity, seconds=seconds, started=moment, went_well=True)
 
 
 LONG = "reinforce[baseline=input-dependent,variance_normalisation=true]"
@@ -23,22 +47,59 @@ CELLS = [cell(f"{LONG}{i}", "moments", 20) for i in range(3)]
 
 
 def test_the_time_left_is_by_medians_of_a_kind() -> None:
-    """Of 4 toys of 1 s and 2 trainings of 100 s the rough cost says 1 to 20."""
-    toys, trainings = [cell(f"t{i}", "moments", 1) for i in range(4)], [cell(f"v{i}", "train", 20) for i in range(2)]
+    """Of 5 toys of 1 s and 3 trainings of 100 s nothing is said of what they cost."""
+    toys, trainings = [cell(f"t{i}", "moments", 1) for i in range(5)], [cell(f"v{i}", "train", 20) for i in range(3)]
     left = Left([*toys, *trainings])
-    assert left.seconds(0.0) == 0  # nothing is known yet
-    left.finish(toys[0], 1.0)
-    assert left.seconds(1.0) == 3 * 1 + 2 * 20  # the cost alone, at a second a unit
-    left.finish(trainings[0], 100.0)
-    assert left.seconds(101.0) == pytest.approx(3 * 1 + 100)
-    left.finish(toys[1], 9.0)  # one slow toy: the median of two is 5
-    assert left.seconds(110.0) == pytest.approx(110 * (2 * 5 + 100) / (5 + 5 + 100))
-    # Two processes bring twice the work in the same time.
-    assert left.seconds(55.0) == pytest.approx(55 * (2 * 5 + 100) / (5 + 5 + 100))
-    left.finish(toys[2], None)
-    left.finish(toys[3], None)
-    left.finish(trainings[1], None)
-    assert left.seconds(200.0) == 0
+    assert left.seconds() is None  # nothing is known yet
+    left.finish(toys[0], record(toys[0], 1.0, 0.0), 1.0)
+    assert left.seconds() == 7 * 1  # all like the one that is known
+    left.finish(trainings[0], record(trainings[0], 100.0, 1.0), 101.0)
+    assert left.seconds() == pytest.approx(4 * 1 + 2 * 100)
+    left.finish(toys[1], record(toys[1], 9.0, 101.0), 110.0)  # one slow toy: the median of two is 5
+    assert left.seconds() == pytest.approx(3 * 5 + 2 * 100)
+    left.finish(toys[2], record(toys[2], 1.0, 116.0), 117.0)  # 6 s passed between two cells, of three such times
+    assert left.seconds() == pytest.approx(2 * 1 + 2 * 100 + 4 * 6 / 3)
+    left.finish(toys[3], record(toys[3], None, 117.0), 117.0)
+    left.finish(toys[4], record(toys[4], None, 117.0), 117.0)
+    left.finish(trainings[1], record(trainings[1], None, 117.0), 117.0)
+    left.finish(trainings[2], record(trainings[2], None, 117.0), 117.0)
+    assert left.seconds() == 0
+
+
+def test_a_cell_that_costs_ten_times_as_much_is_expected_to_take_ten_times_as_long() -> None:
+    cells = [cell(f"c{i}", "train", 20, typical) for i, typical in enumerate((1.0, 10.0, 2.0))]
+    left = Left([*cells, cell("x", "moments", 1, 3.0)])
+    left.finish(cells[0], record(cells[0], 1.5), 1.5)
+    assert left.seconds() == pytest.approx(1.5 * (10 + 2 + 3))  # of another kind by the machine alone
+
+
+def test_expected_goes_from_the_narrowest_kind_to_any_of_a_measurement() -> None:
+    toys, trainings = [cell(f"t{i}", "moments", 1) for i in range(4)], [cell(f"v{i}", "moments", 20) for i in range(2)]
+    expected = Expected([record(one, 1.0) for one in toys])
+    assert expected.seconds(toys[0]) == expected.seconds(toys[0].identity) == 1.0
+    assert expected.seconds(trainings[0]) == 1.0  # no other is known
+    expected.add(record(trainings[0], 50.0))
+    assert expected.seconds(trainings[1].identity) == 1.0  # one is not enough
+    for _ in range(2):
+        expected.add(record(trainings[0], 50.0))
+    assert expected.seconds(trainings[1].identity) == 50.0
+    failed = record(toys[0], 900.0)
+    failed.went_well = False
+    expected.add(failed)
+    assert expected.seconds(toys[1]) == 1.0
+    assert expected.seconds(identity("train", "vae")) is None
+    assert Expected().seconds(toys[0]) is None
+
+
+def test_two_at_once_take_half_as_long_but_for_those_that_run_alone() -> None:
+    cells = [cell(f"c{i}", "train", 20) for i in range(8)]
+    left = Left([*cells, *(cell(f"t{i}", "time", 20, 0.5) for i in range(2))])
+    for i in range(4):  # two and two, of 10 s each
+        left.finish(cells[i], record(cells[i], 10.0, 10.0 * (i // 2)), 10.0 * (i // 2 + 1))
+    # Four trainings by two, and two times that nobody knows, as long as a usual cell each.
+    assert left.seconds() == pytest.approx(4 * 10 / 2 + 2 * 10)
+    assert at_once([record(cells[0], 1.0, i / 4) for i in range(9)]) == 4
+    assert at_once([]) == at_once([record(cells[0], None)]) == 1
 
 
 def in_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -51,7 +112,7 @@ def in_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         display.console = Console(file=terminal.file, force_terminal=True, width=width, markup=False, highlight=False)
         with display.running(CELLS, 0):
             for one in CELLS:
-                display.cell_done(SimpleNamespace(seconds=60.0, went_well=True), one)  # type: ignore[arg-type]
+                display.cell_done(record(one, 60.0), one)
                 display.progress.refresh()
     return terminal.lines
 
@@ -87,6 +148,7 @@ def test_quiet_and_verbose(
     display = Display()
     with display.running(CELLS, 0):
         for i, one in enumerate(CELLS):
-            record = SimpleNamespace(seconds=60.0, went_well=i != 1, status="failed", reason="why")
-            display.cell_done(record, one)  # type: ignore[arg-type]
+            done = record(one, 60.0)
+            done.went_well, done.status, done.reason = i != 1, "failed", "why"
+            display.cell_done(done, one)
     assert capsys.readouterr().err == said.format(*(one.title for one in CELLS))

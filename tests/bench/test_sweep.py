@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.dry_run import show_plan
 from bench.cli.loudness import ASKED
-from bench.cli.run import show_plan
 from bench.run import runner
 from bench.run.executors import inline
 from bench.run.limit import Limit

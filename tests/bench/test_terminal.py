@@ -511,7 +511,7 @@ CALLS = [
      ("small", Path("x/y"), {"workers": 3, "force": True})),
     (["run", "small.toml", "--time-limit", "1h30m"], "run",
      ("small", Path("runs/small"), {"workers": 1, "force": False, "limit": 5400})),
-    (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"), {"as_json": False})),
+    (["run", "small.toml", "--dry-run", "--out", "z"], "plan", ("small", Path("z"), {"as_json": False, "workers": 1})),
     (["run", "quick", "--dry-run"], "plan", ("quick", Path("runs/quick"), {"as_json": False})),
     (["report", "a", "b", "--format", "md,csv", "--out", "c"], "report",
      ([Path("a"), Path("b")], "md,csv", Path("c"), Selection(), False)),

@@ -14,7 +14,7 @@ import torch
 import typer
 
 import estimators
-from bench.cli.run import show_plan
+from bench.cli.dry_run import show_plan
 from bench.config import EstimatorConfig, parse_estimator
 from bench.library.recommend import suite_of
 from bench.studies import page_code
