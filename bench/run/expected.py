@@ -8,7 +8,7 @@ evaluations of f is expected to take ten times as long.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from statistics import median
+from statistics import median, median_low
 from typing import Protocol
 
 from bench.records.identity import Identity
@@ -16,6 +16,8 @@ from bench.records.record import Record
 
 ENOUGH = 3
 """Cells of a kind whose median is taken: the first of a problem trains the trajectory that the others share."""
+BLURRED = 0.01
+"""Seconds at either end of a cell that are not looked at."""
 
 
 class Planned(Protocol):
@@ -80,17 +82,17 @@ class Expected:
     def _ratio(self, identity: Identity) -> float | None:
         """Seconds here for a second on a typical core, of cells like this one; None where none are known.
 
-        Of cells of other problems all seconds together count, and not their median: a run may have hundreds of cells of
-        a few milliseconds, of which is known badly what they cost.
+        Beside those of the same sort of problem stands what all cells together took, as one more, so that a single one
+        that waited for a busy machine does not stand for all. All together are taken by their sum, since a run may have
+        hundreds of cells of a few milliseconds, of which is known badly what they cost.
         """
-        *_, kind, every = kinds = [*_kinds(identity)]
-        for narrow in kinds[:2]:
-            if len(ratios := self._ratios.get(narrow, ())) >= ENOUGH:
-                return median(ratios)
-        for wide in (kind, every):
-            if (sums := self._sums.get(wide)) is not None:
-                return sums[0] / sums[1]
-        return None
+        narrow, sort, *_, every = _kinds(identity)
+        if every not in self._sums:
+            return None
+        if len(ratios := self._ratios.get(narrow, [])) >= ENOUGH:
+            return median(ratios)
+        seconds, typical = self._sums[every]
+        return median_low([seconds / typical, *self._ratios.get(sort, [])])
 
 
 def _kinds(identity: Identity) -> Iterator[tuple[str, ...]]:
@@ -110,12 +112,15 @@ def _median(known: Mapping[tuple[str, ...], list[float]], identity: Identity) ->
 
 
 def at_once(records: Iterable[Record]) -> int:
-    """How many cells ran at the same time, as their starts and their seconds tell; 1 at least."""
+    """How many cells ran at the same time, as their starts and their seconds tell; 1 at least.
+
+    A start is known to a millisecond, so that neighbours may seem to overlap by as much.
+    """
     changes = []
     for record in records:
-        if record.started is not None and record.seconds:
+        if record.started is not None and (record.seconds or 0.0) > 2 * BLURRED:
             begun = _moment(record.started)
-            changes += [(begun, 1), (begun + record.seconds, -1)]
+            changes += [(begun + BLURRED, 1), (begun + (record.seconds or 0.0) - BLURRED, -1)]
     running = most = 0
     for _, change in sorted(changes):
         running += change
