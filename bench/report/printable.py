@@ -12,12 +12,14 @@ def printable(record: Record) -> Record:
     """The record itself where all its texts can be seen as they are, else one whose texts are what can be seen of them.
 
     The report makes names, files and rows from it, so that they agree with each other whatever a record calls things.
+    A reason may have several lines, as an exception's message has; whatever shows it makes one of them.
     """
     parts = (record.config.model_dump(), record.tags.model_dump(), record.provenance.model_dump())
-    said = [record.cell, record.status, record.reason, record.started, record.folder]
-    if not any(map(_hides, (*parts, said, record.measurements))):
+    reason = None if record.reason is None else visible(record.reason, kept="\n")
+    said = [record.cell, record.status, record.started, record.folder]
+    if reason == record.reason and not any(map(_hides, (*parts, said, record.measurements))):
         return record
-    return read(_shown(plain(record)), visible(record.folder))
+    return read({**_shown(plain(record)), "reason": reason}, visible(record.folder))
 
 
 def _hides(value: Any) -> bool:

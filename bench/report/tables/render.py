@@ -16,6 +16,7 @@ _TEX = str.maketrans({
 })  # fmt: skip
 _POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
 _MARKDOWN = re.compile(r"[\\`$]|\*(?=\S)|(?<=\S)\*|~~|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|\](?=[(\[])|&(?=#?\w+;)")
+_BLANK = re.compile(r"\n\s+")  # an empty line ends a paragraph, which no argument may hold
 _FORMULA = ("=", "+", "-", "@")
 """What a cell begins with that a spreadsheet computes, behind any spaces, which it leaves out."""
 _MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
@@ -23,13 +24,13 @@ _MINUS = re.compile(r"(?<![\w.$^{-])-(?=\d)")
 
 def escape_tex(text: str) -> str:
     """Text for LaTeX, with powers of ten and minus signs set as mathematics."""
-    escaped = _POWER.sub(r"$\1\\times10^{\2}$", text.translate(_TEX))
+    escaped = _POWER.sub(r"$\1\\times10^{\2}$", _BLANK.sub("\n", text).translate(_TEX))
     return _MINUS.sub("$-$", escaped) if "-" in escaped else escaped
 
 
 def escape_markdown(text: str) -> str:
     """Text for Markdown: what would be emphasis, code, a formula, a link or a tag stays as it is written."""
-    return _MARKDOWN.sub(r"\\\g<0>", text)
+    return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " "))
 
 
 def csv(table: Table) -> str:
@@ -56,7 +57,7 @@ def pipe(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bo
         left: whether each column stands left or else right, and is padded to be read as text; None pads nothing.
     """
     marks = ["---"] * len(titles)
-    lines = [[escape_markdown(text).replace("|", "\\|").replace("\n", " ") for text in row] for row in (titles, *rows)]
+    lines = [[escape_markdown(text).replace("|", "\\|") for text in row] for row in (titles, *rows)]
     if left is not None:
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         sides = list(zip(widths, left, strict=True))
