@@ -227,7 +227,8 @@ def run_suite(
     store.sweep()
     checkpoints = Checkpoints(out)
     # A process that ran a cell which another one has finished may have left a checkpoint of it.
-    checkpoints.remove(cell.id for cell in chosen.cells if force or cell not in todo)
+    waiting = {cell.id for cell in todo}  # to compare cells with each other takes minutes for ten thousand
+    checkpoints.remove(cell.id for cell in chosen.cells if force or cell.id not in waiting)
     run, stopped, wanted, lost = Kept(out, limit, run_cell), None, len(todo), list[tuple[Cell, float]]()
 
     def keep(cell: Cell, result: Record | Exception) -> None:
@@ -257,7 +258,8 @@ def run_suite(
         chosen = chosen.grown(record_of)
         new = [cell for cell in chosen.cells if cell.id not in known]
         todo = left(new)
-        checkpoints.remove(cell.id for cell in new if force or cell not in todo)
+        waiting = {cell.id for cell in todo}
+        checkpoints.remove(cell.id for cell in new if force or cell.id not in waiting)
         wanted += len(todo)
         if new:
             write_plan(out, [cell.id for cell in chosen.cells])
