@@ -76,11 +76,13 @@ class Record(BaseModel):
     digest: str | None = None
     """The hash of all else in the record, from schema 2: 64 hex digits of SHA-256."""
     status: str
-    """ok, diverged, failed, out-of-memory or died."""
+    """ok, diverged, failed, out-of-memory, or died: its process ended before it did."""
     reason: str | None
     """Of a status that is not ok, in a sentence."""
     traceback: str | None = None
     """Of a cell that failed."""
+    attempts: int = 1
+    """How often the cell was tried; not written where that is once."""
     started: str | None
     """When, in UTC."""
     seconds: float | None

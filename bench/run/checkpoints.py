@@ -70,6 +70,13 @@ class Checkpoints:
             raise Unusable(f"is of another cell, {header.cell}")
         return header, state
 
+    def step(self, cell_id: str) -> int:
+        """How far a cell is, by its checkpoint; 0 where that cannot be used."""
+        with suppress(Unusable):
+            if (found := self.read(cell_id)) is not None:
+                return found[0].step
+        return 0
+
     def headers(self) -> Iterator[Header]:
         """Those of the checkpoints that are whole, by cell id."""
         for path in self._files():

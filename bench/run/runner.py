@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,16 @@ from bench.records.damage import Damage
 from bench.records.record import SCHEMA, Provenance, Record, Tags
 from bench.records.values import Part, plain
 from bench.run.checkpoints import Checkpoints
-from bench.run.executors import Executor
+from bench.run.claims import Claims
+from bench.run.executors import Died, Executor
+from bench.run.executors.apart import Apart
+from bench.run.executors.inline import Inline
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
 from bench.run.planned import write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
+from bench.run.work import TRIES, Work
 from bench.suite.cost import check_fits
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, MatmulPrecision, Suite
@@ -92,11 +95,14 @@ def make_record(
 ) -> Record:
     """A cell's record, with its status, tags and provenance; the result may be plain values already."""
     entry, measurements = registry.get(cell.estimator.name), plain(result)
-    status, reason = "ok", None
+    status, reason, where = "ok", None, None
     if failure is not None:
         short = str(failure).partition("\n")[0]
         memory = isinstance(failure, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(failure)
         status, reason = "out-of-memory" if memory else "failed", f"{type(failure).__name__}: {short}"
+        where = "".join(traceback.format_exception(failure))
+    if isinstance(failure, Died):
+        status, reason, where = "died", str(failure), None
     steps = measurements.get("diverged")
     if steps and None not in steps:
         status, reason = "diverged", f"every seed diverged, the first at step {min(steps)}"
@@ -105,7 +111,7 @@ def make_record(
         cell=cell.id,
         status=status,
         reason=reason,
-        traceback="".join(traceback.format_exception(failure)) if failure else None,
+        traceback=where,
         started=started.isoformat(timespec="milliseconds"),
         seconds=seconds,
         config=cell.identity,
@@ -181,6 +187,7 @@ def run_suite(
     *,
     executor: Executor,
     force: bool = False,
+    retry_failed: bool = False,
     progress: Callable[[Record, Cell], None] = lambda record, cell: None,
     starting: Callable[[list[Cell], int], AbstractContextManager[None]] = lambda cells, kept: nullcontext(),
     limit: Limit | None = None,
@@ -188,14 +195,19 @@ def run_suite(
 ) -> Outcome:
     """Run what is not done yet of a suite, and write a record a cell into `out`.
 
-    A training that takes long leaves checkpoints there, from which it goes on after whatever ended it.
+    Several runners on one folder share its work (`bench.run.claims`), and each ends when all of it is done. A training
+    that takes long leaves checkpoints there, from which it goes on after whatever ended it.
+
+    A cell that ended its process, or that ran out of memory, is tried once more, last and in a process of its own; so
+    is one that was under way when an earlier runner died.
 
     Args:
         suite: the suite.
         out: the run's folder.
-        executor: runs cells; timing cells always run here, one at a time.
+        executor: runs cells; timing cells run one at a time, with nothing beside them.
         force: run every cell again, and from its beginning.
-        progress: called after each record was written.
+        retry_failed: run those again of which a record says that they failed, died or ran out of memory.
+        progress: called after each record was written, by another runner too.
         starting: called with the cells to run in their order, and the number of those done before; returns a
             context that the run takes place in.
         limit: when to stop; for ever later without one.
@@ -204,13 +216,15 @@ def run_suite(
     Raises:
         KeyboardInterrupt: as the limit hears it; what was done is kept.
     """
-    store, limit = Store(out), limit or Limit()
+    store, limit, checkpoints = Store(out), limit or Limit(), Checkpoints(out)
     ran: set[str] = set()
 
     def record_of(cell: Cell) -> Record | None:
         """Of a cell that is done; with `force` it is by this run alone."""
         found = current(store, cell)  # read with `force` too: what a later release wrote is never overwritten
-        return None if force and cell.id not in ran else found
+        if found is None or cell.id in ran:
+            return found
+        return None if force or _is_to_retry(found, failed=retry_failed) else found
 
     def left(cells: Sequence[Cell]) -> list[Cell]:
         return [cell for cell in cells if record_of(cell) is None]
@@ -225,47 +239,70 @@ def run_suite(
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     write_plan(out, [cell.id for cell in chosen.cells])
     store.sweep()
-    checkpoints = Checkpoints(out)
-    # A process that ran a cell which another one has finished may have left a checkpoint of it.
-    waiting = {cell.id for cell in todo}  # to compare cells with each other takes minutes for ten thousand
-    checkpoints.remove(cell.id for cell in chosen.cells if force or cell.id not in waiting)
-    run, stopped, wanted, lost = Kept(out, limit, run_cell), None, len(todo), list[tuple[Cell, float]]()
+    run, stopped, lost = Kept(out, limit, run_cell), None, list[tuple[Cell, float]]()
+    claims, apart = Claims(out, step_of=checkpoints.step), Apart(limit)
+    left_behind = claims.left_behind()
+
+    def done_meanwhile(cell: Cell) -> Record | None:
+        return record_of(cell) if store.path(cell.id).exists() else None
+
+    work = Work(claims, limit, done_meanwhile, progress)
 
     def keep(cell: Cell, result: Record | Exception) -> None:
-        if isinstance(result, Exception):  # its worker died, so that `run_cell` could not make a record of the failure
+        if isinstance(result, Exception):  # its process died, so that `run_cell` could not make a record of the failure
             result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
+        if work.tries(cell) > 1:
+            result.attempts = work.tries(cell)
         with limit.finishing():
             store.write(result)
             checkpoints.remove([cell.id])
+            ran.add(cell.id)
             progress(result, cell)
-        ran.add(cell.id)
         run.done(result)
 
-    while True:
-        timed = [cell for cell in todo if cell.measurement.alone]
-        others = [cell for cell in todo if not cell.measurement.alone]
-        try:
-            with executor, starting(others + timed, len(chosen.cells) - len(todo)):
-                for cell, result in chain(executor(others, run), executor.alone(timed, run)):
-                    if isinstance(result, Stopped):
-                        stopped = stopped or result
-                        lost += [(cell, result.lost)] if result.lost is not None else []
-                    else:
-                        keep(cell, result)
-        except Stopped as raised:
-            stopped = stopped or raised
-        known = {cell.id for cell in chosen.cells}
-        chosen = chosen.grown(record_of)
-        new = [cell for cell in chosen.cells if cell.id not in known]
-        todo = left(new)
-        waiting = {cell.id for cell in todo}
-        checkpoints.remove(cell.id for cell in new if force or cell.id not in waiting)
-        wanted += len(todo)
-        if new:
+    def add(new: Sequence[Cell], todo: list[Cell]) -> None:
+        """Take up the cells of `new` that are `todo`. Of the others a process that was late may have left something."""
+        work.add(todo)
+        checkpoints.remove(cell.id for cell in new if force or cell.id not in work.left)
+        for cell in new:
+            if cell.id in left_behind and cell.id not in work.left:
+                claims.drop(cell.id)
+
+    add(chosen.cells, todo)
+    if work.suspect(left_behind) and isinstance(executor, Inline):
+        executor = apart  # the cell that ended the earlier run may not be the only one of its kind
+        apart.start(run)
+    with apart, claims, executor:
+        while True:
+            try:
+                with starting(sorted(todo, key=lambda cell: cell.measurement.alone), len(chosen.cells) - len(todo)):
+                    for cell, result in work.results(executor, apart, run):
+                        if isinstance(result, Stopped):
+                            stopped = stopped or result
+                            lost += [(cell, result.lost)] if result.lost is not None else []
+                        else:
+                            keep(cell, result)
+            except Stopped as raised:
+                stopped = stopped or raised
+            known = {cell.id for cell in chosen.cells}
+            chosen = chosen.grown(record_of)
+            new = [cell for cell in chosen.cells if cell.id not in known]
+            if not new:
+                break
+            todo = left(new)
+            add(new, todo)
             write_plan(out, [cell.id for cell in chosen.cells])
-        if stopped or not new:
-            break
+            if stopped:
+                break
     checkpoints.tidy()
     records = [record for cell in chosen.cells if (record := store.read(cell.id))]
     unwell = [record for record in records if not record.went_well]
-    return Outcome(len(records), len(ran), unwell, wanted - len(ran), stopped, tuple(lost))
+    left_over = len(work.left.keys() | work.given_up)
+    return Outcome(len(records), len(ran), unwell, left_over, stopped, tuple(lost))
+
+
+def _is_to_retry(record: Record, *, failed: bool) -> bool:
+    """Whether a cell that has a record is to be run again: out of memory, or died, it is tried a second time."""
+    if record.status in ("out-of-memory", "died") and record.attempts < TRIES:
+        return True
+    return failed and record.status in ("failed", "out-of-memory", "died")

@@ -1,10 +1,14 @@
-"""How far a run is, from its folder alone; torch is needed only where the folder does not say what was planned."""
+"""How far a run is, from its folder alone; torch is needed only where the folder does not say what was planned.
+
+Nothing that the folder names is imported where the caller forbids that (`estimators.plugins.without_imports`).
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.records.results import Training
 from bench.run.checkpoints import Checkpoints
+from bench.run.claims import Board
 from bench.run.folder import name_of_run, suite_file
 from bench.run.planned import read_plan
 from bench.run.store import Store
@@ -32,11 +36,10 @@ def _planned(directory: Path) -> tuple[set[str], str | None]:
         return noted, None
     from bench.suite.plan import plan
 
-    suite = run_suite_of(directory)
     try:
-        store = Store(directory)
+        suite, store = run_suite_of(directory), Store(directory)
         return {cell.id for cell in plan(suite).grown(lambda cell: store.read(cell.id)).cells}, None
-    except BadInput as error:  # an estimator cannot be imported here; its records can still be counted
+    except BadInput as error:  # the suite names a person's own code, say; its records can still be counted
         return set(), f"what is left to run cannot be told here: {error}"
 
 
@@ -54,6 +57,7 @@ def status(directory: Path) -> dict[str, Any]:
     begun = [
         head for head in Checkpoints(directory).headers() if head.cell not in done and (note or head.cell in planned)
     ]
+    running = [(claim, runner) for cell, (claim, runner) in Board(directory).running().items() if cell not in done]
     trained = [record.result(Training) for record in records if record.kind == "train"]
     return {
         "suite": name,
@@ -65,12 +69,19 @@ def status(directory: Path) -> dict[str, Any]:
             {"cell": head.cell, "title": head.title, "step": head.step, "steps": head.steps, "seconds": head.seconds}
             for head in begun
         ],
+        "running": [{"cell": claim.cell, "title": claim.title, "by": runner.words} for claim, runner in running],
         "failed": len(unwell),
         "damaged": [one.plain() for one in found.damaged],
         "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
         "seconds": sum(record.seconds or 0.0 for record in records),
         "unwell": [
-            {"cell": record.cell, "title": record.config.title, "status": record.status, "reason": record.reason}
+            {
+                "cell": record.cell,
+                "title": record.config.title,
+                "status": record.status,
+                "reason": record.reason,
+                "traceback": record.traceback,
+            }
             for record in unwell
         ],
         "note": note,

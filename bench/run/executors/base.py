@@ -1,5 +1,6 @@
 """What an executor is, what is asked of one, and how it says that a process died."""
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -16,6 +17,19 @@ Results = Iterator[tuple[Cell, Record | Exception | Stopped]]
 
 class Died(Exception):
     """The process that ran a cell died, so that nothing could make a record of the cell's failure there."""
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, by its exit code; minus the number of a signal, None where it is not known."""
+    if code is None or code == 255:  # as dask has it where somebody else read the code
+        return "died"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (", as the system does where memory runs out" if name == "SIGKILL" else "")
 
 
 class Asked(NamedTuple):

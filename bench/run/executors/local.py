@@ -14,6 +14,8 @@ import distributed
 
 from bench.run.executors.spec import grow, trouble
 
+from bench.run.executors.base import ending
+
 NO_OTHER = 1.0
 """Seconds in which the exit code of a process that died is known at the latest, which its connection shows first."""
 DASK = {
@@ -132,19 +134,6 @@ class Local:
         while worker not in self._exits and time.monotonic() < until:
             time.sleep(0.01)
         return ending(self._exits.get(worker))
-
-
-def ending(code: int | None) -> str:
-    """How a process ended, by its exit code; minus the number of a signal, None where it is not known."""
-    if code is None or code == 255:  # as dask has it where somebody else read the code
-        return "died"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}" + (", as the system does where memory runs out" if name == "SIGKILL" else "")
 
 
 def _leave_signals() -> None:

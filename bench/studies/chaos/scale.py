@@ -37,7 +37,8 @@ def suite(cells: int) -> str:
     count = -(-cells // (POINTS * len(ESTIMATORS)))
     points = [round(0.01 * i, 2) for i in range(-(-cells // (count * len(ESTIMATORS))))]
     problems = [
-        f'    {{kind = "toy", objective = "random", table = {i}, family = "bernoulli", latents = 2, logits = {points}}},'
+        f'    {{kind = "toy", objective = "random", table = {i}, family = "bernoulli", latents = 2, '
+        f"logits = {points}}},"
         for i in range(count)
     ]
     head = ['name = "many"', "samples = 2", f"estimators = {json.dumps(ESTIMATORS)}"]
