@@ -15,7 +15,7 @@ from bench.cli.compare import compare_verb
 from bench.cli.doctor import doctor_verb
 from bench.cli.guard import BAD_INPUT, INTERRUPTED, complain
 from bench.cli.list import list_verb
-from bench.cli.loudness import ASKED, QUIET, VERBOSE
+from bench.cli.loudness import ASKED, QUIET, TRACEBACK, VERBOSE
 from bench.cli.recommend import recommend_verb
 from bench.cli.report import report_verb
 from bench.cli.run import run_verb
@@ -59,12 +59,13 @@ def _version(asked: bool) -> None:
 def _everywhere(
     quiet: QUIET = False,
     verbose: VERBOSE = False,
+    traceback: TRACEBACK = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which gradest this is.")
     ] = False,
 ) -> None:
     """Benchmark gradient estimators: bias, variance, ELBO and wall clock, with intervals."""
-    ASKED.quiet, ASKED.verbose = quiet, verbose
+    ASKED.quiet, ASKED.verbose, ASKED.traceback = quiet, verbose, traceback
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from bench.cli import complete
-from bench.cli.guard import DONE, JSON, guarded
+from bench.cli.guard import DONE, JSON, reading
 
 
-@guarded
+@reading
 def atlas_verb(
     logit: Annotated[float, typer.Option(help="Sharpness of q: |logit|; for Gaussians s of scale 2 / 10^(s/8).")],
     latents: Annotated[str, typer.Option(help="Number of latents, LxC (such as 2x3) for categorical ones.")],

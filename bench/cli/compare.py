@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from bench.cli import complete
-from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.guard import DONE, FAILED, JSON, reading
 from bench.cli.loudness import ASKED
 
 
-@guarded
+@reading
 def compare_verb(
     first: Annotated[Path, typer.Argument(help="Folder A.", autocompletion=complete.run)],
     second: Annotated[Path, typer.Argument(help="Folder B.", autocompletion=complete.run)],

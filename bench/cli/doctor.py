@@ -5,14 +5,14 @@ import os
 import platform
 from typing import Any
 
-from bench.cli.guard import DONE, JSON, guarded
+from bench.cli.guard import DONE, JSON, reading
 
 RUN = ("torch", "numpy", "pydantic", "typer", "rich")
 REPORT = ("pandas", "seaborn", "matplotlib", "scipy", "pyarrow", "jinja2")
 EXTRAS = ("pooch", "distributed", "pytest-benchmark")
 
 
-@guarded
+@reading
 def doctor_verb(as_json: JSON = False) -> int:
     """Say what this machine has: versions, devices, data files, optional packages."""
     from bench.cli.tables import print_json, print_table

@@ -1,22 +1,26 @@
-"""What all verbs share: exit codes, --json, --quiet and --verbose, and one line for what a person typed wrong."""
+"""What all verbs share: exit codes, --json, --quiet and the like, and one line for what a person typed wrong."""
 
+import errno
 import inspect
 import os
+import shlex
 import sys
-from collections.abc import Callable
+import traceback as traceback_of
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
-from bench.cli.loudness import QUIET, VERBOSE, as_loud_as_asked
+from bench.cli.loudness import ASKED, QUIET, TRACEBACK, VERBOSE, as_loud_as_asked
 from bench.printed import visible
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 UNREAD = 141
 """What a shell gives for a program that SIGPIPE ends, as most do whose output goes to `head`."""
 
-MORE = {"quiet": QUIET, "verbose": VERBOSE}
+MORE = {"quiet": QUIET, "verbose": VERBOSE, "traceback": TRACEBACK}
 """Options that every verb takes beside its own."""
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -27,21 +31,60 @@ def complain(message: str) -> int:
     return BAD_INPUT
 
 
+def again() -> str:
+    """The command that was typed, to go on with; what it was told to do anew it has begun to do."""
+    return shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg not in ("--force", "--retry-failed"))])
+
+
 def guarded(verb: Callable[..., int]) -> Callable[..., int]:
     """A verb of which what a person typed wrong becomes one line and exit code 2, never a traceback.
 
-    It ends quietly where nobody reads its output any more, and takes --quiet and --verbose beside its own options.
+    It ends quietly where nobody reads its output any more, and takes --quiet, --verbose and --traceback beside its own
+    options. A person's own code may run in it, which is said before.
     """
+    return _guarded(verb, reads=False)
 
+
+def reading(verb: Callable[..., int]) -> Callable[..., int]:
+    """A `guarded` verb that reads what lies in folders, and runs no code that is named there or lies beside it."""
+    return _guarded(verb, reads=True)
+
+
+def _tell(module: str, file: str) -> None:
+    if not ASKED.quiet:
+        print(f"runs code of your own: {module} ({file})", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _own_code(*, reads: bool) -> Iterator[None]:
+    """What may be imported inside: for a verb that reads nothing of a person's own."""
+    from estimators.plugins import telling, without_imports
+
+    if reads:
+        with without_imports():
+            yield
+        return
+    find_own_code()
+    with telling(_tell):
+        yield
+
+
+def find_own_code() -> None:
+    """A person's own estimator lies where they are; worker processes must find it too."""
+    sys.path.append(os.getcwd())
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+
+
+def _guarded(verb: Callable[..., int], *, reads: bool) -> Callable[..., int]:
     @wraps(verb)
-    def guarded_verb(*args: Any, quiet: bool = False, verbose: bool = False, **kwargs: Any) -> int:
-        # A person's own estimator lies where they are; worker processes must find it too.
-        sys.path.append(os.getcwd())
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+    def guarded_verb(
+        *args: Any, quiet: bool = False, verbose: bool = False, traceback: bool = False, **kwargs: Any
+    ) -> int:
         from estimators.errors import BadInput
 
+        loud = as_loud_as_asked(quiet=quiet, verbose=verbose, traceback=traceback, whole=kwargs.get("as_json", False))
         try:
-            with as_loud_as_asked(quiet=quiet, verbose=verbose, whole=kwargs.get("as_json", False)):
+            with loud, _shown_where_it_happened(), _own_code(reads=reads):
                 code = verb(*args, **kwargs)
             sys.stdout.flush()  # what is still held back may find no reader either
             return code
@@ -52,7 +95,12 @@ def guarded(verb: Callable[..., int]) -> Callable[..., int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
         except OSError as error:  # a folder that cannot be written, a full disk
-            return complain(f"{error.strerror or error}: {error.filename or 'unknown file'}")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            more = f"; what is written is whole. Make room, and go on with: {again()}" if full else ""
+            return complain(f"{error.strerror or error}: {error.filename or _place(kwargs)}{more}")
+        except KeyboardInterrupt:
+            print(f"interrupted; what is written is whole. Go on with: {again()}", file=sys.stderr)
+            return INTERRUPTED
 
     # The parser reads the options from here.
     own = inspect.signature(verb)
@@ -63,3 +111,22 @@ def guarded(verb: Callable[..., int]) -> Callable[..., int]:
     guarded_verb.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
     guarded_verb.__annotations__ = verb.__annotations__ | MORE
     return guarded_verb
+
+
+def _place(given: Mapping[str, Any]) -> str:
+    """Where a verb reads and writes, for a fault of a library that does not say at which file."""
+    found = given.get("out") or given.get("directory") or given.get("directories")
+    return ", ".join(map(str, found if isinstance(found, list) else [found] if found else [os.getcwd()]))
+
+
+@contextmanager
+def _shown_where_it_happened() -> Iterator[None]:
+    """Print the traceback of what ends a verb, where that was asked for."""
+    try:
+        yield
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception:
+        if ASKED.traceback:
+            traceback_of.print_exc()
+        raise

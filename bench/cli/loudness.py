@@ -18,6 +18,10 @@ QUIET = Annotated[
 VERBOSE = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print more: a line a cell, all of a list.", rich_help_panel=PANEL)
 ]
+TRACEBACK = Annotated[
+    bool,
+    typer.Option("--traceback", help="Show where in the code it happened, for what goes wrong.", rich_help_panel=PANEL),
+]
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Loudness:
 
     quiet: bool = False
     verbose: bool = False
+    traceback: bool = False
 
 
 ASKED = Loudness()
@@ -33,22 +38,23 @@ ASKED = Loudness()
 
 
 @contextmanager
-def as_loud_as_asked(*, quiet: bool, verbose: bool, whole: bool) -> Iterator[None]:
+def as_loud_as_asked(*, quiet: bool, verbose: bool, traceback: bool, whole: bool) -> Iterator[None]:
     """Let a verb say as much as was asked for, until it ends, and nothing that a terminal would obey.
 
     Args:
         quiet: whether stdout is the last line alone.
         verbose: whether more is said.
+        traceback: whether what goes wrong is shown with its place in the code.
         whole: whether stdout is for a program, as JSON, and is never cut.
     """
-    before, streams = (ASKED.quiet, ASKED.verbose), (sys.stdout, sys.stderr)
-    ASKED.quiet, ASKED.verbose = quiet or before[0], verbose or before[1]
+    before, streams = (ASKED.quiet, ASKED.verbose, ASKED.traceback), (sys.stdout, sys.stderr)
+    ASKED.quiet, ASKED.verbose, ASKED.traceback = quiet or before[0], verbose or before[1], traceback or before[2]
     kept = io.StringIO()
     sys.stdout, sys.stderr = Escaped(kept if ASKED.quiet and not whole else sys.stdout), Escaped(sys.stderr)
     try:
         yield
     finally:
-        ASKED.quiet, ASKED.verbose = before
+        ASKED.quiet, ASKED.verbose, ASKED.traceback = before
         sys.stdout, sys.stderr = streams
         if said := kept.getvalue().rstrip("\n"):
             print(said.rpartition("\n")[2])

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.guard import DONE, guarded
+from bench.cli.guard import DONE, find_own_code, reading
 
 if TYPE_CHECKING:
     from bench.report.selection import Selection
 
 
-@guarded
+@reading
 def report_verb(
     directories: Annotated[list[Path], typer.Argument(help="Folders of runs; several are read as one.")],
     formats: Annotated[str, typer.Option("--format", help="Some of md,tex,csv,html,pdf,svg,png.")] = "",
@@ -27,6 +27,12 @@ def report_verb(
     width: Annotated[str, typer.Option(help="Of every figure: column (3.4 in) or page (7 in).")] = "",
     columns: Annotated[str, typer.Option(help="Of the tables in LaTeX, estimator,variance,ratio.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the files and notes as JSON.")] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", help="Import this module of your own: a measurement draws its own tables; repeatable."
+        ),
+    ] = None,
     archive: Annotated[
         bool, typer.Option("--archive", help="Then move cells/*.json into one file to publish, cells.zip.")
     ] = False,
@@ -38,9 +44,14 @@ def report_verb(
     """
     from bench.report.selection import Selection, split
     from estimators.errors import BadInput
+    from estimators.plugins import import_own
 
+    if imports:
+        find_own_code()
     if archive and (out is not None or len(directories) > 1):
         raise BadInput("--archive moves the records of one run within its folder; leave out --out and other folders")
+    for name in imports or ():
+        import_own(name)
     selection = Selection(split(chosen), split(problems), width, split(columns))
     code = report(directories, formats, out, selection, as_json)
     if archive:

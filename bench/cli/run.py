@@ -1,7 +1,6 @@
 """`gradest run`: cells with progress, one line for every outcome, then the report."""
 
 import importlib.util
-import shlex
 import sys
 import time
 from contextlib import nullcontext, redirect_stdout
@@ -13,7 +12,8 @@ import typer
 from bench.cli import complete
 from bench.cli.doctor import REPORT
 from bench.cli.dry_run import show_plan
-from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, guarded
+from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, again, guarded
+from bench.cli.loudness import ASKED
 from bench.printed import visible
 from bench.report.text import plural
 
@@ -58,6 +58,9 @@ def run_verb(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run; write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run cells again that are done.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run cells again that failed, died or ran out of memory.")
+    ] = False,
     time_limit: Annotated[
         str | None, typer.Option(help="Stop by then, keep everything, exit with 3: 90s, 8m, 1h30m.")
     ] = None,
@@ -83,18 +86,23 @@ def run_verb(
             chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
             folder = out or Path("runs") / chosen.name
             if dry_run:
-                show_plan(chosen, folder, as_json=as_json, workers=workers)
+                show_plan(chosen, folder, as_json=as_json, workers=workers or 1)
                 return DONE
             with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what is said is for a person
                 code = run_and_report(
-                    chosen, folder, asked=Asked(workers, scheduler, chosen.device), force=force, limit=limit
+                    chosen,
+                    folder,
+                    asked=Asked(workers, scheduler, chosen.device),
+                    force=force,
+                    retry_failed=retry_failed,
+                    limit=limit,
                 )
             if as_json:
                 print_outcome(folder, code)
             return code
     except (Stopped, KeyboardInterrupt) as stopped:  # before the first cell, or between the last one and the report
         told = f"stopped by {stopped.reason}" if isinstance(stopped, Stopped) else "interrupted"
-        print(f"{told} outside of any cell; what was done is kept. Go on with: {_again()}", file=sys.stderr)
+        print(f"{told} outside of any cell; what was done is kept. Go on with: {again()}", file=sys.stderr)
         return STOPPED if isinstance(stopped, Stopped) else INTERRUPTED
 
 
@@ -107,7 +115,9 @@ def print_outcome(out: Path, code: int) -> None:
     print_json(status(out) | {"report": str(page) if page.is_file() else None, "exit_code": code})
 
 
-def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, limit: "Limit") -> int:
+def run_and_report(
+    suite: "Suite", out: Path, *, asked: "Asked", force: bool, retry_failed: bool, limit: "Limit"
+) -> int:
     """Run a suite with progress, then its report; returns the exit code.
 
     Raises:
@@ -116,15 +126,16 @@ def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, li
     from bench.cli.report import write_report
     from bench.cli.tables import print_damaged
     from bench.cli.terminal import Display
+    from bench.cli.unwell import unwell
     from bench.run.executors import executor_for
+    from bench.run.folder import name_of_run
     from bench.run.limit import AT_LIMIT
     from bench.run.runner import run_suite
-    from bench.run.status import run_suite_of
     from bench.run.store import Store
     from bench.training.stopped import Stopped
     from estimators.errors import BadInput
 
-    if (out / "suite.toml").exists() and (held := run_suite_of(out).name) != suite.name:
+    if (out / "suite.toml").exists() and (held := name_of_run(out)) != suite.name:
         raise BadInput(
             f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
         )
@@ -137,6 +148,7 @@ def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, li
             out,
             executor=executor_for(asked, limit),
             force=force,
+            retry_failed=retry_failed,
             progress=display.cell_done,
             starting=display.running,
             limit=limit,
@@ -144,7 +156,7 @@ def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, li
         )
     except KeyboardInterrupt:
         done = len(Store(out).ids())
-        print(f"interrupted; {_cells(done)} done and kept in {out}. Go on with: {_again()}", file=sys.stderr)
+        print(f"interrupted; {_cells(done)} done and kept in {out}. Go on with: {again()}", file=sys.stderr)
         return INTERRUPTED
     if outcome.stopped:
         if outcome.stopped.reason == AT_LIMIT and not outcome.fresh and _steps(out) == begun:
@@ -166,15 +178,14 @@ def run_and_report(suite: "Suite", out: Path, *, asked: "Asked", force: bool, li
                 write_report([out], out)
             except Stopped as stopped:
                 told = f"stopped by {stopped.reason} before the report was written; {_all(outcome.done)} done"
-                print(f"{told} and kept in {out}. Go on with: {_again()}", file=sys.stderr)
+                print(f"{told} and kept in {out}. Go on with: {again()}", file=sys.stderr)
                 return STOPPED
     for record in outcome.unwell:
-        print(visible(f"{record.status}: {record.config.title}: {record.reason}"), file=sys.stderr)
+        print("\n".join(map(visible, unwell(record))), file=sys.stderr)
     if outcome.unwell:
-        print(
-            f"{len(outcome.unwell)} of {plural(outcome.done, 'cell')} went wrong; --force runs them again",
-            file=sys.stderr,
-        )
+        more = "" if ASKED.traceback else ", --traceback shows where"
+        of = f"{len(outcome.unwell)} of {plural(outcome.done, 'cell')} went wrong"
+        print(f"{of}; --retry-failed runs those again that failed{more}", file=sys.stderr)
     return FAILED if outcome.unwell else DONE
 
 
@@ -189,11 +200,6 @@ def _cells(count: int) -> str:
 
 def _all(count: int) -> str:
     return f"{'the' if count == 1 else 'all'} {_cells(count)}"
-
-
-def _again() -> str:
-    """The command that goes on where this one stopped."""
-    return shlex.join(["gradest", *(arg for arg in sys.argv[1:] if arg != "--force")])
 
 
 def _steps(out: Path) -> dict[str, int]:
@@ -215,12 +221,10 @@ def say_stopped(outcome: "Outcome", out: Path, *, force: bool) -> int:
             )
     begun = len(status(out)["in_progress"])
     inside = f", {begun} of them begun" if begun else ""
-    again = (
-        f" again, and {outcome.left} keep their earlier records" if force else f", {_are(outcome.left)} left{inside}"
-    )
+    rest = f" again, and {outcome.left} keep their earlier records" if force else f", {_are(outcome.left)} left{inside}"
     done = outcome.fresh if force else outcome.done
     print(
-        f"stopped by {outcome.stopped.reason}; {_cells(done)} done and kept in {out}{again}. Go on with: {_again()}",
+        f"stopped by {outcome.stopped.reason}; {_cells(done)} done and kept in {out}{rest}. Go on with: {again()}",
         file=sys.stderr,
     )
     return STOPPED

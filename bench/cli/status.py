@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.guard import DONE, FAILED, JSON, guarded
+from bench.cli.guard import DONE, FAILED, JSON, reading
 from bench.cli.loudness import ASKED
+from bench.cli.unwell import where
 
 
-@guarded
+@reading
 def status_verb(
     directory: Annotated[Path, typer.Argument(help="A run's folder.", autocompletion=complete.run)],
     as_json: JSON = False,
@@ -33,8 +34,9 @@ def print_status(found: dict[str, Any]) -> None:
     from bench.report.text import plural
 
     of, left = ("", "") if found["note"] else (f" of {found['cells']}", f"{found['pending']} to run, ")
+    more = f"{len(found['running'])} running, " if found["running"] else ""
     state = (
-        f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {left}"
+        f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {more}{left}"
         f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
     )
     if count := len(found["damaged"]):
@@ -43,7 +45,15 @@ def print_status(found: dict[str, Any]) -> None:
         f"in progress: {item['title']}: step {item['step']} of {item['steps']}, {item['seconds']:.0f} s so far"
         for item in found["in_progress"]
     )
-    unwell = (f"{item['status']}: {item['title']}: {item['reason']}" for item in found["unwell"])
+    running = (f"running: {item['title']} ({item['by']})" for item in found["running"])
+    wrong = (f"{item['status']}: {item['title']}: {item['reason']}{_at(item)}" for item in found["unwell"])
     damaged = (f"damaged: {item['path']} {item['why']}" for item in found["damaged"])
-    lines = [state, *filter(None, [found["note"]]), *begun, *unwell, *damaged]
+    lines = [state, *filter(None, [found["note"]]), *running, *begun, *wrong, *damaged]
     print_lines(lines[:1] if ASKED.quiet else lines)
+    if ASKED.traceback:
+        print("\n".join(item["traceback"] for item in found["unwell"] if item["traceback"]))
+
+
+def _at(item: dict[str, Any]) -> str:
+    place = where(item["traceback"] or "")
+    return f" ({place})" if place else ""

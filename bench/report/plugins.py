@@ -51,7 +51,10 @@ def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list
         if ":" not in name and name not in MEASUREMENTS.all():
             left += of_kind  # the report refuses them by name
             continue
-        measurement = MEASUREMENTS.get(name)
+        try:
+            measurement = MEASUREMENTS.get(name)
+        except BadInput as error:
+            raise BadInput(f"records of {name!r}: {error}; --import {name.partition(':')[0]} does") from error
         assert issubclass(measurement, Measurement)
         try:
             written += _write(MEASUREMENTS.name_of(name), measurement, of_kind, out, formats)

@@ -12,9 +12,8 @@ from typing import Any
 import dask.config
 import distributed
 
-from bench.run.executors.spec import grow, trouble
-
 from bench.run.executors.base import ending
+from bench.run.executors.spec import grow, trouble
 
 NO_OTHER = 1.0
 """Seconds in which the exit code of a process that died is known at the latest, which its connection shows first."""
