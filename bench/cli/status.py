@@ -30,6 +30,7 @@ def status_verb(
 
 def print_status(found: dict[str, Any]) -> None:
     """A run's state in a few lines; the first of them alone where the command is quiet."""
+    from bench.cli.dry_run import in_time
     from bench.cli.tables import print_lines
     from bench.report.text import plural
 
@@ -39,6 +40,8 @@ def print_status(found: dict[str, Any]) -> None:
         f"suite {found['suite']} in {found['directory']}: {found['done']}{of} cells done, {more}{left}"
         f"{found['failed']} went wrong, {found['diverged_seeds']} seeds diverged, {found['seconds']:.0f} s of work"
     )
+    if found["seconds_left"] is not None:
+        state += f", about {in_time(found['seconds_left'])} left"
     if count := len(found["damaged"]):
         state += f"; {plural(count, 'record')} {'is' if count == 1 else 'are'} damaged"
     begun = (

@@ -24,11 +24,11 @@ from bench.run.executors.apart import Apart
 from bench.run.executors.inline import Inline
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
-from bench.run.planned import write_plan
+from bench.run.planned import Expects, write_plan
 from bench.run.provenance import provenance, source_hash
 from bench.run.store import Store, write_atomic
 from bench.run.work import TRIES, Work
-from bench.suite.cost import check_fits
+from bench.suite.cost import check_fits, typical_seconds
 from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, MatmulPrecision, Suite
 from bench.suite.toml import dumps
@@ -237,7 +237,7 @@ def run_suite(
         prepare(suite, chosen)
         check_fits(todo)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
-    write_plan(out, [cell.id for cell in chosen.cells])
+    _note_plan(out, chosen)
     store.sweep()
     run, stopped, lost = Kept(out, limit, run_cell), None, list[tuple[Cell, float]]()
     claims, apart = Claims(out, step_of=checkpoints.step), Apart(limit)
@@ -291,7 +291,7 @@ def run_suite(
                 break
             todo = left(new)
             add(new, todo)
-            write_plan(out, [cell.id for cell in chosen.cells])
+            _note_plan(out, chosen)
             if stopped:
                 break
     checkpoints.tidy()
@@ -299,6 +299,12 @@ def run_suite(
     unwell = [record for record in records if not record.went_well]
     left_over = len(work.left.keys() | work.given_up)
     return Outcome(len(records), len(ran), unwell, left_over, stopped, tuple(lost))
+
+
+def _note_plan(out: Path, chosen: Plan) -> None:
+    typical = typical_seconds(chosen.cells)
+    expects = {cell.id: Expects(cell.measurement.kind, typical[cell.id]) for cell in chosen.cells if cell.id in typical}
+    write_plan(out, [cell.id for cell in chosen.cells], expects)
 
 
 def _is_to_retry(record: Record, *, failed: bool) -> bool:

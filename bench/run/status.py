@@ -3,14 +3,18 @@
 Nothing that the folder names is imported where the caller forbids that (`estimators.plugins.without_imports`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bench.records.record import Record
 from bench.records.results import Training
 from bench.run.checkpoints import Checkpoints
 from bench.run.claims import Board
+from bench.run.expected import at_once
 from bench.run.folder import name_of_run, suite_file
-from bench.run.planned import read_plan
+from bench.run.planned import read_plan, read_planned
 from bench.run.store import Store
 from estimators.errors import BadInput
 
@@ -43,6 +47,27 @@ def _planned(directory: Path) -> tuple[set[str], str | None]:
         return set(), f"what is left to run cannot be told here: {error}"
 
 
+def _seconds_left(directory: Path, records: Sequence[Record], done: set[str]) -> float | None:
+    """How long the cells that are missing will take, by what those of their measurement took beside a typical core.
+
+    Returns:
+        Seconds, of as many processes as ran at once; None where nothing is known.
+    """
+    noted = read_planned(directory)
+    expects = {} if noted is None else noted.expects
+    ratios: dict[str, list[float]] = {}
+    for record in records:
+        expected = expects.get(record.cell)
+        if expected is not None and expected.seconds > 0 and record.went_well and record.seconds is not None:
+            ratios.setdefault(expected.kind, []).append(record.seconds / expected.seconds)
+    every = [ratio for several in ratios.values() for ratio in several]
+    missing = [expected for cell, expected in expects.items() if cell not in done]
+    if not every or not missing:
+        return None
+    total = sum(expected.seconds * median(ratios.get(expected.kind, every)) for expected in missing)
+    return total / at_once(records)
+
+
 def status(directory: Path) -> dict[str, Any]:
     """Counts of cells by state, and what is wrong with those that are not well.
 
@@ -73,6 +98,7 @@ def status(directory: Path) -> dict[str, Any]:
         "failed": len(unwell),
         "damaged": [one.plain() for one in found.damaged],
         "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
+        "seconds_left": _seconds_left(directory, records, done),
         "seconds": sum(record.seconds or 0.0 for record in records),
         "unwell": [
             {
