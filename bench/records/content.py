@@ -12,6 +12,8 @@ LARGEST = 64 * 2**20
 """Bytes of a record. The largest published one has 160 thousand, of 75 points; a thousand points would have 2 MB."""
 DEEPEST = 40
 """Objects and lists in each other; ours have 7. Readers walk them by recursion, which Python ends near 1,000."""
+BEYOND = 1e150
+"""Above what is measured: its square is still a number, and readers take squares. Float32 ends at 3e38."""
 LARGEST_WHOLE = 2**63 - 1
 """Of a whole number: tables hold such numbers in 64 bits."""
 
@@ -75,8 +77,8 @@ def fault_of_values(values: Any) -> str:
                 if kind is dict or kind is list:
                     inner.append(value)
                 elif kind is float:
-                    if value - value != 0.0:  # not finite
-                        return "holds a number that is not finite"
+                    if not -BEYOND < value < BEYOND:
+                        return f"holds a number beyond {BEYOND:g}"
                 elif kind is int:
                     if not -LARGEST_WHOLE <= value <= LARGEST_WHOLE:
                         return "holds a whole number of more than 64 bits"

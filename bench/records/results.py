@@ -15,6 +15,10 @@ from bench.records.values import Number, Part, Unbounded, lengths, ordered
 NAN = math.nan
 
 
+LARGEST_LOG_SE = 300.0
+"""Of a logarithm: the ends of its interval are numbers still. What is known no better than that is infinite, null."""
+
+
 class Ends(Part):
     """An estimate with the ends of its interval."""
 
@@ -47,9 +51,8 @@ class Variance(Ends):
     @classmethod
     def misfit(cls, values: Mapping[str, Any]) -> str:
         """A variance below 0, or outside of its interval, which is one of its logarithm."""
-        return ordered({"0": 0.0} | dict(values), "0", "low", "estimate", "high") or ordered(
-            {"0": 0.0} | dict(values), "0", "log_se"
-        )
+        known = {"0": 0.0, "the largest": LARGEST_LOG_SE} | dict(values)
+        return ordered(known, "0", "low", "estimate", "high") or ordered(known, "0", "log_se", "the largest")
 
     @model_validator(mode="after")
     def _without_interval(self) -> "Variance":
@@ -79,6 +82,8 @@ class Noise(Part):
     @classmethod
     def misfit(cls, values: Mapping[str, Any]) -> str:
         """Halves without their errors, or more than two."""
+        if any(not 0 <= (error or 0) <= LARGEST_LOG_SE for error in values.get("halves_log_se") or ()):
+            return ".halves_log_se holds what is no standard error"
         halves = {name: len(found) for name in ("halves", "halves_log_se") if (found := values.get(name)) is not None}
         return lengths(halves, 2, "halves") if any(halves.values()) else ""
 
@@ -216,7 +221,7 @@ class Curve(Part):
     def misfit(cls, values: Mapping[str, Any]) -> str:
         """Lists of unequal length, or steps that do not ascend."""
         steps = values.get("step") or []
-        counts = {name: len(found) for name in cls.model_fields if (found := values.get(name)) is not None}
+        counts = {name: len(values.get(name) or []) for name in cls.model_fields}
         if any(later <= step for step, later in itertools.pairwise(steps)):
             return ".step does not ascend"
         return lengths(counts, len(steps), "steps")
@@ -335,6 +340,12 @@ class Ratio(Quartiles):
 
     log_se: Unbounded = NAN
     """Standard error of the logarithm of the median."""
+
+    @classmethod
+    def misfit(cls, values: Mapping[str, Any]) -> str:
+        """As of quartiles, or a standard error that is none."""
+        known = {"0": 0.0, "the largest": LARGEST_LOG_SE} | dict(values)
+        return super().misfit(values) or ordered(known, "0", "log_se", "the largest")
 
 
 class Time(Part):

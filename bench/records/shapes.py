@@ -90,7 +90,7 @@ def _shapes(model: type[BaseModel]) -> dict[str, Shape]:
     shapes = {
         field.alias or name: _of(_whole(field)) for name, field in model.model_fields.items() if not field.exclude
     }
-    for name, field in model.model_fields.items():
+    for name, field in model.model_fields.items() if issubclass(model, Part) else ():
         if isinstance(field.default, Part | tuple) and name not in _needed(model):
             shapes[name] = shapes[name]._replace(plain=shapes[name].plain | {type(None)})
     return shapes

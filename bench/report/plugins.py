@@ -58,6 +58,8 @@ def apart(records: Sequence[Record], out: Path, formats: Set[str]) -> tuple[list
         assert issubclass(measurement, Measurement)
         try:
             written += _write(MEASUREMENTS.name_of(name), measurement, of_kind, out, formats)
+        except BadInput as error:
+            raise BadInput(f"measurement {name!r} cannot be reported: {error}") from error
         except Exception as error:  # foreign code: its reason is wanted, not its traceback
             raise BadInput(f"measurement {name!r} cannot be reported: {type(error).__name__}: {error}") from error
     return left, written
@@ -74,7 +76,11 @@ def _frame(measurement: "type[Measurement]", records: Sequence[Record]) -> tuple
     found = []
     for record, problem, setting, label in zip(kept, problems, naming.settings(kept, problems), labels, strict=True):
         head = rows.head(record, problem, setting, label, None)
-        measured = measurement.table(record.measurements) if record.went_well else [{}]
+        try:
+            measured = measurement.table(record.measurements) if record.went_well else [{}]
+        except Exception as error:  # foreign code, or a record of before there were digests that was damaged
+            told = f"its table cannot be made of record {record.cell} ({type(error).__name__}: {error})"
+            raise BadInput(f"{told}; delete that record if it is damaged, and run it again") from error
         swept = {key: getattr(record.config.problem, key) for key in SWEPT}
         point = {key: value for key, value in swept.items() if value is not None}
         for row in measured:

@@ -48,6 +48,7 @@ def measure(cell: Cell) -> Part | Mapping[str, Any]:
     estimator = problem.estimator(cell.estimator)
     result = measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
     if isinstance(result, Part):
+        plain(result)  # what no record can hold fails the cell here, not the run where its record is made
         return result
     if not isinstance(result, Mapping):  # of a person's own
         raise TypeError(f"run returned a {type(result).__name__}, expected a dict of what is measured")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.records.content import LARGEST, parse
 from bench.records.damage import Damage
@@ -145,9 +145,19 @@ class Store:
                 wrong = fault(values, cell_id)
             if wrong:
                 return Damage(cell_id, where or str(path), wrong)
-            if state is not None:
+            record = self._record(values, cell_id, where or str(path))
+            if state is not None and isinstance(record, Record):
                 self._judged[cell_id] = state
+            return record
+
+    def _record(self, values: Any, cell_id: str, where: str) -> Record | Damage:
+        """The record, unless it has its digest and is none for all that."""
+        try:
             return read(values, str(self.root))
+        except Newer:
+            raise
+        except (BadInput, TypeError, AttributeError, ArithmeticError) as error:
+            return Damage(cell_id, where, f"has its digest and is no record ({str(error)[:200]})")
 
     def ids(self) -> list[str]:
         """The ids of all cells that have a record, whole or not, in order.
