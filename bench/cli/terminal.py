@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,10 +15,14 @@ from bench.cli.loudness import ASKED
 from bench.printed import unescaped, visible
 from bench.records.record import Record
 from bench.report.text import plural
-from bench.run.expected import Expected, at_once
+from bench.run.expected import Expected, Span, at_once, kinds
 from bench.suite.cost import typical_seconds
 from bench.suite.schema import Cell
 
+LOOKED_AT = 200
+"""The last cells, which tell how many run at once."""
+OFTEN = 0.5
+"""Seconds between two estimates of the time left: there may be hundreds of cells in one."""
 BAR_FROM, TITLE_FROM = 60, 50
 """Columns of a terminal from which there is room for a bar, and for what runs."""
 
@@ -37,10 +42,21 @@ class Left:
     def __init__(self, cells: Iterable[Cell], expected: Expected | None = None) -> None:
         self.waiting = {cell.id: cell for cell in cells}
         self.expected = expected or Expected()
-        self.expected.typical |= typical_seconds(self.waiting.values())
-        self.done: list[Record] = []
+        typical = typical_seconds(self.waiting.values())
+        self.expected.typical |= typical
+        self.groups: dict[tuple[Hashable, ...], _Group] = {}
+        """Of the cells that wait, those of which the same is expected: there may be ten thousand cells."""
+        for name, cell in self.waiting.items():
+            self._group(name, cell).change(1, typical.get(name))
+        self.spans: deque[Span] = deque(maxlen=LOOKED_AT)
+        self.count, self.took, self.worked = 0, 0.0, 0.0
+        """How many are done, and their seconds: of all, and of all but the first."""
         self.first = self.last = 0.0
         """When the first cell was done, and the last so far."""
+
+    def _group(self, name: str, cell: Cell) -> "_Group":
+        key = kinds(cell)[0], cell.measurement.alone, name in self.expected.typical
+        return self.groups.setdefault(key, _Group(cell))
 
     def finish(self, cell: Cell, record: Record, now: float) -> None:
         """Note that a cell is done.
@@ -50,29 +66,53 @@ class Left:
             record: of it.
             now: seconds of a clock that does not go back.
         """
-        del self.waiting[cell.id]
-        self.first, self.last = self.first if self.done else now, now
-        self.done.append(record)
+        name = record.cell
+        del self.waiting[name]
+        self._group(name, cell).change(-1, self.expected.typical.get(name))
         self.expected.add(record)
+        self.spans.append(Span.of(record))
+        self.first, self.last = self.first if self.count else now, now
+        self.took += record.seconds or 0.0
+        self.worked += (record.seconds or 0.0) if self.count else 0.0
+        self.count += 1
 
     def seconds(self) -> float | None:
         """Seconds left from the moment at which the last cell was done; None before the first."""
-        if not self.done:
+        if not self.count:
             return None
-        at_once_now = at_once(self.done)
-        took = [record.seconds or 0.0 for record in self.done]
-        between = self.last - self.first - sum(took[1:]) / at_once_now
-        pause = max(0.0, between) / max(1, len(took) - 1)
-        usual = sum(took) / len(took)
+        together = at_once(self.spans)
+        pause = max(0.0, self.last - self.first - self.worked / together) / max(1, self.count - 1)
+        usual = self.took / self.count
         beside = alone = 0.0
-        for cell in self.waiting.values():
-            known = self.expected.seconds(cell)
-            seconds = usual if known is None else known
-            if cell.measurement.alone:
+        for group in self.groups.values():
+            seconds = group.seconds(self.expected, usual)
+            if group.cell.measurement.alone:
                 alone += seconds
             else:
                 beside += seconds
-        return beside / at_once_now + alone + pause * len(self.waiting)
+        return beside / together + alone + pause * len(self.waiting)
+
+
+class _Group:
+    """Cells of which the same is expected."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell, self.count, self.typical = cell, 0, 0.0
+
+    def change(self, by: int, typical: float | None) -> None:
+        """Take a cell in, or out."""
+        self.count += by
+        self.typical += by * (typical or 0.0)
+
+    def seconds(self, expected: Expected, otherwise: float) -> float:
+        """Of all of them together; those of which nothing is known take as long as is said."""
+        if not self.count:
+            return 0.0
+        if self.typical:
+            ratio = expected.ratio(self.cell)
+            return self.count * otherwise if ratio is None else self.typical * ratio
+        usual = expected.usual(self.cell)
+        return self.count * (otherwise if usual is None else usual)
 
 
 class _Remaining(ProgressColumn):
@@ -123,6 +163,7 @@ class Display:
         self._say(f"{plural(len(todo), 'cell')} to run" + (f", {kept} done before" if kept else ""))
         self.left, self.cells = Left(todo, self.expected), len(todo)
         self.shown = self.started = time.monotonic()
+        self.told = self.until = 0.0
         bar = self.console.is_terminal and not ASKED.quiet
         total = sum(cell.problem.cost for cell in todo)
         wide = self.console.width >= TITLE_FROM
@@ -138,8 +179,9 @@ class Display:
         waiting = self.left.waiting
         done = f"{self.cells - len(waiting)} of {self.cells} cells"
         running = visible(next(iter(waiting.values()), cell).title)
-        seconds = self.left.seconds() or 0.0
-        self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done, until=now + seconds)
+        if now - self.told > OFTEN or not waiting:
+            self.told, self.until = now, now + (self.left.seconds() or 0.0)
+        self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done, until=self.until)
         if not record.went_well:
             self.console.print(visible(f"{record.status}: {cell.title}: {record.reason}"), soft_wrap=True)
         elif ASKED.verbose:
@@ -147,4 +189,5 @@ class Display:
             self._say(f"ok: {cell.title}{took}")
         if not self.console.is_terminal and now - self.shown > 15:
             self.shown = now
-            self._say(f"{done}, {now - self.started:.0f} s, about {seconds:.0f} s left")
+            left = max(0.0, self.until - now)
+            self._say(f"{done}, {now - self.started:.0f} s, about {left:.0f} s left")

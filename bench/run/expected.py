@@ -6,12 +6,11 @@ cells cost on a typical core (`bench.suite.cost`), the median is that of the rat
 evaluations of f is expected to take ten times as long.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from statistics import median, median_low
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from bench.records.identity import Identity
 from bench.records.record import Record
 
 ENOUGH = 3
@@ -20,17 +19,22 @@ BLURRED = 0.01
 """Seconds at either end of a cell that are not looked at."""
 
 
-class Planned(Protocol):
-    """A cell, as far as it matters here."""
+class Kinds(Protocol):
+    """A cell or its identity, as far as it matters here: the kind of its measurement, its problem and its device."""
 
     @property
-    def id(self) -> str:
-        """Of the hash of its configuration."""
+    def measurement(self) -> Any:
+        """With its `kind`."""
         ...
 
     @property
-    def identity(self) -> Identity:
-        """What its record says that it is of."""
+    def problem(self) -> Any:
+        """With its `kind` and its `label`."""
+        ...
+
+    @property
+    def device(self) -> str | None:
+        """Where it runs."""
         ...
 
 
@@ -46,88 +50,88 @@ class Expected:
         self.typical = dict(typical or {})
         self._seconds: dict[tuple[str, ...], list[float]] = {}
         self._ratios: dict[tuple[str, ...], list[float]] = {}
-        self._sums: dict[tuple[str, ...], tuple[float, float]] = {}
+        self._sums: dict[str, tuple[float, float]] = {}
         for record in records:
             self.add(record)
 
     def add(self, record: Record) -> None:
         """Take in what a cell took; one that failed may have ended anywhere, and is left out."""
-        if record.went_well and record.seconds is not None:
-            self.took(record.config, record.cell, record.seconds)
-
-    def took(self, identity: Identity, cell: str, seconds: float) -> None:
-        """Take in the seconds of a cell."""
-        typical = self.typical.get(cell)
-        for kind in _kinds(identity):
+        if not record.went_well or record.seconds is None:
+            return
+        seconds, typical = record.seconds, self.typical.get(record.cell)
+        for kind in kinds(record.config):
             self._seconds.setdefault(kind, []).append(seconds)
             if typical:
                 self._ratios.setdefault(kind, []).append(seconds / typical)
-                sums = self._sums.get(kind, (0.0, 0.0))
-                self._sums[kind] = sums[0] + seconds, sums[1] + typical
+        if typical:
+            device = str(record.config.device)
+            before = self._sums.get(device, (0.0, 0.0))
+            self._sums[device] = before[0] + seconds, before[1] + typical
 
-    def seconds(self, cell: Planned | Identity) -> float | None:
+    def seconds(self, cell: Kinds) -> float | None:
         """What a cell will take; None where no cell of its measurement is known, nor what it costs.
 
         Args:
-            cell: or its identity, of which it is not known what it costs.
+            cell: or its identity, which is not known to cost anything.
         """
-        if isinstance(cell, Identity):
-            return _median(self._seconds, cell)
-        typical = self.typical.get(cell.id)
+        typical = self.typical.get(getattr(cell, "id", ""))
         if typical is None:
-            return _median(self._seconds, cell.identity)
-        ratio = self._ratio(cell.identity)
+            return self.usual(cell)
+        ratio = self.ratio(cell)
         return None if ratio is None else typical * ratio
 
-    def _ratio(self, identity: Identity) -> float | None:
+    def usual(self, cell: Kinds) -> float | None:
+        """The median of the cells of its narrowest kind with enough of them, up to all of its measurement."""
+        found = [self._seconds[kind] for kind in kinds(cell) if kind in self._seconds]
+        chosen = next((values for values in found if len(values) >= ENOUGH), found[-1] if found else None)
+        return None if chosen is None else median(chosen)
+
+    def ratio(self, cell: Kinds) -> float | None:
         """Seconds here for a second on a typical core, of cells like this one; None where none are known.
 
         Beside those of the same sort of problem stands what all cells together took, as one more, so that a single one
         that waited for a busy machine does not stand for all. All together are taken by their sum, since a run may have
         hundreds of cells of a few milliseconds, of which is known badly what they cost.
         """
-        narrow, sort, *_, every = _kinds(identity)
-        if every not in self._sums:
+        if (sums := self._sums.get(str(cell.device))) is None:
             return None
+        narrow, sort, _ = kinds(cell)
         if len(ratios := self._ratios.get(narrow, [])) >= ENOUGH:
             return median(ratios)
-        seconds, typical = self._sums[every]
-        return median_low([seconds / typical, *self._ratios.get(sort, [])])
+        return median_low([sums[0] / sums[1], *self._ratios.get(sort, [])])
 
 
-def _kinds(identity: Identity) -> Iterator[tuple[str, ...]]:
-    """Of a cell, the narrowest first; the last holds all cells."""
-    kind, device = identity.kind, str(identity.device)
-    yield device, kind, str(identity.problem.kind), identity.problem.label
-    yield device, kind, str(identity.problem.kind)
-    yield device, kind
-    yield (device,)
+def kinds(cell: Kinds) -> tuple[tuple[str, ...], ...]:
+    """Of a cell, the narrowest first: its problem, the sort of that, any."""
+    whole = str(cell.device), str(cell.measurement.kind), str(cell.problem.kind), str(cell.problem.label)
+    return whole, whole[:3], whole[:2]
 
 
-def _median(known: Mapping[tuple[str, ...], list[float]], identity: Identity) -> float | None:
-    """Of the narrowest kind that enough are known of, up to all cells of its measurement."""
-    found = [known[kind] for kind in [*_kinds(identity)][:-1] if kind in known]
-    chosen = next((values for values in found if len(values) >= ENOUGH), found[-1] if found else None)
-    return None if chosen is None else median(chosen)
+class Span(NamedTuple):
+    """When a cell ran."""
+
+    begun: float
+    """Seconds since 1970."""
+    seconds: float
+
+    @classmethod
+    def of(cls, record: Record) -> "Span":
+        """Of a record; nothing of one that does not say when it was started."""
+        begun = datetime.fromisoformat(record.started).timestamp() if record.started else 0.0
+        return cls(begun, record.seconds or 0.0 if record.started else 0.0)
 
 
-def at_once(records: Iterable[Record]) -> int:
-    """How many cells ran at the same time, as their starts and their seconds tell; 1 at least.
+def at_once(spans: Iterable[Span]) -> int:
+    """How many cells ran at the same time; 1 at least.
 
     A start is known to a millisecond, so that neighbours may seem to overlap by as much.
     """
     changes = []
-    for record in records:
-        if record.started is not None and (record.seconds or 0.0) > 2 * BLURRED:
-            begun = _moment(record.started)
-            changes += [(begun + BLURRED, 1), (begun + (record.seconds or 0.0) - BLURRED, -1)]
+    for begun, seconds in spans:
+        if seconds > 2 * BLURRED:
+            changes += [(begun + BLURRED, 1), (begun + seconds - BLURRED, -1)]
     running = most = 0
     for _, change in sorted(changes):
         running += change
         most = max(most, running)
     return max(1, most)
-
-
-def _moment(started: str) -> float:
-    """Seconds since 1970."""
-    return datetime.fromisoformat(started).timestamp()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from bench.cli.loudness import ASKED
 from bench.cli.terminal import Display, Left
 from bench.measure.cost import Cost
 from bench.records.identity import Identity
-from bench.run.expected import Expected, at_once
+from bench.run.expected import Expected, Span, at_once
 from tests.bench.screens import screen
 
 
@@ -22,7 +23,8 @@ def cell(name: str, kind: str, cost: int, typical: float | None = None) -> Any:
     said = None if typical is None else Cost(1.0, typical)
     about = {
         "measurement": SimpleNamespace(kind=kind, alone=kind == "time", cost=lambda problem, config: said),
-        "problem": SimpleNamespace(cost=cost),
+        "problem": SimpleNamespace(cost=cost, kind="toy" if cost == 1 else "vae", label="p"),
+        "device": "cpu",
         "estimator": None,
     }
     return SimpleNamespace(id=name, title=f"{kind} digits/bernoulli-20/nonlinear {name}", **about, identity=identity(
@@ -31,7 +33,7 @@ def cell(name: str, kind: str, cost: int, typical: float | None = None) -> Any:
 
 def identity(kind: str, problem: str) -> Identity:
     return Identity.model_validate({
-        "measurement": {"kind": kind}, "problem": {"kind": problem, "label": problem}, "device": "cpu",
+        "measurement": {"kind": kind}, "problem": {"kind": problem, "label": "p"}, "device": "cpu",
         "estimator": {"label": "rloo"},
     })  # fmt: skip
 
@@ -98,8 +100,23 @@ def test_two_at_once_take_half_as_long_but_for_those_that_run_alone() -> None:
         left.finish(cells[i], record(cells[i], 10.0, 10.0 * (i // 2)), 10.0 * (i // 2 + 1))
     # Four trainings by two, and two times that nobody knows, as long as a usual cell each.
     assert left.seconds() == pytest.approx(4 * 10 / 2 + 2 * 10)
-    assert at_once([record(cells[0], 1.0, i / 4) for i in range(9)]) == 4
-    assert at_once([]) == at_once([record(cells[0], None)]) == 1
+    assert at_once([Span.of(record(cells[0], 1.0, i / 4)) for i in range(9)]) == 4
+    assert at_once([]) == at_once([Span.of(record(cells[0], None))]) == 1
+    assert at_once([Span(i, 1.001) for i in range(9)]) == 1  # known to a millisecond
+
+
+def test_ten_thousand_cells_are_counted_in_no_time() -> None:
+    """A second is a tenth of a millisecond a cell."""
+    cells = [cell(f"c{i}", "moments", 1, 0.01) for i in range(10_000)]
+    began = time.process_time()
+    left = Left(cells)
+    for i, one in enumerate(cells):
+        left.finish(one, record(one, 0.02, i / 10), i / 10)
+        if i % 100 == 0:
+            assert left.seconds() is not None
+    assert time.process_time() - began < 5
+    assert left.seconds() == 0
+    assert len(left.spans) == 200
 
 
 def in_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
