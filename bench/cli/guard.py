@@ -20,14 +20,25 @@ DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 UNREAD = 141
 """What a shell gives for a program that SIGPIPE ends, as most do whose output goes to `head`."""
 
+LONGEST, CUT = 300, " ... (all of it: --verbose)"
+"""Characters of a complaint, which a person is to take in at a look, and what ends one that was longer."""
+
 MORE = {"quiet": QUIET, "verbose": VERBOSE, "traceback": TRACEBACK}
 """Options that every verb takes beside its own."""
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def complain(message: str) -> int:
-    """One line on stderr; returns the exit code of bad input."""
-    print("error: " + visible(" ".join(message.split())), file=sys.stderr)
+def complain(message: str, *, whole: bool = False) -> int:
+    """One line on stderr; returns the exit code of bad input.
+
+    Args:
+        message: what is wrong.
+        whole: whether to say all of it, however long; else its beginning, with a word on how to see the rest.
+    """
+    line = "error: " + visible(" ".join(message.split()))
+    if len(line) > LONGEST and not (whole or ASKED.verbose):
+        line = line[: LONGEST - len(CUT)] + CUT
+    print(line, file=sys.stderr)
     return BAD_INPUT
 
 
@@ -89,7 +100,7 @@ def _guarded(verb: Callable[..., int], *, reads: bool) -> Callable[..., int]:
             sys.stdout.flush()  # what is still held back may find no reader either
             return code
         except BadInput as error:
-            return complain(str(error))
+            return complain(str(error), whole=verbose)
         except BrokenPipeError:
             # The interpreter flushes once more as it ends, and would say that it could not.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
