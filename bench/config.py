@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.bounds import MANY_DRAWS, MOST_DRAWS, AtMost, Few, Word, plain, printable
+from bench.bounds import MANY_DRAWS, MOST_DRAWS, AtMost, Few, Word, plain, printable, shown
 from estimators.base import Estimator
 from estimators.entry import SIZES
+from estimators.errors import BadInput
 from estimators.labels import Scalar, label_of, read_label
 from estimators.registry import get
 
@@ -146,6 +147,21 @@ def example(config: EstimatorConfig) -> Estimator:
 def _constructed(config: EstimatorConfig, registered: type) -> Estimator:
     """Kept for as long as the same class is registered under the name."""
     return get(config.name).create(**config.arguments())
+
+
+def typed_estimator(text: str) -> EstimatorConfig:
+    """The estimator that a person typed as `name[key=value,...]`.
+
+    Raises:
+        BadInput: the text cannot be read, or holds what no estimator takes.
+    """
+    try:
+        return EstimatorConfig.model_validate(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = str(first["msg"]).removeprefix("Value error, ")
+        where = ".".join(map(str, first["loc"][:2]))
+        raise BadInput(f"{where}: {said}, got {shown(first['input'])}" if where else said) from error
 
 
 def parse_estimator(text: str) -> dict[str, Any]:

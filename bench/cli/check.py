@@ -56,14 +56,10 @@ def check(estimator: str, seed: int, as_json: bool) -> bool:
         BadInput: no such estimator, or options that it does not take.
     """
     from bench.cli.tables import print_lines
-    from bench.config import EstimatorConfig, parse_estimator
+    from bench.config import typed_estimator
     from estimators.checks import certify
-    from estimators.errors import BadInput
 
-    try:
-        wanted = EstimatorConfig(**parse_estimator(estimator))
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    wanted = typed_estimator(estimator)
     progress = None if as_json or ASKED.quiet else _print
     certificate = certify(wanted.name, wanted.arguments(), seed=seed, workers=workers(), progress=progress)
     if as_json:

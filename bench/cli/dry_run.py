@@ -25,7 +25,7 @@ class Foretold(NamedTuple):
     """Cells that run alone, after the others."""
 
 
-def show_plan(suite: "Suite", out: Path, *, as_json: bool = False, workers: int = 1) -> None:
+def show_plan(suite: "Suite", out: Path, *, as_json: bool = False, workers: int | None = None) -> None:
     """Print what a run would do: a matrix of counts, or every cell where more is asked for; and what it will take."""
     from bench.cli.matrix import blocks, left_out, plain
     from bench.cli.tables import print_json, print_lines, print_table, width
@@ -37,7 +37,7 @@ def show_plan(suite: "Suite", out: Path, *, as_json: bool = False, workers: int 
     records = [record for cell in chosen.cells if (record := store.read(cell.id)) is not None]
     ready = {record.cell for record in records}
     done = {cell.id: cell.id in ready for cell in chosen.cells}
-    foretold = foretell(chosen.cells, records, workers)
+    foretold = foretell(chosen.cells, records, workers or 1)
     if as_json:
         print_json(plain(chosen, done, str(out)) | {"to_run": as_plain(foretold)})
         return
