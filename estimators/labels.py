@@ -66,6 +66,6 @@ def read_options(text: str, what: str, expected: str, value_of: Callable[[str], 
 def _scalar(text: str) -> Scalar:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON; or of more digits than Python reads, or nested too deep for it
         return text
     return value if isinstance(value, bool | int | float | str) else text

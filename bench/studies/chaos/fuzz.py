@@ -70,12 +70,16 @@ class Outcome(NamedTuple):
     said: str
     """On stderr, or the traceback."""
     seconds: float
+    whole: bool = False
+    """Whether all was asked for, however long."""
 
     @property
     def refused(self) -> bool:
         """Whether it was refused as it should be: in one line that is not too long."""
         lines = self.said.splitlines()
-        return self.code == BAD_INPUT and len(lines) == 1 and lines[0].isprintable() and len(lines[0]) <= LONGEST
+        if self.code != BAD_INPUT or len(lines) != 1 or not lines[0].isprintable():
+            return False
+        return self.whole or len(lines[0]) <= LONGEST
 
 
 class Row(NamedTuple):
@@ -96,7 +100,7 @@ class Row(NamedTuple):
     def with_one(self, outcome: Outcome) -> "Row":
         """With one more."""
         hangs, badly = outcome.code is None and not outcome.said, outcome.code == BAD_INPUT and not outcome.refused
-        length = max(map(len, outcome.said.splitlines())) if outcome.refused else 0
+        length = len(outcome.said.rstrip("\n")) if outcome.refused and not outcome.whole else 0
         return self._replace(
             tried=self.tried + 1,
             refused=self.refused + outcome.refused,
@@ -165,7 +169,8 @@ def typed(*arguments: str, within: float = MOST) -> Outcome:
             os.environ.pop("PYTHONPATH", None)
         else:
             os.environ["PYTHONPATH"] = environment
-    return Outcome(code, said, time.perf_counter() - started)
+    whole = any(one in ("-v", "--verbose") for one in arguments)
+    return Outcome(code, said, time.perf_counter() - started, whole)
 
 
 def a_value(rng: random.Random, like: Any = None) -> Any:
@@ -357,9 +362,10 @@ def fuzz(count: int, seed: int, told: Callable[[str, Outcome, int], None] = lamb
     """
     rows, here = {what: Row(what) for what in SORTS}, Path.cwd()
     sorts = [*SORTS.items()]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.chdir(folder)
         try:
+            stack.enter_context(mock.patch.dict(os.environ, {"GRADEST_DATA": folder}))  # no data to be looked through
             run_suite(parse_suite(HELD, "held.toml"), Path("held"), executor=inline)
             for arguments in WARM:  # what it imports takes seconds, once in a process
                 typed(*arguments, within=60.0)
