@@ -88,6 +88,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; the error names the file, and nothing is left of the attempt.
     """
+    if path.name in ("", ".."):  # `.`, `..` and `/` are folders, beside which there is no name to be had
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = None
     try:

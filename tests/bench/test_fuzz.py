@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.cli.guard import BAD_INPUT, CUT, LONGEST, complain
 from bench.cli.loudness import ASKED
+from bench.run.files import write_atomic
 from bench.studies.chaos import fuzz
 from bench.studies.chaos.fuzz import MOST, SORTS, Outcome, Row, typed
 from bench.suite.load import parse_suite
@@ -136,3 +137,14 @@ def test_a_long_complaint_is_cut_but_where_all_of_it_is_asked_for(
     monkeypatch.setattr(ASKED, "verbose", True)
     complain(long)
     assert capsys.readouterr().err == f"error: {long}\n"
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "/", "x/.."])
+def test_a_file_is_not_written_under_the_name_of_a_folder(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `--html .` pathlib made a ValueError, which ended in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError):
+        write_atomic(Path(path), b"page")
+    assert [*tmp_path.iterdir()] == []
