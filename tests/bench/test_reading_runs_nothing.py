@@ -1,134 +1,158 @@
-"""Looking at a run imports nothing that its folder names; running says what it imports, before it does."""
+"""Folders that mean harm: to read one imports nothing that it names, and writes nowhere but where a report belongs."""
 
+import json
 import os
-import shutil
-import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.run.executors import inline
-from bench.run.runner import run_suite
-from bench.run.status import status
-from bench.suite.load import override, parse_suite
-from estimators import BadInput
-from estimators.plugins import import_own, module_of, telling, without_imports
-from tests.bench.processes import forked
-from tests.bench.test_suite import SMALL
+from bench.records.identity import cell_id
+from bench.records.record import read
+from bench.run.planned import write_plan
+from bench.run.store import Store
+from bench.run.weights import Weights
+from tests.bench.command import Done
+from tests.bench.page_of_stubs import records
 
-MARK = "import pathlib\npathlib.Path({mark!r}).touch()\n"
-PLUGIN = Path(__file__).parent.parent / "plugin"
-TOY = """
-name = "small"
-samples = 2
-estimators = ["rloo"]
-problems = [{kind = "toy", objective = "cubic", family = "bernoulli", latents = 2, logits = [0, 3]}]
-
-[moments]
-draws = 40
+HARM = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\nraise SystemExit('harm is done')\n"
+SUITE = """
+name = "theirs"
+estimators = ["harm:Estimator"]
+[[problems]]
+kind = "harm:Problem"
+[[problems]]
+kind = "vae"
+dataset = "harm:data"
+family = "harm:Family"
+latents = 4
+[measurements."harm:Measurement"]
 """
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two runs of an estimator of somebody's own, beside its file, which tells of its import."""
-    own = (PLUGIN / "halfway.py").read_text()
-    (tmp_path / "halfway.py").write_text(MARK.format(mark=str(tmp_path / "imported")) + own)
-    (tmp_path / "small.toml").write_text(TOY)
-    done = forked("bench", "run", "small.toml", "-e", "halfway:Halfway", "-e", "rloo", "--out", "a", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    said = done.stderr.splitlines()
-    assert said.index(f"runs code of your own: halfway ({tmp_path / 'halfway.py'})") < said.index("4 cells to run")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    (tmp_path / "imported").unlink()
-    return tmp_path
+def theirs(tmp_path: Path, gradest: Callable[..., Done]) -> Path:
+    """A run of somebody else's, with modules beside it that its suite and its records name, where one reads it."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "suite.toml").write_text(SUITE)
+    for place in (tmp_path, folder):
+        for name in ("harm.py", "sitecustomize.py", "conftest.py"):
+            (place / name).write_text(HARM)
+    made = [with_names(one) for one in records()[:4]]
+    for one in made:
+        Store(folder).write(read(one))
+    write_plan(folder, [one["cell"] for one in made])
+    return folder
 
 
-def test_status_report_and_compare_import_nothing_of_the_folder(folder: Path) -> None:
-    """Neither where the plan is there nor where it is gone, and the suite alone says what there is."""
-    for typed in (["status", "a"], ["report", "a", "--format", "csv"], ["compare", "a", "b"]):
-        done = forked("bench", *typed, cwd=folder)
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-    (folder / "a" / "plan.json").unlink()
-    done = forked("bench", "status", "a", cwd=folder)
-    assert "4 cells done" in done.stdout
-    reason = "what is left to run cannot be told here: 'halfway:Halfway' is a person's own code, which reading"
-    assert reason in done.stdout
-    assert not (folder / "imported").exists()
+def with_names(one: dict[str, Any]) -> dict[str, Any]:
+    """A record of an estimator, on a problem, that are a file's."""
+    config = one["config"]
+    config = {
+        **config,
+        "estimator": {**config["estimator"], "name": "harm:Estimator", "label": f"harm:{config['estimator']['label']}"},
+        "problem": {**config["problem"], "family": "harm:Family", "dataset": "harm:data"},
+    }
+    return {**one, "config": config, "cell": cell_id(config)}
 
 
-@pytest.mark.parametrize("kind", ["problems", "measurements", "data set"])
-def test_whatever_a_suite_names_is_not_imported_by_status(tmp_path: Path, kind: str) -> None:
-    mark = tmp_path / "imported"
-    (tmp_path / "mine.py").write_text(MARK.format(mark=str(mark)))
-    named = {
-        "problems": TOY.replace('kind = "toy"', 'kind = "mine:Mine"'),
-        "measurements": f'{TOY}\n[measurements."mine:Mine"]\n',
-        "data set": SMALL.replace('"digits"', '"mine:Mine"'),
-    }[kind]
-    (tmp_path / "suite.toml").write_text(named)
-    done = forked("bench", "status", ".", cwd=tmp_path)
-    assert "Traceback" not in done.stderr
-    assert "0 cells done" in done.stdout or "error: " in done.stderr
-    assert not mark.exists()
-
-
-def test_an_entry_point_beside_a_run_is_not_loaded(tmp_path: Path) -> None:
-    """The folder that a person is in is no place of installed packages for a verb that reads."""
-    run_suite(override(parse_suite(TOY.encode(), "small.toml"), estimators=["rloo"]), tmp_path / "a", executor=inline)
-    (tmp_path / "a" / "plan.json").unlink()
-    mark, evil = tmp_path / "imported", tmp_path / "evil-1.dist-info"
-    (tmp_path / "evil.py").write_text(MARK.format(mark=str(mark)))
-    evil.mkdir()
-    (evil / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1\n")
-    groups = ("estimators", "families", "problems", "measurements", "datasets")
-    (evil / "entry_points.txt").write_text("".join(f"[gradest.{group}]\nevil = evil\n" for group in groups))
-    here = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": here if (Path(here) / "bench").is_dir() else ""}
-    typed = [
-        sys.executable,
-        "-P",
-        "-m",
-        "bench",
-        "status",
-        "a",
-    ]  # as the installed command, which has no folder of ours
-    done = subprocess.run(typed, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "2 of 2 cells done" in done.stdout, done.stderr
-    assert not mark.exists()
-
-
-def test_a_module_that_a_person_names_is_imported_for_them_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "typed",
+    [["status", "theirs"], ["report", "theirs", "--format", "md,csv"], ["compare", "theirs", "theirs"]],
+    ids=lambda typed: typed[0],
+)
+def test_reading_a_run_imports_nothing_that_it_names(
+    gradest: Callable[..., Done], theirs: Path, typed: list[str]
 ) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("read_first", "read_second"):
-        (tmp_path / f"{name}.py").write_text("value = 1\n")
-    told: list[tuple[str, str]] = []
-    with without_imports(), telling(lambda module, file: told.append((module, file))):
-        with pytest.raises(
-            BadInput, match="'read_first:X' is a person's own code, which reading a folder does not run"
-        ):
-            module_of("read_first:X")
-        import_own("read_first")
-        assert module_of("read_first:X")[0].value == 1
-        with pytest.raises(BadInput, match="read_second"):
-            module_of("read_second:X")
-    assert told == [("read_first", str(tmp_path / "read_first.py"))]
-    for name in ("read_first", "read_second"):
-        sys.modules.pop(name, None)
+    done = gradest(*typed)
+    assert done.code == 0 and done.err == ""
+    assert "harm" not in sys.modules
+    assert not [*theirs.parent.rglob("ran")]
 
 
-def test_status_tells_the_time_left_by_kind_of_cell(tmp_path: Path) -> None:
-    suite = override(parse_suite(TOY.encode(), "small.toml"), estimators=["rloo", "arm"])
-    run_suite(suite, tmp_path, executor=inline)
-    assert status(tmp_path)["seconds_left"] is None
-    cells = sorted((tmp_path / "cells").iterdir())
-    took = status(tmp_path)["seconds"]
-    for path in cells[:2]:
-        path.unlink()
-    left = status(tmp_path)["seconds_left"]
-    assert 0 < left < 20 * took
-    done = forked("bench", "status", str(tmp_path), cwd=tmp_path)
-    assert "2 of 4 cells done, 2 to run" in done.stdout and " left" in done.stdout
+def test_a_plan_and_an_archive_lead_nowhere(gradest: Callable[..., Done], theirs: Path) -> None:
+    """Ids and members that look like paths are none: what is read is in the folder, and what is written too."""
+    ids = records_of(theirs)
+    outside = theirs.parent / "outside.json"
+    outside.write_bytes((theirs / "cells" / f"{ids[0]}.json").read_bytes())
+    before = outside.read_bytes()
+    with zipfile.ZipFile(theirs / "cells.zip", "w") as archive:
+        for name in ("cells/../../evil.json", "/tmp/evil.json", "../evil.json", "cells/a/evil.json", "cells/..json"):
+            archive.writestr(name, before)
+    listed = sorted(path for path in theirs.parent.rglob("*") if path.is_file())
+    assert gradest("status", "theirs").code in (0, 1, 2)
+    assert sorted(path for path in theirs.parent.rglob("*") if path.is_file()) == listed
+    store = Store(theirs)
+    assert store.read(ids[0]) is not None and store.read("../../outside") is None
+    assert not Path("/tmp/evil.json").exists() and outside.read_bytes() == before
+
+
+def records_of(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "cells").glob("*.json"))
+
+
+def test_weights_run_nothing(tmp_path: Path) -> None:
+    """A file under their seal whose pickle calls something is refused by the reader of tensors."""
+    import pickle
+
+    import torch
+
+    from bench.run import weights
+    from bench.run.sealed import seal
+
+    class Harm:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    store = Weights(tmp_path)
+    store.write("good", {}, {"w": torch.ones(2)}, replace=False)
+    assert torch.equal(store.read("good", {})[1]["w"], torch.ones(2))  # type: ignore[index]
+
+    for content in (pickle.dumps({"w": Harm()}), saved({"w": Harm()})):
+        header = weights.Header(name="bad", made_by={}).model_dump_json()
+        store.path("bad").write_bytes(seal(weights.MAGIC, header, content))
+        with pytest.raises(Exception, match=r"(?i)weights|unusable|cannot"):
+            store.read("bad", {})
+    assert not (tmp_path / "ran").exists()
+
+
+def saved(state: Any) -> bytes:
+    """As torch saves it, pickle and all."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def test_out_may_be_a_link_that_a_person_made_and_is_followed_once(
+    gradest: Callable[..., Done], theirs: Path, tmp_path: Path
+) -> None:
+    """A link within the folder that stands where a file is to be is replaced, never written through."""
+    precious = tmp_path / "precious"
+    precious.write_text("years of work")
+    real = tmp_path / "real"
+    (real / "tables").mkdir(parents=True)
+    (real / "tables" / "variance.md").symlink_to(precious)
+    (real / "report.html").symlink_to(precious)
+    (tmp_path / "link").symlink_to(real)
+    done = gradest("report", "theirs", "--format", "md,html", "--out", "link")
+    assert done.code == 0, done.err
+    assert precious.read_text() == "years of work"
+    assert (real / "report.html").is_file() and not (real / "report.html").is_symlink()
+    assert not (real / "tables" / "variance.md").is_symlink()
+
+
+def test_what_a_folder_says_is_data_even_to_a_program(theirs: Path) -> None:
+    """Keys such as __class__ are keys."""
+    (one, *_) = records()
+    config = {**one["config"], "__class__": "harm", "__reduce__": ["os.system", "true"]}
+    found = read({**one, "config": config, "cell": cell_id(config)})
+    assert type(found).__name__ == "Record"
+    assert json.loads(json.dumps(found.config.model_dump()))["measurement"] == one["config"]["measurement"]
