@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from bench.cli.terminal import Display
 from bench.printed import Escaped, show_traceback, visible
 from bench.records.identity import cell_id
 from bench.records.record import Record, read
@@ -146,6 +148,24 @@ def test_a_terminal_obeys_no_record(
     assert done.out or done.err
     if typed[:2] == ["status", "A"]:  # the reason and the title of what went wrong are there to be read
         assert ("failed: time =cmd" in done.out) == (len(typed) == 2) and done.code == 1
+
+
+def test_progress_obeys_no_record(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where a bar is drawn, with escape sequences that are ours, nor where a line is printed."""
+    cell: Any = SimpleNamespace(
+        id="a", title=TERMINAL, measurement=SimpleNamespace(kind="time"), problem=SimpleNamespace(cost=1)
+    )
+    unwell: Any = SimpleNamespace(seconds=1.0, went_well=False, status="failed", reason=TERMINAL)
+    for forced in ("", "1"):
+        monkeypatch.setenv("FORCE_COLOR", forced)
+        monkeypatch.setenv("TTY_COMPATIBLE", forced or "0")
+        display = Display()
+        with display.running([cell], 0):
+            display.cell_done(unwell, cell)
+        said = capsys.readouterr().err
+        assert "failed: " + visible(TERMINAL) in said
+        for sequence in ("\x1b[31mred", "\x1b]0;", "\u202e", "\x07", "\x9b"):
+            assert sequence not in said
 
 
 class Elements(HTMLParser):

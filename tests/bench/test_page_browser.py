@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.printed import visible
 from bench.report.output import write
 from tests.bench.drawn import trained
 from tests.bench.page_of_stubs import HOSTILE, VARIANCE, page
+from tests.bench.test_hostile_texts import HOSTILE as HARM
+from tests.bench.test_hostile_texts import hostile_records
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
 CHROMIUM = shutil.which("chromium")
@@ -215,6 +218,18 @@ def test_a_hostile_name_is_a_name(opened: Opened) -> None:
     assert opened.page.locator(".key button", has_text=HOSTILE).count() == 2
     assert opened.chart(VARIANCES).locator(".role-axis-label text", has_text="</script>").count() == 1
     assert opened.page.locator('img[src="x"]').count() == 0
+
+
+def test_a_page_of_hostile_records_does_nothing_of_what_they_say(browser: Any, tmp_path: Path) -> None:
+    (hostile,) = write(hostile_records(), tmp_path, {"html"}, title=HARM, notes=[HARM])
+    one = Opened(browser, hostile)
+    name = one.page.locator("figure[data-chart]").first.get_attribute("data-chart")
+    one.chart(name).locator(".mark-symbol path[aria-label]").first.hover()
+    assert one.page.locator("h1").inner_text() == " ".join(visible(HARM).split())
+    assert one.page.locator("img[src='x'], script[src], base, iframe, object").count() == 0
+    assert one.said == []
+    assert [url for url in one.asked if not url.startswith("data:")] == [hostile.as_uri()]
+    one.context.close()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
