@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -27,6 +26,8 @@ from bench.run.store import Store
 from tests.bench.command import Done
 from tests.bench.page_of_stubs import records
 from tests.bench.records import Made, problem, record
+from tests.bench.test_progress import cell
+from tests.bench.test_progress import record as record_of
 from tests.bench.test_suite import SMALL
 
 MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(1)>'\"onload=alert(1) {{7*7}}"
@@ -152,16 +153,16 @@ def test_a_terminal_obeys_no_record(
 
 def test_progress_obeys_no_record(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither where a bar is drawn, with escape sequences that are ours, nor where a line is printed."""
-    cell: Any = SimpleNamespace(
-        id="a", title=TERMINAL, measurement=SimpleNamespace(kind="time"), problem=SimpleNamespace(cost=1)
-    )
-    unwell: Any = SimpleNamespace(seconds=1.0, went_well=False, status="failed", reason=TERMINAL)
+    one = cell("a", "time", 1)
+    one.title = TERMINAL
+    unwell = record_of(one, 1.0)
+    unwell.went_well, unwell.status, unwell.reason = False, "failed", TERMINAL
     for forced in ("", "1"):
         monkeypatch.setenv("FORCE_COLOR", forced)
         monkeypatch.setenv("TTY_COMPATIBLE", forced or "0")
         display = Display()
-        with display.running([cell], 0):
-            display.cell_done(unwell, cell)
+        with display.running([one], 0):
+            display.cell_done(unwell, one)
         said = capsys.readouterr().err
         assert "failed: " + visible(TERMINAL) in said
         for sequence in ("\x1b[31mred", "\x1b]0;", "\u202e", "\x07", "\x9b"):

@@ -68,10 +68,36 @@ def with_names(one: dict[str, Any]) -> dict[str, Any]:
 def test_reading_a_run_imports_nothing_that_it_names(
     gradest: Callable[..., Done], theirs: Path, typed: list[str]
 ) -> None:
+    """Neither with the plan of its cells nor without, as a published run is."""
     done = gradest(*typed)
     assert done.code == 0 and done.err == ""
+    (theirs / "plan.json").unlink()
+    assert gradest(*typed).code == 0
     assert "harm" not in sys.modules
     assert not [*theirs.parent.rglob("ran")]
+
+
+def test_a_measurement_of_theirs_draws_its_tables_where_a_person_names_its_module_alone(
+    gradest: Callable[..., Done], theirs: Path
+) -> None:
+    (one,) = records()[:1]
+    config = {**one["config"], "measurement": {"kind": "harm:Measurement"}}
+    Store(theirs).write(read({**one, "config": config, "cell": cell_id(config)}))
+    for typed in (["status", "theirs"], ["compare", "theirs", "theirs"], ["report", "theirs", "--format", "md"]):
+        done = gradest(*typed)
+        assert "harm is done" not in done.out + done.err and "Traceback" not in done.err
+    assert not [*theirs.parent.rglob("ran")]
+    done = gradest("report", "theirs", "--format", "md", "--import", "harm")
+    assert done.code == 2 and "harm is done" in done.err
+    assert [*theirs.parent.rglob("ran")]
+
+
+def test_a_run_says_which_file_it_imports_before_it_does(gradest: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "own_file.py").write_text("import sys\nprint('it runs', file=sys.stderr)\nraise ValueError('no')\n")
+    done = gradest("run", "small.toml", "-e", "own_file:Mine", "--dry-run")
+    assert done.code == 2
+    told, ran = (done.err.index(words) for words in ("runs code of your own: own_file (", "it runs"))
+    assert told < ran and str(tmp_path / "own_file.py") in done.err
 
 
 def test_a_plan_and_an_archive_lead_nowhere(gradest: Callable[..., Done], theirs: Path) -> None:
