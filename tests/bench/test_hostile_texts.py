@@ -205,6 +205,15 @@ def test_a_page_obeys_no_record(report: Path) -> None:
     assert "alert(1)" in text and "49" not in re.findall(r"<h1>(.*?)</h1>", text, re.DOTALL)[0]
 
 
+def test_a_page_of_a_comparison_obeys_no_record(gradest: Callable[..., Done], runs: Path) -> None:
+    assert gradest("compare", str(runs / "A"), str(runs / "B"), "--html", "both.html").code == 0
+    text = Path("both.html").read_text(encoding="utf-8")
+    elements = Elements(text)
+    assert "alert(1)" in text and not OBEYED.search(text)
+    assert not {"script", "img"} & {*elements.tags}
+    assert not [name for name, _ in elements.attributes if name.startswith("on") or name in ("href", "src")]
+
+
 def test_files_of_a_report_lie_in_its_folder(report: Path) -> None:
     """Whatever problems and estimators are called."""
     written = [path for path in report.parent.rglob("*") if path.is_file()]
