@@ -1,6 +1,8 @@
 """What a suite file may hold, checked by pydantic, and the cells that it becomes."""
 
 from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -188,10 +190,16 @@ class Cell(Config):
         """The configuration in plain values, defaults filled in, but those of settings that were added later."""
         return self.model_dump(mode="json")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """16 hex digits of the hash of the resolved configuration."""
         return cell_id(self.resolved())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Cell":
+        """A copy, whose id is its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
     @property
     def identity(self) -> Identity:

@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.records.record import Record
-from bench.studies.chaos import kinds, table, verdict
+from bench.studies.chaos import kinds, scale, table, verdict
 from bench.studies.chaos.__main__ import Lane, scheduled
 from bench.studies.chaos.trial import Trial
 from bench.studies.chaos.verdict import Reference
 from bench.studies.results import Results, Run
+from bench.suite.load import parse_suite
+from bench.suite.plan import plan
 from tests.bench.plain import Store, typed
+from tests.bench.records import BERNOULLI, VAE, moments
 
 KINDS = kinds.load()
 
@@ -127,19 +131,23 @@ def test_half_of_a_file_is_torn(tmp_path: Path) -> None:
 
 def test_what_a_resume_makes_again_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a run whose record was whole after the fault, and which the next one wrote anew, with the same numbers."""
-    with Trial("by hand", 1, {"small": LEFT_ALONE}) as trial:
-        for cell in ("a", "b"):
-            Store(trial.out).write(record(cell).model_dump(by_alias=True, exclude_unset=True))
+    rng = np.random.default_rng(0)
+    whole = [moments(rng, VAE, estimator) for estimator in BERNOULLI[:2]]
+    a, b = sorted(one["cell"] for one in whole)
+    with Trial("by hand", 1, {}) as trial:
+        for one in whole:
+            Store(trial.out).write(one)
+        trial.references["small"] = Reference(verdict.records(trial.out), 1.0, 1.0)
 
         def again() -> bool:
-            (trial.out / "cells/a.json").write_bytes((trial.out / "cells/a.json").read_bytes() + b" ")
-            (trial.out / "cells/b.json").unlink()
+            (trial.out / f"cells/{a}.json").write_bytes((trial.out / f"cells/{a}.json").read_bytes() + b" ")
+            (trial.out / f"cells/{b}.json").unlink()
             return True
 
         monkeypatch.setattr(trial, "go_on", again)
         found = trial.judged()
     assert not trial.folder.exists()
-    lost = ["b", "a: was done, and was done again", "b: was done, and was done again"]
+    lost = [b, f"{a}: was done, and was done again", f"{b}: was done, and was done again"]
     assert (found["lost"], found["mixed"], found["torn"], found["ended"]) == (lost, [], [], True)
     assert table.guilty(found) == [f"lost: {one}" for one in lost]
 
@@ -183,6 +191,11 @@ def test_a_fault_is_told_by_its_kind_and_seed() -> None:
     assert [next(turns) for _ in range(4)] == [("kill", 5), ("kill", 6), ("kill", 7), ("kill-often", 7)]
     alone = scheduled([KINDS["kill-often"]], 8)
     assert next(alone) == ("kill-often", 8)
+
+
+def test_a_suite_of_many_cells_has_as_many_as_were_asked_for() -> None:
+    cells = plan(parse_suite(scale.suite(2_500).encode(), "many.toml")).cells
+    assert len({cell.id for cell in cells}) == len(cells) == 2_520
 
 
 def test_there_are_kinds_enough_and_each_says_what_happens() -> None:

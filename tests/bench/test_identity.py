@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli.report import report
+from bench.records.identity import cell_id
 from bench.report.findings import FIRST, findings
 from bench.report.summary import summarise
 from bench.statistics import mean_interval, ratio_interval
@@ -57,6 +59,18 @@ def test_the_id_of_a_cell_is_the_hash_of_its_configuration() -> None:
     cell = plan(load_suite("quick")).cells[0]
     assert cell.id == identity.cell_id(cell.resolved())
     assert identity.cell_id({"b": 1, "a": [2, None]}) == "f46b8ed760aca382"  # of {"a":[2,null],"b":1}
+
+
+def test_the_id_of_a_copy_is_its_own_and_a_cell_that_was_asked_for_its_id_is_the_same_cell() -> None:
+    """The id is computed once, and kept with the cell, which workers get as bytes."""
+    first, second = plan(load_suite("quick")).cells[:2]
+    asked = first.id
+    moved = first.model_copy(update={"threads": 2})
+    assert moved.id == cell_id(moved.resolved()) != asked
+    assert first.model_copy().id == asked
+    fresh = plan(load_suite("quick")).cells[0]
+    assert (fresh == first, first == second, fresh.resolved() == first.resolved()) == (True, False, True)
+    assert pickle.loads(pickle.dumps(first)).id == asked
 
 
 def test_a_time_of_two_machines_is_two_measurements_and_draws_on_two_are_one() -> None:

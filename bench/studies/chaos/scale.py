@@ -33,14 +33,11 @@ EACH = 0.2
 
 
 def suite(cells: int) -> str:
-    """A suite of so many cells, each of eight draws of a toy."""
+    """A suite of so many cells, tens at least, each of eight draws of a toy."""
     count = -(-cells // (POINTS * len(ESTIMATORS)))
     points = [round(0.01 * i, 2) for i in range(-(-cells // (count * len(ESTIMATORS))))]
-    problems = [
-        f'    {{kind = "toy", objective = "random", table = {i}, family = "bernoulli", latents = 2, '
-        f"logits = {points}}},"
-        for i in range(count)
-    ]
+    toy = 'kind = "toy", objective = "random", family = "bernoulli", latents = 2'
+    problems = [f"    {{{toy}, table = {i}, logits = {points}}}," for i in range(count)]
     head = ['name = "many"', "samples = 2", f"estimators = {json.dumps(ESTIMATORS)}"]
     return "\n".join([*head, "problems = [", *problems, "]", "", "[moments]", "draws = 8", ""])
 
@@ -88,7 +85,7 @@ def rows_of(folder: Path, workers: int, cells: int, startup: float) -> list[Row]
         folder: holds many.toml.
         workers: how many processes.
         cells: of the suite.
-        startup: seconds of a run of a suite of one cell, which are no cell's.
+        startup: seconds of a run of ten cells, most of which are no cell's.
     """
     out = f"out{workers}"
     run = ("run", "many.toml", "--out", out, "--workers", str(workers))
@@ -99,7 +96,7 @@ def rows_of(folder: Path, workers: int, cells: int, startup: float) -> list[Row]
     own = sum(record.seconds or 0.0 for record in records)
     case: dict[str, Any] = {"workers": workers, "cells": cells}
     where = "inline" if workers == 1 else f"over {workers} workers"
-    memory = np.asarray(made.memory)
+    memory = np.trim_zeros(np.asarray(made.memory), "b")  # of a process that has ended, and was not waited for yet
     late = memory[len(memory) // 3 :]
     slope = np.polyfit(np.linspace(0, 2 / 3 * cells, len(late)), late, 1)[0] if len(late) > 1 else 0.0
     again, told = watched(folder, *run), watched(folder, "status", out)
