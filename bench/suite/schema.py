@@ -196,12 +196,13 @@ class Cell(Config):
         return cell_id(self.resolved())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Cell":
-        """A copy, whose id is its own."""
+        """A copy, whose id and identity are its own."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("id", None)
+        for name in ("id", "identity"):
+            copied.__dict__.pop(name, None)
         return copied
 
-    @property
+    @cached_property
     def identity(self) -> Identity:
         """What a record says that it is of."""
         return Identity.model_validate(self.resolved())
