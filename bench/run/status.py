@@ -12,7 +12,7 @@ from bench.records.record import Record
 from bench.records.results import Training
 from bench.run.checkpoints import Checkpoints
 from bench.run.claims import Board
-from bench.run.expected import at_once
+from bench.run.expected import Span, at_once
 from bench.run.folder import name_of_run, suite_file
 from bench.run.planned import read_plan, read_planned
 from bench.run.store import Store
@@ -65,7 +65,7 @@ def _seconds_left(directory: Path, records: Sequence[Record], done: set[str]) ->
     if not every or not missing:
         return None
     total = sum(expected.seconds * median(ratios.get(expected.kind, every)) for expected in missing)
-    return total / at_once(records)
+    return total / at_once(map(Span.of, records))
 
 
 def status(directory: Path) -> dict[str, Any]:
