@@ -62,8 +62,8 @@ def parse(content: bytes) -> Content:
 
 def fault_of_values(values: Any) -> str:
     """What no record holds, in half a sentence: numbers without bound, depth, text that cannot be written."""
-    level = [values]
-    for _ in range(DEEPEST):
+    level: list[Any] = [[values]]
+    for _ in range(DEEPEST + 1):
         inner = []
         for node in level:
             if type(node) is dict:
