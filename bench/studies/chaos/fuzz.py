@@ -49,6 +49,8 @@ estimators = ["rloo", "disarm"]
 moments = {draws = 30}
 """
 """The suite of the one folder that is there, of two records."""
+FIRST = "runs code of your own: "
+"""What is said before an answer where something named is imported."""
 WARM = (
     ["doctor"],
     ["compare", "held", "held"],
@@ -76,7 +78,7 @@ class Outcome(NamedTuple):
     @property
     def refused(self) -> bool:
         """Whether it was refused as it should be: in one line that is not too long."""
-        lines = self.said.splitlines()
+        lines = [line for line in self.said.splitlines() if not line.startswith(FIRST)]
         if self.code != BAD_INPUT or len(lines) != 1 or not lines[0].isprintable():
             return False
         return self.whole or len(lines[0]) <= LONGEST
@@ -100,7 +102,7 @@ class Row(NamedTuple):
     def with_one(self, outcome: Outcome) -> "Row":
         """With one more."""
         hangs, badly = outcome.code is None and not outcome.said, outcome.code == BAD_INPUT and not outcome.refused
-        length = len(outcome.said.rstrip("\n")) if outcome.refused and not outcome.whole else 0
+        length = max(map(len, outcome.said.splitlines())) if outcome.refused and not outcome.whole else 0
         return self._replace(
             tried=self.tried + 1,
             refused=self.refused + outcome.refused,
@@ -338,7 +340,7 @@ def a_command(verb: str) -> Callable[[random.Random], Outcome]:
         if rng.random() < 0.1:
             rng.shuffle(words)
         typeable = [one.replace("\x00", "") for one in words if len(one) < 100_000]  # no argument holds a zero byte
-        return typed(verb, *(one for one in typeable if one not in ("--install-completion", "--show-completion")))
+        return typed(verb, *(one for one in typeable if one != "--traceback"))
 
     return attempt
 
