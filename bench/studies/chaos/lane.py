@@ -35,6 +35,8 @@ IMPORTED = (
     "scipy.stats",
     "seaborn",
 )
+BEAT = 0.2
+"""Seconds between two heartbeats of a runner, so that a dead one is known in little more than a second."""
 INTERVAL = 0.03
 """Seconds between two checkpoints, so that a training of a second has some."""
 
@@ -43,17 +45,22 @@ def warm() -> None:
     """Import all that a run imports, some of it while it runs, and make checkpoints as often as time allows."""
     for name in IMPORTED:
         importlib.import_module(name)
+    import bench.run.claims
     import bench.run.keeper
+    import bench.run.work
     from bench.run.executors import inline
     from bench.run.runner import run_suite
     from bench.studies.chaos import suites
     from bench.suite.load import parse_suite
 
+    bench.run.claims.BEAT, bench.run.claims.STALE, bench.run.work.POLL = BEAT, 6 * BEAT, BEAT / 4
     bench.run.keeper.INTERVAL = INTERVAL
     bench.run.keeper.SHARE = 0.5
     other = suites.SMALL.replace("steps = 120", "steps = 2").replace("[0, 20]", "[0, 1]")  # nothing of it is remembered
     with tempfile.TemporaryDirectory() as folder:
         run_suite(parse_suite(other.encode(), "small.toml"), Path(folder), executor=inline)
+    for remembered in (bench.run.claims.kernel, bench.run.claims._pids_of):
+        remembered.cache_clear()  # a run in a namespace of its own has others
     gc.collect()
     gc.freeze()
 

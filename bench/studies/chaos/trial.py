@@ -55,6 +55,8 @@ class Trial:
         """What is put right before the run goes on, and in any case."""
         self.mended: Callable[[str], None] = lambda said: None
         """What a person does who reads what a run said that ended otherwise."""
+        self.started = 0
+        """Processes so far."""
         self.signals = 0
         """That reached processes which a run started."""
         self.excused = False
@@ -95,7 +97,8 @@ class Trial:
         """Start another command line of ours, or another program, in the folder."""
         from bench.cli import main as ours
 
-        errors = self.folder / f"said-{len(self.processes)}"
+        self.started += 1
+        errors = self.folder / f"said-{self.started}"
         process = start(main or ours, arguments, folder=self.folder, errors=errors, **options)
         self.processes.append(process)
         return process
@@ -155,7 +158,7 @@ class Trial:
         torn += [] if self.damaged or not self.out.is_dir() else verdict.torn(self.out)
         said = [*(process.said for process in self.processes), self.workers_said()]
         codes = {process.code for process in self.processes if process.code is not None and process.code >= 0}
-        self.told += [f"a run ended with the exit code {code}" for code in sorted(codes - CODES)]
+        self.told += [f"a run ended with the exit code {code}" for code in sorted(codes - CODES - self.codes)]
         loud = [words for words in said if "Traceback (most recent" in words]
         spent = sum(process.processor for process in self.processes)
         return {
