@@ -169,7 +169,9 @@ class Board:
             age = self._now() - self._beat(token).stat().st_mtime
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
-        return None if age > STALE or runner.is_gone else runner
+        # A beat of the future is that of a runner that died before the clock was set back: a living one would have
+        # dated it anew.
+        return None if abs(age) > STALE or runner.is_gone else runner
 
     def _now(self) -> float:
         """The time on the clock that dates the folder's files."""

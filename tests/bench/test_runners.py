@@ -99,7 +99,7 @@ def test_a_runner_that_cannot_be_asked_after_is_alive_while_its_heart_beats(
     with Claims(tmp_path) as mine:
         owner = mine.take(CELL)
         assert owner is not None and owner.words == f"process 1 on {changes.get('host', 'node-1')}"
-        for age, alive in ((STALE - 5, True), (STALE + 5, False)):
+        for age, alive in ((STALE - 5, True), (5 - STALE, True), (-STALE - 5, False), (STALE + 5, False)):
             os.utime(beat, (time.time() - age,) * 2)
             assert (mine.runner(token) is not None) == alive
         assert mine.take(CELL) is None
