@@ -18,6 +18,7 @@ from bench.run.limit import AT_LIMIT, MARGIN, Limit
 from bench.run.provenance import machine_name, source_hash, source_of
 from bench.run.saying import say
 from bench.run.sealed import Unusable
+from bench.run.threads import set_threads
 from bench.run.version import version
 from bench.run.weights import Weights
 from bench.suite.schema import Cell
@@ -225,6 +226,7 @@ class Kept:
             if self.limit.left < self._wants(cell):
                 return Stopped(AT_LIMIT)
             began = True
+            set_threads(cell.threads)
             return self.run(cell)
         except Stopped as stopped:
             told = Stopped(stopped.reason)

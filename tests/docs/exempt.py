@@ -11,6 +11,7 @@ NOT_RUN = {
     r"pytest test_mine.py": "tests/estimators/test_checks_own.py runs such a file",
     r"test \$\? .*": "part of a batch job",
     r"sbatch .*": "needs a queue",
+    r"dask (scheduler|worker) .*|dask scheduler": "does not end; tests/bench/test_executors.py starts both",
 }
 """Commands of other programs, as regular expressions."""
 

@@ -22,6 +22,7 @@ class Existing:
     """
 
     here = False
+    patience = 120.0
 
     def __init__(self, address: str) -> None:
         self.address = address

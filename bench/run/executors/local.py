@@ -75,7 +75,8 @@ class Local:
     """
 
     here = True
-    name = "its worker processes"
+    name = "this machine"
+    patience = 300.0
 
     def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
         self.count, self.environments = count, environments

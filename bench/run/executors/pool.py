@@ -13,6 +13,7 @@ import queue
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -44,6 +45,8 @@ class Workers(Protocol):
     """Whether they are processes that this one starts, with its code; then it runs timing cells itself."""
     name: str
     """Of their cluster, in a sentence."""
+    patience: float
+    """Seconds in which the first of them is ready."""
 
     def start(self) -> Any:
         """A client (`distributed.Client`) of a scheduler to which the workers come, soon or late.
@@ -134,41 +137,54 @@ class Pool:
                     else:
                         self._give(worker, cell, run)
                 if result is not None:  # its worker has the next cell already
-                    yield result
+                    done, result = result, None
+                    yield done
                     self.limit.check()  # a signal that came while the record was written
                 if not more and not self._given:
                     return
                 result = self._next()
         except (Stopped, KeyboardInterrupt) as stop:
+            if result is not None:
+                yield result
             yield from self._stopped(str(stop))
             raise
         finally:
             for given in self._given.values():
-                given.future.cancel()
+                with suppress(Exception):  # the scheduler has gone
+                    given.future.cancel()
             self._given.clear()
 
     def _open(self) -> None:
         if self._client is not None:
             return
         with self.limit.finishing():
+            self._loudness = {name: logging.getLogger(name).level for name in LOGGERS}
             for name in LOGGERS:
-                self._loudness[name] = logging.getLogger(name).level
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-            self._client = self.workers.start()
+            try:
+                self._client = self.workers.start()
+            except BaseException:
+                self._be_loud()
+                raise
+            self._until = time.monotonic() + self.workers.patience
             self._client.subscribe_topic("all", self._heard)
             self._client.subscribe_topic(TOPIC, self._heard)
             self._read_present()
+
+    def _be_loud(self) -> None:
+        for name, level in self._loudness.items():
+            logging.getLogger(name).setLevel(level)
 
     def _close(self) -> None:
         if self._client is None:
             return
         with self.limit.finishing():
-            self._client = None
+            lost, self._client = self._client.status != "running", None
             self._present.clear()
             self._greeted.clear()
             self.workers.stop()
-            for name, level in self._loudness.items():
-                logging.getLogger(name).setLevel(level)
+            if not lost:  # or it tells of its loss later
+                self._be_loud()
 
     def _heard(self, event: tuple[float, Any]) -> None:
         """Note an event of the scheduler's, in its thread."""
@@ -253,6 +269,11 @@ class Pool:
         except queue.Empty:
             self._look()
             return None
+        with self.limit.finishing():
+            return self._heeded(what, about)
+
+    def _heeded(self, what: str, about: Any) -> tuple[Cell, Record | Exception | Stopped] | None:
+        """Do what an event asks for; the cell that it ends, if it does."""
         match what:
             case "add-worker":
                 self._joined(about)
@@ -278,10 +299,12 @@ class Pool:
         """
         if self._client.status != "running":
             raise self._lost()
-        if self._present or self._given or self._greeted:
+        if self._present or self._given:
             return
         if (why := self.workers.trouble()) is not None:
             raise BadInput(why)
+        if self._count == 0 and time.monotonic() > self._until:
+            raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
         with self.limit.finishing():
             self._read_present()
 
@@ -309,7 +332,9 @@ class Pool:
         until = time.monotonic() + TO_STOP
         if reason == AT_LIMIT:  # as in one process: then what cannot stop inside has a little longer
             until = min(until, time.monotonic() + self.limit.left + GRACE)
-        self._client.loop.add_callback(self._tell, [given.worker for given in self._given.values()], reason)
+        if self._client.status == "running":
+            workers = [given.worker for given in self._given.values()]
+            asyncio.run_coroutine_threadsafe(self._tell(self._client, workers, reason), self._client.loop.asyncio_loop)
         while time.monotonic() < until and any(
             reason == AT_LIMIT or given.cell.measurement.resumes for given in self._given.values()
         ):
@@ -325,5 +350,6 @@ class Pool:
                 left.lost = time.monotonic() - given.since
                 yield given.cell, left
 
-    async def _tell(self, workers: list[str], reason: str) -> None:
-        await self._client.run(tell, self.limit.token, reason, workers=workers, on_error="ignore")
+    async def _tell(self, client: Any, workers: list[str], reason: str) -> None:
+        with suppress(Exception):  # of a worker or a scheduler that has gone
+            await client.run(tell, self.limit.token, reason, workers=workers, on_error="ignore")

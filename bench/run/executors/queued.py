@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +22,7 @@ DEFAULTS = {"cores": 1, "processes": 1, "memory": "4GB"}
 
 
 class Queued(Existing):
-    """Workers of a batch queue.
+    """Workers of a batch queue, which starts them when it has room.
 
     Args:
         name: of the table.
@@ -31,6 +32,8 @@ class Queued(Existing):
     Raises:
         BadInput: the table has an option that dask-jobqueue has not.
     """
+
+    patience = math.inf
 
     def __init__(self, name: str, table: Table, count: int | None = None) -> None:
         super().__init__(name)
