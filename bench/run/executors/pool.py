@@ -158,8 +158,10 @@ class Pool:
         if self._client is not None:
             return
         with self.limit.finishing():
-            self._loudness = {name: logging.getLogger(name).level for name in LOGGERS}
-            for name in LOGGERS:
+            # Each by itself: dask gives those of its parts levels of their own.
+            names = {*LOGGERS, *(name for name in logging.root.manager.loggerDict if name.startswith(LOGGERS))}
+            self._loudness = {name: logging.getLogger(name).level for name in names}
+            for name in names:
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
             try:
                 self._client = self.workers.start()
