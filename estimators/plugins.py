@@ -51,7 +51,8 @@ def module_of(path: str) -> tuple[ModuleType, str]:
             raise BadInput(f"{path!r} is a person's own code, which reading a folder does not run")
         if (told := _TOLD.get()) is not None:
             found = PathFinder.find_spec(module.partition(".")[0])  # of the package: that of a part would import it
-            told(module, (found and found.origin) or "a file that was not found")
+            if found is not None and found.origin is not None:
+                told(module, found.origin)
     try:
         return importlib.import_module(module), name
     except (Exception, SystemExit) as error:  # foreign code: its reason is wanted, not its traceback

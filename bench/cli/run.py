@@ -135,6 +135,8 @@ def run_and_report(
     from bench.training.stopped import Stopped
     from estimators.errors import BadInput
 
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{str(out)!r} is a file, and a run needs a folder: give one with --out")
     if (out / "suite.toml").exists() and (held := name_of_run(out)) != suite.name:
         raise BadInput(
             f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"

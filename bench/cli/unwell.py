@@ -2,16 +2,19 @@
 
 import re
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from bench.cli.loudness import ASKED
-from bench.records.record import Record
+
+if TYPE_CHECKING:
+    from bench.records.record import Record
 
 _FRAME = re.compile(r'^  File "(.+)", line ([0-9]+)', re.MULTILINE)
 _OF_OTHERS = {"bench", "estimators", "site-packages", "dist-packages"}
 """Folders of ours, and of what is installed."""
 
 
-def unwell(record: Record) -> list[str]:
+def unwell(record: "Record") -> list[str]:
     """Lines about a record that did not go well; with its traceback where that was asked for."""
     place = where(record.traceback or "")
     lines = [f"{record.status}: {record.config.title}: {record.reason}" + (f" ({place})" if place else "")]

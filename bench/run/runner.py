@@ -139,14 +139,19 @@ class Outcome(NamedTuple):
     """Cells that were stopped and begin anew, each with the seconds of its work."""
 
 
-def prepare(suite: Suite, chosen: Plan) -> None:
+def prepare(suite: Suite, chosen: Plan, *, elsewhere: bool = False) -> None:
     """Fail before anything is written: the device and every data set must be there.
+
+    Args:
+        suite: what is run.
+        chosen: its plan.
+        elsewhere: whether the cells run on other machines, which are asked for their devices as they are found.
 
     Raises:
         BadInput: no such device, or an estimator that returns something else than the contract asks for.
         DataError: a data set's file is missing or corrupt.
     """
-    if suite.device == "cuda" and not torch.cuda.is_available():
+    if suite.device == "cuda" and not elsewhere and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not available: torch sees no CUDA GPU here; use --device cpu (gradest doctor)")
     for name in sorted({name for cell in chosen.cells for name in cell.problem.datasets()}):
         bench.datasets.load_once(name)
@@ -235,7 +240,7 @@ def run_suite(
     if store.noticed:
         damaged([*store.noticed.values()])
     if todo:
-        prepare(suite, chosen)
+        prepare(suite, chosen, elsewhere=executor.elsewhere)
         check_fits(todo)
     write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
     _note_plan(out, chosen)

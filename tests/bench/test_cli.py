@@ -87,7 +87,7 @@ BAD = [
     (["run", "data.toml"], "unknown data set 'mnist-statik'; did you mean 'mnist-static'"),
     (["list", "estimator"], "Invalid value for 'what': 'estimator' is not one of"),
     (["lst"], "No such command 'lst'"),
-    (["run", "small.toml", "-e", "rloo", "--out", "small.toml"], "Not a directory: small.toml"),
+    (["run", "small.toml", "-e", "rloo", "--out", "small.toml"], "'small.toml' is a file, and a run needs a folder"),
     (
         ["run", "small.toml", "-e", "exact[samples=2]", "-e", "small.py:Mine"],
         "names a file; name its module: small:Mine",
@@ -220,7 +220,7 @@ def test_check_prints_a_certificate_and_json(folder: Path) -> None:
     )
     done = gradest("check", "mean:Mean", cwd=folder)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == f"runs code of your own: mean ({folder / 'mean.py'})\n"
     assert "mean is declared biased and measured: no check of 13 failed" in done.stdout
     words = " ".join(done.stdout.split())  # lines are broken to the terminal's width
     assert all(name in words for name in ("leading-dims", "evaluations", "largest bias relative to the exact"))

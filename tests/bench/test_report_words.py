@@ -92,7 +92,7 @@ def test_long_labels_are_shortened_without_knowing_names() -> None:
 def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     records = quick()[:1]
     future, odd, nameless = (copy.deepcopy(records[0]) for _ in range(3))
-    future |= {"schema": 2, "cell": "c0ffee"}
+    future |= {"schema": 3, "cell": "c0ffee"}
     future["provenance"]["gradest"] = "9.1"
     odd["config"]["measurement"]["kind"] = "taste"
     nameless["schema"] = None
@@ -102,7 +102,7 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
         (
             [future],
             {"md"},
-            "record c0ffee was written by gradest 9.1, with schema 2, and this release reads 1: install that one "
+            "record c0ffee was written by gradest 9.1, with schema 3, and this release reads 2: install that one "
             "(pip install -U gradest), or choose another folder",
         ),
         ([*records, nameless], {"md"}, "record without an id is not whole: it lacks cell"),
