@@ -101,6 +101,7 @@ class Pool:
         """By the key of the future."""
         self._count = 0
         self._loudness = dict[str, int]()
+        self._scheduler = ""
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +169,7 @@ class Pool:
             except BaseException:
                 self._be_loud()
                 raise
+            self._scheduler = self._its_id()
             self._until = time.monotonic() + self.workers.patience
             self._client.subscribe_topic("all", self._heard)
             self._client.subscribe_topic(TOPIC, self._heard)
@@ -299,7 +301,7 @@ class Pool:
             Stopped: the scheduler is lost.
             BadInput: no worker will come.
         """
-        if self._client.status != "running":
+        if self._client.status != "running" or self._its_id() != self._scheduler:
             raise self._lost()
         if self._present or self._given:
             return
@@ -309,6 +311,10 @@ class Pool:
             raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
         with self.limit.finishing():
             self._read_present()
+
+    def _its_id(self) -> str:
+        """Of the scheduler; one that came back under its address has another, and knows of no cell."""
+        return str(self._client._scheduler_identity.get("id"))
 
     def _lost(self) -> Stopped:
         return Stopped(f"the loss of {self.workers.name}")
