@@ -20,9 +20,16 @@ def missing() -> str:
     return cluster.missing()
 
 
+def _not_ours() -> str:
+    """What a cluster's own workers write is for whoever started them."""
+    cluster.said()
+    return ""
+
+
 def _run(trial: Trial) -> tuple[External, Process]:
     trial.prepared()
     trial.closing.append(lambda: trial.told.extend(filter(None, [cluster.none_left()])))
+    trial.workers_said = _not_ours
     external = External(trial)
     return external, trial.start("--scheduler", external.address)
 
