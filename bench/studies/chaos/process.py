@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 
 NEW_PIDS, NEW_MOUNTS = 0x20000000, 0x00020000
 """Flags of unshare(2)."""
+WITH_PARENT = 1
+"""What prctl(2) is asked for: a signal when the parent ends."""
 PRIVATE = 0x4000 | 0x40000
 """Flags of mount(2): what is mounted here is not seen elsewhere, in the whole tree."""
 BROKEN = 99
@@ -159,6 +161,7 @@ def start(
         if namespace:
             _enter_namespace(sending)
         os.setsid()
+        _libc.prctl(WITH_PARENT, signal.SIGKILL)  # a lane that is ended leaves nobody behind
         _redirect(errors, None if theirs is None else os.ttyname(theirs))
         os.write(sending, b"" if namespace else str(os.getpid()).encode())
         for descriptor in (sending, *(one for one in (ours, theirs) if one is not None)):
