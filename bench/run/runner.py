@@ -224,13 +224,20 @@ def run_suite(
     """
     store, limit, checkpoints = Store(out), limit or Limit(), Checkpoints(out)
     ran: set[str] = set()
+    unwell: dict[str, Record] = {}
+
+    def note(record: Record) -> None:
+        unwell.pop(record.cell, None)
+        if not record.went_well:
+            unwell[record.cell] = record
 
     def record_of(cell: Cell) -> Record | None:
         """Of a cell that is done; with `force` it is by this run alone."""
         found = current(store, cell)  # read with `force` too: what a later release wrote is never overwritten
-        if found is None or cell.id in ran:
-            return found
-        return None if force or _is_to_retry(found, failed=retry_failed) else found
+        if found is None or (cell.id not in ran and (force or _is_to_retry(found, failed=retry_failed))):
+            return None
+        note(found)
+        return found
 
     def left(cells: Sequence[Cell]) -> list[Cell]:
         return [cell for cell in cells if record_of(cell) is None]
@@ -263,6 +270,7 @@ def run_suite(
             store.write(result)
             checkpoints.remove([cell.id])
             ran.add(cell.id)
+            note(result)
             progress(result, cell)
         run.done(result)
 
@@ -301,10 +309,12 @@ def run_suite(
             if stopped:
                 break
     checkpoints.tidy()
-    records = [record for cell in chosen.cells if (record := store.read(cell.id))]
-    unwell = [record for record in records if not record.went_well]
-    left_over = len(work.left.keys() | work.given_up)
-    return Outcome(len(records), len(ran), unwell, left_over, stopped, tuple(lost))
+    left_over, done = len(work.left.keys() | work.given_up), len(chosen.cells)
+    if stopped:  # a cell that was to be run again may have its earlier record
+        records = [record for cell in chosen.cells if (record := store.read(cell.id))]
+        done, unwell = len(records), {record.cell: record for record in records if not record.went_well}
+    wrong = [unwell[cell.id] for cell in chosen.cells if cell.id in unwell]
+    return Outcome(done, len(ran), wrong, left_over, stopped, tuple(lost))
 
 
 def _note_plan(out: Path, chosen: Plan) -> None:

@@ -196,18 +196,18 @@ class Cell(Config):
         return cell_id(self.resolved())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Cell":
-        """A copy, whose id and identity are its own."""
+        """A copy, whose id and title are its own."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("id", "identity"):
+        for name in ("id", "title"):
             copied.__dict__.pop(name, None)
         return copied
 
-    @cached_property
+    @property
     def identity(self) -> Identity:
-        """What a record says that it is of."""
+        """What a record says that it is of; made anew each time, since a run may hold a hundred thousand cells."""
         return Identity.model_validate(self.resolved())
 
-    @property
+    @cached_property
     def title(self) -> str:
         """What a progress bar shows."""
         return self.identity.title
