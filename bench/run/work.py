@@ -65,7 +65,7 @@ class Work:
         A cell stays claimed until the next one is asked for.
         """
         while self.left:
-            before = len(self.left)
+            before, apart_before = len(self.left), len(self._apart)
             for cell, result in self._round(executor, apart, run):
                 if (isinstance(result, Died) or _lacked_memory(result)) and self._again(cell, result):
                     continue
@@ -73,7 +73,9 @@ class Work:
                 if isinstance(result, Stopped):
                     self.given_up.add(cell.id)
                 self._remove(cell)
-            if len(self.left) == before:
+            if len(self.left) == before and len(self._apart) == apart_before:
+                if not self._are_others():
+                    return  # the executor was told to stop, and left them
                 self._wait()
 
     def _round(self, executor: Executor, apart: Apart, run: Run) -> Iterator[tuple[Cell, Result]]:
@@ -85,6 +87,11 @@ class Work:
             with self.claims.alone(self._wait):
                 yield from executor.alone(self._timed(), run)
         yield from apart(self._last(), run)
+
+    def _are_others(self) -> bool:
+        """Whether other runners have cells that are left, or keep this one from them."""
+        owners = (self.claims.owner(cell) for cell in self.left)
+        return self.claims.kept_out or any(owner and owner.token != self.claims.token for owner in owners)
 
     def _may_time(self) -> bool:
         """Whether there are timed cells that no other runner has, and none measures times on this machine."""

@@ -32,6 +32,10 @@ from estimators.errors import BadInput
 
 TO_STOP = 5.0
 """Seconds in which cells that are told to stop, and can, may leave their checkpoints."""
+SILENT = 10.0
+"""Seconds after which dask's own thread of this process, if it does nothing that is asked of it, is taken for dead."""
+ASK = 5.0
+"""Seconds between two questions for the workers that a scheduler has, where nothing happens."""
 LOOK = 0.2
 """Seconds between two looks at the limit and at the scheduler where nothing happens."""
 LOGGERS = ("distributed", "tornado", "asyncio")
@@ -102,6 +106,7 @@ class Pool:
         self._count = 0
         self._loudness = dict[str, int]()
         self._scheduler = ""
+        self._stamped = self._asked = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +175,7 @@ class Pool:
                 self._be_loud()
                 raise
             self._scheduler = self._its_id()
+            self._stamp()
             self._until = time.monotonic() + self.workers.patience
             self._client.subscribe_topic("all", self._heard)
             self._client.subscribe_topic(TOPIC, self._heard)
@@ -303,6 +309,13 @@ class Pool:
         """
         if self._client.status != "running" or self._its_id() != self._scheduler:
             raise self._lost()
+        try:  # a scheduler that comes back may end that thread, and leave the status as it was
+            self._client.loop.add_callback(self._stamp)
+        except RuntimeError as error:
+            raise self._lost() from error
+        if time.monotonic() - self._stamped > SILENT:
+            raise self._lost()
+        self._ask_after_workers()
         if self._present or self._given:
             return
         if (why := self.workers.trouble()) is not None:
@@ -311,6 +324,26 @@ class Pool:
             raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
         with self.limit.finishing():
             self._read_present()
+
+    def _ask_after_workers(self) -> None:
+        """Whether the workers that have cells are there still: of a scheduler that went, nobody says that they went too.
+
+        Raises:
+            Stopped: there is none left.
+        """
+        if not self._given or self.workers.here or time.monotonic() - self._asked < ASK:
+            return
+        self._asked = time.monotonic()
+        with self.limit.finishing():
+            there = self._client.scheduler_info(n_workers=-1)["workers"]
+        if not there:
+            raise self._lost()
+        for worker in {given.worker for given in self._given.values()} - set(there):
+            self._events.put(("remove-worker", worker))
+
+    def _stamp(self) -> None:
+        """Note that dask's thread is alive; called in it."""
+        self._stamped = time.monotonic()
 
     def _its_id(self) -> str:
         """Of the scheduler; one that came back under its address has another, and knows of no cell."""
