@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +24,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from bench.run.store import write_atomic
+from bench.run.files import MEGABYTE, Unreadable, content_of, write_atomic
 
 BEAT = 5.0
 """Seconds between two heartbeats."""
 STALE = 6 * BEAT
 """Seconds without a heartbeat after which a runner is taken for dead, where its process cannot be asked after."""
+LARGEST = MEGABYTE
+"""Of a claim, and of a heartbeat."""
 _CELL = re.compile(r"[0-9a-f]{16}")
 
 
@@ -112,8 +115,8 @@ class Claim(NamedTuple):
 def _read(path: Path) -> dict[str, Any]:
     """What a file of ours holds; nothing where it is gone, or torn."""
     for _ in range(20):
-        with suppress(OSError, ValueError, RecursionError):
-            found = json.loads(path.read_bytes())
+        with suppress(OSError, Unreadable, ValueError, RecursionError):
+            found = json.loads(content_of(path, LARGEST) or b"")
             if isinstance(found, dict):
                 return found
         try:
@@ -273,10 +276,19 @@ class Claims(Board):
             deaths, step = self._deaths_of(found), self.step_of(cell)
             try:
                 self._make(cell, {"runner": self.token, "deaths": deaths, "step": step, "title": title})
-            except (FileExistsError, FileNotFoundError):
+            except FileExistsError:
+                self._put_aside_what_is_no_file(self.path(cell))
+                continue
+            except FileNotFoundError:
                 continue
             self._mine[cell] = deaths
             return None
+
+    def _put_aside_what_is_no_file(self, path: Path) -> None:
+        """Rename a folder, a pipe or a link to nowhere, of whose ever making: no claim could be made in its place."""
+        with suppress(FileNotFoundError):
+            if not path.is_file() and not stat.S_ISREG(path.lstat().st_mode):
+                path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))
 
     def _cleared(self, dead: Claim) -> bool:
         """Move a dead runner's claim away, which a single one can of several that found it."""

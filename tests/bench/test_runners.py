@@ -142,6 +142,30 @@ def test_a_claim_that_cannot_be_read_is_a_dead_runners(tmp_path: Path, content: 
         assert mine.deaths(CELL) == 1
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")],
+                         ids=["folder", "pipe", "link to nowhere"])  # fmt: skip
+def test_what_lies_in_the_place_of_a_claim_and_is_no_file_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    """A runner that could not make its claim there would try to for ever."""
+    with Claims(tmp_path) as mine:
+        make(mine.path(CELL))
+        looks, claim = iter(range(5)), mine.claim
+        monkeypatch.setattr(mine, "claim", lambda cell: (next(looks), claim(cell))[1])
+        assert mine.take(CELL) is None
+        assert mine.deaths(CELL) == 0
+        assert len(list(mine.folder.glob("*.aside"))) == 1
+
+
+def test_a_claim_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with Claims(tmp_path) as mine:
+        mine.path(CELL).touch()
+        os.truncate(mine.path(CELL), 2**40)
+        os.utime(mine.path(CELL), (0, 0))
+        assert mine.running() == {}
+        assert mine.take(CELL) is None
+
+
 def test_a_claim_that_is_just_being_written_is_not_taken_for_torn(tmp_path: Path) -> None:
     with Claims(tmp_path) as first, Claims(tmp_path) as second:
         first.take(CELL)
