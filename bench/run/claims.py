@@ -306,6 +306,11 @@ class Claims(Board):
         finally:
             away.unlink(missing_ok=True)
 
+    def put_back(self, cell: str, title: str = "") -> None:
+        """Leave a cell of ours as its dead runner had left it, for whoever takes it next."""
+        before = {"runner": "", "deaths": self._mine.pop(cell) - 1, "step": self.step_of(cell), "title": title}
+        write_atomic(self.path(cell), json.dumps(before).encode())
+
     def deaths(self, cell: str) -> int:
         """How many runners in a row died while they had a cell that is ours now, and got no further with it."""
         return self._mine.get(cell, 0)

@@ -175,6 +175,8 @@ class Work:
             elif (deaths := self.claims.deaths(cell.id)) and cell.id not in self.deaths:
                 self.deaths[cell.id] = deaths  # its runner died while this one was at work
                 self._apart.add(cell.id)
+                # Who measures times waits for all that others have, and they begin nothing meanwhile.
+                self.claims.put_back(cell.id, cell.title)
             else:
                 yield cell
 

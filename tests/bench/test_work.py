@@ -171,9 +171,31 @@ def test_a_runner_beside_one_that_measures_times_begins_nothing(tmp_path: Path, 
 
 def _killed(root: Path, cell: Cell) -> None:
     """What a runner leaves that was killed while it had the cell."""
-    (root / "claims").mkdir(parents=True)
+    (root / "claims").mkdir(parents=True, exist_ok=True)
     claim = {"runner": "0" * 16, "deaths": 0, "step": 0, "title": cell.title}
     (root / "claims" / f"{cell.id}.json").write_text(json.dumps(claim))
+
+
+def test_a_cell_that_is_put_last_keeps_nobody_waiting(tmp_path: Path, cells: list[Cell]) -> None:
+    """One runner waits with its times until the other has no cell, and that one until the times are measured."""
+    with Claims(tmp_path) as timing, Claims(tmp_path) as claims:
+        mine, executor = _work(claims, {}, []), Scripted(cells)
+        mine.add(cells)
+        _killed(tmp_path, cells[0])  # beside these two
+        results = mine.results(executor, executor, _record)  # type: ignore[arg-type]
+        assert next(results)[0] is cells[1]
+        waits = iter(range(50))
+
+        def others() -> None:
+            next(waits)  # not for ever
+            list(mine._round(executor, executor, _record))  # type: ignore[arg-type]
+
+        claims.release(cells[1].id)  # which is done
+        with timing.alone(others):
+            assert timing.left_behind() == {cells[0].id: 1}
+        list(results)
+        assert [executor.ran.count(cell.id) for cell in cells] == [1] * 5
+        assert mine.tries(cells[0]) == 2
 
 
 def test_after_a_runner_that_was_killed_all_runs_in_a_process_apart_which_may_die(
