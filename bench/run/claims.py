@@ -16,6 +16,7 @@ import platform
 import re
 import secrets
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -252,6 +253,8 @@ class Claims(Board):
         with suppress(OSError):
             os.utime(self._beat(self.token))
             return self._beat(self.token).stat().st_mtime
+        with suppress(OSError), tempfile.TemporaryFile(dir=self.folder) as dated:  # before there is a heartbeat
+            return os.fstat(dated.fileno()).st_mtime
         return super()._now()
 
     def _make(self, cell: str, content: dict[str, Any]) -> None:

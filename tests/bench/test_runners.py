@@ -113,6 +113,9 @@ def test_ages_are_by_the_clock_of_the_file_system(tmp_path: Path, monkeypatch: p
         real = time.time
         monkeypatch.setattr(claims.time, "time", lambda: real() + 3600)
         assert mine.take(CELL) is not None
+    before = Claims(tmp_path)
+    assert before.left_behind() == {}
+    assert not list(before.folder.glob(f"*{before.token}*"))
 
 
 @pytest.mark.parametrize(
