@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.loudness import ASKED, QUIET, TRACEBACK, VERBOSE, as_loud_as_asked
+from bench.cli.unwell import where
 from bench.printed import visible
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -109,6 +110,9 @@ def _guarded(verb: Callable[..., int], *, reads: bool) -> Callable[..., int]:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             more = f"; what is written is whole. Make room, and go on with: {again()}" if full else ""
             return complain(f"{error.strerror or error}: {error.filename or _place(kwargs)}{more}")
+        except SystemExit as error:  # no verb raises it; its code would be taken for one of ours
+            place = where("".join(traceback_of.format_exception(error)))
+            return complain(f"code of your own called sys.exit({error.code!r})" + (f" ({place})" if place else ""))
         except KeyboardInterrupt:
             print(f"interrupted; what is written is whole. Go on with: {again()}", file=sys.stderr)
             return INTERRUPTED

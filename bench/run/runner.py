@@ -80,7 +80,9 @@ def run_cell(cell: Cell) -> Record:
         started, clock = datetime.now(UTC), time.perf_counter()
         try:
             result, failure = measure(cell), None
-        except (Exception, SystemExit) as error:  # a cell that fails is a result; the others go on
+        except (Stopped, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a cell that fails, however it does, is a result; the others go on
             result, failure = None, error
         # With those of earlier parts of a cell that was resumed.
         seconds = time.perf_counter() - clock + KEEPER.get().seconds
@@ -90,7 +92,7 @@ def run_cell(cell: Cell) -> Record:
 def make_record(
     cell: Cell,
     result: Part | Mapping[str, Any],
-    failure: Exception | SystemExit | None,
+    failure: BaseException | None,
     started: datetime,
     seconds: float,
 ) -> Record:
@@ -167,7 +169,9 @@ def _try(config: EstimatorConfig, family: str) -> None:
         probe(copy.deepcopy(example(config)), q, lambda z, q: log_prob(q, z))  # a call may size it
     except ValueError as error:
         raise BadInput(f"estimator {config.label!r}: {error} (estimators/base.py has the contract)") from error
-    except Exception:  # any other failure is found when its cell runs, and goes into the record
+    except (Stopped, KeyboardInterrupt):
+        raise
+    except BaseException:  # any other failure, sys.exit too, is found when its cell runs, and goes into the record
         return
 
 

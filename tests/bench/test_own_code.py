@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.guard import BAD_INPUT, guarded
 from bench.run.executors import inline
 from bench.run.runner import run_suite
 from bench.run.status import status
@@ -43,6 +44,30 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     (tmp_path / "imported").unlink()
     return tmp_path
+
+
+class Panic(BaseException):
+    """As bindings of Rust raise it, and asyncio what it cancels: no Exception."""
+
+
+@pytest.mark.parametrize("failure", [SystemExit(3), Panic("own")], ids=["sys.exit", "no Exception"])
+def test_whatever_a_cell_raises_is_its_failure_and_the_run_goes_on(
+    tmp_path: Path, failure: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code of a person's own would be taken for one of ours: 3 is that of a run that was stopped and goes on."""
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("estimators.rloo.RLOO.estimate", fail)
+    outcome = run_suite(parse_suite(TOY.encode(), "toy"), tmp_path, executor=inline)
+    said = f"{type(failure).__name__}: {failure}"
+    assert [(record.status, record.reason) for record in outcome.unwell] == [("failed", said)] * 2
+
+
+def test_a_verb_in_which_code_of_a_persons_own_exits_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: sys.exit(3))() == BAD_INPUT
+    assert capsys.readouterr().err == "error: code of your own called sys.exit(3)\n"
 
 
 def test_status_report_and_compare_import_nothing_of_the_folder(folder: Path) -> None:
