@@ -5,6 +5,7 @@ would obey and not show (control characters, escape sequences, marks that turn t
 Python writes it in a string.
 """
 
+import os
 import sys
 import traceback
 import unicodedata
@@ -51,6 +52,18 @@ class Escaped:
 def unescaped(stream: Any) -> Any:
     """The stream below, for what writes escape sequences of its own around texts that are `visible` already."""
     return stream.stream if isinstance(stream, Escaped) else stream
+
+
+def open_what_is_closed() -> None:
+    """Let what is written to an output that was closed, as by `>&-`, go nowhere.
+
+    The next file that is opened would take the place of that output, and have written into it what a library prints.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # of the lowest number that is free: its own
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w", encoding="utf-8"))
 
 
 def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

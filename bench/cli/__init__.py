@@ -20,7 +20,7 @@ from bench.cli.recommend import recommend_verb
 from bench.cli.report import report_verb
 from bench.cli.run import run_verb
 from bench.cli.status import status_verb
-from bench.printed import show_traceback
+from bench.printed import open_what_is_closed, show_traceback
 
 VERBS = {
     "list": list_verb,
@@ -70,6 +70,7 @@ def _everywhere(
 
 def main() -> None:
     """Entry point of `gradest` and `python -m bench`."""
+    open_what_is_closed()
     sys.excepthook = show_traceback
     try:
         code = app(prog_name="gradest", standalone_mode=False)

@@ -6,6 +6,8 @@ import math
 import os
 import re
 import runpy
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -660,4 +662,34 @@ def test_the_package_is_the_command(gradest: Callable[..., Done], monkeypatch: p
     monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
     with pytest.raises(SystemExit) as exited:
         runpy.run_module("bench", run_name="__main__")
+    assert exited.value.code == 0
+
+
+def test_what_is_written_to_a_closed_output_goes_nowhere_and_into_no_file(tmp_path: Path) -> None:
+    code = """
+import os, subprocess, sys
+from bench.printed import open_what_is_closed
+open_what_is_closed()
+with open("record", "w") as file:
+    print("lost")
+    os.write(1, b"of a library")
+    subprocess.run(["sh", "-c", "echo of a worker; echo of a worker >&2"], check=True)
+    file.write(str(file.fileno() > 2))
+"""
+    typed = shlex.join([sys.executable, "-c", code])
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        ["sh", "-c", f"{typed} <&- >&- 2>&-"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "record").read_text() == "True"
+
+
+def test_a_verb_whose_output_is_closed_does_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [])
+    monkeypatch.setattr(sys, "argv", ["gradest", "doctor"])
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as exited:
+        main()
+    sys.stdout.close()
     assert exited.value.code == 0
