@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -167,6 +169,26 @@ def test_a_cluster_serves_the_next_run_after_a_stop_and_a_death(scheduler: str, 
         tried += pool.alone([second], run)
     assert [type(result) for _, result in tried] == [Died, Record, Record, Died]
     assert "died or left" in str(tried[0][1])
+
+
+def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+    pool = Pool(Existing("tcp://here:1"), Limit())
+    info = {"workers": dict[str, Any]()}
+    client: Any = SimpleNamespace(status="running", _scheduler_identity={}, scheduler_info=lambda n_workers: info)
+    pool._client, pool._scheduler, pool._count, pool._until = client, "None", 0, math.inf
+    pool._look()
+    assert capsys.readouterr().err == ""  # of the first one: refused where it does not come
+    pool._count = 1
+    for _ in range(2):
+        pool._look()
+        pool._look()
+        said = (
+            "no worker of the scheduler tcp://here:1 is left; what is to run waits for one (Ctrl-C keeps what is done)"
+        )
+        assert capsys.readouterr().err == said + "\n"
+        pool._greeted.add("worker")
+        pool._greeting("worker", {"code": same.code(), "cuda": False, "visible": ""})
+        pool._heeded("remove-worker", "worker")
 
 
 # The class that dask-jobqueue has for tests kills its process, and neither waits for it nor closes its pipes.

@@ -26,6 +26,7 @@ from bench.run.executors.inline import inline
 from bench.run.executors.same import Other, greet, own_modules, refusal
 from bench.run.executors.worker import TOPIC, run_here
 from bench.run.limit import AT_LIMIT, GRACE, Limit, tell
+from bench.run.saying import say
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
 from estimators.errors import BadInput
@@ -104,6 +105,8 @@ class Pool:
         self._given = dict[str, Given]()
         """By the key of the future."""
         self._count = 0
+        self._waits = False
+        """Whether it was said that no worker is left."""
         self._loudness = dict[str, int]()
         self._scheduler = ""
         self._stamped = self._asked = 0.0
@@ -234,6 +237,7 @@ class Pool:
             return
         if (why := refusal(answer, self.device)) is None:
             self._present[worker] = None
+            self._waits = False
             return
         words = f"the worker {worker} of {self.workers.name} {why}"
         if self._count == 0:
@@ -322,6 +326,9 @@ class Pool:
             raise BadInput(why)
         if self._count == 0 and time.monotonic() > self._until:
             raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
+        if self.elsewhere and self._count and not self._waits:
+            self._waits = True
+            say(f"no worker of {self.workers.name} is left; what is to run waits for one (Ctrl-C keeps what is done)")
         with self.limit.finishing():
             self._read_present()
 
