@@ -124,11 +124,9 @@ def as_plain(foretold: Foretold) -> dict[str, Any]:
 
 def in_words(count: float) -> str:
     """A large number in two digits and a word: 12 million."""
-    for word in ("", " thousand", " million", " billion", " trillion"):
-        if count < 1000 or word == " trillion":
-            break
-        count /= 1000
-    return f"{count:.2g}{word}" if count < 100 else f"{count:.0f}{word}"
+    from bench.suite.cost import short
+
+    return short(count, ("", " thousand", " million", " billion", " trillion"))
 
 
 def in_time(seconds: float) -> str:

@@ -120,8 +120,16 @@ def check_fits(cells: Sequence[Cell]) -> None:
 
 def in_bytes(count: float) -> str:
     """A number of bytes with its unit, in two digits."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
+    return short(count, (" B", " kB", " MB", " GB", " TB"))
+
+
+def short(count: float, thousands: Sequence[str]) -> str:
+    """A number in two digits, or all before its point, and the word for its power of a thousand.
+
+    Powers are chosen by what is shown: 999.7 is a thousand, and 99.7 is 100.
+    """
+    for word in thousands:
+        if count < 999.5 or word == thousands[-1]:
             break
         count /= 1000
-    return f"{count:.2g} {unit}" if count < 100 else f"{count:.0f} {unit}"
+    return f"{count:.2g}{word}" if count < 99.5 else f"{count:.0f}{word}"

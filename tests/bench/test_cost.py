@@ -145,6 +145,7 @@ def test_bytes_are_said_in_two_digits() -> None:
     assert [in_bytes(n) for n in (12, 1234, 56.7e6, 234e6, 8.4e10, 5e15)] == [
         "12 B", "1.2 kB", "57 MB", "234 MB", "84 GB", "5000 TB",
     ]  # fmt: skip
+    assert [in_bytes(n) for n in (9.96e6, 99.6e6, 999.8e6)] == ["10 MB", "100 MB", "1 GB"]
 
 
 GROWN = """

@@ -92,6 +92,7 @@ def test_numbers_are_said_as_a_person_would() -> None:
     assert [in_words(n) for n in (7, 999, 1234, 56_700, 1.2e7, 3.4e11, 5e16)] == [
         "7", "999", "1.2 thousand", "57 thousand", "12 million", "340 billion", "50000 trillion",
     ]  # fmt: skip
+    assert [in_words(n) for n in (99.7e3, 999.4, 999.7e3)] == ["100 thousand", "999", "1 million"]
     assert [in_time(n) for n in (0.2, 61, 121, 7000, 7300, 200_000)] == [
         "1 s", "61 s", "2 min", "117 min", "2 h", "2 days",
     ]  # fmt: skip
