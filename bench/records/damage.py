@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-LEFT_OUT = "left out; gradest run makes them again"
-"""What comes of a damaged record where records are read."""
+LEFT_OUT = "left out; gradest run makes those of its suite again"
+"""What comes of a damaged record where records are read; one of a suite of before stays until a person deletes it."""
 SHOWN = 5
 """Of many damaged records those that are named; the others are counted."""
 

@@ -39,6 +39,7 @@ OURS = {
     "weights": re.compile(r"[\w.-]+\.pt"),
 }
 """The folders of a run, and the names of the files that are written into each."""
+_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Found(NamedTuple):
@@ -162,11 +163,14 @@ class Store:
     def ids(self) -> list[str]:
         """The ids of all cells that have a record, whole or not, in order.
 
+        A file of another name is in the place of no record, and no run would write over it: a copy that a person or a
+        program for synchronising made, or what macOS puts beside each file of a foreign disk.
+
         Raises:
             BadInput: the archive is damaged.
         """
         loose = {path.stem for path in self.cells.glob("*.json")}
-        return sorted(loose | archive.unpack(self.archive).keys())
+        return sorted(filter(_ID.fullmatch, loose | archive.unpack(self.archive).keys()))
 
     def found(self) -> Found:
         """All records and all that is damaged, in one pass; raises as `read` does."""

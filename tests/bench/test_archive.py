@@ -67,13 +67,14 @@ def test_an_archive_packed_by_hand_is_read_and_what_is_no_record_in_it_is_not(tm
     with zipfile.ZipFile(store.archive, "w") as opened:
         opened.writestr("cells/", "")
         opened.writestr(f"cells/{B}.json", json.dumps(_record("b")))
-        opened.writestr("cells/torn.json", json.dumps(_record("torn"))[:-1])
-        opened.writestr("cells/other.json", json.dumps(_record("c")))
+        opened.writestr(f"cells/{C}.json", json.dumps(_record("c"))[:-1])
+        opened.writestr(f"cells/{cell('other')}.json", json.dumps(_record("c")))
+        opened.writestr(f"cells/{B} (copy).json", json.dumps(_record("b")))
         for name in ("cells/d.txt", "d.json", "cells/more/d.json", "__MACOSX/cells/d.json"):
             opened.writestr(name, json.dumps(_record("d")))
-    assert store.ids() == [A, B, "other", "torn"]
+    assert store.ids() == sorted([A, B, C, cell("other")])
     assert [record["cell"] for record in store.whole()] == [A, B]
-    assert store.read("torn") is store.read("other") is store.read(cell("d")) is None
+    assert store.read(C) is store.read(cell("other")) is store.read(cell("d")) is None
 
 
 def test_a_record_in_the_folder_counts_before_that_in_the_archive(tmp_path: Path) -> None:

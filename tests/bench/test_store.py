@@ -53,6 +53,14 @@ def _record(name: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def test_a_file_that_is_not_named_as_a_record_is_in_the_place_of_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(_record("a"))
+    for name in (f"._{A}", f"{A} (copy)", f"{A}.sync-conflict", "notes", A[:-1], A.upper()):
+        (store.cells / f"{name}.json").write_bytes(store.path(A).read_bytes()[:-1])
+    assert (store.ids(), store.damaged()) == ([A], [])
+
+
 def test_a_record_comes_back_with_null_for_what_is_not_a_number(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(_record("a", measurements={"x": [1.5, float("nan"), float("inf")], "y": (2, {"z": -float("inf")})}))
