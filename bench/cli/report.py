@@ -147,7 +147,7 @@ def write_report(
             raise BadInput(f"{str(directory)!r} holds {which}; gradest run makes them")
         damaged += there.damaged
         planned = read_plan(directory) or set()
-        if missing := planned - {record.cell for record in found.records}:
+        if missing := planned - {record.cell for record in there.records}:
             left = f"{len(missing)} of {plural(len(planned), 'cell')} are not there yet"
             unfinished.append(f"{name_of_run(directory)} is not finished: {left}.")
         records += found.records
