@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -26,7 +27,10 @@ PLOTS_A_PROCESS = 24
 
 def _files(plot: Plot, endings: Sequence[str]) -> dict[str, bytes]:
     files = {}
-    with own_settings({**RC, "font.family": fonts.families()}):
+    with own_settings({**RC, "font.family": fonts.families()}), warnings.catch_warnings():
+        # A label may hold what the font lacks, such as Chinese. A box stands for it in the figure, where it is seen;
+        # matplotlib would say so for each character of each file, in hundreds of lines.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         figure = plot.draw()
         for ending in endings:
             buffer = io.BytesIO()
