@@ -17,6 +17,7 @@ from bench.records.shown import merged, sentences
 from bench.report import naming, rows
 from bench.report.printable import printable
 from bench.report.replicates import together
+from estimators.errors import BadInput
 
 KINDS = ("train", "moments", "time")
 
@@ -53,13 +54,16 @@ def check(records: Sequence[Record]) -> None:
     """Refuse what this report cannot read.
 
     Raises:
-        ValueError: no records, or a record of an unknown kind.
+        BadInput: no records, or a record of an unknown kind.
     """
     if not records:
-        raise ValueError("no records to report: run a suite first, or name the folder that holds its cells/")
+        raise BadInput("no records to report: run a suite first, or name the folder that holds its cells/")
     for record in records:
         if record.kind not in KINDS:
-            raise ValueError(f"cell {record.cell} has kind {record.kind!r}; this report reads {', '.join(KINDS)}")
+            raise BadInput(
+                f"cell {record.cell} has kind {record.kind!r}; this report reads {', '.join(KINDS)}, and what an installed "
+                "package measures: install the one of that kind"
+            )
 
 
 def _curve(found: Training) -> tuple[int, dict[str, NDArray[np.float64]]]:
