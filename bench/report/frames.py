@@ -61,8 +61,8 @@ def check(records: Sequence[Record]) -> None:
     for record in records:
         if record.kind not in KINDS:
             raise BadInput(
-                f"cell {record.cell} has kind {record.kind!r}; this report reads {', '.join(KINDS)}, and what an installed "
-                "package measures: install the one of that kind"
+                f"cell {record.cell} has kind {record.kind!r}; this report reads {', '.join(KINDS)}, and what an "
+                "installed package measures: install the one of that kind"
             )
 
 

@@ -110,8 +110,8 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
         (
             [odd],
             {"md"},
-            f"cell {odd['cell']} has kind 'taste'; this report reads train, moments, time, and what an installed package "
-            "measures: install the one of that kind",
+            f"cell {odd['cell']} has kind 'taste'; this report reads train, moments, time, and what an installed "
+            "package measures: install the one of that kind",
         ),
         (records, {"md", "doc", "xls"}, f"unknown report format doc, xls; choose among {', '.join(FORMATS)}"),
     ):

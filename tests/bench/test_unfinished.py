@@ -12,7 +12,7 @@ from tests.bench.test_compare import TOY, folder, made, variances
 def test_a_cell_that_is_done_is_not_missed_where_a_newer_record_is_shown_for_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A suite was run, then another with more draws in the same folder, then the first again, which had nothing to do."""
+    """A suite was run, then another of more draws in the same folder, then the first again: it had nothing to do."""
     first = made("moments", variances((None, 2.0, 0.1)), TOY)
     second = made("moments", variances((None, 3.0, 0.1)), TOY, settings={"draws": 9}, started="2027-01-02T03:04:05")
     run = folder(tmp_path / "run", [first, second])
