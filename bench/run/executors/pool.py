@@ -333,7 +333,7 @@ class Pool:
             self._read_present()
 
     def _ask_after_workers(self) -> None:
-        """Whether the workers that have cells are there still: of a scheduler that went, nobody says that they went too.
+        """Ask whether the workers that have cells are there still: nobody says so of those of a scheduler that went.
 
         Raises:
             Stopped: there is none left.
