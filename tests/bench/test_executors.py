@@ -24,9 +24,10 @@ from dask_jobqueue import SLURMCluster
 from bench.records.record import Record
 from bench.run import keeper, limit
 from bench.run.executors import Asked, Died, Executor, configuration, executor_for, existing, gpus, inline, same
+from bench.run.executors import pool as pool_module
 from bench.run.executors.existing import Existing
 from bench.run.executors.local import Local, ending
-from bench.run.executors.pool import Pool
+from bench.run.executors.pool import Given, Pool
 from bench.run.executors.queued import options_of
 from bench.run.keeper import Kept, Stoppable
 from bench.run.limit import Limit
@@ -171,10 +172,16 @@ def test_a_cluster_serves_the_next_run_after_a_stop_and_a_death(scheduler: str, 
     assert "died or left" in str(tried[0][1])
 
 
-def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = Pool(Existing("tcp://here:1"), Limit())
     info = {"workers": dict[str, Any]()}
-    client: Any = SimpleNamespace(status="running", _scheduler_identity={}, scheduler_info=lambda n_workers: info)
+    loop = SimpleNamespace(add_callback=lambda called: called())
+    client: Any = SimpleNamespace(
+        status="running", loop=loop, _scheduler_identity={}, scheduler_info=lambda n_workers: info
+    )
+    pool._stamp()
     pool._client, pool._scheduler, pool._count, pool._until = client, "None", 0, math.inf
     pool._look()
     assert capsys.readouterr().err == ""  # of the first one: refused where it does not come
@@ -189,6 +196,40 @@ def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(capsys: pytest
         pool._greeted.add("worker")
         pool._greeting("worker", {"code": same.code(), "cuda": False, "visible": ""})
         pool._heeded("remove-worker", "worker")
+    pool._look()
+    later = time.monotonic() + 31
+    monkeypatch.setattr(pool_module.time, "monotonic", lambda: later)
+    pool._stamp()
+    with pytest.raises(Stopped, match="the loss of all workers of the scheduler tcp://here:1"):
+        pool._look()
+
+
+def test_a_scheduler_that_came_back_without_the_workers_that_have_cells_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says of no worker that it went, since it never knew it."""
+    pool = Pool(Existing("tcp://here:1"), Limit())
+    info: dict[str, Any] = {"workers": {"other": None}}
+    loop = SimpleNamespace(add_callback=lambda called: called())
+    client: Any = SimpleNamespace(
+        status="running", loop=loop, _scheduler_identity={}, scheduler_info=lambda n_workers: info
+    )
+    pool._client, pool._scheduler, pool._count = client, "None", 1
+    pool._stamp()
+    pool._given["key"] = Given(SimpleNamespace(id="cell"), "worker", 0.0, SimpleNamespace(key="key"))  # type: ignore[arg-type]
+    pool._look()
+    assert pool._events.get(timeout=1) == ("remove-worker", "worker")
+    pool._asked = 0.0
+    info["workers"] = {}
+    with pytest.raises(Stopped, match="the loss of the scheduler"):
+        pool._look()
+    info["workers"], pool._asked = {"worker": None}, 0.0
+    pool._look()
+    assert pool._events.empty()
+    monkeypatch.setattr(loop, "add_callback", lambda called: None)
+    pool._stamped -= 60
+    with pytest.raises(Stopped, match="the loss of the scheduler"):
+        pool._look()
 
 
 # The class that dask-jobqueue has for tests kills its process, and neither waits for it nor closes its pipes.

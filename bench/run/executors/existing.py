@@ -23,6 +23,7 @@ class Existing:
 
     here = False
     patience = 120.0
+    absence = 30.0
 
     def __init__(self, address: str) -> None:
         self.address = address

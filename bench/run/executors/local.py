@@ -77,6 +77,7 @@ class Local:
     here = True
     name = "this machine"
     patience = 300.0
+    absence = 300.0
 
     def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
         self.count, self.environments = count, environments

@@ -52,6 +52,8 @@ class Workers(Protocol):
     """Of their cluster, in a sentence."""
     patience: float
     """Seconds in which the first of them is ready."""
+    absence: float
+    """Seconds in which there may be none, later on: whoever looks after them may start others."""
 
     def start(self) -> Any:
         """A client (`distributed.Client`) of a scheduler to which the workers come, soon or late.
@@ -328,7 +330,10 @@ class Pool:
             raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
         if self.elsewhere and self._count and not self._waits:
             self._waits = True
+            self._until = time.monotonic() + self.workers.absence
             say(f"no worker of {self.workers.name} is left; what is to run waits for one (Ctrl-C keeps what is done)")
+        if self._waits and time.monotonic() > self._until:
+            raise Stopped(f"the loss of all workers of {self.workers.name}")
         with self.limit.finishing():
             self._read_present()
 

@@ -34,6 +34,7 @@ class Queued(Existing):
     """
 
     patience = math.inf
+    absence = math.inf
 
     def __init__(self, name: str, table: Table, count: int | None = None) -> None:
         super().__init__(name)

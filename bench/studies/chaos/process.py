@@ -102,13 +102,15 @@ class Process:
     def send(self, number: int) -> None:
         """Send it a signal, if it still runs."""
         if not self.ended():
-            os.kill(self.pid, number)
-            self.hurts += 1
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
+                self.hurts += 1
 
     def kill(self) -> None:
         """End it and all that it started in its group."""
         if not self.ended():
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self.pid, signal.SIGKILL)
             self.wait(60)
 
     def hang_up(self) -> None:

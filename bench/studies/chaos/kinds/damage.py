@@ -49,6 +49,19 @@ def _between(trial: Trial, pattern: str, *, whole: bool) -> None:
         damage(trial, path)
 
 
+def _mend(trial: Trial, name: str) -> None:
+    """Remove a file, or what lies in its place, once a run has asked for that by name."""
+
+    def removed(said: str) -> None:
+        if name in said:
+            if (path := trial.out / name).is_dir():
+                path.rmdir()
+            path.unlink(missing_ok=True)
+            trial.excused = True
+
+    trial.mended = removed
+
+
 @kind("damaged-record", "1 or 3 records of a finished run")
 def record(trial: Trial) -> None:
     _between(trial, "cells/*.json", whole=True)
@@ -63,14 +76,7 @@ def plan(trial: Trial) -> None:
 def suite(trial: Trial) -> None:
     _between(trial, "suite.toml", whole=trial.random.random() < 0.5)
 
-    def removed(said: str) -> None:
-        if "suite.toml" in said:
-            if (path := trial.out / "suite.toml").is_dir():
-                path.rmdir()
-            path.unlink(missing_ok=True)
-            trial.excused = True
-
-    trial.mended = removed
+    _mend(trial, "suite.toml")
 
 
 @kind("damaged-checkpoint", "a checkpoint of a run that was killed")
@@ -97,6 +103,7 @@ def archive(trial: Trial) -> None:
 
     Store(trial.out).pack()
     damage(trial, trial.out / "cells.zip")
+    _mend(trial, "cells.zip")
 
 
 @kind("swapped-records", "two records have changed places")
