@@ -51,6 +51,16 @@ def evaluations_a_row(problem: Problem, config: EstimatorConfig) -> float:
     return float(said or states or samples)
 
 
+def evaluations_held(problem: Problem, config: EstimatorConfig) -> float:
+    """So many evaluations of f as take the memory of a row's gradient.
+
+    Whoever differentiates f, or a network of its own in the place of f, holds gradients of as many numbers beside them.
+    """
+    entry = registry.get(config.name)
+    differentiates = entry.needs != "neither" or bool(entry.own_parameters)
+    return evaluations_a_row(problem, config) * (2 if differentiates else 1)
+
+
 def has_state(config: EstimatorConfig) -> bool:
     """Whether an estimator has running state or parameters of its own, so that it is warmed up."""
     made = example(config)
@@ -83,7 +93,7 @@ def step_bytes(widths: Widths, optimisation: Optimisation, stack: int, evaluatio
         widths: of one model.
         optimisation: its batch and optimiser.
         stack: models side by side.
-        evaluations: of f for a row's gradient.
+        evaluations: of f for a row's gradient, as many as are held.
     """
     copies = 4 if optimisation.optimiser == "adam" else 2  # weights, their gradients, and two means of Adam's
     held = copies * stack * widths.weights * SINGLE

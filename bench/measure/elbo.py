@@ -14,7 +14,16 @@ from bench.bounds import AtMost, Draws, Few, RowCount, Seeds
 from bench.config import EstimatorConfig, added_later
 from bench.measure.base import Common, Done, Measurement, Settings, register_measurement
 from bench.measure.clock import Stopwatch
-from bench.measure.cost import Cost, data_bytes, evaluation_bytes, evaluations_a_row, reach, step_bytes, typical
+from bench.measure.cost import (
+    Cost,
+    data_bytes,
+    evaluation_bytes,
+    evaluations_a_row,
+    evaluations_held,
+    reach,
+    step_bytes,
+    typical,
+)
 from bench.measure.draws import probe
 from bench.problems.base import Problem, TrainedProblem
 from bench.records.results import Curve, Elbos, Final, Program, Rows, Training
@@ -164,7 +173,7 @@ class TrainConfig(Evaluation, Measurement):
         looks += [(self.evaluations + 1, self.evaluation_samples, min(self.evaluation_rows, n)) for n in (train, test)]
         seen = sum(times * rows * self.seeds * samples for times, samples, rows in looks)
         calls = sum(times * reach(rows * self.seeds * samples, EVALUATION_ROWS) for times, samples, rows in looks)
-        held, made = step_bytes(widths, optimisation, self.seeds, evaluations)
+        held, made = step_bytes(widths, optimisation, self.seeds, evaluations_held(problem, config))
         made = max(made, *(evaluation_bytes(widths, self.seeds, samples, rows) for _, samples, rows in looks))
         seconds = typical(optimisation.steps, trained, widths, backward=True)
         seconds += typical(calls, seen, widths, backward=False)

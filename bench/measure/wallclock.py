@@ -17,7 +17,7 @@ from bench.config import EstimatorConfig
 from bench.machine_load import Patience, busy_here, here
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
-from bench.measure.cost import Cost, data_bytes, evaluations_a_row, step_bytes, typical
+from bench.measure.cost import Cost, data_bytes, evaluations_a_row, evaluations_held, step_bytes, typical
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.base import Problem, TrainedProblem
@@ -77,7 +77,7 @@ class TimeConfig(TimeSettings, Measurement):
             return None
         steps = 3 * (self.rounds + self.warm_up) + 4
         rows = self.stacked * self.optimisation.batch
-        held, made = step_bytes(widths, self.optimisation, self.stacked, evaluations)
+        held, made = step_bytes(widths, self.optimisation, self.stacked, evaluations_held(problem, config))
         spent = steps * rows * evaluations
         memory = data_bytes(problem, 3 * self.stacked) + 3 * held + made
         return Cost(spent, typical(steps, spent, widths, backward=True), memory)
