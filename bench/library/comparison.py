@@ -1,7 +1,6 @@
 """What `compare` returns: records of estimators at one point, as a frame, a figure, a sentence or a run's folder."""
 
 import html
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,11 @@ from bench.records.record import Record
 from bench.records.results import Moments, Time
 from bench.report.rows import interval_columns
 from bench.report.text import DAGGER, count, interval, percent_interval, plural, slug
+from bench.run.folder import content_of_suite
 from bench.run.planned import write_plan
 from bench.run.store import Store, write_atomic
 from bench.statistics import LEAST_RARE_EVENTS, no_interval
+from bench.suite.toml import dumps
 from estimators.errors import BadInput, unknown
 
 if TYPE_CHECKING:
@@ -260,21 +261,22 @@ class Comparison:
         """Write a run's folder, which `gradest report` reads, and several of which it reads as one.
 
         Raises:
-            BadInput: the path is no folder.
+            BadInput: the path is no folder, or one that holds a run of a suite.
             OSError: it cannot be written.
         """
         out = Path(directory)
         if not str(directory) or (out.exists() and not out.is_dir()):
             raise BadInput(f"cannot save into {str(directory)!r}: expected a folder, there or to be made")
-        name, title = json.dumps(slug(self.name)), json.dumps(f"Gradient estimators at {self.name}")
-        text = f"# Made by gradest.compare: what ran is a program, not this file.\nname = {name}\ntitle = {title}\n"
+        suite = dumps({"name": slug(self.name), "title": f"Gradient estimators at {self.name}"})
+        if (out / "suite.toml").exists() and not content_of_suite(out).startswith(_MADE_BY.encode()):
+            raise BadInput(f"{str(out)!r} holds a run of a suite, which would be written over: choose another folder")
         store = Store(out)
         others = {_fingerprint(record) for record in store.whole() if record.config.problem.label == self.name}
         if others - {_fingerprint(record) for record in self.records}:
             raise BadInput(
                 f"{str(out)!r} holds a comparison at another point called {self.name!r}: choose a folder or a name"
             )
-        write_atomic(out / "suite.toml", text.encode())
+        write_atomic(out / "suite.toml", f"{_MADE_BY}: what ran is a program, not this file.\n{suite}".encode())
         for record in self.records:
             store.write(record)
         write_plan(out, store.ids())
@@ -284,6 +286,8 @@ class Comparison:
         return [record for record in self.records if record.kind == kind and record.went_well]
 
 
+_MADE_BY = "# Made by gradest.compare"
+"""How the suite file of a saved comparison begins."""
 _SIDES = ("", "_low", "_high")
 _BIAS = tuple(f"relative_bias{end}" for end in _SIDES)
 _SHOWN = {

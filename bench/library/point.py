@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from bench.bounds import Word, shown
 from bench.measure.determined import for_leading_dims, holds, own_tensors, unlike
 from bench.problems.base import PointProblem
 from bench.seeds import stream
@@ -24,6 +26,8 @@ from estimators.objective import CheckedObjective, checked
 
 Term = Callable[[Distribution], Tensor]
 """A function of q alone, to [*B]."""
+
+_WORD: TypeAdapter[str] = TypeAdapter(Word)
 
 
 class Caller(NamedTuple):
@@ -74,6 +78,11 @@ class Point:
             raise BadInput(f"q is {described(self.q)}: give its parameters a first dim of 1, for its one row")
         if not isinstance(self.name, str) or not self.name:
             raise BadInput(f"name = {self.name!r}; expected a word")
+        try:
+            _WORD.validate_python(self.name)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise BadInput(f"name = {shown(self.name)}: {why}") from error
         if self.context is not None:
             if not isinstance(self.context, Tensor):
                 raise BadInput(f"context is of type {type(self.context).__name__}; expected a tensor [*B, X]")

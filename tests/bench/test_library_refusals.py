@@ -11,6 +11,7 @@ from torch.distributions import Bernoulli, Distribution, Normal, OneHotCategoric
 from torch.nn import functional as F
 
 import gradest
+from bench.run.folder import title_of_run
 from bench.run.store import Store
 from tests.bench.library import DOUBLE, QUICK, bits, cubic, square
 from tests.bench.scripted import Scripted
@@ -187,6 +188,25 @@ def test_weights_that_f_holds_too_are_refused() -> None:
     q.logits.sum().backward()
     with pytest.raises(gradest.BadInput, match=r"the graph of q's parameters is gone .*: make q anew"):
         gradest.Point(q, cubic, through=tied)
+
+
+def test_a_folder_of_a_suite_keeps_its_suite(tmp_path: Path) -> None:
+    comparison = gradest.compare((bits(), cubic), ["rloo"], **QUICK)
+    (tmp_path / "suite.toml").write_text('name = "mine"\n')
+    with pytest.raises(gradest.BadInput, match="holds a run of a suite, which would be written over"):
+        comparison.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["suite.toml"]
+    assert (tmp_path / "suite.toml").read_text() == 'name = "mine"\n'
+
+
+def test_a_name_is_a_word_of_any_language_in_one_line(tmp_path: Path) -> None:
+    point = gradest.Point(bits(), cubic, name="\N{PARTY POPPER} \N{CJK UNIFIED IDEOGRAPH-6F22}")
+    saved = gradest.compare(point, ["rloo"], **QUICK).save(tmp_path)
+    assert title_of_run(saved) == f"Gradient estimators at {point.name}"
+    for name, why in (("a\nb", "character 2 is a control character"), ("a" * 201, "at most 200 characters")):
+        with pytest.raises(gradest.BadInput, match=f"^name = .*{why}") as refused:
+            gradest.Point(bits(), cubic, name=name)
+        assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_folder_is_asked_for(tmp_path: Path) -> None:
