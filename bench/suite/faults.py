@@ -1,5 +1,6 @@
 """What a person reads whose suite file does not fit the schema."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from bench.suite.schema import Suite
 from bench.training.settings import Optimisation
 from estimators.errors import unknown
 
+_ALTERNATIVE = re.compile(r"(literal|tuple|function-[a-z]+|constrained-[a-z]+)\[.*\]")
+"""What pydantic puts into the location of a fault for each type that a value might have had."""
 _TABLES: dict[str, type[Config]] = {
     "training": Optimisation,
     "elbo": ElboSettings,
@@ -43,8 +46,15 @@ def _table_of(location: list[str], data: Mapping[str, Any]) -> type[Config]:
 def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """The first fault of a suite's data in one line: where, what was typed, what is expected."""
     # A mistyped key often leaves another one missing: the typed one is the cause.
-    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"]]
+    faults = error.errors()
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+    or_a_list = ""
+    if first["loc"] and _ALTERNATIVE.fullmatch(str(first["loc"][-1])):
+        at = first["loc"][:-1]
+        others = [one for one in faults if one["loc"][: len(at)] == at]
+        first = max(others, key=lambda one: len(one["loc"]))  # of what may be a word or a list: the item of the list
+        or_a_list = ", or a list" if any(one["type"] == "tuple_type" for one in others) else ""
+    location = [str(part) for part in first["loc"] if not _ALTERNATIVE.fullmatch(str(part))]
     where = ".".join(location) or "the suite"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -58,7 +68,7 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         where = ".".join(location[: location.index("options") + 2])
         return f"{where}: an option is a number, true, false or a word, got {shown(first['input'])}"
     is_list = first["type"] in ("tuple_type", "list_type")
-    message = "expected a list" if is_list else str(first["msg"]).removeprefix("Value error, ")
+    message = "expected a list" if is_list else str(first["msg"]).removeprefix("Value error, ") + or_a_list
     given = first["input"]
     said = isinstance(given, dict) or (isinstance(given, str) and repr(given) in message)
     typed = "" if said else f", got {shown(given)}"

@@ -184,6 +184,10 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
          "matmul_precision: Input should be 'highest', 'high' or 'medium', got 'hihg'"),
         ("seeds = 2", "matmul_precisoin = 'high'",
          f"unknown key 'matmul_precisoin'; did you mean 'matmul_precision'? Known: {SUITE_KEYS} (at the top)"),
+        ("architecture = [8]", "architecture = [9000]", "problems.0.architecture.0: Input should be less than or equal "
+         "to 4096 (wider layers are none of a benchmark's, and their weights fill memory), got 9000 (and 1 more)"),
+        ("architecture = [8]", "architecture = 9", "problems.0.architecture: Input should be 'linear' or 'nonlinear', "
+         "or a list, got 9 (and 1 more)"),
         ('family = "bernoulli", latents = 3', 'family = "bernouli", latents = 3',
          "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: "
          f"{', '.join(FAMILIES)} (or module:Class)"),
