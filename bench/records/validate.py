@@ -101,7 +101,7 @@ def _placed(where: str, wrong: str) -> str:
 
 def _is_time(text: str) -> bool:
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        datetime.fromisoformat(text).timestamp()  # of which readers make seconds: the first day of all has none
+    except (ValueError, OverflowError, OSError):
         return False
     return True

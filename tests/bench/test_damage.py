@@ -97,6 +97,14 @@ def test_of_a_record_without_a_digest_values_alone_may_be_damaged_unseen(kind: s
         assert one.way in CHANGED or may_be or (one.way == "a list with null" and isinstance(before, list)), one.name
 
 
+@pytest.mark.parametrize("started", ["yesterday", "0001-01-01", "2026-13-01T00:00:00"])
+def test_a_start_is_a_time_that_readers_can_make_seconds_of(started: str) -> None:
+    record = published("moments")
+    said = judged(written(record | {"started": started}), record["cell"])
+    assert said == f"was started at {started!r}, which is no time"
+    assert not judged(written(record | {"started": "0001-01-03T00:00:00"}), record["cell"])
+
+
 def value_at(record: Values, path: tuple[str | int, ...]) -> Any:
     found: Any = record
     for key in path:
