@@ -54,7 +54,8 @@ def parse(content: bytes) -> Content:
     except RecursionError:
         return Content(None, f"is nested more than {DEEPEST} deep")
     except json.JSONDecodeError as error:
-        return Content(None, f"is torn or no JSON ({error.msg} at byte {error.pos} of {len(content)})")
+        what = error.msg.removesuffix(" at")  # as of "Unterminated string starting at"
+        return Content(None, f"is torn or no JSON ({what} at byte {error.pos} of {len(content)})")
     except ValueError:  # what Python says of whole numbers of more than 4300 digits
         return Content(None, "holds a number of thousands of digits")
     return Content(values, noted[0] if noted else "")

@@ -97,6 +97,11 @@ def test_of_a_record_without_a_digest_values_alone_may_be_damaged_unseen(kind: s
         assert one.way in CHANGED or may_be or (one.way == "a list with null" and isinstance(before, list)), one.name
 
 
+def test_where_a_file_is_torn_is_said_in_words() -> None:
+    assert parse(b'{"a": "b').wrong == "is torn or no JSON (Unterminated string starting at byte 6 of 8)"
+    assert parse(b'{"a": ').wrong == "is torn or no JSON (Expecting value at byte 6 of 6)"
+
+
 @pytest.mark.parametrize("started", ["yesterday", "0001-01-01", "2026-13-01T00:00:00"])
 def test_a_start_is_a_time_that_readers_can_make_seconds_of(started: str) -> None:
     record = published("moments")
