@@ -240,7 +240,8 @@ class Claims(Board):
     def _beat_once(self) -> None:
         try:
             os.utime(self._beat(self.token))
-        except FileNotFoundError:  # at first, or where somebody emptied the folder
+        # At first, where somebody emptied the folder, or put a file in its place, which the error names then.
+        except (FileNotFoundError, NotADirectoryError):
             write_atomic(self._beat(self.token), json.dumps(self._self._asdict()).encode())
 
     def _keep_beating(self) -> None:

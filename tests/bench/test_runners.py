@@ -160,6 +160,13 @@ def test_what_lies_in_the_place_of_a_claim_and_is_no_file_is_put_aside(
         assert len(list(mine.folder.glob("*.aside"))) == 1
 
 
+def test_a_file_in_the_place_of_the_claims_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "claims").touch()
+    with pytest.raises(OSError) as raised, Claims(tmp_path):  # noqa: PT011
+        pass
+    assert raised.value.filename == str(tmp_path / "claims")
+
+
 def test_a_claim_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     with Claims(tmp_path) as mine:
         mine.path(CELL).touch()
