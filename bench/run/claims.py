@@ -152,7 +152,7 @@ class Board:
         return Claim(
             cell,
             token if isinstance(token, str) and token.isalnum() else "",
-            deaths if isinstance(deaths, int) else 0,
+            deaths if type(deaths) is int and 0 <= deaths < 1000 else 0,  # it goes into a record
             step if isinstance(step, int) else 0,
             str(found.get("title", cell)),
         )

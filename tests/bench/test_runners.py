@@ -160,6 +160,14 @@ def test_what_lies_in_the_place_of_a_claim_and_is_no_file_is_put_aside(
         assert len(list(mine.folder.glob("*.aside"))) == 1
 
 
+@pytest.mark.parametrize("deaths", [10**30, -7, True, 2.5])
+def test_deaths_that_nobody_counted_are_none(tmp_path: Path, deaths: object) -> None:
+    with Claims(tmp_path) as mine:
+        mine.path(CELL).write_text(json.dumps({"runner": "x", "deaths": deaths}))
+        assert mine.take(CELL) is None
+        assert mine.deaths(CELL) == 1
+
+
 def test_a_file_in_the_place_of_the_claims_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "claims").touch()
     with pytest.raises(OSError) as raised, Claims(tmp_path):  # noqa: PT011
