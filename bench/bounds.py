@@ -119,5 +119,5 @@ RowCount = Annotated[int, Field(ge=1), AtMost(10**7, "no data set here has a ten
 Size = Annotated[
     int, Field(ge=1), AtMost(4096, "wider layers are none of a benchmark's, and their weights fill memory")
 ]
-Rate = Annotated[float, Field(gt=0), AtMost(100, "a step of Adam moves a weight by about the rate")]
+Rate = Annotated[float, Field(gt=0), AtMost(1e6, "a step of Adam moves a weight by about the rate")]
 SeedNumber = Annotated[int, Field(ge=0), AtMost(10**9, "seeds are numbered; a billion are enough to choose from")]

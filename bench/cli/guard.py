@@ -3,6 +3,7 @@
 import errno
 import inspect
 import os
+import re
 import shlex
 import sys
 import traceback as traceback_of
@@ -37,6 +38,8 @@ def complain(message: str, *, whole: bool = False) -> int:
         whole: whether to say all of it, however long; else its beginning, with a word on how to see the rest.
     """
     line = "error: " + visible(" ".join(message.split()))
+    if len(line) > LONGEST and not (whole or ASKED.verbose):
+        line = re.sub(r"\S{81,}", lambda word: f"{word[0][:60]}...{word[0][-10:]}", line)  # what was typed, as a rule
     if len(line) > LONGEST and not (whole or ASKED.verbose):
         line = line[: LONGEST - len(CUT)] + CUT
     print(line, file=sys.stderr)

@@ -77,8 +77,10 @@ class Left:
         self.count += 1
 
     def seconds(self) -> float | None:
-        """Seconds left from the moment at which the last cell was done; None before the first."""
-        if not self.count:
+        """Seconds left from the moment at which the last cell was done; None before one says what it took."""
+        if not self.waiting:
+            return 0.0
+        if not self.took:
             return None
         together = at_once(self.spans)
         pause = max(0.0, self.last - self.first - self.worked / together) / max(1, self.count - 1)
@@ -163,7 +165,8 @@ class Display:
         self._say(f"{plural(len(todo), 'cell')} to run" + (f", {kept} done before" if kept else ""))
         self.left, self.cells = Left(todo, self.expected), len(todo)
         self.shown = self.started = time.monotonic()
-        self.told = self.until = 0.0
+        self.told: float = 0.0
+        self.until: float | None = None
         bar = self.console.is_terminal and not ASKED.quiet
         total = sum(cell.problem.cost for cell in todo)
         wide = self.console.width >= TITLE_FROM
@@ -180,7 +183,8 @@ class Display:
         done = f"{self.cells - len(waiting)} of {self.cells} cells"
         running = visible(next(iter(waiting.values()), cell).title)
         if now - self.told > OFTEN or not waiting:
-            self.told, self.until = now, now + (self.left.seconds() or 0.0)
+            seconds = self.left.seconds()
+            self.told, self.until = now, None if seconds is None else now + seconds
         self.progress.update(self.task, advance=cell.problem.cost, description=running, done=done, until=self.until)
         if not record.went_well:
             self.console.print(visible(f"{record.status}: {cell.title}: {record.reason}"), soft_wrap=True)
@@ -189,5 +193,5 @@ class Display:
             self._say(f"ok: {cell.title}{took}")
         if not self.console.is_terminal and now - self.shown > 15:
             self.shown = now
-            left = max(0.0, self.until - now)
-            self._say(f"{done}, {now - self.started:.0f} s, about {left:.0f} s left")
+            left = "" if self.until is None else f", about {max(0.0, self.until - now):.0f} s left"
+            self._say(f"{done}, {now - self.started:.0f} s{left}")

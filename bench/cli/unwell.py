@@ -1,7 +1,7 @@
 """What is said of a cell that went wrong: its status and reason, and where in a person's own code it happened."""
 
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from bench.cli.loudness import ASKED
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from bench.records.record import Record
 
 _FRAME = re.compile(r'^  File "(.+)", line ([0-9]+)', re.MULTILINE)
-_OF_OTHERS = {"bench", "estimators", "site-packages", "dist-packages"}
-"""Folders of ours, and of what is installed."""
+_ROOT = Path(__file__).parents[2]
+_OURS, _INSTALLED = ("bench", "estimators"), ("site-packages", "dist-packages")
 
 
 def unwell(record: "Record") -> list[str]:
@@ -24,11 +24,15 @@ def unwell(record: "Record") -> list[str]:
 def where(traceback: str) -> str:
     """The innermost place of a traceback that is a person's own, as `file.py, line 12`; empty where none is."""
     for file, line in reversed(_FRAME.findall(traceback)):
-        path = PurePath(file)
-        if not file.startswith("<") and not any(_is_of_others(part) for part in path.parts):
-            return f"{path.name}, line {line}"
+        parts = PurePath(file).parts
+        if not file.startswith("<") and not any(_is_of_others(parts, place) for place in range(len(parts))):
+            return f"{parts[-1]}, line {line}"
     return ""
 
 
-def _is_of_others(part: str) -> bool:
-    return part in _OF_OTHERS or re.fullmatch(r"python3\.[0-9]+", part) is not None
+def _is_of_others(parts: tuple[str, ...], place: int) -> bool:
+    """Whether a path is that of something installed, or of a file of ours, on whatever machine."""
+    part = parts[place]
+    if part in _OURS:
+        return _ROOT.joinpath(*parts[place:]).is_file()
+    return part in _INSTALLED or re.fullmatch(r"python3\.[0-9]+", part) is not None

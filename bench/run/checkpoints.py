@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.run.files import TEMPORARY, write_atomic
 from bench.run.sealed import TORN, Unusable, content_of, is_whole, parts, seal
-from bench.run.store import write_atomic
 
 SCHEMA = 1
 MAGIC = b"gradest checkpoint\n"
@@ -87,8 +87,11 @@ class Checkpoints:
     def remove(self, cells: Iterable[str]) -> None:
         """Remove the checkpoints of some cells, where there are any; nothing else that lies in the folder."""
         unwanted = set(cells)
-        for path in self._files():
-            if path.stem in unwanted:
+        for path in [*self._files(), *self.folder.glob(".*.tmp")]:
+            # A process that was killed as it wrote one has left it under a name of before.
+            temporary = TEMPORARY.fullmatch(path.name)
+            name = Path(temporary["name"] if temporary else path.name)
+            if name.stem in unwanted and _NAME.fullmatch(name.name):
                 with suppress(OSError):  # a folder of that name, or gone meanwhile
                     path.unlink()
 

@@ -332,8 +332,9 @@ class Claims(Board):
     def release(self, cell: str) -> None:
         """Give a cell of ours free again: it is done, or was left in good order."""
         self._mine.pop(cell, None)
-        with suppress(OSError):
-            self.path(cell).unlink()
+        if (found := self.claim(cell)) is not None and found.token == self.token:  # or another took it over meanwhile
+            with suppress(OSError):
+                self.path(cell).unlink()
 
     @contextmanager
     def alone(self, wait: Callable[[], None]) -> Iterator[None]:

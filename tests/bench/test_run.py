@@ -111,7 +111,7 @@ def test_an_edited_estimator_is_run_again(tmp_path: Path) -> None:
     (tmp_path / "run" / "plan.json").unlink()
     done = _gradest("status", str(tmp_path / "run"), cwd=tmp_path / "elsewhere")
     assert "5 cells done" in done.stdout
-    assert "what is left to run cannot be told here: cannot import 'halfway'" in done.stdout
+    assert "what is left to run cannot be told here: 'halfway:Halfway' is a person's own code" in done.stdout
 
 
 def test_a_report_older_than_its_records_is_written_again(tmp_path: Path) -> None:
@@ -349,10 +349,7 @@ def test_workers_agree_with_one_process_and_one_that_is_killed_costs_its_cell_al
     twice = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}  # tried four times by default
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=twice)
     assert done.returncode == 1
-    assert (
-        "failed: moments cubic/gaussian-2 at scale 1 killer:Killer: "
-        "Died: its worker process ended with exit code 9" in done.stderr
-    )
+    assert "died: moments cubic/gaussian-2 at scale 1 killer:Killer: its process ended with exit code 9" in done.stderr
     assert "Traceback" not in done.stderr
     one, two = ({r["cell"]: r for r in Store(tmp_path / out).records()} for out in ("one", "two"))
     assert one.keys() == two.keys()

@@ -63,7 +63,9 @@ class Apart:
             began = time.monotonic()
             try:
                 self._connection.send(cell)
-                yield cell, self._connection.recv()
+                answer = self._connection.recv()
+                # Classes that were defined in this process alone are not known in one that began anew.
+                yield cell, run(cell) if answer is None else answer
             except (EOFError, ConnectionError):
                 self._process.join()
                 died = Died(f"its process {ending(self._process.exitcode)}")
@@ -98,7 +100,7 @@ class Apart:
 
 
 def _serve(connection: Connection, run: Run, token: str) -> None:
-    """Run the cells that come, for as long as the process that sends them lives."""
+    """Run the cells that come, for as long as the process that sends them lives; None for one that cannot run here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both, and the other one says what to do
     signal.signal(signal.SIGTERM, lambda *_: tell(token, AT_SIGTERM))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -106,7 +108,13 @@ def _serve(connection: Connection, run: Run, token: str) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
-        connection.send(run(connection.recv()))
+        try:
+            answer = run(connection.recv())
+        except EOFError:
+            return
+        except Exception:  # not of the cell's, which has a record of its own failures
+            answer = None
+        connection.send(answer)
 
 
 def _end_with_parent() -> None:

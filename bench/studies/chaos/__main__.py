@@ -54,7 +54,8 @@ class Lane:
         """End it, with all that it started in its group."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        with suppress(ValueError):  # another thread has ended it, whose answer was late
+            self.process.communicate()
 
 
 def scheduled(chosen: Sequence[kinds.Kind], seed: int) -> Iterator[tuple[str, int]]:
