@@ -204,6 +204,15 @@ def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(
         pool._look()
 
 
+def test_what_goes_wrong_between_two_processes_is_no_failure_of_the_cell() -> None:
+    """It is tried again, and leaves no record that says that the cell failed."""
+    pool = Pool(Existing("tcp://here:1"), Limit())
+    pool._given["key"] = Given(SimpleNamespace(id="cell"), "worker", 0.0, SimpleNamespace(key="key"))  # type: ignore[arg-type]
+    ended = pool._ended("key", OSError("a connection\nwas lost"))
+    assert ended is not None and isinstance(ended[1], Died)
+    assert "OSError: a connection was lost" in str(ended[1])
+
+
 def test_a_scheduler_that_came_back_without_the_workers_that_have_cells_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -376,6 +376,9 @@ class Pool:
             raise self._lost()
         elif isinstance(result, Other):
             raise BadInput(f"the worker {given.worker} of {self.workers.name} {result}")
+        elif isinstance(result, Exception):  # a cell's own become its record: this is of what lies between
+            words = f"{type(result).__name__}: {' '.join(str(result).split())[:200]}"
+            result = Died(f"its worker process could not give what came of it ({words})")
         return given.cell, result
 
     def _stopped(self, reason: str) -> Results:

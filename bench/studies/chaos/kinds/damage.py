@@ -70,6 +70,7 @@ def record(trial: Trial) -> None:
 @kind("damaged-plan", "plan.json")
 def plan(trial: Trial) -> None:
     _between(trial, "plan.json", whole=trial.random.random() < 0.5)
+    _mend(trial, "plan.json")
 
 
 @kind("damaged-suite", "suite.toml in the run's folder")
