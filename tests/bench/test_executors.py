@@ -41,6 +41,9 @@ from estimators import BadInput
 from tests.bench.executors import tell_of
 from tests.bench.test_suite import SMALL
 
+ROOT = str(Path(__file__).parents[2])
+"""Where worker processes find the tests, wherever the package is installed."""
+
 
 def cells(*estimators: str, threads: int = 1) -> tuple[Cell, ...]:
     """Moments of a toy at two points."""
@@ -74,7 +77,7 @@ def numbers(executor: Executor, folder: Path) -> list[tuple[Any, ...]]:
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster of one worker, in processes of its own."""
     folder = tmp_path_factory.mktemp("cluster")
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3"}
+    environment = os.environ | {"PYTHONPATH": ROOT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3"}
     dask = [sys.executable, "-m", "dask"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": folder}
     file = folder / "scheduler.json"
@@ -248,7 +251,7 @@ def test_a_queue_of_the_configuration(
 ) -> None:
     file = tmp_path / "config.toml"
     monkeypatch.setenv("GRADEST_CONFIG", str(file))
-    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.setenv("PYTHONPATH", ROOT)
     file.write_text(f'[scheduler.here]\nkind = "local"\nlocal_directory = "{tmp_path}"\n')
     with executor_for(Asked(scheduler="here")) as executor:
         assert executor.elsewhere

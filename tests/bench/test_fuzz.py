@@ -127,9 +127,11 @@ def test_a_fuzzed_suite_differs_from_the_next() -> None:
 def test_a_long_complaint_is_cut_but_where_all_of_it_is_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = "b" * 1000
+    long = "bc " * 333 + "b"
     assert complain(long) == BAD_INPUT
-    assert capsys.readouterr().err == "error: " + "b" * (LONGEST - 7 - len(CUT)) + CUT + "\n"
+    assert capsys.readouterr().err == f"error: {long[: LONGEST - 7 - len(CUT)]}{CUT}\n"
+    complain(f"no {'9' * 500} here; nearest: 8")  # what a person typed is cut in its middle, and not what to do
+    assert capsys.readouterr().err == f"error: no {'9' * 60}...{'9' * 10} here; nearest: 8\n"
     complain("b" * (LONGEST - 7))
     assert len(capsys.readouterr().err) == LONGEST + 1
     complain(long, whole=True)

@@ -1,6 +1,7 @@
 """Looking at a run imports nothing that its folder names; running says what it imports, before it does."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def test_whatever_a_cell_raises_is_its_failure_and_the_run_goes_on(
 
 def test_a_verb_in_which_code_of_a_persons_own_exits_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: sys.exit(3))() == BAD_INPUT
-    assert capsys.readouterr().err == "error: code of your own called sys.exit(3)\n"
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: code of your own called sys.exit\(3\) \(test_own_code.py, line [0-9]+\)\n", said)
 
 
 def test_status_report_and_compare_import_nothing_of_the_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
+from bench.records.identity import cell_id
 from bench.report.figures import plots
 from bench.report.findings import findings
 from bench.report.output import write
@@ -303,7 +304,7 @@ def compared(tmp_path: Path, a: Record, b: Record) -> dict[str, Any]:
 def other_draws(made: Record) -> Record:
     """A cell of its own, and so with other noise."""
     made["config"]["measurement"]["warm_up"] = 7
-    return made | {"cell": "f" * 16}
+    return made | {"cell": cell_id(made["config"])}
 
 
 def test_runs_are_compared_by_all_their_points(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.records.identity import cell_id
 from bench.report.output import write
 from bench.report.sweeps import sweeps
 from bench.report.tables.elbo import _references
@@ -474,7 +475,8 @@ def test_report_of_two_folders(
         (tmp_path / folder / "cells").mkdir(parents=True)
         (tmp_path / folder / "suite.toml").write_text(f'title = "{title}"\n{SMALL}' if title else SMALL)
         for kept in records:
-            (tmp_path / folder / "cells" / f"{kept['cell']}.json").write_text(json.dumps(kept))
+            name = cell_id(kept["config"])
+            (tmp_path / folder / "cells" / f"{name}.json").write_text(json.dumps(kept | {"cell": name}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", "")
