@@ -112,6 +112,8 @@ class Pool:
         self._loudness = dict[str, int]()
         self._scheduler = ""
         self._stamped = self._asked = 0.0
+        self._gone = set[str]()
+        """Workers that have cells, and that the scheduler did not know when it was asked last."""
 
     def __enter__(self) -> Self:
         return self
@@ -338,20 +340,16 @@ class Pool:
             self._read_present()
 
     def _ask_after_workers(self) -> None:
-        """Ask whether the workers that have cells are there still: nobody says so of those of a scheduler that went.
-
-        Raises:
-            Stopped: there is none left.
-        """
+        """Ask whether the workers that have cells are there still: nobody says so of those of a scheduler that went."""
         if not self._given or self.workers.here or time.monotonic() - self._asked < ASK:
             return
         self._asked = time.monotonic()
         with self.limit.finishing():
             there = self._client.scheduler_info(n_workers=-1)["workers"]
-        if not there:
-            raise self._lost()
-        for worker in {given.worker for given in self._given.values()} - set(there):
+        gone = {given.worker for given in self._given.values()} - set(there)
+        for worker in gone & self._gone:  # twice in a row: one that starts again has told of that by then
             self._events.put(("remove-worker", worker))
+        self._gone = gone
 
     def _stamp(self) -> None:
         """Note that dask's thread is alive; called in it."""
