@@ -3,7 +3,7 @@
 Nothing that the folder names is imported where the caller forbids that (`estimators.plugins.without_imports`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from bench.run.checkpoints import Checkpoints
 from bench.run.claims import Board
 from bench.run.expected import Span, at_once
 from bench.run.folder import name_of_run, suite_file
-from bench.run.planned import read_plan, read_planned
+from bench.run.planned import Expects, Planned, read_planned
 from bench.run.store import Store
 from estimators.errors import BadInput
 
@@ -34,27 +34,26 @@ def run_suite_of(directory: Path) -> "Suite":
     return parse_suite(path.read_bytes(), str(path))
 
 
-def _planned(directory: Path) -> tuple[set[str], str | None]:
-    """The ids of the cells of a folder's suite; or none, and the reason why they are not known."""
-    if (noted := read_plan(directory)) is not None:
+def _planned(directory: Path) -> tuple[Planned, str | None]:
+    """The cells of a folder's suite; or none, and the reason why they are not known."""
+    if (noted := read_planned(directory)) is not None:
         return noted, None
     from bench.suite.plan import plan
 
     try:
         suite, store = run_suite_of(directory), Store(directory)
-        return {cell.id for cell in plan(suite).grown(lambda cell: store.read(cell.id)).cells}, None
+        cells = {cell.id for cell in plan(suite).grown(lambda cell: store.read(cell.id)).cells}
+        return Planned(cells, {}), None
     except BadInput as error:  # the suite names a person's own code, say; its records can still be counted
-        return set(), f"what is left to run cannot be told here: {error}"
+        return Planned(set(), {}), f"what is left to run cannot be told here: {error}"
 
 
-def _seconds_left(directory: Path, records: Sequence[Record], done: set[str]) -> float | None:
+def _seconds_left(expects: Mapping[str, Expects], records: Sequence[Record], done: set[str]) -> float | None:
     """How long the cells that are missing will take, by what those of their measurement took beside a typical core.
 
     Returns:
         Seconds, of as many processes as ran at once; None where nothing is known.
     """
-    noted = read_planned(directory)
-    expects = {} if noted is None else noted.expects
     ratios: dict[str, list[float]] = {}
     for record in records:
         expected = expects.get(record.cell)
@@ -74,7 +73,7 @@ def status(directory: Path) -> dict[str, Any]:
     Raises:
         BadInput: the folder holds no run, a damaged archive, or a record of a later release.
     """
-    name, (planned, note) = name_of_run(directory), _planned(directory)
+    name, ((planned, expects), note) = name_of_run(directory), _planned(directory)
     found = Store(directory).found()
     records = [record for record in found.records if note or record.cell in planned]
     unwell = [record for record in records if not record.went_well]
@@ -98,7 +97,7 @@ def status(directory: Path) -> dict[str, Any]:
         "failed": len(unwell),
         "damaged": [one.plain() for one in found.damaged],
         "diverged_seeds": sum(step is not None for result in trained for step in result.diverged),
-        "seconds_left": _seconds_left(directory, records, done),
+        "seconds_left": _seconds_left(expects, records, done),
         "seconds": sum(record.seconds or 0.0 for record in records),
         "unwell": [
             {

@@ -5,7 +5,7 @@ assumed.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +29,6 @@ class Total(NamedTuple):
 
     evaluations: float
     """Of f."""
-    seconds: float
-    """On a typical core, one cell after another."""
     largest: Cell | None
     """The one that takes the most memory."""
     memory: float
@@ -39,35 +37,37 @@ class Total(NamedTuple):
     """Cells of which nothing is known, and which count for nothing here."""
 
 
-def total(cells: Iterable[Cell]) -> Total:
-    """What some cells cost together; what those of a problem share is counted once."""
-    evaluations = seconds = memory = 0.0
-    largest, unknown, shared = None, 0, set()
+def _one_after_another(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cost | None]]:
+    """Each cell with its cost; what those of a problem share is in that of the first alone."""
+    shared = set()
     for cell in cells:
         cost = cost_of(cell)
+        if cost is not None and cost.shared is not None:
+            key, more = (cell.problem, cell.measurement), cost.shared
+            if key not in shared:
+                evaluations, seconds = cost.evaluations + more.evaluations, cost.seconds + more.seconds
+                cost = cost._replace(evaluations=evaluations, seconds=seconds)
+            shared.add(key)
+        yield cell, cost
+
+
+def total(cells: Iterable[Cell]) -> Total:
+    """What some cells cost together."""
+    evaluations = memory = 0.0
+    largest, unknown = None, 0
+    for cell, cost in _one_after_another(cells):
         if cost is None:
             unknown += 1
             continue
-        evaluations, seconds = evaluations + cost.evaluations, seconds + cost.seconds
-        if cost.shared is not None and (key := (cell.problem, cell.measurement)) not in shared:
-            shared.add(key)
-            evaluations, seconds = evaluations + cost.shared.evaluations, seconds + cost.shared.seconds
+        evaluations += cost.evaluations
         if cost.memory > memory:
             largest, memory = cell, cost.memory
-    return Total(evaluations, seconds, largest, memory, unknown)
+    return Total(evaluations, largest, memory, unknown)
 
 
 def typical_seconds(cells: Iterable[Cell]) -> dict[str, float]:
     """Seconds of cells on a typical core, by id; the first of those that share work does it for all."""
-    found, shared = {}, set()
-    for cell in cells:
-        if (cost := cost_of(cell)) is None:
-            continue
-        found[cell.id] = cost.seconds
-        if cost.shared is not None and (key := (cell.problem, cell.measurement)) not in shared:
-            shared.add(key)
-            found[cell.id] += cost.shared.seconds
-    return found
+    return {cell.id: cost.seconds for cell, cost in _one_after_another(cells) if cost is not None}
 
 
 def memory_here(root: Path = Path("/sys/fs/cgroup")) -> float:

@@ -65,7 +65,7 @@ def test_records_tell_what_others_like_them_will_take(steady: None) -> None:
 
 
 def test_what_says_nothing_of_itself_is_unknown() -> None:
-    assert sentences(Foretold(Total(0.0, 0.0, None, 0.0, 3), None, "", 0)) == [
+    assert sentences(Foretold(Total(0.0, None, 0.0, 3), None, "", 0)) == [
         "3 cells of a measurement that does not say what it costs"
     ]
 
