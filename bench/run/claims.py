@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from bench.run.files import MEGABYTE, Unreadable, content_of, write_atomic
+from bench.run.files import MEGABYTE, Unreadable, content_of, put_aside, write_atomic
 
 BEAT = 5.0
 """Seconds between two heartbeats."""
@@ -292,7 +292,7 @@ class Claims(Board):
         """Rename a folder, a pipe or a link to nowhere, of whose ever making: no claim could be made in its place."""
         with suppress(FileNotFoundError):
             if not path.is_file() and not stat.S_ISREG(path.lstat().st_mode):
-                path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))
+                put_aside(path)
 
     def _cleared(self, dead: Claim) -> bool:
         """Move a dead runner's claim away, which a single one can of several that found it."""

@@ -113,6 +113,11 @@ def write_atomic(path: Path, content: bytes) -> None:
                 temporary.unlink()
 
 
+def put_aside(path: Path) -> None:
+    """Rename what lies in the place of a file of ours and is none, of whose ever making: nothing of it is lost."""
+    path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))
+
+
 def _flush_names(folder: Path) -> None:
     """Have the new name on the disk too: after a power cut the file is there, not the one of before."""
     with suppress(OSError):  # the file is whole and in place, and not every file system can flush a folder

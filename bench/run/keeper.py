@@ -229,10 +229,8 @@ class Kept:
             set_threads(cell.threads)
             return self.run(cell)
         except Stopped as stopped:
-            told = Stopped(stopped.reason)
-            if began and not (cell.measurement.resumes and kept):
-                told.lost = time.monotonic() - started
-            return told
+            nothing_kept = began and not (cell.measurement.resumes and kept)
+            return Stopped(stopped.reason, time.monotonic() - started if nothing_kept else None)
         finally:
             KEEPER.reset(token)
 

@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from bench.records.shown import newest
 from bench.records.validate import DIGESTED, digest_of, fault, is_as_written
 from bench.records.values import plain
 from bench.run import archive
-from bench.run.files import TEMPORARY, Unreadable, content_of
+from bench.run.files import TEMPORARY, Unreadable, content_of, put_aside
 from bench.run.files import write_atomic as write_atomic
 from estimators.errors import BadInput
 
@@ -101,7 +100,7 @@ class Store:
         except OSError as error:
             if error.errno not in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST) or not path.is_dir():
                 raise
-            path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}.aside"))  # a folder, of whose ever making
+            put_aside(path)
             write_atomic(path, content)
         self.noticed.pop(record.cell, None)
 

@@ -6,10 +6,9 @@ class Stopped(BaseException):
 
     Args:
         reason: what told it, in a few words.
+        lost: seconds of a cell that was stopped and could keep nothing of its work.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, lost: float | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.lost: float | None = None
-        """Seconds of a cell that was stopped and could keep nothing of its work."""
+        self.reason, self.lost = reason, lost

@@ -14,13 +14,10 @@ from typing import Any, Self
 import torch
 
 from bench.records.record import Record
-from bench.run.executors.base import Died, Results, Run, ending
+from bench.run.executors.base import TO_STOP, Died, Results, Run, ending
 from bench.run.limit import AT_SIGTERM, Limit, tell
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
-
-TO_STOP = 5.0
-"""Seconds in which a process that is told to stop may leave its checkpoint."""
 
 
 class Apart:
@@ -73,8 +70,7 @@ class Apart:
                 yield cell, died
             except (Stopped, KeyboardInterrupt) as stop:
                 if (answer := self._told_to_stop()) is None:
-                    answer = Stopped(str(stop))
-                    answer.lost = None if cell.measurement.resumes else time.monotonic() - began
+                    answer = Stopped(str(stop), None if cell.measurement.resumes else time.monotonic() - began)
                 yield cell, answer
                 raise
 

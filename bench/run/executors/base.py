@@ -9,6 +9,8 @@ from bench.records.record import Record
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
 
+TO_STOP = 5.0
+"""Seconds in which cells that are told to stop, and can, may leave their checkpoints."""
 Run = Callable[[Cell], Record | Stopped]
 """Runs one cell, in whatever process."""
 Results = Iterator[tuple[Cell, Record | Exception | Stopped]]

@@ -21,7 +21,7 @@ import distributed
 from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
-from bench.run.executors.base import Died, Results, Run
+from bench.run.executors.base import TO_STOP, Died, Results, Run
 from bench.run.executors.inline import inline
 from bench.run.executors.same import Other, greet, own_modules, refusal
 from bench.run.executors.worker import TOPIC, run_here
@@ -31,8 +31,6 @@ from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
 from estimators.errors import BadInput
 
-TO_STOP = 5.0
-"""Seconds in which cells that are told to stop, and can, may leave their checkpoints."""
 SILENT = 10.0
 """Seconds after which dask's own thread of this process, if it does nothing that is asked of it, is taken for dead."""
 ASK = 5.0
@@ -246,7 +244,7 @@ class Pool:
         words = f"the worker {worker} of {self.workers.name} {why}"
         if self._count == 0:
             raise BadInput(words)
-        print(f"{words}; it is not used", file=sys.stderr, flush=True)
+        say(f"{words}; it is not used")
 
     def _free(self) -> str | None:
         """A worker that has no cell; None where there is none."""
@@ -303,7 +301,7 @@ class Pool:
                 for given in [given for given in self._given.values() if given.worker == about]:
                     return self._ended(given.future.key, distributed.KilledWorker(given.cell.id, about, 0))
             case "said":
-                print(about, file=sys.stderr, flush=True)
+                say(about)
             case "done":
                 return self._ended(*about)
         return None
@@ -400,9 +398,7 @@ class Pool:
                 yield result
         for given in [*self._given.values()]:
             if not given.cell.measurement.resumes:
-                left = Stopped(reason)
-                left.lost = time.monotonic() - given.since
-                yield given.cell, left
+                yield given.cell, Stopped(reason, time.monotonic() - given.since)
 
     async def _tell(self, client: Any, workers: list[str], reason: str) -> None:
         with suppress(Exception):  # of a worker or a scheduler that has gone
