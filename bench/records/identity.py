@@ -10,10 +10,10 @@
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from bench.records.content import canonical
 from bench.records.values import Open
 
 SWEPT = ("logit", "scale")
@@ -26,8 +26,7 @@ STATED = ("kind", "draws", "seeds", "exact")
 
 def digest(values: Any) -> str:
     """16 hex digits of the hash of plain values, as JSON holds them."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(values).encode()).hexdigest()[:16]
 
 
 def cell_id(config: Mapping[str, Any]) -> str:
