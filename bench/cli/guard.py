@@ -40,8 +40,7 @@ def complain(message: str, *, whole: bool = False) -> int:
     line = "error: " + visible(" ".join(message.split()))
     if len(line) > LONGEST and not (whole or ASKED.verbose):
         line = re.sub(r"\S{81,}", lambda word: f"{word[0][:60]}...{word[0][-10:]}", line)  # what was typed, as a rule
-    if len(line) > LONGEST and not (whole or ASKED.verbose):
-        line = line[: LONGEST - len(CUT)] + CUT
+        line = line if len(line) <= LONGEST else line[: LONGEST - len(CUT)] + CUT
     print(line, file=sys.stderr)
     return BAD_INPUT
 
@@ -115,7 +114,7 @@ def _guarded(verb: Callable[..., int], *, reads: bool) -> Callable[..., int]:
             return complain(f"{error.strerror or error}: {error.filename or _place(kwargs)}{more}")
         except SystemExit as error:  # no verb raises it; its code would be taken for one of ours
             place = where("".join(traceback_of.format_exception(error)))
-            return complain(f"code of your own called sys.exit({error.code!r})" + (f" ({place})" if place else ""))
+            return complain(f"code of your own called sys.exit({error.code!r}){place}")
         except KeyboardInterrupt:
             print(f"interrupted; what is written is whole. Go on with: {again()}", file=sys.stderr)
             return INTERRUPTED

@@ -49,14 +49,11 @@ def print_status(found: dict[str, Any]) -> None:
         for item in found["in_progress"]
     )
     running = (f"running: {item['title']} ({item['by']})" for item in found["running"])
-    wrong = (f"{item['status']}: {item['title']}: {item['reason']}{_at(item)}" for item in found["unwell"])
+    wrong = (
+        f"{item['status']}: {item['title']}: {item['reason']}{where(item['traceback'])}" for item in found["unwell"]
+    )
     damaged = (f"damaged: {item['path']} {item['why']}" for item in found["damaged"])
     lines = [state, *filter(None, [found["note"]]), *running, *begun, *wrong, *damaged]
     print_lines(lines[:1] if ASKED.quiet else lines)
     if ASKED.traceback:
         print("\n".join(item["traceback"] for item in found["unwell"] if item["traceback"]))
-
-
-def _at(item: dict[str, Any]) -> str:
-    place = where(item["traceback"] or "")
-    return f" ({place})" if place else ""

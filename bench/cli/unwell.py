@@ -16,17 +16,16 @@ _OURS, _INSTALLED = ("bench", "estimators"), ("site-packages", "dist-packages")
 
 def unwell(record: "Record") -> list[str]:
     """Lines about a record that did not go well; with its traceback where that was asked for."""
-    place = where(record.traceback or "")
-    lines = [f"{record.status}: {record.config.title}: {record.reason}" + (f" ({place})" if place else "")]
+    lines = [f"{record.status}: {record.config.title}: {record.reason}{where(record.traceback)}"]
     return [*lines, *(record.traceback or "").splitlines()] if ASKED.traceback else lines
 
 
-def where(traceback: str) -> str:
-    """The innermost place of a traceback that is a person's own, as `file.py, line 12`; empty where none is."""
-    for file, line in reversed(_FRAME.findall(traceback)):
+def where(traceback: str | None) -> str:
+    """The innermost place of a traceback that is a person's own, as ` (file.py, line 12)`; empty where none is."""
+    for file, line in reversed(_FRAME.findall(traceback or "")):
         parts = PurePath(file).parts
         if not file.startswith("<") and not any(_is_of_others(parts, place) for place in range(len(parts))):
-            return f"{parts[-1]}, line {line}"
+            return f" ({parts[-1]}, line {line})"
     return ""
 
 
