@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import typer
 
 from bench.run.provenance import machine
-from bench.studies import results
 from bench.studies.chaos import kinds, table
 from bench.studies.results import Run
 from estimators.errors import unknown
@@ -126,12 +125,7 @@ def main(
         },
         rows=tuple(table.rows_of(known, found)),
     )
-    path = out / "reliability.json"
-    held = results.read(path).replaced(run)
-    results.write(path, held)
-    files = table.texts(held)
-    results.write_texts(out, files)
-    print(files["reliability.md"])
+    table.publish(run, out)
     if run.about["failures"]:
         raise typer.Exit(1)
 

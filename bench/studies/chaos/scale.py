@@ -15,7 +15,6 @@ import typer
 
 from bench.run.provenance import machine
 from bench.run.store import Store
-from bench.studies import results
 from bench.studies.chaos import table
 from bench.studies.results import Row, Run
 
@@ -137,12 +136,7 @@ def main(
     about = machine("cpu")
     rows = measure(cells, [int(count) for count in workers.split(",")])
     run = Run(name="scale", provenance=about, about={"cells": cells}, rows=tuple(rows))
-    path = out / "reliability.json"
-    held = results.read(path).replaced(run)
-    results.write(path, held)
-    files = table.texts(held)
-    results.write_texts(out, files)
-    print(files["reliability.md"])
+    table.publish(run, out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The pages of the study: a row a kind of fault, and the faults that went wrong, each with its command."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.report.text import number
@@ -92,6 +93,16 @@ def scale(run: Run) -> list[str]:
         f"{results.made_on(run.provenance)}.",
         results.table(OF_SCALE, cells, OF_SCALE[1:3]),
     ]
+
+
+def publish(run: Run, out: Path) -> None:
+    """Put a run beside the others of the study, write its files anew, and print the page."""
+    path = out / "reliability.json"
+    held = results.read(path).replaced(run)
+    results.write(path, held)
+    files = texts(held)
+    results.write_texts(out, files)
+    print(files["reliability.md"])
 
 
 def texts(found: Results) -> dict[str, str]:

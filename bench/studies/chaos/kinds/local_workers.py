@@ -1,6 +1,7 @@
 """Runs over local worker processes: one of those, or the process that has the scheduler and the nannies, is hurt."""
 
 import signal
+from collections.abc import Callable
 
 from bench.studies.chaos import cluster
 from bench.studies.chaos.kinds import kind
@@ -15,13 +16,17 @@ def _run(trial: Trial) -> Process:
     return trial.start("--workers", "2")
 
 
-def _worker(trial: Trial, number: int, times: int = 1) -> None:
+def _after(trial: Trial, share: float, hurt: Callable[[Process], None], times: int) -> None:
     process = _run(trial)
     while trial.hurts < times:
         process = trial.restarted(process, "--workers", "2")
         cluster.some_worker(trial, process)
-        process.wait(trial.instant(0.4))
-        cluster.send(trial, cluster.any_worker(trial), number)
+        process.wait(trial.instant(share))
+        hurt(process)
+
+
+def _worker(trial: Trial, number: int, times: int = 1) -> None:
+    _after(trial, 0.4, lambda process: cluster.send(trial, cluster.any_worker(trial), number), times)
 
 
 @kind("worker-killed", "one of two local workers gets SIGKILL", needs=cluster.missing)
@@ -50,13 +55,11 @@ def worker_stopped(trial: Trial) -> None:
 
 
 def _runner(trial: Trial, number: int, times: int = 1) -> None:
-    process = _run(trial)
-    while trial.hurts < times:
-        process = trial.restarted(process, "--workers", "2")
-        cluster.some_worker(trial, process)
-        process.wait(trial.instant(0.8))
+    def hurt(process: Process) -> None:
         process.send(number)
         trial.over(process)
+
+    _after(trial, 0.8, hurt, times)
 
 
 @kind("runner-of-workers-killed", "the process that has two local workers gets SIGKILL", needs=cluster.missing)
