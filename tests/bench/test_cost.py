@@ -162,19 +162,20 @@ def test_bytes_are_said_in_two_digits() -> None:
 
 
 GROWN = """
-import json, resource, sys
+import json, sys
 import torch
 from bench.run.runner import run_cell
+from bench.studies.scaling.measure import peak_resident
 from bench.suite.cost import cost_of
 from tests.bench.test_cost import cells
 (cell,) = cells(sys.argv[1], sys.argv[2], more=sys.argv[3], seeds=3)
 x = torch.randn(50, 50, requires_grad=True)
 (x @ x).sum().backward()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_resident()
 record = run_cell(cell)
 assert record.went_well, record.reason
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(json.dumps([cost_of(cell).memory, grown * 1024]))
+grown = peak_resident() - before
+print(json.dumps([cost_of(cell).memory, grown]))
 """
 DEEP = DIGITS.replace("3,", "512,").replace("[8]", "[1024, 1024]")
 WIDE = DIGITS.replace("3,", "512,").replace("[8]", "[64]")
