@@ -56,6 +56,8 @@ class Work:
         """How many runners died of a cell, or beside it."""
         self._tried: set[str] = set()
         """Cells of which a process of this run died, or that ran out of memory in it."""
+        self._death: Died | None = None
+        """The last one of which a line was written, and which had more than one cell."""
         self._apart: set[str] = set()
         """Cells that are to run last, in a process of their own."""
 
@@ -105,6 +107,14 @@ class Work:
         self._tried.add(cell.id)
         self._apart.add(cell.id)
         self.claims.release(cell.id)
+        if isinstance(result, Died) and result.cells > 1:
+            if result is not self._death:
+                self._death, more = result, result.cells - 1
+                say(
+                    f"{cell.title} and {more} more cell{'s' * (more > 1)}: {result}, which had them all; they are "
+                    "tried once more, last and in a process of their own"
+                )
+            return True
         why = result if isinstance(result, Exception) else result.reason
         say(f"{cell.title}: {why}; it is tried once more, last and in a process of its own")
         return True

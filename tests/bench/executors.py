@@ -41,4 +41,11 @@ def tell_of(cell: Cell) -> Record:
     found = {name: os.environ.get(name) for name in VARIABLES} | {"pid": os.getpid()}
     found |= {"intra": torch.get_num_threads(), "inter": torch.get_num_interop_threads()}
     time.sleep(0.2)  # so that the other worker takes one too
-    return make_record(cell, found, None, datetime.now(UTC), 0.0)
+    return make_record(cell, found, None, datetime.now(UTC), 0.2)
+
+
+def at_once(cell: Cell) -> Record:
+    """The record of a short cell, in which process it ran; one of `arm` is killed."""
+    if cell.estimator.name == "arm":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return make_record(cell, {"pid": os.getpid()}, None, datetime.now(UTC), 0.001)

@@ -65,6 +65,11 @@ class Taken:
             yield cell
 
 
+def variables() -> dict[str, str]:
+    """Of the environment, but for those by which dask's processes know each other, and which it leaves."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("__DASK")}
+
+
 def numbers(executor: Executor, folder: Path) -> list[tuple[Any, ...]]:
     """What a cell of two threads measures, and on how many it was."""
     with executor:
@@ -107,7 +112,7 @@ def test_workers_of_this_machine(
     """Cells are taken as processes are free, each process sees its GPU, and one that dies costs its cell alone."""
     monkeypatch.setattr(gpus, "visible", lambda: ["GPU-a", "3"])
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    before = dict(os.environ)
+    before = variables()
     three = Local(2, gpus.environments(3))
     assert capfd.readouterr().err == "3 workers share 2 GPUs in turn: none has its own\n"
     assert [each["CUDA_VISIBLE_DEVICES"] for each in three.environments] == ["GPU-a", "3", "GPU-a"]
@@ -135,7 +140,7 @@ def test_workers_of_this_machine(
         here = [result for _, result in pool.alone(cells(), tell_of)]
         assert [record.model_dump()["measurements"]["pid"] for record in here] == [os.getpid()] * 2  # type: ignore[union-attr]
         assert pool._client is None
-    assert {name: value for name, value in os.environ.items() if not name.startswith("__DASK")} == before
+    assert variables() == before
     assert capfd.readouterr().err == ""
 
 
@@ -210,10 +215,10 @@ def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(
 def test_what_goes_wrong_between_two_processes_is_no_failure_of_the_cell() -> None:
     """It is tried again, and leaves no record that says that the cell failed."""
     pool = Pool(Existing("tcp://here:1"), Limit())
-    pool._given["key"] = Given(SimpleNamespace(id="cell"), "worker", 0.0, SimpleNamespace(key="key"))  # type: ignore[arg-type]
+    pool._given["key"] = Given(cells(), "worker", 0.0, SimpleNamespace(key="key"))
     ended = pool._ended("key", OSError("a connection\nwas lost"))
-    assert ended is not None and isinstance(ended[1], Died)
-    assert "OSError: a connection was lost" in str(ended[1])
+    assert [cell for cell, _ in ended] == [*cells()]
+    assert all(isinstance(result, Died) and "OSError: a connection was lost" in str(result) for _, result in ended)
 
 
 def test_a_scheduler_that_came_back_without_the_workers_that_have_cells_is_lost(
@@ -228,7 +233,7 @@ def test_a_scheduler_that_came_back_without_the_workers_that_have_cells_is_lost(
     )
     pool._client, pool._scheduler, pool._count = client, "None", 1
     pool._stamp()
-    pool._given["key"] = Given(SimpleNamespace(id="cell"), "worker", 0.0, SimpleNamespace(key="key"))  # type: ignore[arg-type]
+    pool._given["key"] = Given(cells(), "worker", 0.0, SimpleNamespace(key="key"))
     pool._look()
     assert pool._events.empty()
     pool._asked = 0.0

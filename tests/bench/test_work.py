@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell, Suite
 from bench.training.stopped import Stopped
+from tests.bench.executors import Executing
 from tests.bench.records import LEAST
 from tests.bench.test_suite import SMALL
 
@@ -130,6 +131,26 @@ def test_a_cell_whose_process_died_is_tried_once_more_apart_and_last(tmp_path: P
     assert [cell for cell, _ in results] == [cells[place].id for place in (2, 3, 0, 1, 4)]
     assert [cell for cell, result in results if isinstance(result, Died)] == [cells[1].id]
     assert [mine.tries(cell) for cell in cells] == [2, 2, 1, 1, 2]
+
+
+def test_of_a_process_that_had_several_cells_one_line_is_written(
+    tmp_path: Path, cells: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    death = Died("its worker process was killed by SIGKILL", cells=3)
+
+    def spread(taken: Sequence[Cell], run: Run) -> Results:
+        yield from ((cell, death if cell in cells[1:4] else run(cell)) for cell in taken)
+
+    with Claims(tmp_path) as claims:
+        mine, apart = _work(claims, {}, []), Scripted(cells)
+        mine.add(cells)
+        results = list(mine.results(Executing(spread), apart, _record))  # type: ignore[arg-type]
+    assert apart.ran == [cell.id for cell in cells[1:4]]
+    assert all(isinstance(result, Record) for _, result in results) and len(results) == len(cells)
+    assert capsys.readouterr().err == (
+        f"{cells[1].title} and 2 more cells: its worker process was killed by SIGKILL, which had them all; they are "
+        "tried once more, last and in a process of their own\n"
+    )
 
 
 @pytest.mark.parametrize("deaths", [1, MOST_DEATHS - 1, MOST_DEATHS])

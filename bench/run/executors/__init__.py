@@ -9,7 +9,7 @@ from bench.run.limit import Limit
 from estimators.errors import BadInput
 
 if TYPE_CHECKING:
-    from bench.run.executors.pool import Workers
+    from bench.run.executors.workers import Workers
 
 __all__ = ["Asked", "Died", "Executor", "Results", "Run", "executor_for", "inline"]
 

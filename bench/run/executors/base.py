@@ -18,7 +18,19 @@ Results = Iterator[tuple[Cell, Record | Exception | Stopped]]
 
 
 class Died(Exception):
-    """The process that ran a cell died, so that nothing could make a record of the cell's failure there."""
+    """The process that ran a cell died, so that nothing could make a record of the cell's failure there.
+
+    Args:
+        words: how it died.
+        cells: how many it had been given, all of which come with this one exception.
+    """
+
+    def __init__(self, words: str, cells: int = 1) -> None:
+        super().__init__(words, cells)
+        self.words, self.cells = words, cells
+
+    def __str__(self) -> str:
+        return self.words
 
 
 def ending(code: int | None) -> str:
@@ -60,9 +72,9 @@ class Executor(Protocol):
     def __call__(self, cells: Iterable[Cell], run: Run, /) -> Results:
         """Run the cells, and yield each with its record, in any order; or with the reason why it has none, `Died`.
 
-        The next cell is taken from the iterable only when there is a process for it. A cell whose process died is not
-        tried again here. One that a limit stopped, before it began or inside, comes with what stopped it, or not at
-        all.
+        The next cell is taken from the iterable only when there is a process for it, or will be in a moment. A cell
+        whose process died is not tried again here. One that a limit stopped, before it began or inside, comes with
+        what stopped it, or not at all.
 
         Raises:
             BadInput: what was asked for cannot be had.

@@ -1,30 +1,32 @@
-"""Cells over the workers of a dask cluster, whoever started them: one cell a worker at a time.
+"""Cells over the workers of a dask cluster, whoever started them: a worker runs one at a time.
 
-Each cell is given to one worker by its address, so that the scheduler never tries a cell again somewhere else: where a
-worker dies, its cell comes back as `Died`, and nothing else is touched. What happens (a worker joins or goes, a cell is
-done, a worker has something to say) comes through one queue that the main thread reads, so that a signal is heard at
-once, whatever dask is at.
+Each cell is given to one worker by its address, short ones by a few at once (`batches`), so that the scheduler never
+tries a cell again somewhere else: where a worker dies, what it had comes back as `Died`, and nothing else is touched.
+What happens (a worker joins or goes, cells are done, a worker has something to say) comes through one queue that the
+main thread reads, so that a signal is heard at once, whatever dask is at.
 """
 
 import asyncio
-import logging
 import os
 import queue
 import sys
 import time
-from collections.abc import Iterable
+from collections import ChainMap, deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import distributed
 from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
 from bench.run.executors.base import TO_STOP, Died, Results, Run
+from bench.run.executors.batches import MOST, TOGETHER, Batches
 from bench.run.executors.inline import inline
+from bench.run.executors.quiet import Quiet
 from bench.run.executors.same import Other, greet, own_modules, refusal
 from bench.run.executors.worker import TOPIC, run_here
+from bench.run.executors.workers import Workers
 from bench.run.limit import AT_LIMIT, GRACE, Limit, tell
 from bench.run.saying import say
 from bench.suite.schema import Cell
@@ -37,51 +39,22 @@ ASK = 5.0
 """Seconds between two questions for the workers that a scheduler has, where nothing happens."""
 LOOK = 0.2
 """Seconds between two looks at the limit and at the scheduler where nothing happens."""
-LOGGERS = ("distributed", "tornado", "asyncio")
-"""Of dask, which tell at length, over many lines, what is said here in one."""
-
-
-class Workers(Protocol):
-    """Where workers come from."""
-
-    here: bool
-    """Whether they are processes that this one starts, with its code; then it runs timing cells itself."""
-    name: str
-    """Of their cluster, in a sentence."""
-    patience: float
-    """Seconds in which the first of them is ready."""
-    absence: float
-    """Seconds in which there may be none, later on: whoever looks after them may start others."""
-
-    def start(self) -> Any:
-        """A client (`distributed.Client`) of a scheduler to which the workers come, soon or late.
-
-        Raises:
-            BadInput: they cannot be had.
-        """
-        ...
-
-    def stop(self) -> None:
-        """End what `start` began, at once: what still runs there is not wanted any more."""
-        ...
-
-    def how_died(self, worker: str) -> str:
-        """How the process of that address ended, as in `was killed by SIGKILL`."""
-        ...
-
-    def trouble(self) -> str | None:
-        """Why workers that were asked for will not come, in a line; None where nothing is known of that."""
-        ...
+Result = Record | Exception | Stopped
 
 
 class Given(NamedTuple):
-    """A cell that a worker has."""
+    """Cells that a worker has."""
 
-    cell: Cell
+    cells: Sequence[Cell]
     worker: str
     since: float
     """By `time.monotonic`."""
     future: Any
+
+    def may_end(self, reason: str) -> bool:
+        """Whether to wait for it, once it has been told to stop: something of it can be kept."""
+        several = len(self.cells) > 1 and time.monotonic() - self.since < 2 * TOGETHER
+        return several or reason == AT_LIMIT or self.cells[0].measurement.resumes
 
 
 class Pool:
@@ -107,7 +80,8 @@ class Pool:
         self._count = 0
         self._waits = False
         """Whether it was said that no worker is left."""
-        self._loudness = dict[str, int]()
+        self._loggers = Quiet()
+        self._batches = Batches()
         self._scheduler = ""
         self._stamped = self._asked = 0.0
         self._gone = set[str]()
@@ -133,30 +107,26 @@ class Pool:
             yield from inline.alone([cell], run)
 
     def _spread(self, cells: Iterable[Cell], run: Run, most: int) -> Results:
-        """Run cells on at most so many workers."""
-        waiting = iter(cells)
-        if (first := next(waiting, None)) is None:
+        """Run cells on at most so many workers; on one, each by itself."""
+        self._batches = batches = Batches(cells, MOST if most > 1 else 1)
+        if not (first := batches.take()):
             return
-        waiting, more, result = chain([first], waiting), True, None
+        batches.put_back(first)
+        results = deque[tuple[Cell, Result]]()
         try:
             self._open()
             while True:
                 self.limit.check()
-                while more and len(self._given) < most and (worker := self._free()) is not None:
-                    if (cell := next(waiting, None)) is None:
-                        more = False
-                    else:
-                        self._give(worker, cell, run)
-                if result is not None:  # its worker has the next cell already
-                    done, result = result, None
-                    yield done
+                while len(self._given) < most and (worker := self._free()) is not None and (taken := batches.take()):
+                    self._give(worker, taken, run)
+                while results:  # their worker has the next cells already
+                    yield results.popleft()
                     self.limit.check()  # a signal that came while the record was written
-                if not more and not self._given:
+                if batches.ended and not self._given:
                     return
-                result = self._next()
+                results.extend(self._next())
         except (Stopped, KeyboardInterrupt) as stop:
-            if result is not None:
-                yield result
+            yield from results
             yield from self._stopped(str(stop))
             raise
         finally:
@@ -169,15 +139,11 @@ class Pool:
         if self._client is not None:
             return
         with self.limit.finishing():
-            # Each by itself: dask gives those of its parts levels of their own.
-            names = {*LOGGERS, *(name for name in logging.root.manager.loggerDict if name.startswith(LOGGERS))}
-            self._loudness = {name: logging.getLogger(name).level for name in names}
-            for name in names:
-                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            self._loggers.begin()
             try:
                 self._client = self.workers.start()
             except BaseException:
-                self._be_loud()
+                self._loggers.end()
                 raise
             self._scheduler = self._its_id()
             self._stamp()
@@ -185,10 +151,6 @@ class Pool:
             self._client.subscribe_topic("all", self._heard)
             self._client.subscribe_topic(TOPIC, self._heard)
             self._read_present()
-
-    def _be_loud(self) -> None:
-        for name, level in self._loudness.items():
-            logging.getLogger(name).setLevel(level)
 
     def _close(self) -> None:
         if self._client is None:
@@ -199,7 +161,7 @@ class Pool:
             self._greeted.clear()
             self.workers.stop()
             if not lost:  # or it tells of its loss later
-                self._be_loud()
+                self._loggers.end()
 
     def _heard(self, event: tuple[float, Any]) -> None:
         """Note an event of the scheduler's, in its thread."""
@@ -247,35 +209,36 @@ class Pool:
         say(f"{words}; it is not used")
 
     def _free(self) -> str | None:
-        """A worker that has no cell; None where there is none."""
+        """A worker that has no cells; None where there is none."""
         busy = {given.worker for given in self._given.values()}
         return next((worker for worker in self._present if worker not in busy), None)
 
-    def _give(self, worker: str, cell: Cell, run: Run) -> None:
+    def _give(self, worker: str, cells: Sequence[Cell], run: Run) -> None:
         self._count += 1
+        modules = [own_modules(cell) for cell in cells] if self.elsewhere else []
         with self.limit.finishing():
             future = self._client.submit(
                 run_here,
-                dumps((run, cell)),  # which the scheduler passes on as it is
+                dumps((run, cells)),  # which the scheduler passes on as it is
                 self.limit.token,
-                own_modules(cell) if self.elsewhere else {},
+                dict(ChainMap(*modules)),
                 key=(f"gradest-{self.limit.token}", self._count),  # one group: a scheduler keeps numbers of each
                 workers=[worker],
                 retries=0,
             )
-            self._given[future.key] = Given(cell, worker, time.monotonic(), future)
+            self._given[future.key] = Given(cells, worker, time.monotonic(), future)
             asyncio.run_coroutine_threadsafe(self._follow(future), self._client.loop.asyncio_loop)
 
     async def _follow(self, future: Any) -> None:
-        """Wait for what comes of a cell, in the thread of the client."""
+        """Wait for what comes of cells, in the thread of the client."""
         try:
             result = await self._client.gather(future, asynchronous=True)
         except BaseException as error:  # of the cell's, or of what lies between
             result = error
         self._events.put(("done", (future.key, result)))
 
-    def _next(self) -> tuple[Cell, Record | Exception | Stopped] | None:
-        """What happens next; None where that is no cell's end.
+    def _next(self) -> list[tuple[Cell, Result]]:
+        """What happens next: the cells that it ends, if it does.
 
         Raises:
             Stopped: the scheduler is lost.
@@ -284,12 +247,12 @@ class Pool:
             what, about = self._events.get(timeout=LOOK)
         except queue.Empty:
             self._look()
-            return None
+            return []
         with self.limit.finishing():
             return self._heeded(what, about)
 
-    def _heeded(self, what: str, about: Any) -> tuple[Cell, Record | Exception | Stopped] | None:
-        """Do what an event asks for; the cell that it ends, if it does."""
+    def _heeded(self, what: str, about: Any) -> list[tuple[Cell, Result]]:
+        """Do what an event asks for; the cells that it ends, if it does."""
         match what:
             case "add-worker":
                 self._joined(about)
@@ -299,12 +262,12 @@ class Pool:
                 self._present.pop(about, None)
                 self._greeted.discard(about)
                 for given in [given for given in self._given.values() if given.worker == about]:
-                    return self._ended(given.future.key, distributed.KilledWorker(given.cell.id, about, 0))
+                    return self._ended(given.future.key, distributed.KilledWorker(str(given.future.key), about, 0))
             case "said":
                 say(about)
             case "done":
                 return self._ended(*about)
-        return None
+        return []
 
     def _look(self) -> None:
         """Whether the scheduler is still there, and workers are or may come; called where nothing happens.
@@ -360,22 +323,31 @@ class Pool:
     def _lost(self) -> Stopped:
         return Stopped(f"the loss of {self.workers.name}")
 
-    def _ended(self, key: str, result: Any) -> tuple[Cell, Record | Exception | Stopped] | None:
-        """The end of a cell, which is known once: a worker that dies is heard of in more ways than one."""
+    def _ended(self, key: str, result: Any) -> list[tuple[Cell, Result]]:
+        """The end of cells, which is known once: a worker that dies is heard of in more ways than one."""
         if (given := self._given.pop(key, None)) is None:
-            return None
+            return []
+        count = len(given.cells)
         if isinstance(result, distributed.KilledWorker):
             self._present.pop(given.worker, None)
             given.future.cancel()  # or it waits for a worker of that address
-            result = Died(f"its worker process {self.workers.how_died(given.worker)}")
+            result = Died(f"its worker process {self.workers.how_died(given.worker)}", count)
         elif isinstance(result, asyncio.CancelledError | distributed.client.FutureCancelledError):
             raise self._lost()
         elif isinstance(result, Other):
             raise BadInput(f"the worker {given.worker} of {self.workers.name} {result}")
         elif isinstance(result, Exception):  # a cell's own become its record: this is of what lies between
             words = f"{type(result).__name__}: {' '.join(str(result).split())[:200]}"
-            result = Died(f"its worker process could not give what came of it ({words})")
-        return given.cell, result
+            result = Died(f"its worker process could not give what came of it ({words})", count)
+        if isinstance(result, Died):
+            self._batches.died(given.cells[0])
+            return [(cell, result) for cell in given.cells]
+        ended = list(zip(given.cells, result, strict=False))
+        for cell, one in ended:
+            if isinstance(one, Record):
+                self._batches.took(one, cell)
+        self._batches.put_back(given.cells[len(ended) :])
+        return ended
 
     def _stopped(self, reason: str) -> Results:
         """What comes of the cells that are under way, when they are told to stop."""
@@ -387,18 +359,14 @@ class Pool:
         if self._client.status == "running":
             workers = [given.worker for given in self._given.values()]
             asyncio.run_coroutine_threadsafe(self._tell(self._client, workers, reason), self._client.loop.asyncio_loop)
-        while time.monotonic() < until and any(
-            reason == AT_LIMIT or given.cell.measurement.resumes for given in self._given.values()
-        ):
+        while time.monotonic() < until and any(given.may_end(reason) for given in self._given.values()):
             try:
-                result = self._next()
+                yield from self._next()
             except Stopped:  # the scheduler is lost too
                 break
-            if result is not None:
-                yield result
-        for given in [*self._given.values()]:
-            if not given.cell.measurement.resumes:
-                yield given.cell, Stopped(reason, time.monotonic() - given.since)
+        for given in self._given.values():
+            if not given.cells[0].measurement.resumes:  # the one that is known to have begun
+                yield given.cells[0], Stopped(reason, time.monotonic() - given.since)
 
     async def _tell(self, client: Any, workers: list[str], reason: str) -> None:
         with suppress(Exception):  # of a worker or a scheduler that has gone

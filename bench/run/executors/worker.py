@@ -1,12 +1,14 @@
 """What runs in a worker process, in the place of the function that an executor was given."""
 
 import threading
+import time
 from collections.abc import Mapping
 
 from distributed import get_worker
 from distributed.protocol.pickle import loads
 
 from bench.records.record import Record
+from bench.run.executors.batches import TOGETHER
 from bench.run.executors.same import check_modules
 from bench.run.saying import saying
 from bench.training.stopped import Stopped
@@ -17,10 +19,11 @@ _ONE_CELL = threading.Lock()
 """Cells set torch's threads and the precision of its products for their whole process: none runs beside another."""
 
 
-def run_here(packed: bytes, token: str, modules: Mapping[str, str]) -> Record | Stopped:
-    """Run a cell in this worker: a pickled pair of what runs it and the cell.
+def run_here(packed: bytes, token: str, modules: Mapping[str, str]) -> list[Record | Stopped]:
+    """Run cells in this worker, one after another: a pickled pair of what runs them and the cells, one at least.
 
-    What it says is printed by the process whose run has that token.
+    Those of which time leaves none, since an earlier one took long, are not begun: what comes of the others is not
+    to wait for them, nor they for each other. What it says is printed by the process whose run has that token.
 
     Raises:
         Other: one of these modules of a person's own is not here as it is there.
@@ -31,6 +34,10 @@ def run_here(packed: bytes, token: str, modules: Mapping[str, str]) -> Record | 
 
     with _ONE_CELL, saying(say):
         check_modules(modules)
-        run, cell = loads(packed)
-        result: Record | Stopped = run(cell)
-        return result
+        run, cells = loads(packed)
+        until, results = time.monotonic() + TOGETHER, list[Record | Stopped]()
+        for cell in cells:
+            if results and time.monotonic() >= until:
+                break
+            results.append(run(cell))
+        return results

@@ -1,0 +1,142 @@
+"""Short cells that a worker is given by a few at once: how many, in which order, and what comes of them."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from distributed.protocol.pickle import dumps
+
+from bench.records.record import Record
+from bench.run.executors import Died
+from bench.run.executors.batches import MOST, TOGETHER, Batches
+from bench.run.executors.local import Local
+from bench.run.executors.pool import Pool
+from bench.run.executors.worker import run_here
+from bench.run.keeper import Kept
+from bench.run.limit import Limit
+from bench.run.runner import make_record
+from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Cell
+from tests.bench.executors import at_once
+from tests.bench.test_suite import SMALL
+
+ROOT = str(Path(__file__).parents[2])
+
+
+def toys(estimator: str) -> list[Cell]:
+    """Of one sort: an estimator's moments of a toy at many points."""
+    points = SMALL.replace("logits = [0, 3]", f"logits = {[i / 8 for i in range(40)]}")
+    assert points != SMALL
+    every = plan(override(parse_suite(points.encode(), "small.toml"), estimators=[estimator])).cells
+    return [cell for cell in every if cell.problem.kind == "toy"]
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Cell]:
+    return toys("rloo")
+
+
+@pytest.fixture(scope="module")
+def others() -> list[Cell]:
+    """Of other sorts: moments of a model, and trainings."""
+    every = plan(override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])).cells
+    return [cell for cell in every if cell.problem.kind != "toy"]
+
+
+def record(cell: Cell, seconds: float) -> Record:
+    return make_record(cell, {}, None, datetime.now(UTC), seconds)
+
+
+def test_as_many_at_once_as_take_a_moment(cells: list[Cell]) -> None:
+    batches = Batches(cells)
+    assert batches.take() == cells[:1]  # nobody knows how long it takes
+    assert batches.take() == cells[1:2]
+    batches.took(record(cells[0], TOGETHER / 4.5), cells[0])
+    assert batches.take() == cells[2:6]
+    batches.took(record(cells[1], 10.0), cells[1])
+    assert batches.take() == cells[6:7]
+    for _ in range(20):
+        batches.took(record(cells[1], 0.0), cells[1])
+    assert batches.take() == cells[7 : 7 + MOST]
+    batches.died(cells[0])
+    assert batches.take() == cells[7 + MOST : 8 + MOST]
+    assert not batches.ended
+
+
+def test_one_at_a_time_where_that_was_asked_for(cells: list[Cell]) -> None:
+    batches = Batches(cells, most=1)
+    batches.took(record(cells[0], 0.0), cells[0])
+    assert [batches.take() for _ in range(3)] == [[cell] for cell in cells[:3]]
+
+
+def test_cells_of_two_sorts_are_not_given_at_once(cells: list[Cell], others: list[Cell]) -> None:
+    """One that may take an hour does not hold up what came of short ones, and is taken when its turn has come."""
+    given = [*cells[:2], others[0], *cells[2:4]]
+    taken: list[Cell] = []
+
+    def follow() -> Iterator[Cell]:
+        for cell in given:
+            taken.append(cell)
+            yield cell
+
+    batches = Batches(follow())
+    batches.took(record(cells[0], 0.0), cells[0])
+    assert taken == []
+    assert batches.take() == cells[:2]
+    assert batches.take() == others[:1]
+    assert taken == given[:3]
+    assert batches.take() == cells[2:4]
+    assert (batches.take(), batches.ended) == ([], True)
+
+
+def test_what_was_not_begun_is_given_first_and_in_order(cells: list[Cell]) -> None:
+    batches = Batches(cells[:6])
+    batches.took(record(cells[0], 0.0), cells[0])
+    assert batches.take() == cells[:6]
+    assert batches.ended
+    batches.put_back(cells[2:6])
+    assert not batches.ended
+    assert batches.take() == cells[2:6]
+    assert batches.ended
+
+
+def test_a_worker_begins_nothing_more_when_its_time_is_over(cells: list[Cell]) -> None:
+    ran = run_here(dumps((_slow, cells[:5])), "", {})
+    assert 1 < len(ran) < 5
+    assert [one.cell for one in ran if isinstance(one, Record)] == [cell.id for cell in cells[: len(ran)]]
+    assert len(run_here(dumps((_slower, cells[:5])), "", {})) == 1
+
+
+def _slow(cell: Cell) -> Record:
+    time.sleep(0.6 * TOGETHER)
+    return record(cell, 0.0)
+
+
+def _slower(cell: Cell) -> Record:
+    time.sleep(1.1 * TOGETHER)
+    return record(cell, 0.0)
+
+
+def test_every_cell_comes_once_over_real_workers(
+    tmp_path: Path, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a process dies of one of several: those that it had come with the one exception, and count it."""
+    monkeypatch.setenv("PYTHONPATH", ROOT)  # where the workers find the tests
+    deadly = toys("arm")[30]
+    given = [*cells[:30], deadly, *cells[31:]]
+    with Pool(Local(2), Limit()) as pool:
+        found = list(pool(given, Kept(tmp_path, Limit(), at_once)))
+        again = list(pool(cells, Kept(tmp_path, Limit(), at_once)))
+    assert sorted(cell.id for cell, _ in found) == sorted(cell.id for cell in given)
+    died = [(cell, result) for cell, result in found if isinstance(result, Died)]
+    assert deadly in [cell for cell, _ in died]
+    assert {result.cells for _, result in died} == {len(died)}
+    assert len({id(result) for _, result in died}) == 1
+    assert 1 <= len(died) <= MOST
+    for cell, result in [*found, *again]:
+        assert isinstance(result, Died) or (isinstance(result, Record) and result.cell == cell.id)
+    assert not any(isinstance(result, Died) for _, result in again)
+    assert len(again) == len(cells)
