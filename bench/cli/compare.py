@@ -8,12 +8,13 @@ import typer
 from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, reading
 from bench.cli.loudness import ASKED
+from bench.cli.paths import path
 
 
 @reading
 def compare_verb(
-    first: Annotated[Path, typer.Argument(help="Folder A.", autocompletion=complete.run)],
-    second: Annotated[Path, typer.Argument(help="Folder B.", autocompletion=complete.run)],
+    first: Annotated[Path, typer.Argument(parser=path, help="Folder A.", autocompletion=complete.run)],
+    second: Annotated[Path, typer.Argument(parser=path, help="Folder B.", autocompletion=complete.run)],
     every: Annotated[bool, typer.Option("--all", help="Show also what did not change.")] = False,
     fail_on: Annotated[
         list[str] | None,
@@ -23,7 +24,7 @@ def compare_verb(
             autocompletion=complete.change,
         ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(parser=path, help="Write the comparison as a page, too.")] = None,
     as_json: JSON = False,
 ) -> int:
     """Say what changed from run A to run B: step times, variances, test ELBOs; then settings, provenance and a table.

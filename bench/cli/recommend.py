@@ -8,6 +8,7 @@ import typer
 
 from bench.cli.guard import DONE, FAILED, JSON, guarded
 from bench.cli.loudness import ASKED
+from bench.cli.paths import path
 
 if TYPE_CHECKING:
     from bench.library.recommend import Candidate
@@ -38,7 +39,9 @@ def recommend_verb(
     ] = False,
     draws: Annotated[int, typer.Option(min=3, help="Draws of each estimator at each point.")] = 1000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training before the second point.")] = 300,
-    out: Annotated[Path | None, typer.Option(help="Folder of the records; runs/recommend-PROBLEM by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder of the records; runs/recommend-PROBLEM by default.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; above 1 needs the extra `cluster`.")] = 1,
     as_json: JSON = False,
 ) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.guard import DONE, find_own_code, reading
+from bench.cli.paths import path
 
 if TYPE_CHECKING:
     from bench.report.selection import Selection
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 @reading
 def report_verb(
-    directories: Annotated[list[Path], typer.Argument(help="Folders of runs; several are read as one.")],
+    directories: Annotated[list[Path], typer.Argument(parser=path, help="Folders of runs; several are read as one.")],
     formats: Annotated[str, typer.Option("--format", help="Some of md,tex,csv,html,pdf,svg,png.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="Where to write; the run's own folder by default.")
+    ] = None,
     chosen: Annotated[
         str, typer.Option("--estimators", help="Names or labels, a,b[samples=4]: these in colour, the others in grey.")
     ] = "",

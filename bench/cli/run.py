@@ -15,6 +15,7 @@ from bench.cli.doctor import REPORT
 from bench.cli.dry_run import show_plan
 from bench.cli.guard import DONE, FAILED, INTERRUPTED, JSON, STOPPED, again, guarded
 from bench.cli.loudness import ASKED
+from bench.cli.paths import path
 from bench.printed import visible
 from bench.report.text import plural
 
@@ -34,7 +35,7 @@ def run_verb(
     suite: Annotated[
         str, typer.Argument(help="A suite's name, or a path that ends in .toml.", autocompletion=complete.suite)
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/SUITE by default.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=path, help="Folder of the run; runs/SUITE by default.")] = None,
     estimators: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,12 +9,13 @@ import typer
 from bench.cli import complete
 from bench.cli.guard import DONE, FAILED, JSON, reading
 from bench.cli.loudness import ASKED
+from bench.cli.paths import path
 from bench.cli.unwell import where
 
 
 @reading
 def status_verb(
-    directory: Annotated[Path, typer.Argument(help="A run's folder.", autocompletion=complete.run)],
+    directory: Annotated[Path, typer.Argument(parser=path, help="A run's folder.", autocompletion=complete.run)],
     as_json: JSON = False,
 ) -> int:
     """Say how far a run is, and what went wrong in it."""
