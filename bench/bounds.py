@@ -109,6 +109,8 @@ Word = Annotated[str, Few(200, "it is to be read in a table", "characters"), Pri
 Title = Annotated[str, Few(500, "it is the heading of a page", "characters"), Printable]
 
 Threads = Annotated[int, Field(ge=1), AtMost(1024, "no machine has cores for more threads")]
+MOST_WORKERS = AtMost(10_000, "a scheduler keeps in touch with no more processes")
+Workers = Annotated[int, Field(ge=1, strict=True), MOST_WORKERS]
 Seeds = Annotated[int, Field(ge=1), AtMost(1000, "a thousand show a standard error of a thirtieth of the spread")]
 MOST_DRAWS, MANY_DRAWS = 100_000, "a call of an estimator holds all its draws of z at once"
 Draws = Annotated[int, Field(ge=1), AtMost(MOST_DRAWS, MANY_DRAWS)]

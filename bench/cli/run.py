@@ -82,19 +82,21 @@ def run_verb(
     limit = Limit(None if time_limit is None else seconds_of(time_limit), started)
     try:
         with limit:
-            from bench.run.executors.base import Asked
+            from bench.run.executors import Asked, check_workers
             from bench.suite.load import load_suite, override
 
             chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
             folder = out or Path("runs") / chosen.name
+            asked = Asked(workers, scheduler, chosen.device)
             if dry_run:
+                check_workers(asked)
                 show_plan(chosen, folder, as_json=as_json, workers=workers or 1)
                 return DONE
             with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what is said is for a person
                 code = run_and_report(
                     chosen,
                     folder,
-                    asked=Asked(workers, scheduler, chosen.device),
+                    asked=asked,
                     force=force,
                     retry_failed=retry_failed,
                     limit=limit,

@@ -109,6 +109,15 @@ BAD = [
     (["list", "estimators", "--needs", "value"], "unknown needs 'value'; did you mean 'values'?"),
     (["list", "suites", "--unbiased"], "--unbiased chooses among estimators, and suites have none; leave it out"),
     (["compare", "small.toml", "small.toml"], "'small.toml' holds no run"),
+    (
+        ["run", "small.toml", "--workers", "10001", "--dry-run"],
+        "--workers 10001: Input should be less than or equal to",
+    ),
+    (["run", "small.toml", "--workers", "10001"], "--workers 10001: Input should be less than or equal to 10000 (a "),
+    (
+        ["recommend", "bernoulli[latents=2]", "--workers", "10001"],
+        "--workers 10001: Input should be less than or equal",
+    ),
     (["compare", "nowhere", "elsewhere", "--fail-on", "worse"], "unknown change 'worse'. Known: changed, missing"),
 ]
 

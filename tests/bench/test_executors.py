@@ -22,7 +22,7 @@ import pytest
 from dask_jobqueue import SLURMCluster
 
 from bench.records.record import Record
-from bench.run import keeper, limit
+from bench.run import executors, keeper, limit
 from bench.run.executors import Asked, Died, Executor, configuration, executor_for, existing, gpus, inline, same
 from bench.run.executors import pool as pool_module
 from bench.run.executors.existing import Existing
@@ -275,6 +275,10 @@ def test_a_queue_of_the_configuration(
         ("[scheduler.here]\nkind = 'slrum'", "scheduler.here.kind: Input should be 'slurm', 'pbs'"),
         ("[scheduler.here]", "scheduler.here.kind: Field required"),
         ("[scheduler.here]\nkind = 'slurm'\nworkers = 0", "scheduler.here.workers: Input should be greater than"),
+        (
+            "[scheduler.here]\nkind = 'slurm'\nworkers = 10001",
+            "or equal to 10000 (a scheduler keeps in touch with no more",
+        ),
         ("[scheduler.here]\nkind = 'slurm'\nwaltime = '1:00'", "no option 'waltime'; did you mean 'walltime'?"),
         ("[scheduler]\nhere = 3", "expected tables [scheduler.NAME], each with a kind"),
         ("scheduler = 3", "expected tables [scheduler.NAME], each with a kind"),
@@ -310,6 +314,38 @@ def test_what_is_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         executor_for(Asked(workers=2, scheduler="tcp://node7:8786"))
     with pytest.raises(BadInput, match=r"^--scheduler tcp://127.0.0.1:1: no dask scheduler answered there within 1 s"):
         list(executor_for(Asked(scheduler="tcp://127.0.0.1:1"))(cells(), run_cell))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            Asked(10_001),
+            "--workers 10001: Input should be less than or equal to 10000 (a scheduler keeps in touch with",
+        ),
+        (Asked(10_001, "here"), "--workers 10001: Input should be less than or equal to 10000"),
+        (Asked(10**80), "--workers a number of more than 60 digits: Input should be"),
+        (
+            Asked(22),
+            "they take 3.3 GB of memory before any has a cell, and this machine has 3 GB: take at most 20 (one a core",
+        ),
+    ],
+)
+def test_more_processes_than_there_can_be_are_refused(asked: Asked, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "memory_here", lambda: 3e9)
+    with pytest.raises(BadInput) as caught:
+        executor_for(asked)
+    assert said in str(caught.value)
+
+
+def test_as_many_processes_as_there_can_be_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "memory_here", lambda: 3e9)
+    for asked in (Asked(), Asked(20), Asked(10_000, "here"), Asked(None, "here")):
+        executors.check_workers(asked)
+    monkeypatch.setattr(
+        executors, "memory_here", lambda: 1e6
+    )  # nothing is asked for: it runs, if it can, in this process
+    executors.check_workers(Asked(1))
 
 
 def test_a_worker_of_other_code_or_without_a_gpu_is_refused() -> None:

@@ -3,15 +3,20 @@
 import re
 from typing import TYPE_CHECKING
 
+from bench.bounds import MOST_WORKERS, shown
 from bench.run.executors.base import Asked, Died, Executor, Results, Run
 from bench.run.executors.inline import inline
 from bench.run.limit import Limit
+from bench.suite.cost import in_bytes, memory_here
 from estimators.errors import BadInput
 
 if TYPE_CHECKING:
     from bench.run.executors.workers import Workers
 
-__all__ = ["Asked", "Died", "Executor", "Results", "Run", "executor_for", "inline"]
+__all__ = ["Asked", "Died", "Executor", "Results", "Run", "check_workers", "executor_for", "inline"]
+
+WORKER = 150e6
+"""Bytes of memory that no other process shares, of one that has imported torch and has no cell yet."""
 
 
 def executor_for(asked: Asked, limit: Limit | None = None) -> Executor:
@@ -22,8 +27,10 @@ def executor_for(asked: Asked, limit: Limit | None = None) -> Executor:
         limit: when to stop; for ever later without one.
 
     Raises:
-        BadInput: it cannot be had: a package is not installed, the configuration has no such scheduler or a fault.
+        BadInput: it cannot be had: a package is not installed, the configuration has no such scheduler or a fault, or
+            see `check_workers`.
     """
+    check_workers(asked)
     if asked.scheduler is None and asked.workers in (None, 1):
         return inline
     option = "--workers above 1" if asked.scheduler is None else "--scheduler"
@@ -32,6 +39,25 @@ def executor_for(asked: Asked, limit: Limit | None = None) -> Executor:
     except ImportError as error:
         raise BadInput(f"{option} needs dask.distributed: pip install -c constraints.txt -e '.[cluster]'") from error
     return Pool(_workers(asked), limit or Limit(), asked.device)
+
+
+def check_workers(asked: Asked) -> None:
+    """Refuse more processes than there can be.
+
+    Raises:
+        BadInput: no scheduler has so many, or this machine has no memory for them.
+    """
+    if (count := asked.workers) is None:
+        return
+    try:
+        MOST_WORKERS.checked(count)
+    except ValueError as error:
+        raise BadInput(f"--workers {shown(count)}: {error}") from error
+    if asked.scheduler is None and count > 1 and count * WORKER > (room := memory_here()):
+        raise BadInput(
+            f"--workers {count}: they take {in_bytes(count * WORKER)} of memory before any has a cell, and "
+            f"this machine has {in_bytes(room)}: take at most {max(1, int(room / WORKER))} (one a core is enough)"
+        )
 
 
 def _workers(asked: Asked) -> "Workers":

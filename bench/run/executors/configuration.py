@@ -12,11 +12,12 @@ The file is `$GRADEST_CONFIG`, or `gradest/config.toml` in `$XDG_CONFIG_HOME`, w
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.bounds import Workers
 from estimators.errors import BadInput, nearest
 
 KINDS = {
@@ -37,7 +38,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: Kind
-    workers: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
+    workers: Workers = 1
     """Jobs, of one worker each."""
 
     @property
