@@ -26,7 +26,7 @@ from bench.measure.weights import Weights
 from bench.problems.base import PointProblem
 from bench.records.record import Record
 from bench.records.results import Moments
-from bench.run.runner import make_record
+from bench.run.cell import make_record
 from bench.seeds import derive
 from bench.suite.draws import MOST_EVALUATIONS, fitted
 from bench.suite.schema import Cell

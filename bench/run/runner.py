@@ -1,13 +1,11 @@
 """Running a suite: cells to records, whatever the executor."""
 
 import copy
-import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,113 +13,29 @@ import bench.datasets
 from bench.config import EstimatorConfig, example
 from bench.measure.draws import probe
 from bench.records.damage import Damage
-from bench.records.record import SCHEMA, Provenance, Record, Tags
-from bench.records.values import Part, plain
+from bench.records.record import Record
+from bench.run.cell import make_record, run_cell
 from bench.run.checkpoints import Checkpoints
 from bench.run.claims import Claims
-from bench.run.executors import Died, Executor
+from bench.run.executors import Executor
 from bench.run.executors.apart import Apart
 from bench.run.executors.inline import Inline
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
 from bench.run.planned import Expects, write_plan
-from bench.run.provenance import provenance, source_hash
+from bench.run.provenance import source_hash
 from bench.run.store import Store, write_atomic
 from bench.run.work import TRIES, Work
 from bench.suite.cost import check_fits, typical_seconds
 from bench.suite.plan import Plan, plan
-from bench.suite.schema import Cell, MatmulPrecision, Suite
+from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
-from bench.training.checkpoint import KEEPER
 from bench.training.stopped import Stopped
-from estimators import registry
 from estimators.distributions import log_prob
 from estimators.errors import BadInput
 from estimators.families import family_named
 
-
-def measure(cell: Cell) -> Part | Mapping[str, Any]:
-    """The measurements of a cell, all noise from a seed that its id gives."""
-    measurement, problem = cell.measurement, cell.problem
-    if not isinstance(problem, measurement.asks):
-        raise TypeError(f"no measurement {measurement.kind!r} for a {problem.kind}")
-    estimator = problem.estimator(cell.estimator)
-    result = measurement.run(problem, estimator, seed=int(cell.id[:8], 16), device=torch.device(cell.device))
-    if isinstance(result, Part):
-        plain(result)  # what no record can hold fails the cell here, not the run where its record is made
-        return result
-    if not isinstance(result, Mapping):  # of a person's own
-        raise TypeError(f"run returned a {type(result).__name__}, expected a dict of what is measured")
-    return dict(plain(result))
-
-
-@contextmanager
-def matmul_precision(wanted: MatmulPrecision) -> Iterator[None]:
-    """Products of matrices in float32 as exact as that, and afterwards as before.
-
-    Torch is told only where that changes something: whoever set it by torch's newer names, one for each library of
-    products, keeps what they set.
-    """
-    before = torch.get_float32_matmul_precision()
-    if before == wanted:
-        yield
-        return
-    torch.set_float32_matmul_precision(wanted)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def run_cell(cell: Cell) -> Record:
-    """Run one cell; whatever goes wrong inside it becomes its record."""
-    torch.set_num_threads(cell.threads)
-    with matmul_precision(cell.matmul_precision):
-        started, clock = datetime.now(UTC), time.perf_counter()
-        try:
-            result, failure = measure(cell), None
-        except (Stopped, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # a cell that fails, however it does, is a result; the others go on
-            result, failure = None, error
-        # With those of earlier parts of a cell that was resumed.
-        seconds = time.perf_counter() - clock + KEEPER.get().seconds
-        return make_record(cell, result or {}, failure, started, seconds)
-
-
-def make_record(
-    cell: Cell,
-    result: Part | Mapping[str, Any],
-    failure: BaseException | None,
-    started: datetime,
-    seconds: float,
-) -> Record:
-    """A cell's record, with its status, tags and provenance; the result may be plain values already."""
-    entry, measurements = registry.get(cell.estimator.name), plain(result)
-    status, reason, where = "ok", None, None
-    if failure is not None:
-        short = str(failure).partition("\n")[0]
-        memory = isinstance(failure, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(failure)
-        status, reason = "out-of-memory" if memory else "failed", f"{type(failure).__name__}: {short}"
-        where = "".join(traceback.format_exception(failure))
-    if isinstance(failure, Died):
-        status, reason, where = "died", str(failure), None
-    steps = measurements.get("diverged")
-    if steps and None not in steps:
-        status, reason = "diverged", f"every seed diverged, the first at step {min(steps)}"
-    return Record(
-        schema=SCHEMA,
-        cell=cell.id,
-        status=status,
-        reason=reason,
-        traceback=where,
-        started=started.isoformat(timespec="milliseconds"),
-        seconds=seconds,
-        config=cell.identity,
-        tags=Tags.model_validate(entry.tags() | {"unbiased": entry.claims_unbiased(cell.estimator.options)}),
-        measurements=measurements,
-        provenance=Provenance.model_validate(provenance(example(cell.estimator), cell.device)),
-    )
+Starting = Callable[[list[Cell], int], AbstractContextManager[None]]
 
 
 class Outcome(NamedTuple):
@@ -199,7 +113,7 @@ def run_suite(
     force: bool = False,
     retry_failed: bool = False,
     progress: Callable[[Record, Cell], None] = lambda record, cell: None,
-    starting: Callable[[list[Cell], int], AbstractContextManager[None]] = lambda cells, kept: nullcontext(),
+    starting: Starting = lambda cells, kept: nullcontext(),
     limit: Limit | None = None,
     damaged: Callable[[list[Damage]], None] = lambda found: None,
 ) -> Outcome:
@@ -226,99 +140,139 @@ def run_suite(
     Raises:
         KeyboardInterrupt: as the limit hears it; what was done is kept.
     """
-    store, limit, checkpoints = Store(out), limit or Limit(), Checkpoints(out)
-    ran: set[str] = set()
-    unwell: dict[str, Record] = {}
+    run = _Run(suite, out, limit or Limit(), progress, force=force, retry_failed=retry_failed)
+    if run.store.noticed:
+        damaged([*run.store.noticed.values()])
+    run.begin(suite, elsewhere=executor.elsewhere)
+    run.finish(executor, starting)
+    return run.outcome()
 
-    def note(record: Record) -> None:
-        unwell.pop(record.cell, None)
-        if not record.went_well:
-            unwell[record.cell] = record
 
-    def record_of(cell: Cell) -> Record | None:
-        """Of a cell that is done; with `force` it is by this run alone."""
-        found = current(store, cell)  # read with `force` too: what a later release wrote is never overwritten
-        if found is None or (cell.id not in ran and (force or _is_to_retry(found, failed=retry_failed))):
+class _Run:
+    """A runner's work on one suite: what is left of it, what becomes of each cell, and what it comes to.
+
+    See `run_suite` for what it takes.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        out: Path,
+        limit: Limit,
+        progress: Callable[[Record, Cell], None],
+        *,
+        force: bool,
+        retry_failed: bool,
+    ) -> None:
+        self.out, self.limit, self.progress, self.force, self.retry_failed = out, limit, progress, force, retry_failed
+        self.store, self.checkpoints = Store(out), Checkpoints(out)
+        self.claims = Claims(out, step_of=self.checkpoints.step)
+        self.work = Work(self.claims, limit, self._done_meanwhile, progress)
+        self.ran: set[str] = set()
+        self.unwell: dict[str, Record] = {}
+        self.stopped: Stopped | None = None
+        self.lost: list[tuple[Cell, float]] = []
+        self.plan = plan(suite).grown(self.record_of)  # with the further cells that an earlier run came to
+        self.todo = self._left_of(self.plan.cells)
+
+    def record_of(self, cell: Cell) -> Record | None:
+        """The record of a cell that is done; with `force` it is by this run alone."""
+        found = current(self.store, cell)  # read with `force` too: what a later release wrote is never overwritten
+        if found is None:
             return None
-        note(found)
+        if cell.id not in self.ran and (self.force or _is_to_retry(found, failed=self.retry_failed)):
+            return None
+        self._note(found)
         return found
 
-    def left(cells: Sequence[Cell]) -> list[Cell]:
-        return [cell for cell in cells if record_of(cell) is None]
+    def _done_meanwhile(self, cell: Cell) -> Record | None:
+        return self.record_of(cell) if self.store.path(cell.id).exists() else None
 
-    chosen = plan(suite).grown(record_of)  # with the further cells that an earlier run came to
-    todo = left(chosen.cells)
-    if store.noticed:
-        damaged([*store.noticed.values()])
-    if todo:
-        prepare(suite, chosen, elsewhere=executor.elsewhere)
-        check_fits(todo)
-    write_atomic(out / "suite.toml", dumps(suite.model_dump(mode="json", exclude_none=True)).encode())
-    _note_plan(out, chosen)
-    store.sweep()
-    run, stopped, lost = Kept(out, limit, run_cell), None, list[tuple[Cell, float]]()
-    claims, apart = Claims(out, step_of=checkpoints.step), Apart(limit)
-    left_behind = claims.left_behind()
+    def _left_of(self, cells: Sequence[Cell]) -> list[Cell]:
+        return [cell for cell in cells if self.record_of(cell) is None]
 
-    def done_meanwhile(cell: Cell) -> Record | None:
-        return record_of(cell) if store.path(cell.id).exists() else None
+    def _note(self, record: Record) -> None:
+        self.unwell.pop(record.cell, None)
+        if not record.went_well:
+            self.unwell[record.cell] = record
 
-    work = Work(claims, limit, done_meanwhile, progress)
+    def begin(self, suite: Suite, *, elsewhere: bool) -> None:
+        """See that what is left can run, and write what the folder is to hold beside records; see `prepare`."""
+        if self.todo:
+            prepare(suite, self.plan, elsewhere=elsewhere)
+            check_fits(self.todo)
+        text = dumps(suite.model_dump(mode="json", exclude_none=True))
+        write_atomic(self.out / "suite.toml", text.encode())
+        _note_plan(self.out, self.plan)
+        self.store.sweep()
+        self.left_behind = self.claims.left_behind()
+        self._add(self.plan.cells)
 
-    def keep(cell: Cell, result: Record | Exception) -> None:
+    def _add(self, new: Sequence[Cell]) -> None:
+        """Take up the cells of `new` that are to do. Of the others a process that was late may have left something."""
+        self.work.add(self.todo)
+        self.checkpoints.remove(cell.id for cell in new if self.force or cell.id not in self.work.left)
+        for cell in new:
+            if cell.id in self.left_behind and cell.id not in self.work.left:
+                self.claims.drop(cell.id)
+
+    def finish(self, executor: Executor, starting: Starting) -> None:
+        """Run all that is left, and what the suite's tables ask for further as they see how it came out."""
+        kept, apart = Kept(self.out, self.limit, run_cell), Apart(self.limit)
+        if self.work.suspect(self.left_behind) and isinstance(executor, Inline):
+            executor = apart  # the cell that ended the earlier run may not be the only one of its kind
+            apart.start(kept)
+        with apart, self.claims, executor:
+            while True:
+                try:
+                    before = len(self.plan.cells) - len(self.todo)
+                    with starting(sorted(self.todo, key=lambda cell: cell.measurement.alone), before):
+                        for cell, result in self.work.results(executor, apart, kept):
+                            self._take(cell, result, kept)
+                except Stopped as raised:
+                    self.stopped = self.stopped or raised
+                if not self._grown() or self.stopped:
+                    return
+
+    def _take(self, cell: Cell, result: Record | Exception | Stopped, kept: Kept) -> None:
+        """Write what came of a cell."""
+        if isinstance(result, Stopped):
+            self.stopped = self.stopped or result
+            if result.lost is not None:
+                self.lost.append((cell, result.lost))
+            return
         if isinstance(result, Exception):  # its process died, so that `run_cell` could not make a record of the failure
             result = make_record(cell, {}, result, datetime.now(UTC), 0.0)
-        if work.tries(cell) > 1:
-            result.attempts = work.tries(cell)
-        with limit.finishing():
-            store.write(result)
-            checkpoints.remove([cell.id])
-            ran.add(cell.id)
-            note(result)
-            progress(result, cell)
-        run.done(result)
+        if self.work.tries(cell) > 1:
+            result.attempts = self.work.tries(cell)
+        with self.limit.finishing():
+            self.store.write(result)
+            self.checkpoints.remove([cell.id])
+            self.ran.add(cell.id)
+            self._note(result)
+            self.progress(result, cell)
+        kept.done(result)
 
-    def add(new: Sequence[Cell], todo: list[Cell]) -> None:
-        """Take up the cells of `new` that are `todo`. Of the others a process that was late may have left something."""
-        work.add(todo)
-        checkpoints.remove(cell.id for cell in new if force or cell.id not in work.left)
-        for cell in new:
-            if cell.id in left_behind and cell.id not in work.left:
-                claims.drop(cell.id)
+    def _grown(self) -> bool:
+        """Take up the further cells that the suite's tables ask for now; whether there are any."""
+        known = {cell.id for cell in self.plan.cells}
+        self.plan = self.plan.grown(self.record_of)
+        new = [cell for cell in self.plan.cells if cell.id not in known]
+        if new:
+            self.todo = self._left_of(new)
+            self._add(new)
+            _note_plan(self.out, self.plan)
+        return bool(new)
 
-    add(chosen.cells, todo)
-    if work.suspect(left_behind) and isinstance(executor, Inline):
-        executor = apart  # the cell that ended the earlier run may not be the only one of its kind
-        apart.start(run)
-    with apart, claims, executor:
-        while True:
-            try:
-                with starting(sorted(todo, key=lambda cell: cell.measurement.alone), len(chosen.cells) - len(todo)):
-                    for cell, result in work.results(executor, apart, run):
-                        if isinstance(result, Stopped):
-                            stopped = stopped or result
-                            lost += [(cell, result.lost)] if result.lost is not None else []
-                        else:
-                            keep(cell, result)
-            except Stopped as raised:
-                stopped = stopped or raised
-            known = {cell.id for cell in chosen.cells}
-            chosen = chosen.grown(record_of)
-            new = [cell for cell in chosen.cells if cell.id not in known]
-            if not new:
-                break
-            todo = left(new)
-            add(new, todo)
-            _note_plan(out, chosen)
-            if stopped:
-                break
-    checkpoints.tidy()
-    left_over, done = len(work.left.keys() | work.given_up), len(chosen.cells)
-    if stopped:  # a cell that was to be run again may have its earlier record
-        records = [record for cell in chosen.cells if (record := store.read(cell.id))]
-        done, unwell = len(records), {record.cell: record for record in records if not record.went_well}
-    wrong = [unwell[cell.id] for cell in chosen.cells if cell.id in unwell]
-    return Outcome(done, len(ran), wrong, left_over, stopped, tuple(lost))
+    def outcome(self) -> Outcome:
+        """What the run came to."""
+        self.checkpoints.tidy()
+        left, done = len(self.work.left.keys() | self.work.given_up), len(self.plan.cells)
+        if self.stopped:  # a cell that was to be run again may have its earlier record
+            records = [record for cell in self.plan.cells if (record := self.store.read(cell.id))]
+            done, self.unwell = len(records), {record.cell: record for record in records if not record.went_well}
+        wrong = [self.unwell[cell.id] for cell in self.plan.cells if cell.id in self.unwell]
+        return Outcome(done, len(self.ran), wrong, left, self.stopped, tuple(self.lost))
 
 
 def _note_plan(out: Path, chosen: Plan) -> None:

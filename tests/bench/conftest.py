@@ -12,7 +12,6 @@ import pytest
 
 import bench.report.output
 from bench.cli import main
-from bench.run import runner
 from bench.suite.schema import Cell
 from tests.bench.command import Done
 from tests.bench.records import LEAST
@@ -67,6 +66,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                                    {"notes": notes}))  # fmt: skip
         return [page, out / "cells.parquet"] if "html" in formats else [out / "cells.parquet"]
 
-    monkeypatch.setattr(runner, "measure", at_once)
+    monkeypatch.setattr("bench.run.cell.measure", at_once)
     monkeypatch.setattr(bench.report.output, "write", write)
     return seen

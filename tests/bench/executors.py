@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from bench.records.record import Record
+from bench.run.cell import make_record
 from bench.run.executors import Results, Run
 from bench.run.executors.inline import Inline
-from bench.run.runner import make_record
 from bench.suite.schema import Cell
 from bench.training.checkpoint import KEEPER
 

@@ -13,7 +13,8 @@ from bench.records.identity import cell_id
 from bench.records.record import Record, read
 from bench.report import naming as names
 from bench.report.compare import pairs
-from bench.run import runner, store
+from bench.run import cell as cells
+from bench.run import store
 
 Plain = dict[str, Any]
 
@@ -47,14 +48,14 @@ measure_time = _plainly(wallclock.measure_time)
 
 
 def run_cell(cell: Any) -> Plain:
-    record = runner.run_cell(cell)
+    record = cells.run_cell(cell)
     return values(record) | {
         part: getattr(record, part).model_dump(exclude_unset=True) for part in ("tags", "provenance")
     }
 
 
 def make_record(*arguments: Any) -> Plain:
-    return values(runner.make_record(*arguments))
+    return values(cells.make_record(*arguments))
 
 
 class Store(store.Store):

@@ -9,6 +9,7 @@ import pytest
 from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
+from bench.run.cell import make_record
 from bench.run.executors import Died
 from bench.run.executors.batches import MOST, TOGETHER, Batches
 from bench.run.executors.local import Local
@@ -16,7 +17,6 @@ from bench.run.executors.pool import Pool
 from bench.run.executors.worker import run_here
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
-from bench.run.runner import make_record
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell

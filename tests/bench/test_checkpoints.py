@@ -4,13 +4,15 @@ import io
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench.run import keeper, runner
+from bench.run import keeper
+from bench.run.cell import make_record
 from bench.run.checkpoints import MAGIC, Checkpoints, Header, Unusable
 from bench.run.executors import inline
 from bench.run.keeper import CellKeeper, Kept, made_by
@@ -321,7 +323,7 @@ def test_no_cell_begins_when_too_little_time_is_left(tmp_path: Path, monkeypatch
     kept = Kept(tmp_path, Limit(100.0), run)
     for seconds in (10.0, 20.0, 300.0):
         for kind in ("moments", "train"):
-            kept.done(runner.make_record(cells[kind], {}, None, runner.datetime.now(runner.UTC), seconds))
+            kept.done(make_record(cells[kind], {}, None, datetime.now(UTC), seconds))
     for second, expected in ((79.9, ["moments", "train", "time"]), (80.1, ["train", "time"]), (97.9, ["train", "time"]),
                              (98.1, []), (100.1, [])):  # fmt: skip
         now[0] = second

@@ -164,7 +164,7 @@ def test_bytes_are_said_in_two_digits() -> None:
 GROWN = """
 import json, sys
 import torch
-from bench.run.runner import run_cell
+from bench.run.cell import run_cell
 from bench.studies.scaling.measure import peak_resident
 from bench.suite.cost import cost_of
 from tests.bench.test_cost import cells

@@ -23,7 +23,7 @@ from bench.report.lowest import at_point, lacking
 from bench.report.summary import summarise
 from bench.report.tables import bias, render, variance
 from bench.report.verdicts import AGAINST, BiasTest, verdict
-from bench.run.runner import run_cell
+from bench.run.cell import run_cell
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
 from bench.training.settings import Optimisation

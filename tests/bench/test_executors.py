@@ -23,6 +23,7 @@ from dask_jobqueue import SLURMCluster
 
 from bench.records.record import Record
 from bench.run import executors, keeper, limit
+from bench.run.cell import make_record, run_cell
 from bench.run.executors import Asked, Died, Executor, configuration, executor_for, existing, gpus, inline, same
 from bench.run.executors import pool as pool_module
 from bench.run.executors.existing import Existing
@@ -31,7 +32,6 @@ from bench.run.executors.pool import Given, Pool
 from bench.run.executors.queued import options_of
 from bench.run.keeper import Kept, Stoppable
 from bench.run.limit import Limit
-from bench.run.runner import make_record, run_cell
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell

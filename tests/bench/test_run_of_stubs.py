@@ -17,11 +17,11 @@ import torch
 import bench.datasets
 from bench.measure import basket, elbo, toy, wallclock
 from bench.records.identity import cell_id
-from bench.run import runner
+from bench.run.cell import measure
 from bench.run.executors import Asked, Results, Run, executor_for
 from bench.run.executors.inline import Inline, inline
 from bench.run.provenance import source_hash
-from bench.run.runner import Outcome, measure, prepare, run_suite
+from bench.run.runner import Outcome, prepare, run_suite
 from bench.run.store import Record
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
@@ -51,7 +51,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
         seen.append(cell)
         return LEAST[cell.measurement.kind] | {"number": len(seen)}
 
-    monkeypatch.setattr(runner, "measure", at_once)
+    monkeypatch.setattr("bench.run.cell.measure", at_once)
     return seen
 
 
@@ -90,11 +90,11 @@ def test_a_record_says_what_was_run_how_when_and_by_what(monkeypatch: pytest.Mon
     ticks, threads = iter((100.0, 102.5)), []
     cell = plan(suite_of("reinforce[baseline=input-dependent,variance_normalisation=true]")).cells[-1]
     cell = cell.model_copy(update={"threads": 3, "device": "cuda"})
-    monkeypatch.setattr(runner.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("bench.run.cell.time.perf_counter", lambda: next(ticks))
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    monkeypatch.setattr(runner, "measure", lambda cell: {"threads": list(threads)})
+    monkeypatch.setattr("bench.run.cell.measure", lambda cell: {"threads": list(threads)})
     monkeypatch.setattr(
-        runner, "provenance", lambda estimator, device: {"of": (type(estimator.baseline).__name__, device)}
+        "bench.run.cell.provenance", lambda estimator, device: {"of": (type(estimator.baseline).__name__, device)}
     )
     before = datetime.now(UTC)
     record = run_cell(cell)
@@ -133,7 +133,7 @@ def test_matmul_precision_is_set_for_a_cell_and_then_as_before(
             raise failure
         return {}
 
-    monkeypatch.setattr(runner, "measure", measured)
+    monkeypatch.setattr("bench.run.cell.measure", measured)
     for cell, expected in ((high, "high"), (default, "highest")):
         for before in ("highest", "medium"):
             torch.set_float32_matmul_precision(before)
@@ -178,7 +178,7 @@ def test_whatever_goes_wrong_in_a_cell_becomes_its_record(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(runner, "measure", measured)
+    monkeypatch.setattr("bench.run.cell.measure", measured)
     record = run_cell(plan(suite_of()).cells[0])
     assert (record["status"], record["reason"]) == (status, reason)
     failed = isinstance(outcome, Exception)
@@ -195,7 +195,7 @@ def test_an_interruption_is_no_failure_of_the_cell(monkeypatch: pytest.MonkeyPat
     def interrupted(cell: Cell) -> Record:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "measure", interrupted)
+    monkeypatch.setattr("bench.run.cell.measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_cell(plan(suite_of()).cells[0])
 

@@ -14,7 +14,7 @@ import bench.seeds
 from bench.config import EstimatorConfig
 from bench.measure.basket import BasketConfig
 from bench.problems.vae import VAEConfig
-from bench.run.runner import measure
+from bench.run.cell import measure
 from bench.seeds import derive
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan

@@ -8,7 +8,6 @@ import pytest
 
 from bench.cli.dry_run import show_plan
 from bench.cli.loudness import ASKED
-from bench.run import runner
 from bench.run.executors import inline
 from bench.run.limit import Limit
 from bench.run.planned import forget_plan, read_plan
@@ -68,7 +67,7 @@ def peak(at: float, rate: float) -> Ends:
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> Stubs:
     made = Stubs()
-    monkeypatch.setattr(runner, "measure", made.measure)
+    monkeypatch.setattr("bench.run.cell.measure", made.measure)
     return made
 
 

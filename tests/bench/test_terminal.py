@@ -89,7 +89,7 @@ def test_what_went_wrong_is_said_and_is_exit_code_1_until_it_is_forced(
 ) -> None:
     both = ["run", "small.toml", "-e", "arm", "-e", "rloo", "--out", "here"]
     said = "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck"
-    line = f"{said} (conftest.py, line 55)\n"
+    line = f"{said} (conftest.py, line 54)\n"
     end = "1 of 10 cells went wrong; --retry-failed runs those again that failed, --traceback shows where\n"
     done = gradest(*both)
     assert done.code == 1
@@ -171,7 +171,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         world.append(cell.title)
         return LEAST[cell.measurement.kind]
 
-    monkeypatch.setattr(runner, "measure", interrupted)
+    monkeypatch.setattr("bench.run.cell.measure", interrupted)
     done = gradest("run", "small.toml", "-e", "reinforce[samples=3]", "--force", "--out", "a b")
     assert done == (
         130,
@@ -191,7 +191,7 @@ def test_a_limit_within_which_nothing_got_further_is_said_to_be_too_short(
         world.append(cell.title)
         return LEAST[cell.measurement.kind]
 
-    monkeypatch.setattr(runner, "measure", stopped)
+    monkeypatch.setattr("bench.run.cell.measure", stopped)
     done = gradest(*RLOO, "--time-limit", "1h")
     lines = done.err.splitlines()
     short = "nothing got further before the time limit: give a longer --time-limit"
@@ -349,7 +349,7 @@ def test_the_state_of_a_folder_whose_estimator_is_not_at_hand(
     done = gradest("status", "a")
     assert done.out == (
         f"suite small in a: 10 cells done, 1 went wrong, 2 seeds diverged, 10 s of work\n{note}\n"
-        "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck (conftest.py, line 55)\n"
+        "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck (conftest.py, line 54)\n"
     )
     assert done.code == 1
 

@@ -13,7 +13,8 @@ import torch
 from bench.records.record import Newer, Record, read
 from bench.records.results import Moments, Time, Training
 from bench.records.values import plain
-from bench.run import archive, runner
+from bench.run import archive
+from bench.run.cell import measure
 from bench.run.executors import inline
 from bench.run.planned import read_plan
 from bench.run.runner import run_suite
@@ -118,4 +119,4 @@ def test_what_an_own_measurement_returns_is_checked_where_its_cell_can_fail(resu
     problem = SimpleNamespace(kind="toy", estimator=lambda config: None)
     cell: Any = SimpleNamespace(measurement=measurement, problem=problem, estimator=None, id="0" * 16, device="cpu")
     with pytest.raises(TypeError, match=words):
-        runner.measure(cell)
+        measure(cell)

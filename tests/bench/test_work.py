@@ -15,12 +15,13 @@ from unittest import mock
 import pytest
 
 from bench.records.record import Record
-from bench.run import runner, work
+from bench.run import work
+from bench.run.cell import make_record
 from bench.run.claims import Claims
 from bench.run.executors import Died, Results, Run, inline
 from bench.run.executors.apart import Apart
 from bench.run.limit import Limit
-from bench.run.runner import make_record, run_suite
+from bench.run.runner import run_suite
 from bench.run.store import Store
 from bench.run.work import MOST_DEATHS, Work
 from bench.suite.load import override, parse_suite
@@ -45,7 +46,7 @@ def cells() -> list[Cell]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "POLL", 0.01)
-    monkeypatch.setattr(runner, "measure", lambda cell: LEAST[cell.measurement.kind])
+    monkeypatch.setattr("bench.run.cell.measure", lambda cell: LEAST[cell.measurement.kind])
 
 
 class Scripted:
@@ -231,7 +232,7 @@ def test_after_a_runner_that_was_killed_all_runs_in_a_process_apart_which_may_di
             os.kill(os.getpid(), signal.SIGKILL)
         return LEAST[cell.measurement.kind]
 
-    monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr("bench.run.cell.measure", measure)
     # A fork has what was patched; a process that begins anew would not.
     monkeypatch.setattr(Apart, "start", _forking(Apart.start))
     _killed(tmp_path, cells[0])
@@ -246,7 +247,7 @@ def test_after_a_runner_that_was_killed_all_runs_in_a_process_apart_which_may_di
     said = capsys.readouterr().err
     assert f"{cells[0].title}: was under way when an earlier run ended without a word, and is put last" in said
     assert run_suite(suite_of(), tmp_path, executor=inline).fresh == 0
-    monkeypatch.setattr(runner, "measure", lambda cell: LEAST[cell.measurement.kind])
+    monkeypatch.setattr("bench.run.cell.measure", lambda cell: LEAST[cell.measurement.kind])
     again = run_suite(suite_of(), tmp_path, executor=inline, retry_failed=True)
     assert (again.fresh, again.unwell) == (2, [])
 
@@ -273,7 +274,7 @@ def test_memory_that_ran_out_is_tried_again_once_and_by_the_next_run_where_it_wa
             raise MemoryError("too much")
         return LEAST[cell.measurement.kind]
 
-    monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr("bench.run.cell.measure", measure)
     monkeypatch.setattr(Apart, "start", _forking(Apart.start))
     out = tmp_path / "out"
     outcome = run_suite(suite_of(), out, executor=inline)

@@ -16,7 +16,7 @@ from bench.config import EstimatorConfig
 from bench.datasets import DataError, load
 from bench.measure.clock import Stopwatch, interleaved
 from bench.problems.vae import VAEConfig
-from bench.run.runner import matmul_precision
+from bench.run.cell import matmul_precision
 from bench.seeds import stream
 from bench.studies.gpu.cases import VARIANTS, Case, Sizes
 from bench.studies.results import Row

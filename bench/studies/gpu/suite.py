@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.datasets import DataError, load
+from bench.run.cell import run_cell
 from bench.run.planned import write_plan
-from bench.run.runner import run_cell
 from bench.run.store import Store
 from bench.studies import results
 from bench.suite.load import load_suite, override

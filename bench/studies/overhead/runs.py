@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bench.cli.terminal import Display
 from bench.records.record import Record
+from bench.run.cell import make_record
 from bench.run.executors import inline
-from bench.run.runner import make_record, pending, run_suite
+from bench.run.runner import pending, run_suite
 from bench.run.store import Store
 from bench.studies.results import Row
 from bench.suite.plan import plan

@@ -14,7 +14,7 @@ from bench.datasets import DataError
 from bench.measure.wallclock import TimeConfig, Timing
 from bench.problems.vae import VAEConfig
 from bench.records.values import plain
-from bench.run.runner import make_record
+from bench.run.cell import make_record
 from bench.studies.timing.sides import note, side_by_side, timer
 from bench.suite.load import load_suite, override
 from bench.suite.plan import plan
