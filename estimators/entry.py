@@ -19,6 +19,7 @@ from estimators.errors import BadInput, listed, unknown
 from estimators.families import CAPABILITIES, FAMILIES, Family, family_named, family_of
 from estimators.labels import label_of
 from estimators.parts.sizes import Unsized
+from estimators.plugins import staying_here
 
 MAX_STATES_AT_ONCE = 4096
 """Joint states that an estimator may visit in one step, with a graph for each."""
@@ -109,6 +110,7 @@ class Entry:
         more = f" options: {', '.join(options)}" if options else ""
         return f"<Entry {label_of(self.name, {'samples': self.samples.default})}{more}>"
 
+    @staying_here()  # the class may be a person's own
     def create(
         self,
         *,

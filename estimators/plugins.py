@@ -2,10 +2,11 @@
 
 import importlib
 import importlib.metadata
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -25,6 +26,23 @@ def telling(told: Told) -> Iterator[None]:
         yield
     finally:
         _TOLD.reset(token)
+
+
+@contextmanager
+def staying_here() -> Iterator[None]:
+    """Afterwards the process is in the folder that it was in, wherever a person's own code went inside.
+
+    What is named by a path from there, the folder of a run for one, would be another place otherwise.
+    """
+    here = None
+    with suppress(OSError):  # somebody removed it
+        here = os.getcwd()
+    try:
+        yield
+    finally:
+        if here is not None:
+            with suppress(OSError):
+                os.chdir(here)
 
 
 @contextmanager
@@ -54,7 +72,8 @@ def module_of(path: str) -> tuple[ModuleType, str]:
             if found is not None and found.origin is not None:
                 told(module, found.origin)
     try:
-        return importlib.import_module(module), name
+        with staying_here():
+            return importlib.import_module(module), name
     except (Exception, SystemExit) as error:  # foreign code: its reason is wanted, not its traceback
         raise BadInput(f"cannot import {module!r} of {path!r}: {type(error).__name__}: {error}") from error
 
@@ -76,6 +95,7 @@ def load_entry_points(*groups: str) -> None:
     """Import what installed packages name under these entry-point groups: each registers when it is imported."""
     for point in [point for group in groups for point in importlib.metadata.entry_points(group=group)]:
         try:
-            point.load()
+            with staying_here():
+                point.load()
         except (Exception, SystemExit) as error:  # foreign code: whatever it raises, ours must still work
             warnings.warn(f"plug-in {point.name} ({point.value}) was not loaded: {error!r}", stacklevel=4)

@@ -53,10 +53,12 @@ def recommend_verb(
     from bench.run.runner import run_suite
     from bench.run.store import Store
     from bench.suite.plan import plan
+    from estimators.plugins import staying_here
 
     given = estimators or ()
     asked = {"black_box": black_box, "unbiased": unbiased}
-    suite = suite_of(problem, f_evals=f_evals, draws=draws, steps=steps, estimators=given, **asked)
+    with staying_here():
+        suite = suite_of(problem, f_evals=f_evals, draws=draws, steps=steps, estimators=given, **asked)
     folder = out or Path("runs") / suite.name
     display = Display()
     executor = executor_for(Asked(workers))

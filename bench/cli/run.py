@@ -73,6 +73,7 @@ def run_verb(
     from bench.run.limit import Limit, seconds_of
     from bench.training.stopped import Stopped
     from estimators.errors import BadInput
+    from estimators.plugins import staying_here
 
     if force and time_limit is not None:
         raise BadInput(
@@ -85,7 +86,8 @@ def run_verb(
             from bench.run.executors import Asked, check_workers
             from bench.suite.load import load_suite, override
 
-            chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
+            with staying_here():
+                chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
             folder = out or Path("runs") / chosen.name
             asked = Asked(workers, scheduler, chosen.device)
             if dry_run:

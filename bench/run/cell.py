@@ -18,6 +18,7 @@ from bench.suite.schema import Cell, MatmulPrecision
 from bench.training.checkpoint import KEEPER
 from bench.training.stopped import Stopped
 from estimators import registry
+from estimators.plugins import staying_here
 
 
 def measure(cell: Cell) -> Part | Mapping[str, Any]:
@@ -53,6 +54,7 @@ def matmul_precision(wanted: MatmulPrecision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+@staying_here()  # the next cell begins where this one did
 def run_cell(cell: Cell) -> Record:
     """Run one cell; whatever goes wrong inside it becomes its record."""
     torch.set_num_threads(cell.threads)

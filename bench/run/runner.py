@@ -34,6 +34,7 @@ from bench.training.stopped import Stopped
 from estimators.distributions import log_prob
 from estimators.errors import BadInput
 from estimators.families import family_named
+from estimators.plugins import staying_here
 
 Starting = Callable[[list[Cell], int], AbstractContextManager[None]]
 
@@ -75,6 +76,7 @@ def prepare(suite: Suite, chosen: Plan, *, elsewhere: bool = False) -> None:
         _try(config, family)
 
 
+@staying_here()
 def _try(config: EstimatorConfig, family: str) -> None:
     """Call an estimator once, on a q of two rows: one that breaks the contract is refused before anything runs."""
     kind = family_named(family)
@@ -105,6 +107,7 @@ def pending(store: Store, cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if current(store, cell) is None]
 
 
+@staying_here()
 def run_suite(
     suite: Suite,
     out: Path,
@@ -166,7 +169,8 @@ class _Run:
     ) -> None:
         self.out, self.limit, self.progress, self.force, self.retry_failed = out, limit, progress, force, retry_failed
         self.store, self.checkpoints = Store(out), Checkpoints(out)
-        self.claims = Claims(out, step_of=self.checkpoints.step)
+        # Absolute, since its heart beats while a cell may have gone to another folder.
+        self.claims = Claims(out.absolute(), step_of=self.checkpoints.step)
         self.work = Work(self.claims, limit, self._done_meanwhile, progress)
         self.ran: set[str] = set()
         self.unwell: dict[str, Record] = {}
