@@ -149,7 +149,7 @@ def run_and_report(
         )
     display = Display()
     gc.freeze()  # all that was imported stays, and need not be looked through again and again while records are read
-    begun = _steps(out)
+    begun = _so_far(out)
     started = time.monotonic()
     try:
         outcome = run_suite(
@@ -168,8 +168,8 @@ def run_and_report(
         print(f"interrupted; {_cells(done)} done and kept in {out}. Go on with: {again()}", file=sys.stderr)
         return INTERRUPTED
     if outcome.stopped:
-        if outcome.stopped.reason == AT_LIMIT and not outcome.fresh and _steps(out) == begun:
-            print("nothing got further before the time limit: give a longer --time-limit", file=sys.stderr)
+        if outcome.stopped.reason == AT_LIMIT and _so_far(out) == begun:
+            print(why_nothing(outcome, out), file=sys.stderr)
         return say_stopped(outcome, out, force=force)
     page = out / "report.html"
     newest = max((path.stat().st_mtime for path in Store(out).cells.glob("*.json")), default=0.0)
@@ -211,11 +211,28 @@ def _all(count: int) -> str:
     return f"{'the' if count == 1 else 'all'} {_cells(count)}"
 
 
-def _steps(out: Path) -> dict[str, int]:
-    """How far the checkpoints of a run are, by cell."""
+def _so_far(out: Path) -> tuple[dict[str, float], dict[str, int]]:
+    """When the records of a run were written, and how far its checkpoints are, by cell: whatever runner's they are."""
     from bench.run.checkpoints import Checkpoints
+    from bench.run.store import Store
 
-    return {head.cell: head.step for head in Checkpoints(out).headers()}
+    written = {path.stem: path.stat().st_mtime for path in Store(out).cells.glob("*.json")}
+    return written, {head.cell: head.step for head in Checkpoints(out).headers()}
+
+
+def why_nothing(outcome: "Outcome", out: Path) -> str:
+    """Why a run of which nothing got further did not before its time limit: too short, or it waited for others."""
+    from bench.run.claims import Board
+
+    board = Board(out)
+    others = board.running()  # what this runner had it has given free
+    who = " and ".join(sorted({runner.words for _, runner in others.values()}))
+    nothing = "nothing got further before the time limit"
+    if (timing := board.timing) is not None:
+        return f"{nothing}: {timing.words} measures times, beside which nothing begins"
+    if len(others) >= outcome.left:
+        return f"{nothing}: all that is left was waited for, and is with {who}"
+    return f"{nothing}: give a longer --time-limit" + (f"; at work beside this run: {who}" if others else "")
 
 
 def say_stopped(outcome: "Outcome", out: Path, *, force: bool) -> int:

@@ -186,6 +186,11 @@ class Board:
         found = self.claim(cell)
         return self.runner(found.token) if found else None
 
+    @property
+    def timing(self) -> Runner | None:
+        """The living runner that measures times on this machine, beside which nothing is to begin."""
+        return self.owner(_alone())
+
     def running(self) -> dict[str, tuple[Claim, Runner]]:
         """The claims of living runners, by cell, with those."""
         living: dict[str, Runner | None] = {}
@@ -357,8 +362,7 @@ class Claims(Board):
     @property
     def kept_out(self) -> bool:
         """Whether another runner measures times on this machine, beside which nothing is to begin."""
-        owner = self.owner(_alone())
-        return owner is not None and owner.token != self.token
+        return (owner := self.timing) is not None and owner.token != self.token
 
     def drop(self, cell: str) -> None:
         """Remove what a dead runner left of a cell that is done."""

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import os
+import platform
 import re
 import runpy
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,13 @@ from bench.records.damage import Damage
 from bench.records.identity import cell_id
 from bench.report.selection import Selection
 from bench.run import runner
+from bench.run.claims import Claims
 from bench.run.executors import Asked
 from bench.run.executors.inline import Inline, inline
 from bench.run.executors.local import Local
 from bench.run.limit import AT_LIMIT, Limit
 from bench.run.status import status
+from bench.run.work import Work
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
@@ -199,6 +203,56 @@ def test_a_limit_within_which_nothing_got_further_is_said_to_be_too_short(
     said = "1 cell is done and kept in runs/small, 4 are left" if done_before else "0 cells are done and kept in runs/"
     assert lines[-1].startswith(f"stopped by its time limit; {said}")
     assert short in gradest(*RLOO, "--time-limit", "1h").err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        (
+            5,
+            "nothing got further before the time limit: all that is left was waited for, and is with process {pid} on ",
+        ),
+        (2, "nothing got further before the time limit: give a longer --time-limit; at work beside this run: process "),
+        (0, "nothing got further before the time limit: process {pid} on {host} measures times, beside which nothing "),
+    ],
+)
+def test_a_limit_that_came_while_a_run_waited_for_another_is_not_said_to_be_too_short(
+    gradest: Callable[..., Done], world: list[str], monkeypatch: pytest.MonkeyPatch, taken: int, said: str
+) -> None:
+    def stopped(*_: object) -> Record:
+        raise Stopped(AT_LIMIT)
+
+    monkeypatch.setattr(runner, "measure", stopped)
+    monkeypatch.setattr(Work, "_wait", stopped)
+    cells = plan(override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])).cells
+    with Claims(Path("runs/small")) as other:
+        for cell in cells[:taken]:
+            assert other.take(cell.id) is None
+        with nullcontext() if taken else other.alone(lambda: None):  # which measures times
+            lines = gradest(*RLOO, "--time-limit", "1h").err.splitlines()
+        assert said.format(pid=os.getpid(), host=platform.node()) in lines[-2]
+        assert lines[-1].startswith("stopped by its time limit; 0 cells are done")
+
+
+def test_what_another_runner_did_meanwhile_is_not_said_to_be_nothing(
+    gradest: Callable[..., Done], world: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan(override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])).cells
+
+    def waited(*_: object) -> None:
+        Store(Path("runs/small")).path(cells[0].id).parent.mkdir(exist_ok=True)
+        Store(Path("runs/small")).path(cells[0].id).write_text("{}")
+        raise Stopped(AT_LIMIT)
+
+    monkeypatch.setattr(Work, "_wait", waited)
+    with Claims(Path("runs/small")) as other:
+        for cell in cells:
+            assert other.take(cell.id) is None
+        done = gradest(*RLOO, "--time-limit", "1h")
+        for cell in cells:
+            other.release(cell.id)
+    assert done.code == 3
+    assert "nothing got further" not in done.err
 
 
 def test_a_folder_of_another_suite_is_refused(gradest: Callable[..., Done], world: list[str], tmp_path: Path) -> None:
