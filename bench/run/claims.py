@@ -1,9 +1,10 @@
 """Claims: which of several runners on one folder has which cell, so that they share its work and do none of it twice.
 
     DIR/claims/<cell id>.json        made by the runner that takes the cell, and by no other then; gone at its end
+    DIR/claims/alone-<machine>.json  the same for a machine, while a runner measures times there
     DIR/claims/runner-<token>.json   a runner's heartbeat, touched every `BEAT` seconds for as long as it runs
 
-A runner that is killed leaves its claims: they mark the cells that were under way, one of which may have killed it. The
+A runner that is killed leaves its claims. Those of cells mark what was under way, one of which may have killed it. The
 next runner takes such a cell over, and knows how often a runner died of it or beside it.
 
 Nothing depends on a claim being right: two runners with one cell, as when one of them was stopped for a minute and goes
@@ -34,6 +35,7 @@ STALE = 6 * BEAT
 LARGEST = MEGABYTE
 """Of a claim, and of a heartbeat."""
 _CELL = re.compile(r"[0-9a-f]{16}")
+_ALONE = "alone-"
 
 
 def _start_of(pid: int) -> str | None:
@@ -61,7 +63,7 @@ def _pids_of() -> str:
 
 def _alone() -> str:
     """The name under which a runner claims this machine."""
-    return f"alone-{kernel()}"
+    return f"{_ALONE}{kernel()}"
 
 
 class Runner(NamedTuple):
@@ -231,11 +233,19 @@ class Claims(Board):
         self._thread.join()
         for cell in [*self._mine]:
             self.release(cell)
+        for machine in self._alone_and_dead():
+            with suppress(OSError):
+                self._cleared(machine)
         for path in (self._beat(self.token), *self._of_the_dead()):
             with suppress(OSError):
                 path.unlink()
         with suppress(OSError):  # others are at work in it, or a dead runner's claims lie there
             self.folder.rmdir()
+
+    def _alone_and_dead(self) -> list[Claim]:
+        """Claims of a machine by runners that are dead. They mark no cell: what was measured has a claim of its own."""
+        found = filter(None, (self.claim(path.stem) for path in self.folder.glob(f"{_ALONE}*.json")))
+        return [claim for claim in found if self.runner(claim.token) is None]
 
     def _of_the_dead(self) -> list[Path]:
         """Heartbeats that stopped; the claims of such runners lie on, and say what they need to."""

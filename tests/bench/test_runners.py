@@ -267,6 +267,28 @@ def test_times_are_measured_when_no_other_runner_of_the_machine_is_at_work(tmp_p
             assert timing.kept_out
 
 
+def test_a_dead_runners_claim_of_a_machine_is_removed_as_a_run_ends(tmp_path: Path) -> None:
+    """Of another machine too, and one that is torn; what marks a cell, or is a living runner's, stays."""
+    process = _held(tmp_path, claims._alone())
+    _heartbeat(tmp_path, kernel=kernel(), pids=claims._pids_of())
+    folder = tmp_path / "claims"
+    (folder / "alone-another.json").write_text((folder / f"{CELL}.json").read_text())
+    (folder / "alone-torn.json").write_text("{")
+    os.utime(folder / "alone-torn.json", (0, 0))
+    with Claims(tmp_path):
+        pass
+    assert {one.stem.partition("-")[0] for one in folder.iterdir()} == {CELL, "alone", "runner"}
+    assert [one.stem for one in folder.glob("alone-*")] == [claims._alone()]
+    process.kill()
+    process.communicate()
+    with Claims(tmp_path), Claims(tmp_path) as living, living.alone(_waiting(lambda: None, 0)):
+        with Claims(tmp_path):
+            pass
+        assert living.timing is not None
+        assert living.timing.token == living.token
+    assert [one.name for one in folder.iterdir()] == [f"{CELL}.json"]
+
+
 def test_a_runner_that_dies_while_it_measures_times_keeps_nobody_out(tmp_path: Path) -> None:
     process = _held(tmp_path, claims._alone())
     with Claims(tmp_path) as mine:
