@@ -6,6 +6,7 @@ Python writes it in a string.
 """
 
 import os
+import re
 import sys
 import traceback
 import unicodedata
@@ -13,12 +14,24 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+_EMOJI = "[\u2194\u2195\u2600-\u27bf\u2b1b\U0001f000-\U0001faff]"
+"""Those that are joined; the blocks hold signs that look the same with a joiner, too."""
+_JOINER = re.compile(f"(?:(?<={_EMOJI})|(?<={_EMOJI}\ufe0f))\u200d(?={_EMOJI})")
+"""The joiner that makes one picture of the two between which it stands, and would be hidden anywhere else."""
+
 
 def visible(text: str, kept: str = "") -> str:
-    """A text with every character that is not seen as its escape, but for spaces and those that are `kept`."""
+    """A text with every character that is not seen as its escape, but for spaces and those that are `kept`.
+
+    The joiner of two emoji is seen as the picture that it makes of them.
+    """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in kept or _space(one) else _escape(one) for one in text)
+    joiners = {found.start() for found in _JOINER.finditer(text)}
+    return "".join(
+        one if one.isprintable() or one in kept or _space(one) or place in joiners else _escape(one)
+        for place, one in enumerate(text)
+    )
 
 
 def _space(one: str) -> bool:

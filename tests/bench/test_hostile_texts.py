@@ -95,6 +95,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, found: list[dict[str, Any]]) 
 def test_what_cannot_be_seen_is_printed_as_its_escape() -> None:
     assert visible("a b\u00a0c, ünï 試 †∞") == "a b\u00a0c, ünï 試 †∞"
     assert visible("\x1b[1m\r\n\t\u202e\ud800\U000e0041") == "\\x1b[1m\\r\\n\\t\\u202e\\ud800\\U000e0041"
+    for emoji in ("👩‍💻", "👨‍👩‍👧", "🏳️‍🌈", "👩🏽‍⚕️", "❤️‍🔥", "✅️"):  # joined, coloured, with a selector
+        assert visible(emoji) == emoji
+    assert visible("a\u200db ∞\u200d∞ 👩\u200d\u202e👩\u200d") == "a\\u200db ∞\\u200d∞ 👩\\u200d\\u202e👩\\u200d"
+    assert visible("a\ufe0f\u200d👩 👩\u200d\u200d👩\n") == "a\ufe0f\\u200d👩 👩\\u200d\\u200d👩\\n"
     assert visible("a\n\tb\r", kept="\n\t") == "a\n\tb\\r"
     assert visible("\x00") == "\\x00" and not OBEYED.search(visible(HOSTILE)) and "\n" not in visible(HOSTILE)
 

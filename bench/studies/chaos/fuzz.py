@@ -27,6 +27,7 @@ from bench.cli import VERBS, main
 from bench.cli.guard import BAD_INPUT, LONGEST
 from bench.config import EstimatorConfig
 from bench.measure.base import MEASUREMENTS
+from bench.printed import visible
 from bench.problems.base import PROBLEMS
 from bench.run.executors import inline
 from bench.run.runner import run_suite
@@ -79,7 +80,7 @@ class Outcome(NamedTuple):
     def refused(self) -> bool:
         """Whether it was refused as it should be: in one line that is not too long."""
         lines = [line for line in self.said.splitlines() if not line.startswith(FIRST)]
-        if self.code != BAD_INPUT or len(lines) != 1 or not lines[0].isprintable():
+        if self.code != BAD_INPUT or len(lines) != 1 or visible(lines[0]) != lines[0]:
             return False
         return self.whole or len(lines[0]) <= LONGEST
 
