@@ -19,12 +19,12 @@ def once(trial: Trial) -> None:
     _misbehaves(trial, "KillsItselfOnce", {"died"}, {0, 1}, runs=1)
 
 
-@kind("cell-kills-itself", "an estimator that sends its process SIGKILL each time", every=4)
+@kind("cell-kills-itself", "an estimator that sends its process SIGKILL each time", every=3)
 def each_time(trial: Trial) -> None:
     _misbehaves(trial, "KillsItself", {"died"}, {1}, runs=2)
 
 
-@kind("cell-exits", "an estimator that ends its process without a word (os._exit)", every=4)
+@kind("cell-exits", "an estimator that ends its process without a word (os._exit)", every=3)
 def exits(trial: Trial) -> None:
     _misbehaves(trial, "Exits", {"died"}, {1}, runs=2)
     trial.codes.add(7)  # its own, where the run has not put it aside yet
