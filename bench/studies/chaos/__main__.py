@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,18 +18,21 @@ import typer
 
 from bench.run.provenance import machine
 from bench.studies.chaos import kinds, table
+from bench.studies.chaos.process import last_words
 from bench.studies.results import Run
 from estimators.errors import unknown
 
 PATIENCE = 300.0
-"""Seconds that a lane may take for one fault."""
+"""Seconds that a lane may take for one fault, which it ends by itself before that, and says what was under way."""
 
 
 class Lane:
     """A process that tries faults, one after another."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        # What its processes leave behind lies in here, and goes with it.
+        self.folder = tempfile.TemporaryDirectory(prefix="gradest-lane-", ignore_cleanup_errors=True)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": self.folder.name}
         command = [sys.executable, "-m", "bench.studies.chaos.lane"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
@@ -38,23 +42,38 @@ class Lane:
         """What came of a fault; the lane is of no use any more where that is `broken`."""
         asking, answering = self.process.stdin, self.process.stdout
         assert asking is not None and answering is not None
-        late = threading.Timer(PATIENCE, self.end)
+        late = threading.Timer(PATIENCE, self.kill)
         late.start()
+        began = time.monotonic()
         try:
             asking.write(json.dumps({"kind": kind, "seed": seed}) + "\n")
             asking.flush()
-            line = answering.readline()
+            if line := answering.readline():
+                return dict(json.loads(line))
+        except BrokenPipeError:  # it has ended
+            pass
         finally:
             late.cancel()
-        none = {"kind": kind, "seed": seed, "broken": f"no answer within {PATIENCE:.0f} s, or the lane ended"}
-        return dict(json.loads(line)) if line else none
+        took = time.monotonic() - began
+        why = f"no answer within {PATIENCE:.0f} s" if took >= PATIENCE else f"the lane ended after {took:.0f} s"
+        return {"kind": kind, "seed": seed, "broken": why, "under_way": self.last_words()}
 
-    def end(self) -> None:
-        """End it, with all that it started in its group."""
+    def last_words(self, most: int = 12) -> list[str]:
+        """Of those of its processes that wrote last, a line each."""
+        said = sorted(Path(self.folder.name).glob("*/said-*"), key=lambda path: path.stat().st_mtime)[-most:]
+        return [f"{path.name}: {last_words(path.read_text(errors='replace'))}" for path in reversed(said)]
+
+    def kill(self) -> None:
+        """Kill it, with all that it started in its group; the others die with their parents."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        with suppress(ValueError):  # another thread has ended it, whose answer was late
-            self.process.communicate()
+
+    def end(self) -> None:
+        """The same, and remove what it left."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):  # somebody has its pipe still
+            self.process.communicate(timeout=10)
+        self.folder.cleanup()
 
 
 def scheduled(chosen: Sequence[kinds.Kind], seed: int) -> Iterator[tuple[str, int]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bench.studies.chaos.process import Process
-from bench.studies.chaos.trial import Trial
+from bench.studies.chaos.trial import Late, Trial
 
 _server: Any = forkserver._forkserver
 _said: list[BinaryIO] = []
@@ -127,6 +127,7 @@ class External:
         self.trial, self.address = trial, f"tcp://127.0.0.1:{free_port()}"
         self.scheduler = self.start_scheduler()
         self.nannies = [self.start_worker() for _ in range(workers)]
+        self.ready()
 
     def start_scheduler(self) -> Process:
         """Start the scheduler, under the same address as before."""
@@ -139,11 +140,40 @@ class External:
         arguments = ["dask-worker", self.address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
         return self._start("distributed.cli.dask_worker", [*arguments, "--local-directory", str(self.trial.folder)])
 
+    def ready(self) -> None:
+        """Wait for a worker that the scheduler knows: a run that comes before there is one is refused.
+
+        Raises:
+            Late: none comes.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (said := self.scheduler.said).count("Register worker addr:") <= said.count("Remove worker addr:"):
+            if time.monotonic() > deadline:
+                raise Late(f"the scheduler had no worker within {PATIENCE:.0f} s")
+            time.sleep(0.005)
+
+    def replace(self) -> None:
+        """Start another worker for each nanny that has ended, as a person or a batch system does.
+
+        A nanny restarts a worker that dies, and gives up where it dies before the scheduler knows it.
+        """
+        for place, nanny in enumerate(self.nannies):
+            if nanny.ended():
+                self.nannies[place] = self.start_worker()
+
     def lose(self, which: int) -> None:
         """Kill the nanny of a worker."""
         self.nannies[which].send(signal.SIGKILL)
         self.trial.signals += 1
         self.nannies[which].wait(10)
+
+    def kill_at_start(self, seconds: float = 2.0) -> None:
+        """Kill workers as they start, until all nannies have given up, or for so long where a worker was quicker."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not all(nanny.ended() for nanny in self.nannies):
+            for pid in workers():
+                send(self.trial, pid, signal.SIGKILL)
+            time.sleep(0.005)
 
     def _start(self, module: str, arguments: list[str]) -> Process:
         def main() -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.studies.chaos import cluster, kinds
 from bench.studies.chaos.process import NEW_MOUNTS, PRIVATE, mount, unshare
-from bench.studies.chaos.trial import Trial
+from bench.studies.chaos.trial import Trial, at_most
 from bench.studies.chaos.verdict import Reference
 
 IMPORTED = (
@@ -37,6 +37,8 @@ IMPORTED = (
 )
 BEAT = 0.2
 """Seconds between two heartbeats of a runner, so that a dead one is known in little more than a second."""
+LIMIT = 240.0
+"""Seconds that a fault may take: all waits of it together, each of which has a limit of its own."""
 INTERVAL = 0.03
 """Seconds between two checkpoints, so that a training of a second has some."""
 
@@ -69,11 +71,12 @@ def tried(name: str, seed: int, references: dict[str, Reference]) -> dict[str, A
     """Try a fault; whatever goes wrong in the study itself is told, and is no verdict."""
     began = time.monotonic()
     try:
-        with Trial(name, seed, references, cluster.said) as trial:
+        with Trial(name, seed, references, cluster.said) as trial, at_most(LIMIT):
             kinds.KINDS[name].run(trial)
             found = trial.judged()
-    except Exception:
-        found = {"broken": traceback.format_exc()}
+    except Exception as error:
+        told, where = getattr(error, "__notes__", []), "".join(traceback.format_tb(error.__traceback__))
+        found = {"broken": f"{type(error).__name__}: {error}", "under_way": [*told, where]}
     return {"kind": name, "seed": seed, "wall": time.monotonic() - began, **found}
 
 

@@ -6,6 +6,7 @@ process that forks must have one thread.
 
 import atexit
 import ctypes
+import faulthandler
 import os
 import resource
 import signal
@@ -30,6 +31,12 @@ BROKEN = 99
 """The exit code of a process that could not be made what it was to be."""
 POLL = 0.002
 """Seconds between two looks at a process."""
+STACKS = signal.SIGUSR1
+"""At this signal a process writes to its stderr which function each of its threads is in."""
+TO_WRITE_THEM = 0.3
+"""Seconds in which it has done so."""
+STACKS_SHOWN = 4000
+"""Characters of it that are kept: the main thread comes last."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,6 +66,11 @@ def unmount(where: Path) -> None:
     _libc.umount2(str(where).encode(), 2)
 
 
+def last_words(said: str) -> str:
+    """The last line of what a process wrote."""
+    return repr(said.strip().rpartition("\n")[2][-300:]) if said.strip() else "it said nothing"
+
+
 @dataclass
 class Process:
     """A process that was started."""
@@ -70,6 +82,8 @@ class Process:
     """The child to wait for: the process itself, or the one outside of its namespace."""
     terminal: int | None = None
     """The other side of its terminal."""
+    what: str = ""
+    """Its command line."""
     began: float = field(default_factory=time.monotonic)
     code: int | None = None
     """Its exit code, minus the number of a signal that ended it; None while it runs."""
@@ -122,7 +136,18 @@ class Process:
     @property
     def said(self) -> str:
         """What it wrote."""
-        return self.errors.read_text(errors="replace")
+        return self.errors.read_text(errors="replace") if self.errors.exists() else ""
+
+    def stands(self) -> str:
+        """How it stands: how it ended or, where it still runs, what each of its threads is at; and its last words."""
+        if self.ended():
+            return f"`{self.what}` ended with {self.code}: {last_words(self.said)}"
+        before = len(self.said)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(self.pid, STACKS)
+        self.wait(TO_WRITE_THEM)
+        said = self.said
+        return f"`{self.what}` still runs: {last_words(said[:before])}\n{said[before:].strip()[-STACKS_SHOWN:]}".strip()
 
 
 def start(
@@ -157,7 +182,7 @@ def start(
             os.close(theirs)
         told = os.read(receiving, 32)
         os.close(receiving)
-        return Process(int(told or holder), errors, holder, ours)
+        return Process(int(told or holder), errors, holder, ours, what=" ".join(arguments)[:200])
     try:
         os.close(receiving)
         if namespace:
@@ -171,9 +196,10 @@ def start(
         os.chdir(folder)
         for which, most in limits:
             resource.setrlimit(which, (most, most))
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+        faulthandler.register(STACKS, file=2)
         sys.argv[:] = arguments
         _run(main, inside)
     finally:  # nothing of this process may go on as if it were the parent

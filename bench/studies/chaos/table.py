@@ -19,7 +19,7 @@ COLUMNS = ("kind", "what", "tried", *COUNTED, "not_ended", "median", "q25", "q75
 def guilty(found: Mapping[str, Any]) -> list[str]:
     """What is wrong with how a fault ended, in lines; nothing where all is well."""
     if "broken" in found:
-        return [f"the study itself failed: {found['broken'].strip().splitlines()[-1]}"]
+        return [f"the study itself failed: {found['broken'].strip().splitlines()[-1]}", *found.get("under_way", ())]
     wrong = [f"{name}: {text}" for name in COUNTED for text in found[name]]
     return wrong + ([] if found["ended"] else ["did not end"]) + list(found["told"])
 
@@ -59,6 +59,11 @@ def _cells(row: Row) -> list[str]:
     return [case["kind"], case["what"], str(case["tried"]), *counts, spread]
 
 
+def _short(text: str) -> str:
+    """The beginning of a text that may have many lines, in one; all of it is in reliability.json."""
+    return " ".join(text.split())[:300]
+
+
 def _total(rows: Sequence[Row]) -> list[str]:
     sums = [f"{sum(row.case[name] for row in rows):,}" for name in ("tried", *COUNTED, "not_ended")]
     return ["all", f"{len(rows)} kinds", *sums, ""]
@@ -67,7 +72,7 @@ def _total(rows: Sequence[Row]) -> list[str]:
 def faults(run: Run) -> list[str]:
     """The blocks of a page on a run of faults."""
     wrong = run.about["failures"]
-    listed = [f"- `{one['command']}`: {'; '.join(line[:300] for line in one['wrong'][:3])}" for one in wrong]
+    listed = [f"- `{one['command']}`: {'; '.join(map(_short, one['wrong'][:3]))}" for one in wrong]
     return [
         "A fault is one small run (eight cells of milliseconds, two trainings with checkpoints) that is hurt at an "
         "instant which a seed decides, and then started again until it ends. Then every record is held against that of "

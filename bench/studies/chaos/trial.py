@@ -2,15 +2,17 @@
 
 import random
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.studies.chaos import suites, verdict
 from bench.studies.chaos.inside import without_report
-from bench.studies.chaos.process import Process, start
+from bench.studies.chaos.process import Process, start, unmount
 from bench.studies.chaos.verdict import Reference
 
 PATIENCE = 60.0
@@ -19,6 +21,34 @@ CODES = {0, 1, 2, 3, 130, 141}
 """Exit codes that are documented."""
 AGAIN = 6
 """How often a run is started again until it ends."""
+TURNS = 10
+"""Turns that it may take to hurt a process once."""
+SHOWN = 12
+"""Processes of which a fault that came to nothing tells how they stand, those that still run first."""
+
+
+class Late(Exception):
+    """A fault is not over in time. No OSError, which may be expected where it comes up."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Go on for so long, whatever this process, of one thread, waits for.
+
+    Raises:
+        Late: it took longer.
+    """
+
+    def late(number: int, frame: object) -> None:
+        raise Late(f"no end within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Trial:
@@ -55,8 +85,8 @@ class Trial:
         """What is put right before the run goes on, and in any case."""
         self.mended: Callable[[str], None] = lambda said: None
         """What a person does who reads what a run said that ended otherwise."""
-        self.started = 0
-        """Processes so far."""
+        self.begun: list[Process] = []
+        """All processes so far, those too which are not of a run."""
         self.signals = 0
         """That reached processes which a run started."""
         self.excused = False
@@ -67,11 +97,22 @@ class Trial:
     def __enter__(self) -> "Trial":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
+        if error is not None:
+            for line in self.stands():
+                error.add_note(line)
         for process in self.processes:
             process.kill()
         self.put_right()
+        unmount(self.out)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stands(self) -> list[str]:
+        """How the processes stand, a text each."""
+        running = [process for process in self.begun if not process.ended()]
+        ended = [process for process in reversed(self.begun) if process.ended()]
+        shown = [process.stands() for process in [*running, *ended][:SHOWN]]
+        return [f"{self.hurts} signals were sent, {len(self.begun)} processes started", *shown]
 
     def put_right(self) -> None:
         """Undo what the fault did to the machine."""
@@ -97,9 +138,9 @@ class Trial:
         """Start another command line of ours, or another program, in the folder."""
         from bench.cli import main as ours
 
-        self.started += 1
-        errors = self.folder / f"said-{self.started}"
+        errors = self.folder / f"said-{len(self.begun) + 1}"
         process = start(main or ours, arguments, folder=self.folder, errors=errors, **options)
+        self.begun.append(process)
         self.processes.append(process)
         return process
 
@@ -107,6 +148,19 @@ class Trial:
     def hurts(self) -> int:
         """Signals that reached a process."""
         return self.signals + sum(process.hurts for process in self.processes)
+
+    def until(self, signals: int) -> Iterator[None]:
+        """Turns until so many signals have reached a process, where a turn sends one at most.
+
+        Raises:
+            Late: turn after turn there was nothing to hurt.
+        """
+        for _ in range(TURNS * signals):
+            if self.hurts >= signals:
+                return
+            yield
+        if self.hurts < signals:
+            raise Late(f"{self.hurts} of {signals} signals reached a process in {TURNS * signals} turns")
 
     def restarted(self, process: Process | None, *more: str, **options: Any) -> Process:
         """A run that still runs, or the next one; where the last one came to its end it makes all cells anew."""
@@ -122,7 +176,7 @@ class Trial:
     def over(self, process: Process, seconds: float = PATIENCE) -> None:
         """Wait for the end of a process, and note where it does not end."""
         if not process.wait(seconds):
-            self.told.append(f"did not end in {seconds:.0f} s after it was hurt")
+            self.told.append(f"did not end in {seconds:.0f} s after it was hurt: {process.stands()}")
             process.kill()
 
     def go_on(self) -> bool:
@@ -130,8 +184,8 @@ class Trial:
         for _ in range(AGAIN):
             process = self.start()
             if not process.wait(PATIENCE):
+                self.told.append(f"a resume did not end in {PATIENCE:.0f} s: {process.stands()}")
                 process.kill()
-                self.told.append(f"a resume did not end in {PATIENCE:.0f} s")
                 return False
             if process.code in self.codes:
                 return True

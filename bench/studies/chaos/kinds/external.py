@@ -36,7 +36,9 @@ def _run(trial: Trial) -> tuple[External, Process]:
 
 def _after(trial: Trial, hurt: Callable[[External, Process], None], times: int = 1) -> None:
     external, process = _run(trial)
-    while trial.signals < times:
+    for _ in trial.until(times):
+        external.replace()
+        external.ready()
         process = trial.restarted(process, "--scheduler", external.address)
         cluster.some_worker(trial, process)
         process.wait(trial.instant(0.6))
@@ -55,7 +57,23 @@ def worker_killed(trial: Trial) -> None:
 def nanny_killed(trial: Trial) -> None:
     def hurt(external: External, process: Process) -> None:
         external.lose(trial.random.randrange(2))
-        external.nannies.append(external.start_worker())
+        external.replace()
+
+    _after(trial, hurt)
+
+
+@kind(
+    "external-workers-gone",
+    "all its workers are lost, those that come instead are killed as they start, and others come",
+    needs=missing,
+)
+def workers_gone(trial: Trial) -> None:
+    def hurt(external: External, process: Process) -> None:
+        for which in range(len(external.nannies)):
+            external.lose(which)
+        external.replace()
+        external.kill_at_start()
+        external.replace()
 
     _after(trial, hurt)
 
@@ -74,7 +92,7 @@ def scheduler_killed(trial: Trial) -> None:
 @kind("external-runner-killed", "the run gets SIGKILL, its workers stay", needs=missing)
 def runner_killed(trial: Trial) -> None:
     external, process = _run(trial)
-    while trial.hurts < 4:
+    for _ in trial.until(4):
         process = trial.restarted(process, "--scheduler", external.address)
         process.wait(trial.instant(0.8))
         process.send(signal.SIGKILL)

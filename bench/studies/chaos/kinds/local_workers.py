@@ -18,7 +18,7 @@ def _run(trial: Trial) -> Process:
 
 def _after(trial: Trial, share: float, hurt: Callable[[Process], None], times: int) -> None:
     process = _run(trial)
-    while trial.hurts < times:
+    for _ in trial.until(times):
         process = trial.restarted(process, "--workers", "2")
         cluster.some_worker(trial, process)
         process.wait(trial.instant(share))

@@ -34,7 +34,7 @@ def kill_again(trial: Trial) -> None:
 def kill_often(trial: Trial) -> None:
     trial.prepared()
     process = None
-    while trial.hurts < 10:
+    for _ in trial.until(10):
         process = trial.restarted(process)
         process.wait(trial.instant(0.5))
         process.send(signal.SIGKILL)
