@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.studies.chaos import kinds, lane, table
+from bench.studies.chaos import kinds, lane, scale, table
 from bench.studies.chaos.__main__ import Lane
 from bench.studies.chaos.cluster import External
 from bench.studies.chaos.kinds import Kind
@@ -41,6 +41,24 @@ def test_a_fault_that_does_not_end_says_what_its_processes_are_at(monkeypatch: p
     assert ended == "`ended at once` ended with 3: it said nothing"
     assert "in run" in where
     assert table.guilty(found) == ["the study itself failed: Late: no end within 1 s", *found["under_way"]]
+
+
+def test_a_run_that_waits_for_somebody_is_helped_or_told_of() -> None:
+    with Trial("by hand", 0, {}) as trial:
+        sent = trial.folder / "sent"
+
+        def waits() -> int:
+            while not sent.exists():
+                time.sleep(0.005)
+            return 0
+
+        trial.meanwhile = sent.touch
+        trial.over(trial.command(["helped"], main=waits), 30)
+        assert trial.told == []
+        trial.over(trial.command(["not", "helped"], main=waits_for_ever), 0.1)
+        assert len(trial.told) == 1
+        assert trial.told[0].startswith("did not end in 0 s after it was hurt: `not helped` still runs")
+        assert [process.code for process in trial.begun] == [0, -signal.SIGKILL]
 
 
 def test_where_nothing_can_be_hurt_there_is_an_end() -> None:
@@ -103,6 +121,12 @@ def test_a_page_has_the_beginning_of_what_was_under_way_in_one_line() -> None:
     assert last.startswith("- `c`: the study itself failed: Late; `gradest run` still runs: Thread 1 xxx")
     assert len(last.splitlines()) == 1
     assert len(last) < 400
+
+
+def test_a_command_over_many_cells_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "LIMIT", 0.0)
+    with pytest.raises(RuntimeError, match=r"run many\.toml ended with -9: \nkilled, as it did not end within 0 s"):
+        scale.watched(tmp_path, "run", "many.toml")
 
 
 def test_an_hour_has_ten_faults_of_each_kind() -> None:

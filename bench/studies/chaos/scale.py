@@ -29,6 +29,8 @@ OVERHEAD, RESUME, FLAT = 5.0, 5.0, 1.0
 """Milliseconds a cell, seconds, and kilobytes of memory a cell that a run may take."""
 EACH = 0.2
 """Seconds between two looks at a process's memory."""
+LIMIT = 3600.0
+"""Seconds that a command may take; ten thousand cells over two workers take two minutes."""
 
 
 def suite(cells: int) -> str:
@@ -63,6 +65,11 @@ def watched(folder: Path, *arguments: str) -> Watched:
         page = os.sysconf("SC_PAGE_SIZE")
         while process.poll() is None:
             time.sleep(EACH)
+            if time.monotonic() - began > LIMIT:
+                process.kill()
+                process.wait()
+                said.write(f"\nkilled, as it did not end within {LIMIT:.0f} s\n")
+                break
             try:
                 memory.append(int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * page / 1e6)
             except (OSError, IndexError):  # it has just ended

@@ -83,6 +83,8 @@ class Trial:
         self.processes: list[Process] = []
         self.closing: list[Callable[[], Any]] = []
         """What is put right before the run goes on, and in any case."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What a person does, each second, who sees that a run which was hurt does not end."""
         self.mended: Callable[[str], None] = lambda said: None
         """What a person does who reads what a run said that ended otherwise."""
         self.begun: list[Process] = []
@@ -175,7 +177,10 @@ class Trial:
 
     def over(self, process: Process, seconds: float = PATIENCE) -> None:
         """Wait for the end of a process, and note where it does not end."""
-        if not process.wait(seconds):
+        deadline = time.monotonic() + seconds
+        while not process.wait(min(1.0, seconds)) and time.monotonic() < deadline:
+            self.meanwhile()
+        if not process.ended():
             self.told.append(f"did not end in {seconds:.0f} s after it was hurt: {process.stands()}")
             process.kill()
 

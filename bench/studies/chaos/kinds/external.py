@@ -31,6 +31,7 @@ def _run(trial: Trial) -> tuple[External, Process]:
     trial.closing.append(lambda: trial.told.extend(filter(None, [cluster.none_left()])))
     trial.workers_said = _not_ours
     external = External(trial)
+    trial.meanwhile = external.replace
     return external, trial.start("--scheduler", external.address)
 
 
