@@ -85,6 +85,7 @@ class Work:
         for cell in [cell for cell in self.left.values() if self.deaths.get(cell.id, 0) >= MOST_DEATHS]:
             yield cell, Died(f"the run ended without a word each of the {MOST_DEATHS} times that it was under way")
         yield from executor(self._ordinary(), run)
+        yield from executor.singly(self._suspects(), run)
         if self._may_time():
             with self.claims.alone(self._wait):
                 yield from executor.alone(self._timed(), run)
@@ -152,9 +153,15 @@ class Work:
         return 1 + self.deaths.get(cell.id, 0) + (cell.id in self._tried)
 
     def _ordinary(self) -> Iterator[Cell]:
-        """Cells that run beside each other; those that were under way when a runner died come last."""
-        cells = [cell for cell in self.left.values() if not cell.measurement.alone and cell.id not in self._apart]
-        yield from self._taken(sorted(cells, key=lambda cell: cell.id in self.deaths))
+        """Cells that run beside each other."""
+        return self._taken([cell for cell in self._beside() if cell.id not in self.deaths])
+
+    def _suspects(self) -> Iterator[Cell]:
+        """Of such cells those that were under way when a runner died, one of which may have killed it."""
+        return self._taken([cell for cell in self._beside() if cell.id in self.deaths])
+
+    def _beside(self) -> list[Cell]:
+        return [cell for cell in self.left.values() if not cell.measurement.alone and cell.id not in self._apart]
 
     def _timed(self) -> Iterator[Cell]:
         """Cells beside which nothing is to run."""

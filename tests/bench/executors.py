@@ -26,6 +26,8 @@ class Executing(Inline):
     def __call__(self, cells: Any, run: Run) -> Results:
         return self.spread([*cells], run)
 
+    singly = __call__
+
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -130,6 +130,7 @@ def test_every_cell_comes_once_over_real_workers(
     with Pool(Local(2), Limit()) as pool:
         found = list(pool(given, Kept(tmp_path, Limit(), at_once)))
         again = list(pool(cells, Kept(tmp_path, Limit(), at_once)))
+        singly = list(pool.singly([*cells[:5], deadly, *cells[5:20]], Kept(tmp_path, Limit(), at_once)))
     assert sorted(cell.id for cell, _ in found) == sorted(cell.id for cell in given)
     died = [(cell, result) for cell, result in found if isinstance(result, Died)]
     assert deadly in [cell for cell, _ in died]
@@ -140,3 +141,5 @@ def test_every_cell_comes_once_over_real_workers(
         assert isinstance(result, Died) or (isinstance(result, Record) and result.cell == cell.id)
     assert not any(isinstance(result, Died) for _, result in again)
     assert len(again) == len(cells)
+    assert [(cell, result.cells) for cell, result in singly if isinstance(result, Died)] == [(deadly, 1)]
+    assert len(singly) == 21

@@ -57,6 +57,7 @@ class Scripted:
     def __init__(self, cells: list[Cell], dying: Iterable[int] = ()) -> None:
         self.dying = {cells[place].id for place in dying}
         self.ran: list[str] = []
+        self.by_itself: list[str] = []
 
     def __enter__(self) -> "Scripted":
         return self
@@ -70,6 +71,11 @@ class Scripted:
             yield cell, Died("its process died") if cell.id in self.dying else run(cell)
 
     alone = __call__
+
+    def singly(self, cells: Iterable[Cell], run: Run) -> Results:
+        for cell in cells:
+            self.by_itself.append(cell.id)
+            yield from self([cell], run)
 
     def start(self, run: Run) -> None:
         pass
@@ -132,6 +138,18 @@ def test_a_cell_whose_process_died_is_tried_once_more_apart_and_last(tmp_path: P
     assert [cell for cell, _ in results] == [cells[place].id for place in (2, 3, 0, 1, 4)]
     assert [cell for cell, result in results if isinstance(result, Died)] == [cells[1].id]
     assert [mine.tries(cell) for cell in cells] == [2, 2, 1, 1, 2]
+
+
+def test_cells_that_were_under_way_when_a_runner_died_are_given_singly(tmp_path: Path, cells: list[Cell]) -> None:
+    """Else one of them that ends its process would be taken for the death of others, which were tried before too."""
+    executor = Scripted(cells)
+    with Claims(tmp_path) as claims:
+        mine = _work(claims, {}, [])
+        mine.add(cells)
+        mine.suspect({cells[0].id: 1, cells[2].id: 1})
+        results = [cell.id for cell, _ in mine.results(executor, Apart(Limit()), _record)]
+    assert executor.by_itself == [cells[0].id, cells[2].id]
+    assert sorted(results) == sorted(cell.id for cell in cells)
 
 
 def test_of_a_process_that_had_several_cells_one_line_is_written(

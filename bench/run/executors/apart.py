@@ -74,7 +74,7 @@ class Apart:
                 yield cell, answer
                 raise
 
-    alone = __call__
+    alone = singly = __call__
 
     def _told_to_stop(self) -> Record | Stopped | None:
         """What the process still gives when it is told to stop."""

@@ -83,6 +83,10 @@ class Executor(Protocol):
         """
         ...
 
+    def singly(self, cells: Iterable[Cell], run: Run, /) -> Results:
+        """The same, and no process has more than one of them: for cells one of which may end its process."""
+        ...
+
     def alone(self, cells: Iterable[Cell], run: Run, /) -> Results:
         """Run the cells one at a time and nothing beside them, for what is timed; otherwise as a call does."""
         ...

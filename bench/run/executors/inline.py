@@ -23,7 +23,7 @@ class Inline:
         for cell in cells:
             yield cell, run(cell)
 
-    alone = __call__
+    alone = singly = __call__
 
 
 inline = Inline()

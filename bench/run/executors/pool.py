@@ -21,7 +21,7 @@ from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
 from bench.run.executors.base import TO_STOP, Died, Results, Run
-from bench.run.executors.batches import MOST, TOGETHER, Batches
+from bench.run.executors.batches import TOGETHER, Batches
 from bench.run.executors.inline import inline
 from bench.run.executors.quiet import Quiet
 from bench.run.executors.same import Other, greet, own_modules, refusal
@@ -95,20 +95,24 @@ class Pool:
 
     def __call__(self, cells: Iterable[Cell], run: Run) -> Results:
         """Run the cells; neighbours, of one problem and kind, share their trajectories in a worker."""
-        return self._spread(cells, run, most=sys.maxsize)
+        return self._spread(Batches(cells), run)
+
+    def singly(self, cells: Iterable[Cell], run: Run) -> Results:
+        """Run the cells, of which a worker is never given more than one."""
+        return self._spread(Batches(cells, most=1), run)
 
     def alone(self, cells: Iterable[Cell], run: Run) -> Results:
         """Run the cells one at a time: here, or on one worker where the workers are of other machines."""
         if not self.workers.here:
-            yield from self._spread(cells, run, most=1)
+            yield from self._spread(Batches(cells, most=1), run, workers=1)
             return
         for cell in cells:
             self._close()  # a scheduler and idle workers wake now and then, which a time would show
             yield from inline.alone([cell], run)
 
-    def _spread(self, cells: Iterable[Cell], run: Run, most: int) -> Results:
-        """Run cells on at most so many workers; on one, each by itself."""
-        self._batches = batches = Batches(cells, MOST if most > 1 else 1)
+    def _spread(self, batches: Batches, run: Run, workers: int = sys.maxsize) -> Results:
+        """Run cells on at most so many workers."""
+        self._batches = batches
         if not (first := batches.take()):
             return
         batches.put_back(first)
@@ -117,7 +121,7 @@ class Pool:
             self._open()
             while True:
                 self.limit.check()
-                while len(self._given) < most and (worker := self._free()) is not None and (taken := batches.take()):
+                while len(self._given) < workers and (worker := self._free()) is not None and (taken := batches.take()):
                     self._give(worker, taken, run)
                 while results:  # their worker has the next cells already
                     yield results.popleft()
