@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from bench.cli.guard import BAD_INPUT, CUT, LONGEST, complain
 from bench.cli.loudness import ASKED
 from bench.run.files import write_atomic
-from bench.studies.chaos import fuzz
-from bench.studies.chaos.fuzz import MOST, SORTS, Outcome, Row, typed
+from bench.studies.chaos import answer, fuzz, made
+from bench.studies.chaos.answer import MOST, Outcome, typed
+from bench.studies.chaos.fuzz import SORTS, Row
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
 from bench.suite.toml import dumps
@@ -76,8 +77,10 @@ def test_whatever_is_typed_is_answered_in_a_line(capsys: pytest.CaptureFixture[s
     assert said == []
     assert [row.what for row in rows] == [*SORTS]
     assert sum(row.tried for row in rows) == 240
-    assert sum(row.refused for row in rows) > 120
-    assert sum(row.accepted for row in rows) > 15
+    assert sum(row.refused for row in rows) > 80
+    # A sort of which nothing is accepted tries what lies before a refusal alone.
+    fair = [row for row in rows if row.what not in ("suites, values changed", "suites, bytes changed")]
+    assert [row.what for row in fair if min(row.accepted, row.refused) < 4] == []
     assert max(row.longest for row in rows) <= LONGEST
 
 
@@ -101,26 +104,46 @@ def test_a_fault_is_counted_for_what_it_is(monkeypatch: pytest.MonkeyPatch, tmp_
     ]
 
 
+def test_what_would_take_long_or_write_elsewhere_ends_and_was_accepted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert typed("check", "rloo").code == 0
+    assert typed("check", "rloo[samples=1]").refused
+    (here / "held.toml").write_bytes(fuzz.HELD)
+    assert typed("run", "held.toml", "--out", "held").code == 0
+    assert sorted(tmp_path.rglob("*")) == [here, here / "held.toml"]
+    fuzz.run_suite(parse_suite(fuzz.HELD, "held.toml"), here / "held", executor=fuzz.inline)
+    before = sorted(tmp_path.rglob("*"))
+    assert typed("report", "held", "--out", "../there", within=60).code == 0
+    assert typed("compare", "held", "held", "--html", str(tmp_path / "page.html"), within=60).code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    assert typed("report", "held", "--out", "../here/there", within=60).code == 0
+    assert {one.suffix for one in (here / "there").rglob("*.*")} == {".csv", ".md", ".parquet", ".tex"}
+
+
 def test_an_answer_that_does_not_come_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     def forever() -> None:
         while True:
             pass
 
-    monkeypatch.setattr(fuzz, "main", forever)
+    monkeypatch.setattr(answer, "main", forever)
     outcome = typed("list", within=0.1)
     assert outcome[:2] == (None, "")
 
     def broken() -> None:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(fuzz, "main", broken)
+    monkeypatch.setattr(answer, "main", broken)
     assert typed("list").said.endswith("RuntimeError: no such luck\n")
 
 
 def test_a_fuzzed_suite_differs_from_the_next() -> None:
-    for make in (fuzz.of_values, fuzz.of_bytes, fuzz.of_schema):
-        made = {make(random.Random(i)) for i in range(20)}
-        assert len(made) > 15
+    for make in (made.of_values, made.of_bytes, made.of_schema):
+        different = {make(random.Random(i)) for i in range(20)}
+        assert len(different) > 15
         assert make(random.Random(3)) == make(random.Random(3))
 
 

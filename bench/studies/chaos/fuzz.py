@@ -1,47 +1,35 @@
 """`python -m bench.studies.chaos.fuzz --count 10000 --seed 0`: whatever is typed is answered in one line.
 
 Suites are made of those that ship, with values, keys and bytes changed, and of the schema alone; command lines of every
-verb, with options, paths and labels changed. Each is given to the command line in this process, within five seconds.
-Nothing is run: what would run cells, or a certificate, ends there and counts as accepted. An accepted suite is written,
-read back, and must be equal, with the same cells.
+verb, with options, paths and labels changed. Half of the command lines, and of the suites of the schema, are such as
+somebody would type, so that what lies behind a refusal is reached too.
+
+Each is given to the command line in this process, within five seconds. Nothing is run: what would run cells, or a
+certificate, or write outside of the folder, ends there and counts as accepted; no figures are drawn. An accepted suite
+is written, read back, and must be equal, with the same cells.
 """
 
 import argparse
 import contextlib
-import io
 import os
 import random
-import signal
 import sys
 import tempfile
-import time
-import tomllib
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest import mock
 
-from bench.cli import VERBS, main
-from bench.cli.guard import BAD_INPUT, LONGEST
-from bench.config import EstimatorConfig
-from bench.measure.base import MEASUREMENTS
-from bench.printed import visible
-from bench.problems.base import PROBLEMS
+from bench.cli import VERBS
+from bench.cli.guard import BAD_INPUT
 from bench.run.executors import inline
 from bench.run.runner import run_suite
-from bench.studies.chaos.odd import BYTES, COMMANDS, NAMES, NUMBERS, OPTIONS, PATHS, WORDS
-from bench.suite.load import SUITES, parse_suite
+from bench.studies.chaos.answer import Outcome, typed
+from bench.studies.chaos.made import a_label, as_typed, of_bytes, of_schema, of_values
+from bench.studies.chaos.odd import COMMANDS, NUMBERS, PATHS, WORDS
+from bench.suite.load import parse_suite
 from bench.suite.plan import plan
-from bench.suite.schema import Suite
 from bench.suite.toml import dumps
-from bench.training.settings import Optimisation
-from estimators import registry
-
-MOST = 5.0
-"""Seconds that an answer may take."""
-
 
 HELD = b"""
 name = "held"
@@ -50,39 +38,13 @@ estimators = ["rloo", "disarm"]
 moments = {draws = 30}
 """
 """The suite of the one folder that is there, of two records."""
-FIRST = "runs code of your own: "
-"""What is said before an answer where something named is imported."""
 WARM = (
     ["doctor"],
     ["compare", "held", "held"],
     ["run", "quick", "--dry-run"],
-    ["report", "nowhere"],
+    ["report", "held", "--format", "md,csv,tex"],
     ["list", "estimators"],
 )
-
-
-class TooLong(BaseException):
-    """An answer took longer; nothing catches it on its way."""
-
-
-class Outcome(NamedTuple):
-    """What came of one thing that was typed."""
-
-    code: int | None
-    """None where it ended in a traceback, or not at all."""
-    said: str
-    """On stderr, or the traceback."""
-    seconds: float
-    whole: bool = False
-    """Whether all was asked for, however long."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether it was refused as it should be: in one line that is not too long."""
-        lines = [line for line in self.said.splitlines() if not line.startswith(FIRST)]
-        if self.code != BAD_INPUT or len(lines) != 1 or visible(lines[0]) != lines[0]:
-            return False
-        return self.whole or len(lines[0]) <= LONGEST
 
 
 class Row(NamedTuple):
@@ -120,186 +82,6 @@ class Row(NamedTuple):
         return self.badly + self.tracebacks + self.hangs
 
 
-@contextmanager
-def nothing_runs() -> Iterator[None]:
-    """What would take long ends instead, as if it were done."""
-
-    def end(*_: object, **__: object) -> None:
-        raise SystemExit(0)
-
-    def made(name: str, arguments: dict[str, Any], **_: object) -> None:
-        registry.get(name).create(**arguments)
-        raise SystemExit(0)
-
-    with (
-        mock.patch("bench.run.runner.run_suite", end),
-        mock.patch("estimators.checks.certify", made),
-        mock.patch("bench.run.probe.slowness", return_value=1.0),
-    ):
-        yield
-
-
-def _too_long(*_: object) -> None:
-    raise TooLong
-
-
-def typed(*arguments: str, within: float = MOST) -> Outcome:
-    """What the command line answers, in this process and folder, within so many seconds."""
-    out, err, started = io.StringIO(), io.StringIO(), time.perf_counter()
-    path, environment = list(sys.path), os.environ.get("PYTHONPATH")
-    before = signal.signal(signal.SIGALRM, _too_long)
-    code: int | None = None
-    try:
-        with (
-            mock.patch.object(sys, "argv", ["gradest", *arguments]),
-            nothing_runs(),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            signal.setitimer(signal.ITIMER_REAL, within)
-            main()
-    except SystemExit as ended:
-        code, said = ended.code if isinstance(ended.code, int) else 0, err.getvalue()
-    except TooLong:
-        said = ""
-    except BaseException:
-        said = traceback.format_exc()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        sys.path[:] = path
-        if environment is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = environment
-    whole = any(one in ("-v", "--verbose") for one in arguments)
-    return Outcome(code, said, time.perf_counter() - started, whole)
-
-
-def a_value(rng: random.Random, like: Any = None) -> Any:
-    """Something to stand in the place of a value: near to it, or nothing like it."""
-    match rng.randrange(8):
-        case 0 | 1:
-            return rng.choice(NUMBERS)
-        case 2:
-            return rng.choice(WORDS)
-        case 3:
-            return [a_value(rng) for _ in range(rng.randrange(4))]
-        case 4:
-            return {rng.choice(WORDS): a_value(rng) for _ in range(rng.randrange(3))}
-        case 5 if isinstance(like, list):
-            return like * rng.choice((0, 2, 50))
-        case 6 if isinstance(like, int | float):
-            return rng.choice((-like, like + 1, like / 3, like * 10**9, float(like)))
-    return rng.choice((True, False, rng.randrange(10), rng.random()))
-
-
-def changed(rng: random.Random, table: dict[str, Any]) -> dict[str, Any]:
-    """A table with one thing changed somewhere in it: a value, a key, one more, one less."""
-    table = dict(table)
-    key = rng.choice([*table]) if table else ""
-    inside = table.get(key)
-    if isinstance(inside, dict) and inside and rng.random() < 0.8:
-        return table | {key: changed(rng, inside)}
-    if isinstance(inside, list) and inside and rng.random() < 0.7:
-        place = rng.randrange(len(inside))
-        one = inside[place]
-        other: Any = a_label(rng) if isinstance(one, str) else a_value(rng, one)
-        if isinstance(one, dict):
-            other = changed(rng, one)
-        return table | {key: [*inside[:place], other, *inside[place + 1 :]]}
-    match rng.randrange(6):
-        case 0 if table:
-            del table[key]
-        case 1 if table:
-            table[rng.choice(WORDS)] = table.pop(key)
-        case 2:
-            table[rng.choice(NAMES)] = a_value(rng)
-        case _:
-            table[key] = a_value(rng, inside)
-    return table
-
-
-def a_label(rng: random.Random) -> str:
-    """An estimator as a person types it, or nearly so."""
-    name = rng.choice([entry.name for entry in registry.available()] if rng.random() < 0.7 else NAMES)
-    options = [f"{rng.choice(OPTIONS)}={rng.choice([*map(_short, NUMBERS), *WORDS])}" for _ in range(rng.randrange(3))]
-    label = f"{name}[{','.join(options)}]" if options or rng.random() < 0.2 else name
-    if rng.random() < 0.2:
-        place = rng.randrange(len(label) + 1)
-        label = label[:place] + rng.choice(("[", "]", "=", ",", " ", *WORDS)) + label[place:]
-    return label
-
-
-def _short(number: float) -> str:
-    try:
-        return str(number)
-    except ValueError:  # more digits than Python writes
-        return "9" * 5000
-
-
-def shipped(rng: random.Random) -> dict[str, Any]:
-    """A suite that ships, of a few of its problems and estimators, so that it is planned at once."""
-    suite = tomllib.loads(rng.choice(sorted(SUITES.glob("*.toml"))).read_text())
-    for name in ("problems", "estimators"):
-        suite[name] = rng.sample(suite[name], min(len(suite[name]), rng.randrange(1, 4)))
-    return suite
-
-
-def of_values(rng: random.Random) -> bytes:
-    """A suite that ships, with up to two things changed."""
-    suite = shipped(rng)
-    for _ in range(rng.choice((0, 1, 1, 2))):
-        suite = changed(rng, suite)
-    return _written(suite)
-
-
-def of_bytes(rng: random.Random) -> bytes:
-    """The text of one, with bytes changed."""
-    text = bytearray(dumps(shipped(rng)).encode())
-    for _ in range(rng.randrange(1, 6)):
-        place = rng.randrange(len(text))
-        match rng.randrange(5):
-            case 0:
-                text[place] = rng.randrange(256)
-            case 1:
-                del text[place : place + rng.randrange(1, 40)]
-            case 2:
-                text[place:place] = rng.choice(WORDS).encode("utf-8", "surrogatepass")
-            case 3:
-                text[place:place] = text[place : place + rng.randrange(1, 300)]
-            case 4:
-                text[place:place] = rng.choice(BYTES)
-        if not text:
-            break
-    return bytes(text)
-
-
-def of_schema(rng: random.Random) -> bytes:
-    """A suite of fields that there are, with whatever values."""
-
-    def table(model: Any, kind: str = "") -> dict[str, Any]:
-        names = [name for name in model.model_fields if name != "kind" and rng.random() < 0.4]
-        return ({"kind": kind} if kind else {}) | {name: a_value(rng) for name in names}
-
-    suite = {"name": "a"} | table(Suite)
-    suite["problems"] = [table(cls, kind) for kind, cls in PROBLEMS.all().items() if rng.random() < 0.7]
-    if rng.random() < 0.8:
-        suite["problems"].append({"kind": "toy", "objective": "cubic", "family": "bernoulli", "logits": [1]})
-    suite["estimators"] = [a_label(rng) if rng.random() < 0.7 else table(EstimatorConfig) for _ in range(2)]
-    for name, cls in {**MEASUREMENTS.all(), "training": Optimisation}.items():
-        if rng.random() < 0.5:
-            suite[name] = table(cls)
-    return _written(suite)
-
-
-def _written(suite: dict[str, Any]) -> bytes:
-    try:
-        return dumps(suite).encode("utf-8", "surrogatepass")
-    except ValueError:  # a number that has no word in JSON, or too many digits: as a person would type it
-        return repr(suite).encode("utf-8", "surrogatepass")[:4000]
-
-
 def a_suite(make: Callable[[random.Random], bytes]) -> Callable[[random.Random], Outcome]:
     """Plan a suite of this sort."""
 
@@ -331,8 +113,12 @@ def a_command(verb: str) -> Callable[[random.Random], Outcome]:
             pick = rng.random()
             if pick < 0.3:
                 return a_label(rng)
-            return rng.choice(PATHS) if pick < 0.6 else rng.choice(WORDS) if pick < 0.8 else _short(rng.choice(NUMBERS))
+            return (
+                rng.choice(PATHS) if pick < 0.6 else rng.choice(WORDS) if pick < 0.8 else as_typed(rng.choice(NUMBERS))
+            )
 
+        if rng.random() < 0.5:
+            return typed(verb, *rng.choice(COMMANDS[verb]), *rng.choice(((), (), ("--quiet",), ("--verbose",))))
         words = [*rng.choice(COMMANDS[verb])] if rng.random() < 0.7 else [word() for _ in range(rng.randrange(3))]
         if words and rng.random() < 0.6:
             words[rng.randrange(len(words))] = word()
