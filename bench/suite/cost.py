@@ -19,11 +19,6 @@ LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 """Files of a control group, of its second version and of its first, that say how much memory it may take."""
 
 
-def cost_of(cell: Cell) -> Cost | None:
-    """What a cell costs; None where its measurement or its problem does not say."""
-    return cell.measurement.cost(cell.problem, cell.estimator)
-
-
 class Total(NamedTuple):
     """Of several cells."""
 
@@ -41,7 +36,7 @@ def _one_after_another(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cost | Non
     """Each cell with its cost; what those of a problem share is in that of the first alone."""
     shared = set()
     for cell in cells:
-        cost = cost_of(cell)
+        cost = cell.cost
         if cost is not None and cost.shared is not None:
             key, more = (cell.problem, cell.measurement), cost.shared
             if key not in shared:
@@ -110,7 +105,7 @@ def check_fits(cells: Sequence[Cell]) -> None:
     """
     rooms = {cell.device: room_for(cell) for cell in {cell.device: cell for cell in cells}.values()}
     for cell in cells:
-        cost, (room, where) = cost_of(cell), rooms[cell.device]
+        cost, (room, where) = cell.cost, rooms[cell.device]
         if cost is not None and cost.memory > room:
             raise BadInput(
                 f"{cell.title} would take about {in_bytes(cost.memory)} of memory, and {where} has {in_bytes(room)}: "

@@ -19,6 +19,7 @@ from bench.bounds import Draws, Few, Seeds, Threads, Title
 from bench.config import Config, EstimatorConfig, added_later
 from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
 from bench.measure.basket import MomentsSettings
+from bench.measure.cost import Cost
 from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS, Problem
@@ -196,11 +197,16 @@ class Cell(Config):
         return cell_id(self.resolved())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Cell":
-        """A copy, whose id and title are its own."""
+        """A copy, whose id, title and cost are its own."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("id", "title"):
+        for name in ("id", "title", "cost"):
             copied.__dict__.pop(name, None)
         return copied
+
+    @cached_property
+    def cost(self) -> Cost | None:
+        """What it costs; None where its measurement or its problem does not say. Every look at a plan asks for it."""
+        return self.measurement.cost(self.problem, self.estimator)
 
     @property
     def identity(self) -> Identity:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.suite import cost
-from bench.suite.cost import check_fits, cost_of, in_bytes, memory_here, total
+from bench.suite.cost import check_fits, in_bytes, memory_here, total, typical_seconds
 from bench.suite.load import load_suite, parse_suite, suite_names
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
@@ -46,7 +46,7 @@ def cells(problem: str = DIGITS, *estimators: str, more: str = MORE, seeds: int 
 
 
 def by_kind(found: list[Cell]) -> dict[str, Any]:
-    return {cell.measurement.kind: cost_of(cell) for cell in found}
+    return {cell.measurement.kind: cell.cost for cell in found}
 
 
 def test_evaluations_are_rows_times_draws_times_steps() -> None:
@@ -68,7 +68,7 @@ def test_an_estimator_that_enumerates_evaluates_every_state() -> None:
 
 def test_a_toy_counts_its_warm_up_where_there_is_something_to_warm() -> None:
     plain, warmed = (
-        cost_of(cells(TOY, name, more="[moments]\ndraws = 100\nwarm_up = 6")[0])
+        cells(TOY, name, more="[moments]\ndraws = 100\nwarm_up = 6")[0].cost
         for name in ("rloo[samples=4]", "relax[samples=1]")
     )
     assert plain is not None and warmed is not None
@@ -76,21 +76,34 @@ def test_a_toy_counts_its_warm_up_where_there_is_something_to_warm() -> None:
     assert warmed.evaluations == 100 + 64 * 6 + 8  # it evaluates f once at a draw
 
 
+def test_a_cell_works_out_its_cost_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, *_ = cells(TOY, more="[moments]\ndraws = 100")
+    cost, asked = type(cell.measurement).cost, list[Any]()
+    monkeypatch.setattr(type(cell.measurement), "cost", lambda self, *of: asked.append(self) or cost(self, *of))
+    check_fits([cell])
+    assert typical_seconds([cell]) == {cell.id: cell.cost.seconds if cell.cost else None}
+    total([cell])
+    assert len(asked) == 1
+    more = cell.model_copy(update={"measurement": cell.measurement.model_copy(update={"draws": 1000})})
+    assert cell.cost and more.cost
+    assert more.cost.evaluations > 5 * cell.cost.evaluations
+
+
 def test_what_is_shared_counts_once() -> None:
     one, two = cells(DIGITS, "rloo"), cells(DIGITS, "rloo", "disarm")
     first, both = total(one), total(two)
-    shared = next(found.shared for found in map(cost_of, one) if found is not None and found.shared)
-    own = sum(found.evaluations for found in map(cost_of, two) if found is not None)
+    shared = next(found.shared for found in (cell.cost for cell in one) if found is not None and found.shared)
+    own = sum(found.evaluations for found in (cell.cost for cell in two) if found is not None)
     assert both.evaluations == own + shared.evaluations
     assert first.evaluations < both.evaluations < 2 * first.evaluations
     assert both.largest in two
-    assert both.memory == max(found.memory for found in map(cost_of, two) if found is not None)
+    assert both.memory == max(found.memory for found in (cell.cost for cell in two) if found is not None)
 
 
 def test_all_that_ships_says_what_it_costs_and_fits_into_a_laptop() -> None:
     for name in suite_names():
         for cell in plan(load_suite(name)).cells:
-            found = cost_of(cell)
+            found = cell.cost
             assert found is not None
             assert 0 < found.seconds < 3600
             assert 0 < found.memory < 4e9, cell.title
@@ -166,7 +179,6 @@ import json, sys
 import torch
 from bench.run.cell import run_cell
 from bench.studies.scaling.measure import peak_resident
-from bench.suite.cost import cost_of
 from tests.bench.test_cost import cells
 (cell,) = cells(sys.argv[1], sys.argv[2], more=sys.argv[3], seeds=3)
 x = torch.randn(50, 50, requires_grad=True)
@@ -175,7 +187,7 @@ before = peak_resident()
 record = run_cell(cell)
 assert record.went_well, record.reason
 grown = peak_resident() - before
-print(json.dumps([cost_of(cell).memory, grown]))
+print(json.dumps([cell.cost.memory, grown]))
 """
 DEEP = DIGITS.replace("3,", "512,").replace("[8]", "[1024, 1024]")
 WIDE = DIGITS.replace("3,", "512,").replace("[8]", "[64]")

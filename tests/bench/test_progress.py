@@ -22,10 +22,11 @@ def cell(name: str, kind: str, cost: int, typical: float | None = None) -> Any:
     """A cell of which it may be known what it takes on a typical core."""
     said = None if typical is None else Cost(1.0, typical)
     about = {
-        "measurement": SimpleNamespace(kind=kind, alone=kind == "time", cost=lambda problem, config: said),
+        "measurement": SimpleNamespace(kind=kind, alone=kind == "time"),
         "problem": SimpleNamespace(cost=cost, kind="toy" if cost == 1 else "vae", label="p"),
         "device": "cpu",
         "estimator": None,
+        "cost": said,
     }
     return SimpleNamespace(id=name, title=f"{kind} digits/bernoulli-20/nonlinear {name}", **about, identity=identity(
         kind, "toy" if cost == 1 else "vae"))  # fmt: skip
