@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 _EMOJI = "[\u2194\u2195\u2600-\u27bf\u2b1b\U0001f000-\U0001faff]"
-"""Those that are joined; the blocks hold signs that look the same with a joiner, too."""
+"""Characters that emoji are joined of; their blocks hold some other signs too."""
 _JOINER = re.compile(f"(?:(?<={_EMOJI})|(?<={_EMOJI}\ufe0f))\u200d(?={_EMOJI})")
 """The joiner that makes one picture of the two between which it stands, and would be hidden anywhere else."""
 
