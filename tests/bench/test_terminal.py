@@ -222,7 +222,7 @@ def test_a_limit_that_came_while_a_run_waited_for_another_is_not_said_to_be_too_
     def stopped(*_: object) -> Record:
         raise Stopped(AT_LIMIT)
 
-    monkeypatch.setattr(runner, "measure", stopped)
+    monkeypatch.setattr("bench.run.cell.measure", stopped)
     monkeypatch.setattr(Work, "_wait", stopped)
     cells = plan(override(parse_suite(SMALL.encode(), "small.toml"), estimators=["rloo"])).cells
     with Claims(Path("runs/small")) as other:
