@@ -35,10 +35,23 @@ class Watched(distributed.Nanny):
 
     exits: dict[str, int]
     """Exit codes by the address that the worker had; minus the number of a signal."""
+    gave_up: list[str]
+    """Why there will be no other worker, of each nanny that could not start one."""
 
-    def __init__(self, *args: Any, exits: dict[str, int], **options: Any) -> None:
+    def __init__(self, *args: Any, exits: dict[str, int], gave_up: list[str], **options: Any) -> None:
         super().__init__(*args, **options)
-        self.exits = exits
+        self.exits, self.gave_up = exits, gave_up
+
+    async def instantiate(self) -> distributed.core.Status:
+        """Start a worker process; a nanny that fails in that, as where no more processes are allowed, is closed."""
+        try:
+            return await super().instantiate()
+        except Exception as error:
+            first: BaseException = error
+            while first.__context__ is not None:  # dask fails in other ways over what went wrong
+                first = first.__context__
+            self.gave_up.append(f"{type(first).__name__}: {' '.join(str(first).split())[:300]}")
+            raise
 
     def _on_worker_exit_sync(self, exitcode: int) -> None:
         if self.worker_address is not None:
@@ -82,11 +95,13 @@ class Local:
     def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},)) -> None:
         self.count, self.environments = count, environments
         self._exits = dict[str, int]()
+        self._gave_up = list[str]()
         self._cluster: Any = None
 
     def start(self) -> Any:
         """Start the scheduler; the workers come by and by."""
         self._before = {name: os.environ.get(name) for name in (*THREADS, "PYTHONHASHSEED")}
+        self._gave_up.clear()
         self._folder = tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
         threads = {name: os.environ.get(name, "1") for name in THREADS}
         self._config = dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads})
@@ -102,6 +117,7 @@ class Local:
             memory_limit=0,
             local_directory=self._folder.name,
             exits=self._exits,
+            gave_up=self._gave_up,
         )
         self._cluster.environments = [*self.environments]
         self._cluster.loop.add_callback(_leave_signals)
@@ -112,8 +128,11 @@ class Local:
 
     def trouble(self) -> str | None:
         """Why no worker will come."""
-        why = trouble(self._started)
-        return why and f"no worker process could be started: {why}"
+        if (why := trouble(self._started)) is not None:
+            return f"no worker process could be started: {why}"
+        if len(self._gave_up) >= self.count:
+            return f"no worker process is left, and none could be started again: {self._gave_up[-1]}"
+        return None
 
     def stop(self) -> None:
         """Kill the workers, which have nothing to lose, and end the scheduler."""
