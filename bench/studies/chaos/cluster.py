@@ -4,6 +4,8 @@ dask can start its workers from multiprocessing's fork server. A lane starts one
 ours, and every run of the lane uses that one, where each would start its own.
 """
 
+import errno
+import itertools
 import multiprocessing
 import os
 import signal
@@ -64,6 +66,20 @@ def from_server() -> None:
 
     dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     _server.ensure_running = lambda: None
+
+
+def no_more_than(most: int) -> None:
+    """Inside of a run: no more than so many worker processes can be started, as where a user may have no more."""
+    from distributed.process import AsyncProcess
+
+    start, numbers = AsyncProcess.start, itertools.count(1)
+
+    def limited(process: Any) -> Any:
+        if next(numbers) > most:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return start(process)  # type: ignore[no-untyped-call]
+
+    AsyncProcess.start = limited  # type: ignore[method-assign]
 
 
 def workers() -> list[int]:

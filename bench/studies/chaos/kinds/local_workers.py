@@ -9,9 +9,9 @@ from bench.studies.chaos.process import Process
 from bench.studies.chaos.trial import Trial, pause
 
 
-def _run(trial: Trial) -> Process:
+def _run(trial: Trial, *inside: Callable[[], None]) -> Process:
     trial.prepared()
-    trial.inside.append(cluster.from_server)
+    trial.inside += [cluster.from_server, *inside]
     trial.closing.append(lambda: trial.told.extend(filter(None, [cluster.none_left()])))
     return trial.start("--workers", "2")
 
@@ -52,6 +52,20 @@ def worker_stopped(trial: Trial) -> None:
     cluster.send(trial, pid, signal.SIGSTOP)
     pause(trial.random.uniform(0, 2))
     cluster.send(trial, pid, signal.SIGCONT)
+
+
+@kind(
+    "workers-not-restarted",
+    "both local workers get SIGKILL, and no process can be started in their place (EAGAIN)",
+    needs=cluster.missing,
+    every=2,
+)
+def not_restarted(trial: Trial) -> None:
+    process = _run(trial, lambda: cluster.no_more_than(2))
+    cluster.some_worker(trial, process)
+    process.wait(trial.instant(2.0))  # which takes longer over workers
+    for pid in cluster.workers():
+        cluster.send(trial, pid, signal.SIGKILL)
 
 
 def _runner(trial: Trial, number: int, times: int = 1) -> None:
