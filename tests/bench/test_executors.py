@@ -191,9 +191,18 @@ def test_a_run_whose_workers_have_all_left_says_what_it_waits_for(
     )
     pool._stamp()
     pool._client, pool._scheduler, pool._count, pool._until = client, "None", 0, math.inf
+    pool._opened = time.monotonic()
     pool._look()
     assert capsys.readouterr().err == ""  # of the first one: refused where it does not come
-    pool._count = 1
+    pool._opened -= pool_module.SILENT + 1
+    for _ in range(2):
+        pool._look()
+    said = "no worker of the scheduler tcp://here:1 has answered yet; the run waits for one, 120 s at most\n"
+    assert capsys.readouterr().err == said
+    pool._until = 0.0
+    with pytest.raises(BadInput, match="no worker of the scheduler tcp://here:1 was ready within 120 s"):
+        pool._look()
+    pool._count, pool._waits = 1, False
     for _ in range(2):
         pool._look()
         pool._look()

@@ -7,6 +7,7 @@ main thread reads, so that a signal is heard at once, whatever dask is at.
 """
 
 import asyncio
+import math
 import os
 import queue
 import sys
@@ -151,7 +152,8 @@ class Pool:
                 raise
             self._scheduler = self._its_id()
             self._stamp()
-            self._until = time.monotonic() + self.workers.patience
+            self._opened = time.monotonic()
+            self._until = self._opened + self.workers.patience
             self._client.subscribe_topic("all", self._heard)
             self._client.subscribe_topic(TOPIC, self._heard)
             self._read_present()
@@ -295,14 +297,23 @@ class Pool:
             raise BadInput(why)
         if self._count == 0 and time.monotonic() > self._until:
             raise BadInput(f"no worker of {self.workers.name} was ready within {self.workers.patience:.0f} s")
-        if self.elsewhere and self._count and not self._waits:
-            self._waits = True
-            self._until = time.monotonic() + self.workers.absence
-            say(f"no worker of {self.workers.name} is left; what is to run waits for one (Ctrl-C keeps what is done)")
+        self._say_that_it_waits()
         if self._waits and time.monotonic() > self._until:
             raise Stopped(f"the loss of all workers of {self.workers.name}")
         with self.limit.finishing():
             self._read_present()
+
+    def _say_that_it_waits(self) -> None:
+        """Once, where those of a cluster are slow to answer at first, or none is left later on."""
+        now, name, patience = time.monotonic(), self.workers.name, self.workers.patience
+        if self._waits or not self.elsewhere:
+            return
+        if self._count:
+            self._waits, self._until = True, now + self.workers.absence
+            say(f"no worker of {name} is left; what is to run waits for one (Ctrl-C keeps what is done)")
+        elif now > self._opened + SILENT and math.isfinite(patience):  # a queue has said that it is waited for
+            self._waits = True
+            say(f"no worker of {name} has answered yet; the run waits for one, {patience:.0f} s at most")
 
     def _ask_after_workers(self) -> None:
         """Ask whether the workers that have cells are there still: nobody says so of those of a scheduler that went."""
