@@ -26,6 +26,23 @@ trajectories = 2
 """
 """Six cells of toys, two of moments along a trajectory whose weights they share, two trainings."""
 
+COMPILED = """
+name = "compiled"
+seeds = 2
+samples = 2
+problems = [{kind = "vae", dataset = "digits", family = "bernoulli", latents = 3, architecture = [8]}]
+estimators = ["reinforce[baseline=moving-average]"]
+
+[training]
+steps = 6000
+batch = 10
+compile = true
+
+[elbo]
+evaluations = 3
+"""
+"""A training whose steps are one compiled program, with running state; it takes seconds."""
+
 MISBEHAVING = """
 name = "misbehaving"
 samples = 2
@@ -108,10 +125,11 @@ def write(folder: Path, name: str = "small") -> Path:
 
     Args:
         folder: where the run is started.
-        name: small, or the class of an estimator that misbehaves, where there is a file `armed`.
+        name: small, compiled, or the class of an estimator that misbehaves, where there is a file `armed`.
     """
-    path = folder / f"{'small' if name == 'small' else 'misbehaving'}.toml"
-    if name != "small":
+    if (text := {"small": SMALL, "compiled": COMPILED}.get(name)) is None:
         (folder / "misbehaving.py").write_text(ESTIMATORS)
-    path.write_text(SMALL if name == "small" else MISBEHAVING.format(name=name))
+        name, text = "misbehaving", MISBEHAVING.format(name=name)
+    path = folder / f"{name}.toml"
+    path.write_text(text)
     return path

@@ -1,5 +1,6 @@
 """Signals at an instant of an inline run."""
 
+import shutil
 import signal
 
 from bench.studies.chaos.kinds import kind
@@ -37,6 +38,20 @@ def kill_often(trial: Trial) -> None:
     for _ in trial.until(10):
         process = trial.restarted(process)
         process.wait(trial.instant(0.5))
+        process.send(signal.SIGKILL)
+        trial.over(process)
+
+
+def _compiles() -> str:
+    return "" if shutil.which("c++") or shutil.which("g++") else "no C++ compiler, without which no step is compiled"
+
+
+@kind("kill-compiled", "SIGKILL of a training whose steps are compiled, and of two resumes", every=3, needs=_compiles)
+def kill_compiled(trial: Trial) -> None:
+    trial.prepared("compiled")
+    for _ in range(3):
+        process = trial.start()
+        process.wait(trial.instant())
         process.send(signal.SIGKILL)
         trial.over(process)
 
