@@ -107,7 +107,7 @@ class Work:
             return False
         self._tried.add(cell.id)
         self._apart.add(cell.id)
-        self.claims.release(cell.id)
+        self._release(cell)
         if isinstance(result, Died) and result.cells > 1:
             if result is not self._death:
                 self._death, more = result, result.cells - 1
@@ -122,7 +122,12 @@ class Work:
 
     def _remove(self, cell: Cell) -> None:
         self.left.pop(cell.id, None)
-        self.claims.release(cell.id)
+        self._release(cell)
+
+    def _release(self, cell: Cell) -> None:
+        """Give a cell free, wholly: a signal in between would leave a claim, as of a runner that died of the cell."""
+        with self.limit.finishing():
+            self.claims.release(cell.id)
 
     def _wait(self) -> None:
         """A moment, for what other runners are at."""
@@ -182,7 +187,10 @@ class Work:
                 return
             if cell.id not in self.left:
                 continue
-            if (owner := self.claims.take(cell.id, cell.title)) is not None:
+            with self.limit.finishing():  # see `_release`
+                owner = self.claims.take(cell.id, cell.title)
+            self.limit.check()
+            if owner is not None:
                 self._elsewhere[cell.id] = owner
                 continue
             self._elsewhere.pop(cell.id, None)

@@ -199,6 +199,28 @@ def test_a_cell_that_was_stopped_is_free_for_others_and_not_begun_again(tmp_path
         assert claims.running() == {}
 
 
+@pytest.mark.parametrize("within", ["_make", "claim"])
+def test_ctrl_c_while_a_cell_is_claimed_or_given_free_leaves_no_claim(
+    tmp_path: Path, cells: list[Cell], monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    before = getattr(Claims, within)
+
+    def interrupted(claims: Claims, cell: str, *more: Any) -> Any:
+        found = before(claims, cell, *more)
+        if within == "_make" or (found and cell not in claims._mine):  # made and not noted yet, or noted no more
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    with Claims(tmp_path) as claims, Limit(60) as limit:
+        mine = Work(claims, limit, lambda cell: None, lambda record, cell: None)
+        mine.add(cells)
+        monkeypatch.setattr(Claims, within, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(mine.results(inline, Apart(limit), _record))
+        monkeypatch.undo()
+    assert not (tmp_path / "claims").exists()
+
+
 def test_a_runner_beside_one_that_measures_times_begins_nothing(tmp_path: Path, cells: list[Cell]) -> None:
     with Claims(tmp_path) as other, Claims(tmp_path) as claims:
         mine = _work(claims, {}, [])
