@@ -52,6 +52,8 @@ class Work:
         """Of those that were to be run: stopped, and not done."""
         self._elsewhere: dict[str, Runner] = {}
         self._said_elsewhere = False
+        self._passed_over = False
+        """Whether this round left cells to other runners, which may have ended since, so that they can be run."""
         self.deaths: dict[str, int] = {}
         """How many runners died of a cell, or beside it."""
         self._tried: set[str] = set()
@@ -68,6 +70,7 @@ class Work:
         """
         while self.left:
             before, apart_before = len(self.left), len(self._apart)
+            self._passed_over = False
             for cell, result in self._round(executor, apart, run):
                 if (isinstance(result, Died) or _lacked_memory(result)) and self._again(cell, result):
                     continue
@@ -76,7 +79,7 @@ class Work:
                     self.given_up.add(cell.id)
                 self._remove(cell)
             if len(self.left) == before and len(self._apart) == apart_before:
-                if not self._are_others():
+                if not self._passed_over:
                     return  # the executor was told to stop, and left them
                 self._wait()
 
@@ -91,15 +94,12 @@ class Work:
                 yield from executor.alone(self._timed(), run)
         yield from apart(self._last(), run)
 
-    def _are_others(self) -> bool:
-        """Whether other runners have cells that are left, or keep this one from them."""
-        owners = (self.claims.owner(cell) for cell in self.left)
-        return self.claims.kept_out or any(owner and owner.token != self.claims.token for owner in owners)
-
     def _may_time(self) -> bool:
         """Whether there are timed cells that no other runner has, and none measures times on this machine."""
-        timed = (cell for cell in self.left.values() if self._is_timed(cell))
-        return not self.claims.kept_out and any(self.claims.owner(cell.id) is None for cell in timed)
+        timed = [cell for cell in self.left.values() if self._is_timed(cell)]
+        may = not self.claims.kept_out and any(self.claims.owner(cell.id) is None for cell in timed)
+        self._passed_over |= bool(timed) and not may
+        return may
 
     def _again(self, cell: Cell, result: Result) -> bool:
         """Put a cell last, whose process died or had no memory left; false where it was tried often enough."""
@@ -184,6 +184,7 @@ class Work:
         """Those of the cells that this runner gets, each claimed when it is asked for."""
         for cell in cells:
             if self.claims.kept_out:  # until the other runner has measured its times
+                self._passed_over = True
                 return
             if cell.id not in self.left:
                 continue
@@ -192,6 +193,7 @@ class Work:
             self.limit.check()
             if owner is not None:
                 self._elsewhere[cell.id] = owner
+                self._passed_over = True
                 continue
             self._elsewhere.pop(cell.id, None)
             if (record := self._done(cell)) is not None:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,30 @@ def test_a_runner_beside_one_that_measures_times_begins_nothing(tmp_path: Path, 
         with timing:
             assert list(mine._round(inline, Apart(Limit()), _record)) == []  # type: ignore[arg-type]
         assert len(list(mine.results(inline, Apart(Limit()), _record))) == 5
+
+
+@pytest.mark.parametrize("measures_times", [True, False])
+def test_what_was_left_to_another_runner_is_run_where_that_one_ends_just_then(
+    tmp_path: Path, cells: list[Cell], measures_times: bool
+) -> None:
+    with Claims(tmp_path) as claims:
+        mine = _work(claims, {}, [])
+        mine.add(cells)
+        with ExitStack() as others:
+            other = others.enter_context(Claims(tmp_path))
+            if measures_times:
+                others.enter_context(other.alone(lambda: None))
+            else:
+                for cell in cells:
+                    other.take(cell.id)
+            rounds = mine._round
+
+            def ends(*asked: Any) -> Iterator[Any]:
+                yield from rounds(*asked)
+                others.close()
+
+            with mock.patch.object(mine, "_round", ends):
+                assert len(list(mine.results(inline, Apart(Limit()), _record))) == 5
 
 
 def _killed(root: Path, cell: Cell) -> None:
