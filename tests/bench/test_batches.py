@@ -1,9 +1,11 @@
 """Short cells that a worker is given by a few at once: how many, in which order, and what comes of them."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from distributed.protocol.pickle import dumps
@@ -13,13 +15,14 @@ from bench.run.cell import make_record
 from bench.run.executors import Died
 from bench.run.executors.batches import MOST, TOGETHER, Batches
 from bench.run.executors.local import Local
-from bench.run.executors.pool import Pool
-from bench.run.executors.worker import run_here
+from bench.run.executors.pool import Given, Pool
+from bench.run.executors.worker import run_here, stop_here
 from bench.run.keeper import Kept
 from bench.run.limit import Limit
 from bench.suite.load import override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
+from bench.training.stopped import Stopped
 from tests.bench.executors import at_once
 from tests.bench.test_suite import SMALL
 
@@ -118,6 +121,59 @@ def _slow(cell: Cell) -> Record:
 def _slower(cell: Cell) -> Record:
     time.sleep(1.1 * TOGETHER)
     return record(cell, 0.0)
+
+
+class Third:
+    """Runs two cells at once, and is at the third until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.limit, self.ran, self.begun = Limit(), 0, threading.Event()
+
+    def __call__(self, cell: Cell) -> Record | Stopped:
+        self.ran += 1
+        if self.ran == 3:
+            self.begun.set()
+            while not self.limit.reached:
+                time.sleep(0.001)
+            return Stopped("SIGTERM", 1.0)
+        return record(cell, 0.0)
+
+
+def test_a_worker_that_is_told_to_stop_gives_what_came_before(cells: list[Cell]) -> None:
+    run = Third()
+    with mock.patch("bench.run.executors.worker.loads", return_value=(run, cells[:5])):
+        thread = threading.Thread(target=run_here, args=(b"", run.limit.token, {}))
+        thread.start()
+        assert run.begun.wait(10)
+        so_far = stop_here(run.limit.token, "SIGTERM")
+        thread.join()
+    assert [one.cell for one in so_far if isinstance(one, Record)] == [cell.id for cell in cells[:2]]
+    assert len(so_far) == 2
+    assert stop_here(run.limit.token, "SIGTERM") == []
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_was_done_of_several_is_kept_where_another_of_them_is_stopped(cells: list[Cell], ends: bool) -> None:
+    pool = Pool(Local(2), Limit())
+    pool._client = mock.Mock(status="closed")
+    pool._given["key"] = Given(cells[:5], "worker", time.monotonic() - 60.0, mock.Mock())
+    done = [record(cell, 0.0) for cell in cells[:2]]
+    pool._events.put(("told", ("worker", done)))
+    if ends:  # by itself, in time
+        pool._events.put(("done", ("key", [*done, record(cells[2], 60.0), Stopped("SIGTERM"), Stopped("SIGTERM")])))
+        with mock.patch.object(Given, "may_end", return_value=True):
+            came = list(pool._stopped("SIGTERM"))
+    else:
+        came = list(pool._stopped("SIGTERM"))
+    assert [cell for cell, _ in came] == (cells[:5] if ends else cells[:3])
+    assert [isinstance(result, Record) for _, result in came] == [
+        True,
+        True,
+        *([True, False, False] if ends else [False]),
+    ]
+    if not ends:
+        assert isinstance(came[2][1], Stopped)
+        assert came[2][1].lost is not None
 
 
 def test_every_cell_comes_once_over_real_workers(

@@ -26,9 +26,9 @@ from bench.run.executors.batches import TOGETHER, Batches
 from bench.run.executors.inline import inline
 from bench.run.executors.quiet import Quiet
 from bench.run.executors.same import Other, greet, own_modules, refusal
-from bench.run.executors.worker import TOPIC, run_here
+from bench.run.executors.worker import TOPIC, run_here, stop_here
 from bench.run.executors.workers import Workers
-from bench.run.limit import AT_LIMIT, GRACE, Limit, tell
+from bench.run.limit import AT_LIMIT, GRACE, Limit
 from bench.run.saying import say
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
@@ -51,10 +51,12 @@ class Given(NamedTuple):
     since: float
     """By `time.monotonic`."""
     future: Any
+    done: int | None = None
+    """How many of them are done and have been given on, once it has been told to stop and has answered."""
 
     def may_end(self, reason: str) -> bool:
         """Whether to wait for it, once it has been told to stop: something of it can be kept."""
-        several = len(self.cells) > 1 and time.monotonic() - self.since < 2 * TOGETHER
+        several = len(self.cells) > 1 and (self.done is None or time.monotonic() - self.since < 2 * TOGETHER)
         return several or reason == AT_LIMIT or self.cells[0].measurement.resumes
 
 
@@ -273,6 +275,8 @@ class Pool:
                 say(about)
             case "done":
                 return self._ended(*about)
+            case "told":
+                return self._so_far(*about)
         return []
 
     def _look(self) -> None:
@@ -356,13 +360,21 @@ class Pool:
             result = Died(f"its worker process could not give what came of it ({words})", count)
         if isinstance(result, Died):
             self._batches.died(given.cells[0])
-            return [(cell, result) for cell in given.cells]
+            return [(cell, result) for cell in given.cells[given.done or 0 :]]
         ended = list(zip(given.cells, result, strict=False))
         for cell, one in ended:
             if isinstance(one, Record):
                 self._batches.took(one, cell)
         self._batches.put_back(given.cells[len(ended) :])
-        return ended
+        return ended[given.done or 0 :]
+
+    def _so_far(self, worker: str, results: Sequence[Record | Stopped]) -> list[tuple[Cell, Result]]:
+        """What came of several cells before their worker was told to stop: it may be at another of them for long."""
+        for key, given in self._given.items():
+            if given.worker == worker:
+                self._given[key] = given._replace(done=len(results))
+                return list(zip(given.cells, results, strict=False))
+        return []
 
     def _stopped(self, reason: str) -> Results:
         """What comes of the cells that are under way, when they are told to stop."""
@@ -380,9 +392,12 @@ class Pool:
             except Stopped:  # the scheduler is lost too
                 break
         for given in self._given.values():
-            if not given.cells[0].measurement.resumes:  # the one that is known to have begun
-                yield given.cells[0], Stopped(reason, time.monotonic() - given.since)
+            # Short ones went before it, if any did.
+            if (done := given.done or 0) < len(given.cells) and not given.cells[done].measurement.resumes:
+                yield given.cells[done], Stopped(reason, time.monotonic() - given.since)
 
     async def _tell(self, client: Any, workers: list[str], reason: str) -> None:
         with suppress(Exception):  # of a worker or a scheduler that has gone
-            await client.run(tell, self.limit.token, reason, workers=workers, on_error="ignore")
+            answers = await client.run(stop_here, self.limit.token, reason, workers=workers, on_error="ignore")
+            for worker, results in answers.items():
+                self._events.put(("told", (worker, results)))
