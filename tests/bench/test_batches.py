@@ -61,12 +61,55 @@ def test_as_many_at_once_as_take_a_moment(cells: list[Cell]) -> None:
     assert batches.take() == cells[2:6]
     batches.took(record(cells[1], 10.0), cells[1])
     assert batches.take() == cells[6:7]
-    for _ in range(20):
+    for _ in range(30):
         batches.took(record(cells[1], 0.0), cells[1])
     assert batches.take() == cells[7 : 7 + MOST]
-    batches.died(cells[0])
+    batches.died(cells[:1])
     assert batches.take() == cells[7 + MOST : 8 + MOST]
     assert not batches.ended
+
+
+def test_how_long_a_cell_takes_is_known_by_its_estimator_and_by_what_it_costs() -> None:
+    """One that is much more work, or of an estimator that nobody has seen yet, is given by itself."""
+    (few,), (many,) = (
+        plan(override(parse_suite(MOMENTS.format(draws=draws).encode(), "a.toml"), estimators=["rloo"])).cells
+        for draws in (100, 100_000)
+    )
+    others = toys("arm")[:3]
+    batches = Batches([few, few, many, few, many, few, *others])
+    batches.took(record(few, TOGETHER / 4), few)
+    assert batches.take() == [few, few]  # and so much of one more is not there
+    assert batches.take() == [many]
+    assert batches.take() == [few]
+    assert batches.take() == [many]
+    assert batches.take() == [few]
+    assert [len(batches.take()) for _ in others] == [1, 1, 1]
+    assert (batches.take(), batches.ended) == ([], True)
+
+
+MOMENTS = """
+name = "a"
+problems = [{{kind = "toy", objective = "cubic", family = "bernoulli", latents = 2, logits = [0]}}]
+estimators = ["rloo"]
+[moments]
+draws = {draws}
+"""
+
+
+def test_while_a_long_cell_runs_others_may_have_the_next(cells: list[Cell]) -> None:
+    """What is taken is claimed, so that no other runner has it."""
+    taken: list[Cell] = []
+
+    def follow() -> Iterator[Cell]:
+        for cell in cells:
+            taken.append(cell)
+            yield cell
+
+    batches = Batches(follow())
+    assert batches.take() == taken == cells[:1]
+    batches.took(record(cells[0], 20.0), cells[0])
+    assert batches.take() == cells[1:2]
+    assert taken == cells[:2]
 
 
 def test_one_at_a_time_where_that_was_asked_for(cells: list[Cell]) -> None:
@@ -75,7 +118,7 @@ def test_one_at_a_time_where_that_was_asked_for(cells: list[Cell]) -> None:
     assert [batches.take() for _ in range(3)] == [[cell] for cell in cells[:3]]
 
 
-def test_cells_of_two_sorts_are_not_given_at_once(cells: list[Cell], others: list[Cell]) -> None:
+def test_a_cell_of_which_nothing_is_known_is_not_given_behind_others(cells: list[Cell], others: list[Cell]) -> None:
     """One that may take an hour does not hold up what came of short ones, and is taken when its turn has come."""
     given = [*cells[:2], others[0], *cells[2:4]]
     taken: list[Cell] = []

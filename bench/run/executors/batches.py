@@ -3,6 +3,7 @@
 Asking a worker for a cell costs the scheduler and the two processes some five milliseconds, as much as a cell of a toy.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable
 
@@ -29,8 +30,8 @@ class Batches:
         self._back = deque[Cell]()
         """Taken, and not run yet."""
         self._ended = False
-        self._took = dict[tuple[str, ...], float]()
-        """Seconds that a cell takes, by its sort: those of the longest one, where it was not long ago."""
+        self._paces = dict[tuple[str, ...], float]()
+        """Seconds here for one of a typical core, by the sort of a cell: of the slowest, where that was lately."""
 
     @property
     def ended(self) -> bool:
@@ -40,16 +41,16 @@ class Batches:
     def take(self) -> list[Cell]:
         """The next cells for a worker; none where nothing is left.
 
-        They are of one sort: a cell that may take an hour does not hold up what is known of short ones.
+        All but the first are known to be short, so that none waits for one that may take an hour.
         """
-        taken: list[Cell] = []
-        while (cell := self._next()) is not None:
-            if taken and _sort(cell) != _sort(taken[0]):
+        taken, together = list[Cell](), 0.0
+        # A cell is taken to be looked at only where the worker will be free again in a moment, or others could have it.
+        while len(taken) < self._most and together < TOGETHER and (cell := self._next()) is not None:
+            together += self._expected(cell)
+            if taken and together > TOGETHER:
                 self._back.appendleft(cell)
                 break
             taken.append(cell)
-            if len(taken) >= self._count(cell):
-                break
         return taken
 
     def put_back(self, cells: Iterable[Cell]) -> None:
@@ -57,13 +58,14 @@ class Batches:
         self._back.extendleft(reversed([*cells]))
 
     def took(self, record: Record, cell: Cell) -> None:
-        """Note how long a cell took: a longer one than those of before counts at once, a shorter one by and by."""
-        seconds, sort = record.seconds or 0.0, _sort(cell)
-        self._took[sort] = max(seconds, (self._took.get(sort, seconds) + seconds) / 2)
+        """Note how long a cell took: a slower one than those of before counts at once, a faster one by and by."""
+        pace, sort = (record.seconds or 0.0) / _typical(cell), _sort(cell)
+        self._paces[sort] = max(pace, (self._paces.get(sort, pace) + pace) / 2)
 
-    def died(self, cell: Cell) -> None:
-        """Give cells of the sort of this one, of which a process may have died, one by one to begin with."""
-        self._took.pop(_sort(cell), None)
+    def died(self, cells: Iterable[Cell]) -> None:
+        """Give cells of the sorts of these, of which a process died, one by one to begin with."""
+        for cell in cells:
+            self._paces.pop(_sort(cell), None)
 
     def _next(self) -> Cell | None:
         if self._back:
@@ -72,11 +74,15 @@ class Batches:
         self._ended = cell is None
         return cell
 
-    def _count(self, cell: Cell) -> int:
-        if (took := self._took.get(_sort(cell))) is None:
-            return 1
-        return max(1, min(self._most, int(TOGETHER / max(took, 1e-9))))
+    def _expected(self, cell: Cell) -> float:
+        """Seconds that it will take, by those of its sort; for ever where none is known."""
+        return self._paces.get(_sort(cell), math.inf) * _typical(cell)
 
 
 def _sort(cell: Cell) -> tuple[str, ...]:
-    return kinds(cell)[1]
+    return *kinds(cell)[1], cell.estimator.label
+
+
+def _typical(cell: Cell) -> float:
+    """Seconds on a typical core; as long as any other where it does not say."""
+    return cell.cost.seconds if cell.cost is not None and cell.cost.seconds > 0 else 1.0

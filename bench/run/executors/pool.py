@@ -359,7 +359,7 @@ class Pool:
             words = f"{type(result).__name__}: {' '.join(str(result).split())[:200]}"
             result = Died(f"its worker process could not give what came of it ({words})", count)
         if isinstance(result, Died):
-            self._batches.died(given.cells[0])
+            self._batches.died(given.cells)
             return [(cell, result) for cell in given.cells[given.done or 0 :]]
         ended = list(zip(given.cells, result, strict=False))
         for cell, one in ended:
