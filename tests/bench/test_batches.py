@@ -1,5 +1,7 @@
 """Short cells that a worker is given by a few at once: how many, in which order, and what comes of them."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
 from bench.run.cell import make_record
-from bench.run.executors import Died
+from bench.run.executors import Died, Results
 from bench.run.executors.batches import MOST, TOGETHER, Batches
 from bench.run.executors.local import Local
 from bench.run.executors.pool import Given, Pool
@@ -226,10 +228,13 @@ def test_every_cell_comes_once_over_real_workers(
     monkeypatch.setenv("PYTHONPATH", ROOT)  # where the workers find the tests
     deadly = toys("arm")[30]
     given = [*cells[:30], deadly, *cells[31:]]
-    with Pool(Local(2), Limit()) as pool:
+    with Limit() as limit, Pool(Local(2), limit) as pool:
         found = list(pool(given, Kept(tmp_path, Limit(), at_once)))
         again = list(pool(cells, Kept(tmp_path, Limit(), at_once)))
         singly = list(pool.singly([*cells[:5], deadly, *cells[5:20]], Kept(tmp_path, Limit(), at_once)))
+        came = list[Cell]()
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted(pool(cells, Kept(tmp_path, limit, at_once)), came)
     assert sorted(cell.id for cell, _ in found) == sorted(cell.id for cell in given)
     died = [(cell, result) for cell, result in found if isinstance(result, Died)]
     assert deadly in [cell for cell, _ in died]
@@ -242,3 +247,13 @@ def test_every_cell_comes_once_over_real_workers(
     assert len(again) == len(cells)
     assert [(cell, result.cells) for cell, result in singly if isinstance(result, Died)] == [(deadly, 1)]
     assert len(singly) == 21
+    assert 5 < len(came) <= len(cells)
+    assert len({*map(id, came)}) == len(came)
+
+
+def _interrupted(results: Results, came: list[Cell]) -> None:
+    """Take results, and send a Ctrl-C after five, which is not to be heard here: others that came would be lost."""
+    for cell, _ in results:
+        came.append(cell)
+        if len(came) == 5:
+            os.kill(os.getpid(), signal.SIGINT)

@@ -127,8 +127,10 @@ class Pool:
                 while len(self._given) < workers and (worker := self._free()) is not None and (taken := batches.take()):
                     self._give(worker, taken, run)
                 while results:  # their worker has the next cells already
-                    yield results.popleft()
-                    self.limit.check()  # a signal that came while the record was written
+                    # A signal that comes while the record is written is heard here, where the workers can be told.
+                    with self.limit.finishing():
+                        yield results.popleft()
+                    self.limit.check()
                 if batches.ended and not self._given:
                     return
                 results.extend(self._next())
