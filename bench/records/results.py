@@ -81,7 +81,9 @@ class Noise(Part):
 
     @classmethod
     def misfit(cls, values: Mapping[str, Any]) -> str:
-        """Halves without their errors, or more than two."""
+        """Halves without their errors, or more than two; a kurtosis that is none, by which draws are divided."""
+        if (kurtosis := values.get("kurtosis")) is not None and not kurtosis > 0:
+            return f".kurtosis is {kurtosis:g}, and none is below 1"
         if any(not 0 <= (error or 0) <= LARGEST_LOG_SE for error in values.get("halves_log_se") or ()):
             return ".halves_log_se holds what is no standard error"
         halves = {name: len(found) for name in ("halves", "halves_log_se") if (found := values.get(name)) is not None}

@@ -110,6 +110,14 @@ def test_a_start_is_a_time_that_readers_can_make_seconds_of(started: str) -> Non
     assert not judged(written(record | {"started": "0001-01-03T00:00:00"}), record["cell"])
 
 
+@pytest.mark.parametrize("kurtosis", [0, -3.0])
+def test_a_kurtosis_is_one_that_draws_can_be_divided_by(kurtosis: float) -> None:
+    record = json.loads(json.dumps(published("moments")))
+    record["measurements"]["points"][0]["q"]["kurtosis"] = kurtosis
+    said = judged(written(record), record["cell"])
+    assert said == f"is wrong: measurements.points[0].q.kurtosis is {kurtosis:g}, and none is below 1"
+
+
 def value_at(record: Values, path: tuple[str | int, ...]) -> Any:
     found: Any = record
     for key in path:
