@@ -134,7 +134,7 @@ def run_and_report(
     from bench.cli.terminal import Display
     from bench.cli.unwell import unwell
     from bench.run.executors import executor_for
-    from bench.run.folder import name_of_run
+    from bench.run.folder import refuse_other
     from bench.run.limit import AT_LIMIT
     from bench.run.runner import run_suite
     from bench.run.store import Store
@@ -143,10 +143,7 @@ def run_and_report(
 
     if out.exists() and not out.is_dir():
         raise BadInput(f"{str(out)!r} is a file, and a run needs a folder: give one with --out")
-    if (out / "suite.toml").exists() and (held := name_of_run(out)) != suite.name:
-        raise BadInput(
-            f"{str(out)!r} holds a run of suite {held!r}, not {suite.name!r}; choose another folder with --out"
-        )
+    refuse_other(out, suite.name)
     display = Display()
     gc.freeze()  # all that was imported stays, and need not be looked through again and again while records are read
     begun = _so_far(out)

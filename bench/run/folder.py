@@ -60,6 +60,22 @@ def name_of_run(directory: Path) -> str:
     return str(_suite(directory).get("name") or directory.name)
 
 
+def refuse_other(directory: Path, name: str) -> None:
+    """Refuse a folder that holds a run of another suite.
+
+    Args:
+        directory: of a run, or not there yet.
+        name: of the suite.
+
+    Raises:
+        BadInput: it holds another one's, or its suite is not TOML.
+    """
+    if (directory / "suite.toml").exists() and (held := name_of_run(directory)) != name:
+        raise BadInput(
+            f"{str(directory)!r} holds a run of suite {held!r}, not {name!r}; choose another folder with --out"
+        )
+
+
 def title_of_run(directory: Path) -> str:
     """The title of the suite, its name where it has none; raises as `name_of_run` does."""
     return str(_suite(directory).get("title") or name_of_run(directory))
