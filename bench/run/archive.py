@@ -75,6 +75,8 @@ def _unpack(path: Path, state: tuple[int, ...]) -> Mapping[str, bytes]:
                 name = PurePosixPath(member.filename)
                 if name.parent == PurePosixPath("cells") and name.suffix == ".json":
                     contents[name.stem] = content
+    except BadInput:
+        raise
     except _DAMAGE as error:
         raise BadInput(
             f"{str(path)!r} is damaged{where} ({error}); fetch it again, or delete it and gradest run makes its records"
@@ -89,12 +91,12 @@ def _strange(members: Sequence[zipfile.ZipInfo], size: int) -> str:
         members: as the archive's directory lists them.
         size: bytes of the archive.
     """
-    seen: set[str] = set()
+    seen: set[PurePosixPath] = set()
     for member in members:
         name = member.filename
-        if name in seen:
-            return f"holds {name!r} twice"
-        seen.add(name)
+        if (place := PurePosixPath(name)) in seen:  # under whatever spelling: a//b and a/./b are a/b
+            return f"holds {str(place)!r} twice"
+        seen.add(place)
         if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or name[1:2] == ":":
             return f"names {name!r}, outside of its folder"
         if stat.S_ISLNK(member.external_attr >> 16):
