@@ -83,7 +83,8 @@ def _what(mode: int) -> str:
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file under a temporary name in its folder, flush it to the disk, then rename it into place.
 
-    A file that is there keeps its permissions, as it would if it were opened and written over; a link is replaced.
+    A file that is there keeps its permissions, as it would if it were opened and written over, but that its owner may
+    read it: a record that nobody may would be made again by each run. A link is replaced.
 
     Raises:
         OSError: it cannot be written; the error names the file, and nothing is left of the attempt.
@@ -97,7 +98,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             with suppress(FileNotFoundError):
                 if stat.S_ISREG(there := path.lstat().st_mode):
-                    os.fchmod(descriptor, stat.S_IMODE(there))
+                    os.fchmod(descriptor, stat.S_IMODE(there) | stat.S_IRUSR)
             file.write(content)
             file.flush()
             os.fsync(descriptor)

@@ -167,8 +167,11 @@ class Store:
 
         Raises:
             BadInput: the archive is damaged.
+            OSError: the folder of records cannot be listed, so that nobody knows which there are.
         """
-        loose = {path.stem for path in self.cells.glob("*.json")}
+        loose = set[str]()
+        with suppress(FileNotFoundError):
+            loose = {name.removesuffix(".json") for name in os.listdir(self.cells) if name.endswith(".json")}
         return sorted(filter(_ID.fullmatch, loose | archive.unpack(self.archive).keys()))
 
     def found(self) -> Found:

@@ -97,6 +97,12 @@ def test_there_is_no_record_where_there_is_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_records_that_cannot_be_listed_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "cells").write_text("no folder")
+    with pytest.raises(NotADirectoryError, match="cells"):
+        Store(tmp_path).ids()
+
+
 def test_records_are_listed_by_cell_whatever_lies_beside_them(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for name in ("c", "a", "d", "b"):

@@ -64,6 +64,7 @@ BOMB = [(f"cells/{i:016x}.json", bytes(40_000_000)) for i in range(3)]
     ("make", "words"),
     [
         (lambda: _zip((f"cells/{A}.json", b"{}"), (f"cells/{A}.json", b"{}")), f"holds 'cells/{A}.json' twice"),
+        (lambda: _zip((f"cells/{A}.json", b"{}"), (f"cells//./{A}.json", b"{}")), f"holds 'cells/{A}.json' twice"),
         (lambda: _zip((f"/cells/{A}.json", b"{}")), f"names '/cells/{A}.json', outside of its folder"),
         (lambda: _zip((f"../cells/{A}.json", b"{}")), f"names '../cells/{A}.json', outside of its folder"),
         (lambda: _zip(("C:/a.json", b"{}")), "names 'C:/a.json', outside of its folder"),
@@ -73,7 +74,18 @@ BOMB = [(f"cells/{i:016x}.json", bytes(40_000_000)) for i in range(3)]
         (lambda: _zip(*BOMB), "holds 114 MB in 0.1"),
         (_lying, "is damaged at"),
     ],
-    ids=["twice", "absolute", "above", "drive", "link", "encrypted", "large", "bomb", "lying"],
+    ids=[
+        "twice",
+        "twice, spelt otherwise",
+        "absolute",
+        "above",
+        "drive",
+        "link",
+        "encrypted",
+        "large",
+        "bomb",
+        "lying",
+    ],
 )
 def test_an_archive_that_no_run_has_written_is_refused_in_a_line(
     tmp_path: Path, make: Callable[[], bytes], words: str
@@ -212,8 +224,11 @@ def test_a_file_has_the_mode_that_a_plain_open_gives_and_a_link_is_replaced(tmp_
     (tmp_path / "old").write_text("x")
     (tmp_path / "old").chmod(0o664)
     write_atomic(tmp_path / "old", b"y")
+    (tmp_path / "hidden").write_text("x")
+    (tmp_path / "hidden").chmod(0)
+    write_atomic(tmp_path / "hidden", b"y")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {"new": 0o640, "old": 0o664}
+    assert modes == {"new": 0o640, "old": 0o664, "hidden": 0o400}
     (tmp_path / "link").symlink_to("old")
     write_atomic(tmp_path / "link", b"z")
     assert (tmp_path / "old").read_text() == "y"
