@@ -82,13 +82,17 @@ def unknown(
 
 
 def missing(what: str, path: Path, also: Sequence[str] = ()) -> str:
-    """One line for a file or folder that is not there: what was typed, and what lies near it.
+    """One line for a file or folder that is not there: what was typed, and what lies near it or in its place.
 
     Args:
         what: file or folder.
         path: that was typed.
         also: other things that may have been meant, such as names of suites.
     """
+    if path.is_symlink() or path.exists():
+        kinds = {"a folder": path.is_dir(), "a file": path.is_file(), "a pipe or a device": path.exists()}
+        there = next((kind for kind, is_one in kinds.items() if is_one), "a link to nowhere")
+        return f"{str(path)!r} is {there}, where a {what} is needed"
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     names = {found.stem: str(found) for found in beside if found.suffix == path.suffix and found.name[0] != "."}
     in_runs = Path("runs") / path

@@ -1,5 +1,6 @@
 """What is guessed that a person meant, by meaning before spelling, and what is said of a path that is not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,18 @@ def test_a_missing_suite_is_called_so(here: None, typed: str, said: str) -> None
 def test_a_path_beside_hidden_files_guesses_none_of_them(tmp_path: Path) -> None:
     (tmp_path / ".quick").mkdir()
     assert missing("folder", tmp_path / "quick") == f"no such folder: {str(tmp_path / 'quick')!r}"
+
+
+def test_what_lies_in_the_place_of_a_path_is_named_and_not_guessed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for what, name, is_one in (
+        ("file", "pipe.toml", "a pipe or a device"),
+        ("file", "folder.toml", "a folder"),
+        ("folder", "file", "a file"),
+        ("folder", "link", "a link to nowhere"),
+    ):
+        path = tmp_path / name
+        assert missing(what, path) == f"{str(path)!r} is {is_one}, where a {what} is needed"
