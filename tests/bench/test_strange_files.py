@@ -76,7 +76,7 @@ BOMB = [(f"cells/{i:016x}.json", bytes(40_000_000)) for i in range(3)]
     ],
     ids=[
         "twice",
-        "twice, spelt otherwise",
+        "respelt",
         "absolute",
         "above",
         "drive",
