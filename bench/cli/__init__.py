@@ -3,8 +3,10 @@
 Verbs are thin and import what they need themselves, so that `--help` answers at once.
 """
 
+import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,9 +70,21 @@ def _everywhere(
     ASKED.quiet, ASKED.verbose, ASKED.traceback = quiet, verbose, traceback
 
 
+def _have_a_home() -> None:
+    """Where a user has neither HOME nor a name, as some in containers, be at home where those are said to be.
+
+    Libraries that look for a cache or a configuration there end in a traceback otherwise.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.sep
+
+
 def main() -> None:
     """Entry point of `gradest` and `python -m bench`."""
     open_what_is_closed()
+    _have_a_home()
     sys.excepthook = show_traceback
     try:
         code = app(prog_name="gradest", standalone_mode=False)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import pwd
 import re
 import runpy
 import shlex
@@ -722,6 +723,18 @@ def test_a_persons_own_estimators_are_found_behind_all_that_is_installed(
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     gradest("check", "rloo")
     assert seen == [(str(tmp_path), "/before", "1")]
+
+
+def test_a_user_without_a_home_or_a_name_has_one(
+    gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    gradest("--version")
+    assert os.environ["HOME"] == str(tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert gradest("--version").code == 0
+    assert os.environ["HOME"] == "/"
 
 
 def test_the_package_is_the_command(gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
