@@ -68,9 +68,14 @@ def refuse_other(directory: Path, name: str) -> None:
         name: of the suite.
 
     Raises:
-        BadInput: it holds another one's, or its suite is not TOML.
+        BadInput: it holds another one's, or its suite is not TOML or has no name.
     """
-    if (directory / "suite.toml").exists() and (held := name_of_run(directory)) != name:
+    path = directory / "suite.toml"
+    if not path.exists():
+        return
+    if (held := _suite(directory).get("name")) is None:  # as of a file that lost its content, or part of it
+        raise BadInput(f"{path} names no suite, so that it is damaged: delete it, and a run of {name!r} writes it anew")
+    if held != name:
         raise BadInput(
             f"{str(directory)!r} holds a run of suite {held!r}, not {name!r}; choose another folder with --out"
         )

@@ -265,6 +265,17 @@ def test_a_folder_of_another_suite_is_refused(gradest: Callable[..., Done], worl
         "error: 'runs/small' holds a run of suite 'small', not 'other'; choose another folder with --out\n",
     )
     assert gradest("run", "other.toml", "-e", "rloo").out.endswith("report: runs/other/report.html\n")
+    (tmp_path / "runs" / "other" / "suite.toml").write_text("")
+    damaged = (
+        "runs/other/suite.toml names no suite, so that it is damaged: delete it, and a run of 'other' writes it anew"
+    )
+    assert gradest("run", "other.toml", "-e", "rloo") == (
+        2,
+        "",
+        f"error: {damaged}: delete it, and a run of 'other' writes it anew\n",
+    )
+    (tmp_path / "runs" / "other" / "suite.toml").unlink()
+    assert gradest("run", "other.toml", "-e", "rloo").out.startswith("nothing to do: all ")
 
 
 def test_a_dry_run_says_what_is_done_what_would_run_and_what_is_left_out(
