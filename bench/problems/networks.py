@@ -1,7 +1,7 @@
 """Networks of E seeds side by side: the affine maps of a model, whose parameters start with the dim E."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from estimators.parts.network import affine
 
 NEGATIVE_SLOPE = 0.3
-"""Of LeakyReLU between the maps."""
+"""Of LeakyReLU between the maps, where nothing else is said."""
+ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
+    "leaky-relu": nn.LeakyReLU,
+    "relu": lambda _: nn.ReLU(),
+    "tanh": lambda _: nn.Tanh(),
+}
+"""What bends the hidden layers, from its name and the slope that a LeakyReLU has below 0."""
 
 
 class StackedLinear(nn.Module):
@@ -31,9 +37,14 @@ class StackedLinear(nn.Module):
         return affine(x, self.weight, self.bias)
 
 
-def network(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> nn.Sequential:
-    """Affine maps of these sizes with LeakyReLU between them."""
+def network(
+    sizes: Sequence[int],
+    generators: Sequence[torch.Generator],
+    activation: Callable[[float], nn.Module] = nn.LeakyReLU,
+    slope: float = NEGATIVE_SLOPE,
+) -> nn.Sequential:
+    """Affine maps of these sizes with the activation between them; whatever it is, they start as `StackedLinear`."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [StackedLinear(inputs, outputs, generators), nn.LeakyReLU(NEGATIVE_SLOPE)]
+        layers += [StackedLinear(inputs, outputs, generators), activation(slope)]
     return nn.Sequential(*layers[:-1])

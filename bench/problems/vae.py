@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import model_validator
 
 import bench.datasets
-from bench.bounds import Few, Size
-from bench.config import EstimatorConfig
+from bench.bounds import Few, Size, Slope
+from bench.config import EstimatorConfig, added_later
 from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
+from bench.problems.networks import NEGATIVE_SLOPE
 from bench.problems.per_layer import PerLayer
 from bench.problems.vae_model import VAE
 from bench.problems.widths import Widths, numbers_of, weights_of
@@ -23,7 +24,9 @@ from estimators.families import Enumerated
 Hidden = Annotated[tuple[Size, ...], Few(32, "nobody trains a VAE of more layers here", "layers")]
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 """Hidden sizes of architectures that have a name."""
-FACTORS = "latents, architecture, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
+FACTORS = (
+    "latents, architecture, decoder, activation, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
+)
 
 
 @register_problem("vae")
@@ -33,7 +36,13 @@ class VAEConfig(TrainedProblem):
     kind: Literal["vae"]
     latents: Size
     architecture: Literal["linear", "nonlinear"] | Hidden = "linear"
-    """linear (X-D-X), nonlinear (two hidden layers of 200, LeakyReLU .3), or the encoder's hidden sizes."""
+    """linear (X-D-X), nonlinear (two hidden layers of 200), or the encoder's hidden sizes."""
+    decoder: Hidden | None = added_later(None)
+    """Hidden sizes of the decoder, from the latents to the pixels; None for the encoder's in reverse."""
+    activation: Literal["leaky-relu", "relu", "tanh"] = added_later("leaky-relu")
+    """Of the hidden layers of all networks."""
+    slope: Slope = added_later(NEGATIVE_SLOPE)
+    """Of a leaky-relu below 0."""
     entropy: Literal["sampled", "analytic"] = "sampled"
     stochastic_layers: Literal[1, 2] = 1
     """Layers of `latents` latents each, between networks of the same architecture."""
@@ -59,10 +68,30 @@ class VAEConfig(TrainedProblem):
             raise ValueError(f'{self.family} latents have no analytic entropy here; use entropy = "sampled"')
         return self
 
+    @model_validator(mode="after")
+    def _layers_that_are_there(self) -> "VAEConfig":
+        if self.decoder == self.hidden[::-1]:  # one model has one id, however it was written
+            object.__setattr__(self, "decoder", None)
+        if self.activation != "leaky-relu" and "slope" in self.model_fields_set:
+            raise ValueError(f'slope belongs to activation = "leaky-relu"; {self.activation} has none: leave it out')
+        if self.slope == 0:
+            raise ValueError('a leaky-relu of slope 0 is activation = "relu": give that in its place')
+        if not (self.hidden or self.of_decoder):
+            for name, usual in (("activation", "leaky-relu"), ("slope", NEGATIVE_SLOPE)):
+                if getattr(self, name) != usual:
+                    raise ValueError(
+                        f"{name} is that of hidden layers, and there are none: leave it out, or give their sizes as "
+                        "architecture"
+                    )
+        return self
+
     def default_label(self) -> str:
         """Data set, latents and architecture, and each factor that is not the usual one."""
         shape = self.architecture if isinstance(self.architecture, str) else "-".join(map(str, self.hidden))
         factors = [
+            f"decoder-{'-'.join(map(str, self.of_decoder)) or 'linear'}" * (self.of_decoder != self.hidden[::-1]),
+            self.activation * (self.activation != "leaky-relu"),
+            f"slope-{self.slope:g}" * (self.slope != NEGATIVE_SLOPE),
             f"iwae-{self.importance_samples}" * (self.bound == "iwae"),
             "analytic" * (self.entropy == "analytic"),
             "two-layers" * (self.stochastic_layers == 2),
@@ -75,8 +104,13 @@ class VAEConfig(TrainedProblem):
 
     @property
     def hidden(self) -> tuple[int, ...]:
-        """Hidden sizes of the encoder; the decoder mirrors them."""
+        """Hidden sizes of the encoder."""
         return SHAPES[self.architecture] if isinstance(self.architecture, str) else self.architecture
+
+    @property
+    def of_decoder(self) -> tuple[int, ...]:
+        """Hidden sizes of the decoder, from the latents to the pixels."""
+        return self.hidden[::-1] if self.decoder is None else self.decoder
 
     def states_within_f(self) -> int:
         """Those of a discrete second layer."""
@@ -93,16 +127,18 @@ class VAEConfig(TrainedProblem):
         """Of the encoder and the decoder, and of the networks between the layers of latents."""
         pixels, latents = bench.datasets.info(self.dataset).pixels, math.prod(self.event)
         outputs = sum(map(math.prod, self.kind_of_latents.parameter_shapes(self.event)))
-        encoder, decoder = (pixels, *self.hidden, outputs), (latents, *self.hidden[::-1], pixels)
+        encoder, decoder = (pixels, *self.hidden, outputs), (latents, *self.of_decoder, pixels)
         weights, products = weights_of(*encoder) + weights_of(*decoder), weights_of(*decoder)
         # Beside the logits of the pixels, three numbers more for each until the likelihood is summed up, and of the
         # latents their noise and log probabilities.
         of_f = numbers_of(*decoder) + 3 * pixels + 4 * latents
-        at_once = 4 * latents + max(2 * max(self.hidden, default=0), 4 * pixels)
+        at_once = 4 * latents + max(2 * max(self.of_decoder, default=0), 4 * pixels)
         if self.stochastic_layers == 2:
-            upper = weights_of(latents, *self.hidden, outputs)
-            weights, products = weights + 2 * upper, products + round(upper * (1 + evaluations))
-            above = round((1 + evaluations) * (numbers_of(latents, *self.hidden, outputs) + 6 * outputs))
+            # q(z2|z1) is computed once a draw of z1, p(z1|z2) at each draw of z2.
+            up, down = (latents, *self.hidden, outputs), (latents, *self.of_decoder, outputs)
+            weights += weights_of(*up) + weights_of(*down)
+            products += round(weights_of(*up) + evaluations * weights_of(*down))
+            above = round(numbers_of(*up) + 6 * outputs + evaluations * (numbers_of(*down) + 6 * outputs))
             of_f, at_once = of_f + above, at_once + above
         behind = numbers_of(*encoder) + pixels + 4 * outputs
         return Widths(weights, outputs, behind, of_f, at_once, products)

@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from bench.problems.model import Model
-from bench.problems.networks import StackedLinear, network
+from bench.problems.networks import ACTIVATIONS, StackedLinear, network
 from bench.problems.per_layer import Expectation, LayeredObjective
 from bench.seeds import stream
 from estimators.base import Objective
@@ -54,8 +54,9 @@ class VAE(Model):
         self.context_size = pixels
         self.shapes = self.family.parameter_shapes(self.event)
         outputs = sum(map(math.prod, self.shapes))
-        self.encoder = network((pixels, *config.hidden, outputs), generators)
-        self.decoder = network((latents, *config.hidden[::-1], pixels), generators)
+        bent = ACTIVATIONS[config.activation], config.slope
+        self.encoder = network((pixels, *config.hidden, outputs), generators, *bent)
+        self.decoder = network((latents, *config.of_decoder, pixels), generators, *bent)
         self.register_buffer("pixel_mean", pixel_mean)
         last = self.decoder[-1]
         assert isinstance(last, StackedLinear)
@@ -64,8 +65,8 @@ class VAE(Model):
         else:
             last.bias.data.zero_()
         if config.stochastic_layers == 2:
-            self.upper_encoder = network((latents, *config.hidden, outputs), generators)
-            self.upper_decoder = network((latents, *config.hidden[::-1], outputs), generators)
+            self.upper_encoder = network((latents, *config.hidden, outputs), generators, *bent)
+            self.upper_decoder = network((latents, *config.of_decoder, outputs), generators, *bent)
         # Raw numbers of all parameters, [E, 1, P]: zeros are a standard normal, or uniform classes.
         self.prior_parameters = nn.Parameter(
             torch.zeros(self.stack, 1, outputs), requires_grad=config.prior == "learned"

@@ -40,13 +40,20 @@ def distribution(config: VAEConfig, raw: Tensor) -> Distribution:
     return Independent(OneHotCategorical(logits=torch.stack(rows, -2)), 1)
 
 
-def network(weights: Mapping[str, Tensor], name: str, seed: int, x: Tensor) -> Tensor:
-    """Affine maps with LeakyReLU of slope .3 between them."""
+def bent(config: VAEConfig, x: Tensor) -> Tensor:
+    """A hidden layer's activation, from its definition."""
+    if config.activation == "tanh":
+        return 1 - 2 / (1 + torch.exp(2 * x))
+    return torch.where(x > 0, x, (0 if config.activation == "relu" else config.slope) * x)
+
+
+def network(config: VAEConfig, weights: Mapping[str, Tensor], name: str, seed: int, x: Tensor) -> Tensor:
+    """Affine maps with the activation between them."""
     layers = sorted({int(key.split(".")[1]) for key in weights if key.startswith(f"{name}.")})
     for layer in layers:
         x = x @ weights[f"{name}.{layer}.weight"][seed] + weights[f"{name}.{layer}.bias"][seed]
         if layer != layers[-1]:
-            x = torch.where(x > 0, x, 0.3 * x)
+            x = bent(config, x)
     return x
 
 
@@ -64,9 +71,10 @@ def seen(config: VAEConfig, z: Tensor) -> Tensor:
 def terms(vae: VAE, weights: Mapping[str, Tensor], seed: int, x: Tensor, z: Tensor) -> Terms:
     """Of one seed's rows x [B, X] at draws z [S, B, *event], as functions of the weights."""
     config = vae.config
-    q = distribution(config, network(weights, "encoder", seed, x - vae.pixel_mean if config.centre_input else x))
+    rows = x - vae.pixel_mean if config.centre_input else x
+    q = distribution(config, network(config, weights, "encoder", seed, rows))
     p = prior(config, weights, seed)
-    logits = network(weights, "decoder", seed, seen(config, z))
+    logits = network(config, weights, "decoder", seed, seen(config, z))
     pixels = Independent(Bernoulli(logits=logits), 1)
     return Terms(q.log_prob(z), p.log_prob(z), pixels.log_prob(x), kl_divergence(q, p.expand(q.batch_shape)))
 
@@ -88,7 +96,7 @@ def layers(
     """Of a model of two layers, [S, B] each: log p(x, z1, z2) and log q(z1, z2|x), at z1 and z2 [S, B, *event]."""
     config = vae.config
     first = terms(vae, weights, seed, x, z)
-    above = distribution(config, network(weights, "upper_encoder", seed, seen(config, z)))
-    below = distribution(config, network(weights, "upper_decoder", seed, seen(config, upper)))
+    above = distribution(config, network(config, weights, "upper_encoder", seed, seen(config, z)))
+    below = distribution(config, network(config, weights, "upper_decoder", seed, seen(config, upper)))
     joint = prior(config, weights, seed).log_prob(upper) + below.log_prob(z) + first.log_likelihood
     return joint, first.log_q + above.log_prob(upper)

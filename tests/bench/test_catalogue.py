@@ -32,8 +32,8 @@ def test_problems_are_the_toys_and_the_vae_with_their_families() -> None:
     assert "8 tanh units over y - target" in formulas["network"]
     assert "every joint state, minus the target" in formulas["random"]
     assert formulas["vae"] == (
-        "the shared VAE, Bernoulli likelihood; factors: latents, architecture, bound elbo | iwae, "
-        "entropy sampled | analytic, prior fixed | learned"
+        "the shared VAE, Bernoulli likelihood; factors: latents, architecture, decoder, activation, "
+        "bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
     )
 
 

@@ -20,7 +20,7 @@ from torch.fx import GraphModule
 import bench.datasets
 import estimators
 from bench.measure.draws import gradients
-from bench.problems.vae import VAE
+from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import evaluation
 from bench.training.batches import Batches
@@ -50,12 +50,13 @@ def training(
     own: Estimator | None = None,
     device: torch.device = CPU,
     batch: int = 500,
+    config: VAEConfig | None = None,
     **optimisation: object,
 ) -> tuple[Trainer, Batches]:
     """Two seeds on grey digits, drawn to bits anew for each batch: two batches a pass; in double precision."""
     estimator, model, _ = bound_to(entry or estimators.get("rloo"), family)
     estimator = own or estimator
-    vae = VAE(model.config, GREY.train.mean(0), [0, 1]).to(device).double()
+    vae = VAE(config or model.config, GREY.train.mean(0), [0, 1]).to(device).double()
     estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device).double()
     settings = Optimisation.model_validate({"learning_rate": 0.1, "own_learning_rate": 0.1} | optimisation)
     return Trainer(vae, estimator, settings, noise_seed=0), Batches(GREY, batch, [0, 1], device)
@@ -113,6 +114,25 @@ def test_the_program_of_every_estimator_gives_the_eager_numbers_on_the_same_nois
         program.run(1)
         assert_same(state(*fused), state(*eager))
     assert fused[0].steps == 3
+
+
+MODELS: list[tuple[str, dict[str, object]]] = [
+    ("disarm", {"family": "bernoulli", "activation": "tanh", "architecture": (5, 4), "decoder": (6,)}),
+]
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize(("name", "factors"), MODELS, ids=[str([*factors][1]) for _, factors in MODELS])
+def test_the_program_of_other_models_gives_the_eager_numbers(name: str, factors: dict[str, object]) -> None:
+    """Of the factors that a model has beside its family and its bound."""
+    given = {"kind": "vae", "dataset": "digits", "latents": 3, "architecture": (5,)} | factors
+    config, entry = VAEConfig.model_validate(given), estimators.get(name)
+    eager, fused = (training(entry, config.family, config=config, optimiser="sgd") for _ in range(2))
+    program = ProgramSteps(*fused, look_at(*fused), capture=False)
+    for _ in range(3):
+        eager[0].step(next(eager[1]))
+        program.run(1)
+        assert_same(state(*fused), state(*eager))
 
 
 def test_adam_and_running_state_go_on_where_the_other_form_left_them() -> None:

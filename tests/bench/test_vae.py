@@ -48,10 +48,13 @@ FACTORS = [
     {"signed_decoder_input": True, "centre_input": False, "prior": "learned"},
     {"entropy": "analytic", "prior": "learned"},
     {"entropy": "analytic", "centre_input": False},
+    {"activation": "tanh", "decoder": (6,)},
+    {"activation": "relu", "architecture": (), "decoder": (6, 7, 4)},
+    {"slope": 0.2, "decoder": ()},
 ]
 
 
-@pytest.mark.parametrize("factors", FACTORS, ids=["default", "signed-raw-learned", "analytic-learned", "analytic-raw"])
+@pytest.mark.parametrize("factors", FACTORS, ids=lambda factors: "-".join(map(str, factors)) or "default")
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
 def test_every_term_and_its_gradient_in_every_weight_are_the_formulas(family: str, factors: dict[str, object]) -> None:
     """Two seeds of other weights and rows; the loss of each moves none of the other's."""
@@ -103,7 +106,17 @@ def test_a_fixed_prior_is_standard_normal_or_even() -> None:
 @pytest.mark.parametrize("family", ["bernoulli", "categorical"])
 @pytest.mark.parametrize("signed", [False, True])
 def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str, signed: bool) -> None:
-    vae, x = _vae(_config(family, prior="learned", signed_decoder_input=signed)), _x()
+    _elbo_plus_kl_is_log_p(_config(family, prior="learned", signed_decoder_input=signed))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_identity_holds_for_other_networks(activation: str) -> None:
+    _elbo_plus_kl_is_log_p(_config("categorical", activation=activation, decoder=(6, 4, 5)))
+
+
+def _elbo_plus_kl_is_log_p(config: VAEConfig) -> None:
+    """All three by enumeration of the latents."""
+    vae, x = _vae(config), _x()
     q = vae.encode(x)
     z = states(q).expand(-1, *q.logits.shape)
     joint = log_prob(vae.prior(), z) + vae.log_likelihood(x, z)
@@ -220,6 +233,9 @@ def test_a_seed_starts_from_uniform_weights_of_its_own_stream_layer_by_layer(bia
         ),
         ({"family": "bernoulli", "architecture": (9, 4)}, [(16, 9), (9, 4), (4, 3)], [(3, 4), (4, 9), (9, 16)]),
         ({"family": "bernoulli", "architecture": ()}, [(16, 3)], [(3, 16)]),
+        ({"family": "gaussian", "architecture": (9,), "decoder": (2, 5)}, [(16, 9), (9, 6)], [(3, 2), (2, 5), (5, 16)]),
+        ({"family": "bernoulli", "architecture": (9,), "decoder": ()}, [(16, 9), (9, 3)], [(3, 16)]),
+        ({"family": "gaussian", "architecture": (), "decoder": (9, 4)}, [(16, 6)], [(3, 9), (9, 4), (4, 16)]),
     ],
 )
 def test_networks_have_the_sizes_of_their_architecture(
@@ -272,6 +288,34 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     assert every.label == "digits/bernoulli-3/7-5/analytic/learned-prior/raw-input/signed/zero-bias"
 
 
+def test_labels_name_the_networks_where_they_are_not_the_usual_ones() -> None:
+    label = _config(activation="tanh", decoder=(9, 5), prior="learned").label
+    assert label == "digits/bernoulli-3/7-5/decoder-9-5/tanh/learned-prior"
+    assert _config(architecture="nonlinear", activation="relu").label == "digits/bernoulli-3/nonlinear/relu"
+    assert _config(slope=0.2, decoder=()).label == "digits/bernoulli-3/7-5/decoder-linear/slope-0.2"
+
+
+def test_what_is_the_usual_network_is_not_written_however_it_was_given() -> None:
+    """So that one model has one id, that of earlier releases."""
+    explicit = _config(decoder=(5, 7), activation="leaky-relu", slope=0.3)
+    assert (explicit, explicit.label) == (_config(), "digits/bernoulli-3/7-5")
+    assert explicit.model_dump() == _config().model_dump()
+    assert not {"decoder", "activation", "slope"} & explicit.model_dump().keys()
+    other = _config(decoder=(5,), activation="tanh")
+    assert VAEConfig.model_validate(other.model_dump(mode="json")) == other != _config()
+
+
+def test_a_network_of_other_sizes_is_as_wide_as_its_model() -> None:
+    """Weights by counting those of a model; two layers, whose upper networks have the decoder's sizes downwards."""
+    for layers in (1, 2):
+        config = _config(architecture=(7,), decoder=(6, 4), activation="tanh", stochastic_layers=layers)
+        vae = VAE(config, torch.full((64,), 0.5), [0])
+        learned = sum(p.numel() for p in vae.parameters() if p.requires_grad)
+        assert config.widths(1).weights == learned
+        mirrored = _config(architecture=(7,), stochastic_layers=layers).widths(1)
+        assert config.widths(1).products_of_f != mirrored.products_of_f
+
+
 @pytest.mark.parametrize(
     ("factors", "states", "upper"),
     [
@@ -303,6 +347,15 @@ def test_joint_states_are_counted_over_layers(factors: dict[str, object], states
         ({"family": "bernoulli", "architecture": (7, 0)}, "greater than or equal to 1"),
         ({"stochastic_layers": 2, "bound": "iwae", "importance_samples": 5}, "stochastic_layers = 2 takes bound"),
         ({"stochastic_layers": 2, "entropy": "analytic"}, "stochastic_layers = 2 takes bound"),
+        ({"activation": "tanh", "slope": 0.3}, 'slope belongs to activation = "leaky-relu"; tanh has none'),
+        ({"slope": 0}, 'a leaky-relu of slope 0 is activation = "relu"'),
+        ({"slope": 1}, "a slope of 1 a layer bends nothing"),
+        ({"slope": -0.1}, "greater than or equal to 0"),
+        ({"architecture": "linear", "activation": "tanh"}, "activation is that of hidden layers, and there are none"),
+        ({"architecture": (), "slope": 0.2}, "slope is that of hidden layers, and there are none"),
+        ({"decoder": (7, 0)}, "greater than or equal to 1"),
+        ({"decoder": (7,) * 33}, "expected at most 32 layers"),
+        ({"activation": "gelu"}, "Input should be 'leaky-relu', 'relu' or 'tanh'"),
         ({"prior": "learnt"}, "Input should be 'fixed' or 'learned'"),
     ],
 )
