@@ -25,7 +25,8 @@ Hidden = Annotated[tuple[Size, ...], Few(32, "nobody trains a VAE of more layers
 SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 """Hidden sizes of architectures that have a name."""
 FACTORS = (
-    "latents, architecture, decoder, activation, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
+    "latents, architecture, decoder, activation, embedding one-hot | integer, bound elbo | iwae, "
+    "entropy sampled | analytic, prior fixed | learned"
 )
 
 
@@ -50,7 +51,9 @@ class VAEConfig(TrainedProblem):
     centre_input: bool = True
     """Whether the encoder sees x minus the train mean."""
     signed_decoder_input: bool = False
-    """Whether the decoder of latents of 0 and 1 sees 2z - 1 rather than z."""
+    """Whether the decoder of latents of 0 and 1 sees 2z - 1 rather than z; after the embedding, where there is one."""
+    embedding: Literal["one-hot", "integer"] = added_later("one-hot")
+    """What a network sees of a latent of K classes: K numbers, or the number of its class over K - 1."""
     bias_from_data: bool = True
     """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]; else at zero."""
 
@@ -64,6 +67,9 @@ class VAEConfig(TrainedProblem):
             raise ValueError('stochastic_layers = 2 takes bound = "elbo" and entropy = "sampled"')
         if self.signed_decoder_input and not isinstance(self.kind_of_latents, Enumerated):
             raise ValueError("signed_decoder_input is for latents of 0 and 1")
+        of_classes = self.categories is not None and isinstance(self.kind_of_latents, Enumerated)
+        if self.embedding == "integer" and not of_classes:
+            raise ValueError(f'embedding = "integer" is for classes, and {self.family} latents have none: leave it out')
         if self.entropy == "analytic" and not self.kind_of_latents.kl_of_any_two:
             raise ValueError(f'{self.family} latents have no analytic entropy here; use entropy = "sampled"')
         return self
@@ -97,6 +103,7 @@ class VAEConfig(TrainedProblem):
             "two-layers" * (self.stochastic_layers == 2),
             "learned-prior" * (self.prior == "learned"),
             "raw-input" * (not self.centre_input),
+            "integer" * (self.embedding == "integer"),
             "signed" * self.signed_decoder_input,
             "zero-bias" * (not self.bias_from_data),
         ]
@@ -111,6 +118,11 @@ class VAEConfig(TrainedProblem):
     def of_decoder(self) -> tuple[int, ...]:
         """Hidden sizes of the decoder, from the latents to the pixels."""
         return self.hidden[::-1] if self.decoder is None else self.decoder
+
+    @property
+    def seen(self) -> int:
+        """How many numbers a network sees of a layer of latents."""
+        return self.latents if self.embedding == "integer" else math.prod(self.event)
 
     def states_within_f(self) -> int:
         """Those of a discrete second layer."""
@@ -127,7 +139,7 @@ class VAEConfig(TrainedProblem):
         """Of the encoder and the decoder, and of the networks between the layers of latents."""
         pixels, latents = bench.datasets.info(self.dataset).pixels, math.prod(self.event)
         outputs = sum(map(math.prod, self.kind_of_latents.parameter_shapes(self.event)))
-        encoder, decoder = (pixels, *self.hidden, outputs), (latents, *self.of_decoder, pixels)
+        encoder, decoder = (pixels, *self.hidden, outputs), (self.seen, *self.of_decoder, pixels)
         weights, products = weights_of(*encoder) + weights_of(*decoder), weights_of(*decoder)
         # Beside the logits of the pixels, three numbers more for each until the likelihood is summed up, and of the
         # latents their noise and log probabilities.
@@ -135,7 +147,7 @@ class VAEConfig(TrainedProblem):
         at_once = 4 * latents + max(2 * max(self.of_decoder, default=0), 4 * pixels)
         if self.stochastic_layers == 2:
             # q(z2|z1) is computed once a draw of z1, p(z1|z2) at each draw of z2.
-            up, down = (latents, *self.hidden, outputs), (latents, *self.of_decoder, outputs)
+            up, down = (self.seen, *self.hidden, outputs), (self.seen, *self.of_decoder, outputs)
             weights += weights_of(*up) + weights_of(*down)
             products += round(weights_of(*up) + evaluations * weights_of(*down))
             above = round(numbers_of(*up) + 6 * outputs + evaluations * (numbers_of(*down) + 6 * outputs))

@@ -50,7 +50,7 @@ class VAE(Model):
         generators = [stream("weights", seed) for seed in seeds]
         self.stack = len(seeds)
         self.family, self.event = config.kind_of_latents, config.event
-        pixels, latents = len(pixel_mean), math.prod(self.event)
+        pixels, latents = len(pixel_mean), config.seen
         self.context_size = pixels
         self.shapes = self.family.parameter_shapes(self.event)
         outputs = sum(map(math.prod, self.shapes))
@@ -78,10 +78,17 @@ class VAE(Model):
         return self.family.from_raw(*(part.unflatten(-1, shape) if shape[1:] else part for part, shape in parts))
 
     def _input(self, z: Tensor) -> Tensor:
-        """Latents as a network sees them, [..., E, B, latents or L C]."""
-        if self.config.signed_decoder_input:
-            z = 2 * z - 1
-        return z.flatten(-len(self.event)) if self.event[1:] else z
+        """Latents as a network sees them, [..., E, B, latents or L C].
+
+        The integer of a class is linear in its one-hot z, so that relaxed latents between the classes, and gradients
+        in z, pass through.
+        """
+        if self.config.embedding == "integer":
+            classes = self.event[-1]
+            z = z @ (torch.arange(classes, dtype=z.dtype, device=z.device) / (classes - 1))  # ... x L
+        elif self.event[1:]:
+            z = z.flatten(-len(self.event))
+        return 2 * z - 1 if self.config.signed_decoder_input else z
 
     def encode(self, x: Tensor) -> Distribution:
         """q(z|x) of rows [E, B, *event] for x [E, B, X]; with two layers, q(z1|x)."""

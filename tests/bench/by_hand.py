@@ -63,8 +63,10 @@ def prior(config: VAEConfig, weights: Mapping[str, Tensor], seed: int) -> Distri
 
 
 def seen(config: VAEConfig, z: Tensor) -> Tensor:
-    """Latents as a network sees them: a flat row, of -1 and 1 where the input is signed."""
+    """Latents as a network sees them: a flat row, or its classes in [0, 1]; in [-1, 1] where the input is signed."""
     flat = z.flatten(-2) if config.family == "categorical" else z
+    if config.embedding == "integer":
+        flat = z.argmax(-1).to(z) / (config.categories - 1)
     return 2 * flat - 1 if config.signed_decoder_input else flat
 
 

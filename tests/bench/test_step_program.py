@@ -118,6 +118,7 @@ def test_the_program_of_every_estimator_gives_the_eager_numbers_on_the_same_nois
 
 MODELS: list[tuple[str, dict[str, object]]] = [
     ("disarm", {"family": "bernoulli", "activation": "tanh", "architecture": (5, 4), "decoder": (6,)}),
+    ("straight-through-gumbel-softmax", {"family": "categorical", "embedding": "integer", "categories": 3}),
 ]
 
 

@@ -60,7 +60,9 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str) -> None:
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])
 def test_both_layers_are_the_formulas(family: str) -> None:
     """log q(z1|x) + log q(z2|z1) - log p(z2) - log p(z1|z2) - log p(x|z1) at given draws, of two seeds."""
-    config = _config(family, prior="learned", signed_decoder_input=family != "gaussian", architecture=(5,))
+    more = {"embedding": "integer"} if family == "categorical" else {"decoder": (4, 3), "activation": "tanh"}
+    signed = family != "gaussian"
+    config = _config(family, prior="learned", signed_decoder_input=signed, architecture=(5,), **more)
     vae, generator = _vae(config, seeds=2), torch.Generator().manual_seed(3)
     x = (torch.rand(2, 4, PIXELS, generator=generator) > 0.5).double()
     q = vae.encode(x)

@@ -7,9 +7,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+import estimators
 from bench.problems.networks import StackedLinear
 from bench.problems.vae import VAE, VAEConfig
 from estimators.distributions import from_parameters, kl, log_prob, parameters, sample
+from estimators.entry import Entry
 from estimators.exact import expectation, states
 from tests.bench.by_hand import by_seed, weights_of
 from tests.estimators.cases import build, leaves
@@ -51,6 +53,8 @@ FACTORS = [
     {"activation": "tanh", "decoder": (6,)},
     {"activation": "relu", "architecture": (), "decoder": (6, 7, 4)},
     {"slope": 0.2, "decoder": ()},
+    {"embedding": "integer", "prior": "learned"},
+    {"embedding": "integer", "signed_decoder_input": True},
 ]
 
 
@@ -60,6 +64,8 @@ def test_every_term_and_its_gradient_in_every_weight_are_the_formulas(family: st
     """Two seeds of other weights and rows; the loss of each moves none of the other's."""
     if family == "gaussian":
         factors = {key: value for key, value in factors.items() if key != "signed_decoder_input"}
+    if family != "categorical":
+        factors = {key: value for key, value in factors.items() if key != "embedding"}
     config = _config(family, **factors, **({"categories": 4} if family == "categorical" else {}))
     vae, x = _vae(config), _x()
     z, q, weights = _draws(vae, x), vae.encode(x), weights_of(vae)
@@ -112,6 +118,11 @@ def test_elbo_plus_kl_to_the_posterior_is_log_p(family: str, signed: bool) -> No
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_identity_holds_for_other_networks(activation: str) -> None:
     _elbo_plus_kl_is_log_p(_config("categorical", activation=activation, decoder=(6, 4, 5)))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_identity_holds_for_embedded_classes(signed: bool) -> None:
+    _elbo_plus_kl_is_log_p(_config("categorical", embedding="integer", signed_decoder_input=signed, decoder=()))
 
 
 def _elbo_plus_kl_is_log_p(config: VAEConfig) -> None:
@@ -288,32 +299,68 @@ def test_labels_name_every_factor_that_departs_from_the_default() -> None:
     assert every.label == "digits/bernoulli-3/7-5/analytic/learned-prior/raw-input/signed/zero-bias"
 
 
+OF_CLASSES = [entry for entry in estimators.available(family="categorical") if entry.bound == "elbo"]
+
+
+@pytest.mark.parametrize("entry", OF_CLASSES, ids=[entry.name for entry in OF_CLASSES])
+def test_every_estimator_goes_through_the_integers_of_classes(entry: Entry) -> None:
+    """As through a one-hot input whose weights are the integers': the two are one function, between the classes too."""
+    integer = _vae(_config("categorical", categories=4, embedding="integer"))
+    one_hot = _vae(_config("categorical", categories=4))
+    with torch.no_grad():
+        for name, p in one_hot.named_parameters():
+            if name != "decoder.0.weight":
+                p.copy_(integer.get_parameter(name))
+        numbers = torch.arange(4) / torch.tensor(3.0).double()
+        weight = integer.get_parameter("decoder.0.weight")  # E x L x H
+        one_hot.get_parameter("decoder.0.weight").copy_((weight[:, :, None] * numbers[:, None]).flatten(1, 2))
+    x, found = _x(), []
+    for vae in (integer, one_hot):
+        estimator = entry.create().double()
+        own = torch.Generator().manual_seed(0)
+        estimator.bind(stack=(2,), context_size=PIXELS, event=vae.event, generator=own).double()
+        q = vae.encode(x)
+        noise = torch.Generator().manual_seed(1)
+        estimate = estimator(q, vae.objective(x), generator=noise, context=x)
+        found.append((estimate.value, *torch.autograd.grad(estimate.surrogate.sum(), [*vae.encoder.parameters()])))
+    assert all(float(g.abs().amax()) > 1e-6 for g in found[0][1:])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
 def test_labels_name_the_networks_where_they_are_not_the_usual_ones() -> None:
     label = _config(activation="tanh", decoder=(9, 5), prior="learned").label
     assert label == "digits/bernoulli-3/7-5/decoder-9-5/tanh/learned-prior"
     assert _config(architecture="nonlinear", activation="relu").label == "digits/bernoulli-3/nonlinear/relu"
+    label = _config("categorical", embedding="integer", signed_decoder_input=True).label
+    assert label == "digits/categorical-3x3/7-5/integer/signed"
     assert _config(slope=0.2, decoder=()).label == "digits/bernoulli-3/7-5/decoder-linear/slope-0.2"
 
 
 def test_what_is_the_usual_network_is_not_written_however_it_was_given() -> None:
     """So that one model has one id, that of earlier releases."""
-    explicit = _config(decoder=(5, 7), activation="leaky-relu", slope=0.3)
+    explicit = _config(decoder=(5, 7), activation="leaky-relu", slope=0.3, embedding="one-hot")
     assert (explicit, explicit.label) == (_config(), "digits/bernoulli-3/7-5")
     assert explicit.model_dump() == _config().model_dump()
-    assert not {"decoder", "activation", "slope"} & explicit.model_dump().keys()
+    assert not {"decoder", "activation", "slope", "embedding"} & explicit.model_dump().keys()
     other = _config(decoder=(5,), activation="tanh")
     assert VAEConfig.model_validate(other.model_dump(mode="json")) == other != _config()
 
 
 def test_a_network_of_other_sizes_is_as_wide_as_its_model() -> None:
     """Weights by counting those of a model; two layers, whose upper networks have the decoder's sizes downwards."""
+    other = {"architecture": (7,), "decoder": (6, 4), "embedding": "integer"}
     for layers in (1, 2):
-        config = _config(architecture=(7,), decoder=(6, 4), activation="tanh", stochastic_layers=layers)
+        config = _config("categorical", **other, stochastic_layers=layers)
         vae = VAE(config, torch.full((64,), 0.5), [0])
         learned = sum(p.numel() for p in vae.parameters() if p.requires_grad)
         assert config.widths(1).weights == learned
-        mirrored = _config(architecture=(7,), stochastic_layers=layers).widths(1)
-        assert config.widths(1).products_of_f != mirrored.products_of_f
+        products = [m.weight.numel() + m.bias.numel() for m in (*vae.decoder, *_upper(vae)) if hasattr(m, "weight")]
+        assert config.widths(1).products_of_f == sum(products)
+
+
+def _upper(vae: VAE) -> list[torch.nn.Module]:
+    """What is evaluated between two layers of latents, once each."""
+    return [*vae.upper_encoder, *vae.upper_decoder] if vae.config.stochastic_layers == 2 else []
 
 
 @pytest.mark.parametrize(
@@ -356,6 +403,9 @@ def test_joint_states_are_counted_over_layers(factors: dict[str, object], states
         ({"decoder": (7, 0)}, "greater than or equal to 1"),
         ({"decoder": (7,) * 33}, "expected at most 32 layers"),
         ({"activation": "gelu"}, "Input should be 'leaky-relu', 'relu' or 'tanh'"),
+        ({"embedding": "integer"}, 'integer" is for classes, and bernoulli latents have none'),
+        ({"family": "gaussian", "embedding": "integer"}, "and gaussian latents have none"),
+        ({"embedding": "int"}, "Input should be 'one-hot' or 'integer'"),
         ({"prior": "learnt"}, "Input should be 'fixed' or 'learned'"),
     ],
 )
