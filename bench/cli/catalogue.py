@@ -116,6 +116,7 @@ def _datasets() -> list[Row]:
             "pixels": info.pixels,
             "rows": list(info.rows),
             "dynamic": info.dynamic,
+            "grey": info.grey,
             "licence": info.licence,
             "summary": info.summary,
             "citation": info.citation,

@@ -63,7 +63,7 @@ class DatasetInfo:
     shape: tuple[int, int]
     """Height and width of an image; a row is the image read line by line, top line first."""
     rows: tuple[int, int, int]
-    """Number of training, validation and test rows."""
+    """Number of training, validation and test rows; no validation rows where the published split has none."""
     dynamic: bool
     """Whether the training rows are intensities, to be drawn as Bernoulli variables anew at each pass."""
     licence: str
@@ -72,6 +72,9 @@ class DatasetInfo:
     """Who made the data, and where."""
     files: tuple[DataFile, ...]
     """The files it is read from, in the order in which the parser takes them."""
+    grey: bool = False
+    """Whether all rows are intensities that are taken as they are, in training and in evaluation: what a Bernoulli
+    likelihood says of them is minus a cross-entropy, and no probability."""
 
     @property
     def pixels(self) -> int:
@@ -85,11 +88,11 @@ class Dataset(NamedTuple):
     name: str
     """The name it was loaded by."""
     train: Tensor
-    """[N, X] intensities in [0, 1] where `dynamic`, else values in {0, 1}."""
+    """[N, X] intensities in [0, 1] where `dynamic` or `info.grey`, else values in {0, 1}."""
     valid: Tensor
-    """[N, X] values in {0, 1}, the same at every load."""
+    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`."""
     test: Tensor
-    """[N, X] values in {0, 1}, the same at every load."""
+    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`."""
     dynamic: bool
     """Whether `train` is to be drawn Bernoulli anew at each pass."""
     info: DatasetInfo

@@ -4,11 +4,14 @@ import io
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.datasets.base import DataFile, Dataset, DatasetInfo, assemble, register_dataset
 
+GREATEST = 16
+"""The greatest intensity."""
 HALF = 8
-"""Half of the greatest intensity, 16: the threshold above which, or at which, a pixel is 1."""
+"""Half of it: the threshold above which, or at which, a pixel is 1."""
 
 INFO = DatasetInfo(
     name="digits",
@@ -30,6 +33,19 @@ INFO = DatasetInfo(
 )
 
 
+GREY = DatasetInfo(
+    name="digits-grey",
+    summary="scikit-learn's 8x8 digits as grey values, intensity over 16, taken as they are; embedded",
+    shape=INFO.shape,
+    rows=INFO.rows,
+    dynamic=False,
+    licence=INFO.licence,
+    citation=INFO.citation,
+    files=INFO.files,
+    grey=True,
+)
+
+
 @register_dataset(INFO)
 def parse(info: DatasetInfo, content: bytes) -> Dataset:
     """The rows of a text of 1797 lines of 64 comma-separated intensities, 0 to 16, in scikit-learn's order.
@@ -38,8 +54,20 @@ def parse(info: DatasetInfo, content: bytes) -> Dataset:
     training set. Long stretches of the file repeat the ten digits in order; 7 and 10 being coprime, no part
     misses a digit.
     """
-    intensity = np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.uint8)
-    bits = (intensity >= HALF).astype(np.float32)
-    remainder = np.arange(len(bits)) % 7
-    train, valid, test = (torch.from_numpy(bits[part]) for part in (remainder < 5, remainder == 5, remainder == 6))
+    return _dealt(info, (_intensities(content) >= HALF).astype(np.float32))
+
+
+@register_dataset(GREY)
+def parse_grey(info: DatasetInfo, content: bytes) -> Dataset:
+    """The same rows in the same parts, x / 16 in [0, 1]."""
+    return _dealt(info, (_intensities(content) / GREATEST).astype(np.float32))
+
+
+def _intensities(content: bytes) -> NDArray[np.uint8]:
+    return np.loadtxt(io.BytesIO(content), delimiter=",", dtype=np.uint8)
+
+
+def _dealt(info: DatasetInfo, rows: NDArray[np.float32]) -> Dataset:
+    remainder = np.arange(len(rows)) % 7
+    train, valid, test = (torch.from_numpy(rows[part]) for part in (remainder < 5, remainder == 5, remainder == 6))
     return assemble(info, train, valid, test)

@@ -1,7 +1,8 @@
-"""MNIST and Fashion-MNIST from their official idx files: intensities, or thresholded.
+"""MNIST and Fashion-MNIST from their official idx files: intensities to be drawn to bits, thresholded, or grey.
 
-The last 10,000 of the 60,000 training images are the validation set, as is usual. These rows do not align
-with those of the static files, most of whose validation images are among the first 50,000 here.
+The last 10,000 of the 60,000 training images are the validation set, as is usual; grey MNIST has none, since those who
+train on it take all 60,000. These rows do not align with those of the static files, most of whose validation images
+are among the first 50,000 here.
 """
 
 import struct
@@ -82,6 +83,18 @@ MNIST_THRESHOLD = DatasetInfo(
     citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998",
     files=MNIST.files,
 )
+MNIST_GREY = DatasetInfo(
+    name="mnist-grey",
+    summary="MNIST's grey values, x / 255, taken as they are: the likelihood is no probability; 60000/0/10000",
+    shape=MNIST.shape,
+    rows=(60000, 0, 10000),
+    dynamic=False,
+    licence=MNIST.licence,
+    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998; as in "
+    "L. Liu et al., Bridging Discrete and Backpropagation, arXiv:2304.08612 (LiyuanLucasLiu/ReinMax)",
+    files=MNIST.files,
+    grey=True,
+)
 FASHION = DatasetInfo(
     name="fashion-dynamic",
     summary="Fashion-MNIST intensities, drawn to bits anew at each pass, once for evaluation",
@@ -126,7 +139,7 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
 
 @register_dataset(MNIST)
 def parse_intensities(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
-    """Training rows x / 255 in [0, 1]; validation and test rows drawn once."""
+    """Rows x / 255 in [0, 1]; of a dynamic set, validation and test rows are drawn once."""
     rows, test_rows = (torch.from_numpy(read_idx(content).astype(np.float32)).div_(255) for content in (train, test))
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
 
@@ -140,4 +153,5 @@ def parse_threshold(info: DatasetInfo, train: bytes, test: bytes) -> Dataset:
     return assemble(info, rows[: info.rows[0]], rows[info.rows[0] :], test_rows)
 
 
+register_dataset(MNIST_GREY)(parse_intensities)
 register_dataset(FASHION)(parse_intensities)

@@ -40,7 +40,7 @@ def needs(name: str) -> pytest.MarkDecorator:
         if not file.embedded and not any(Path(folder, file.path + end).exists() for end in ("", ".gz"))
     ]
     return pytest.mark.skipif(
-        bool(missing) or (not folder and name != "digits"),
+        bool(missing) or not (folder or INFOS[name].files[0].embedded),
         reason=f"$GRADEST_DATA is not set or does not hold {', '.join(missing)}",
     )
 
@@ -59,17 +59,20 @@ load = functools.lru_cache(maxsize=2)(datasets.load)  # two, as the large ones t
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in INFOS])
 def test_parts_have_the_announced_shape_type_and_values(name: str) -> None:
-    """Every part is what `DatasetInfo` says, and only dynamic training rows hold intensities."""
+    """Every part is what `DatasetInfo` says; only dynamic training rows and grey data sets hold intensities."""
     data = load(name)
     assert (data.name, data.dynamic, data.info) == (name, INFOS[name].dynamic, INFOS[name])
     for part, count in zip((data.train, data.valid, data.test), data.info.rows, strict=True):
         assert part.shape == (count, data.info.pixels)
         assert (part.dtype, part.device.type) == (torch.float32, "cpu")
-        assert part.amin() == 0 and part.amax() == 1
-    for part in (data.valid, data.test) if data.dynamic else (data.train, data.valid, data.test):
+        assert not count or (part.amin() == 0 and part.amax() == 1)
+    parts = (data.train, data.valid, data.test)
+    intensities = parts if data.info.grey else parts[: int(data.dynamic)]
+    for part in filter(len, intensities):
+        levels = len(np.unique(part[:100].numpy()))
+        assert levels > 100 if data.info.pixels == 784 else levels == 17
+    for part in parts[len(intensities) :]:
         assert ((part == 0) | (part == 1)).all()
-    if data.dynamic:
-        assert len(np.unique(data.train[:100].numpy())) > 100
 
 
 @pytest.mark.parametrize(("name", "mean"), facts(mnist_dynamic=0.13096, fashion_dynamic=0.28550))
@@ -113,6 +116,15 @@ def test_drawn_test_rows_have_the_mean_of_the_thresholded_ones() -> None:
     drawn, threshold = load("mnist-dynamic").test, load("mnist-threshold").test
     assert (drawn != threshold).double().mean() < 0.06
     assert abs(drawn.mean() - threshold.mean()) < 0.005
+
+
+@needs("mnist-grey")
+def test_grey_rows_are_all_intensities_of_the_official_files() -> None:
+    """Published means of all 60,000 training images and of the test images, .1307 and .1325."""
+    grey, dynamic = load("mnist-grey"), load("mnist-dynamic")
+    assert torch.equal(grey.train[:50000], dynamic.train)
+    assert [round(part.mean(dtype=torch.float64).item(), 4) for part in (grey.train, grey.test)] == [0.1307, 0.1325]
+    assert not grey.dynamic and grey.valid.shape == (0, 784)
 
 
 @needs("mnist-static")
@@ -200,6 +212,14 @@ def test_idx_intensities(grey: np.ndarray) -> None:
     assert data.valid.shape == (2, 6) and data.test.shape == (4, 6)
 
 
+def test_grey_rows_are_never_drawn_and_none_are_set_aside(grey: np.ndarray) -> None:
+    info = small(idx.MNIST_GREY, (5, 0, 4), (2, 3))
+    data = idx.parse_intensities(info, idx_bytes(grey[:5]), idx_bytes(grey[5:]))
+    expected = torch.tensor(grey.reshape(9, 6) / 255.0, dtype=torch.float32)
+    assert torch.equal(data.train, expected[:5]) and torch.equal(data.test, expected[5:])
+    assert data.valid.shape == (0, 6) and not data.dynamic and data.info.grey
+
+
 def test_idx_parts_are_the_first_and_last_rows_of_the_training_file_and_the_test_file() -> None:
     """Black and white images, whose draw is certain; for intensities and the threshold alike."""
     images = np.random.default_rng(1).integers(0, 2, (9, 2, 3)).astype(np.uint8)
@@ -236,6 +256,9 @@ def test_digits_are_thresholded_at_half_and_dealt_by_seven() -> None:
     ):
         assert part[:, :5].tolist() == [[float(n >= 8), 0, 1, 1, 0] for n in numbers]
         assert not part[:, 5:].any()
+    grey = digits.parse_grey(small(digits.GREY, (11, 2, 2), (8, 8)), text)
+    assert grey.test[:, :5].tolist() == [[n / 16, 7 / 16, 8 / 16, 1, 0] for n in (6, 13)]
+    assert grey.valid[:, 0].tolist() == [5 / 16, 12 / 16] and len(grey.train) == 11
 
 
 def test_static_rows_are_those_of_their_file() -> None:
@@ -378,9 +401,11 @@ def test_the_catalogue_is_complete_and_in_order() -> None:
     """The order is that of listings; an entry can be written as JSON."""
     assert list(INFOS) == [
         "digits",
+        "digits-grey",
         "mnist-static",
         "mnist-dynamic",
         "mnist-threshold",
+        "mnist-grey",
         "fashion-dynamic",
         "omniglot",
         "caltech-silhouettes",
@@ -455,9 +480,11 @@ DIGITS = {"digits.csv": ("sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf
     ("name", "rows", "dynamic", "parse", "files"),
     [
         ("digits", (1285, 256, 256), False, digits.parse, DIGITS),
+        ("digits-grey", (1285, 256, 256), False, digits.parse_grey, DIGITS),
         ("mnist-static", (50000, 10000, 10000), False, amat.parse, STATIC),
         ("mnist-dynamic", (50000, 10000, 10000), True, idx.parse_intensities, MNIST),
         ("mnist-threshold", (50000, 10000, 10000), False, idx.parse_threshold, MNIST),
+        ("mnist-grey", (60000, 0, 10000), False, idx.parse_intensities, MNIST),
         ("fashion-dynamic", (50000, 10000, 10000), True, idx.parse_intensities, FASHION),
         ("omniglot", (23000, 1345, 8070), True, omniglot.parse, OMNIGLOT),
         ("caltech-silhouettes", (5203, 1734, 1734), False, caltech.parse, CALTECH),
@@ -468,10 +495,11 @@ def test_a_benchmark_is_its_files_its_split_and_the_way_to_bits(
 ) -> None:
     """A changed line here is another benchmark, whose numbers are not those published before."""
     info = INFOS[name]
-    assert (info.rows, info.dynamic, info.shape) == (rows, dynamic, (8, 8) if name == "digits" else (28, 28))
+    assert (info.rows, info.dynamic, info.shape) == (rows, dynamic, (8, 8) if files is DIGITS else (28, 28))
+    assert info.grey == name.endswith("-grey")
     assert {file.path: (file.checksum, [*file.mirrors]) for file in info.files} == files
     assert [file.path for file in info.files] == [*files]
-    assert all(file.embedded == (name == "digits") for file in info.files)
+    assert all(file.embedded == (files is DIGITS) for file in info.files)
     assert datasets._SOURCES[name].parse is parse
 
 
@@ -499,7 +527,8 @@ def test_every_entry_says_what_it_is(info: DatasetInfo) -> None:
     for line in (info.summary, info.licence, info.citation):
         assert line and "\n" not in line
     assert info.pixels == info.shape[0] * info.shape[1]
-    assert min(info.rows) > 0 and info.files
+    train, valid, test = info.rows
+    assert min(train, test) > 0 <= valid and info.files
     for file in info.files:
         assert re.fullmatch(r"sha256:[0-9a-f]{64}|git-blob:[0-9a-f]{40}", file.checksum)
         assert file.embedded != bool(file.mirrors)

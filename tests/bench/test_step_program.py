@@ -40,7 +40,7 @@ from tests.bench.test_floor import CASES, bound_to
 CPU = torch.device("cpu")
 IDS = [f"{entry.name}-{family}" for entry, family in CASES]
 DIGITS = bench.datasets.load("digits")
-GREY = DIGITS._replace(train=0.5 * DIGITS.train.double(), dynamic=True)
+DRAWN = DIGITS._replace(train=0.5 * DIGITS.train.double(), dynamic=True)
 
 
 def training(
@@ -56,10 +56,12 @@ def training(
     """Two seeds on grey digits, drawn to bits anew for each batch: two batches a pass; in double precision."""
     estimator, model, _ = bound_to(entry or estimators.get("rloo"), family)
     estimator = own or estimator
-    vae = VAE(config or model.config, GREY.train.mean(0), [0, 1]).to(device).double()
+    data = DRAWN if config is None or config.dataset == "digits" else bench.datasets.load(config.dataset)
+    data = data._replace(train=data.train.double())
+    vae = VAE(config or model.config, data.train.mean(0), [0, 1]).to(device).double()
     estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device).double()
     settings = Optimisation.model_validate({"learning_rate": 0.1, "own_learning_rate": 0.1} | optimisation)
-    return Trainer(vae, estimator, settings, noise_seed=0), Batches(GREY, batch, [0, 1], device)
+    return Trainer(vae, estimator, settings, noise_seed=0), Batches(data, batch, [0, 1], device)
 
 
 def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
@@ -119,6 +121,7 @@ def test_the_program_of_every_estimator_gives_the_eager_numbers_on_the_same_nois
 MODELS: list[tuple[str, dict[str, object]]] = [
     ("disarm", {"family": "bernoulli", "activation": "tanh", "architecture": (5, 4), "decoder": (6,)}),
     ("straight-through-gumbel-softmax", {"family": "categorical", "embedding": "integer", "categories": 3}),
+    ("rloo", {"family": "bernoulli", "dataset": "digits-grey"}),
 ]
 
 

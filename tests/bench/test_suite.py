@@ -332,8 +332,8 @@ def test_numbers_have_limits(key: str, allowed: Any, refused: Any) -> None:
         (["disarm[samples=3]"], "", "", "even number of samples"),
         (["lax"], "", "", "fits no problem of the suite: it is for gaussian latents, not bernoulli"),
         (["rloo"], '"digits"', '"mnist-statik"', "unknown data set 'mnist-statik'; did you mean 'mnist-static' or "
-         "'mnist-dynamic'? Known: digits, mnist-static, mnist-dynamic, mnist-threshold, fashion-dynamic, omniglot, "
-         "caltech-silhouettes (gradest list datasets, or module:Name)"),
+         "'mnist-dynamic'? Known: digits, digits-grey, mnist-static, mnist-dynamic, mnist-threshold, mnist-grey, "
+         "fashion-dynamic, omniglot, caltech-silhouettes (gradest list datasets, or module:Name)"),
         (["rloo"], "batch = 10", "batch = 5000", f"training.batch = 5000 {LARGEST}"),
         (["rloo"], "draws = 40", "draws = 40\nrows = 2000", f"moments.rows = 2000 {LARGEST}"),
         (["gumbel-sigmoid"], 'checkpoints = [0, 4]', 'references = ["gumbel-sigmoid"]\ncheckpoints = [0, 4]',

@@ -67,7 +67,7 @@ def test_words_of_the_field_lead_to_families_and_data_sets() -> None:
         with pytest.raises(BadInput) as caught:
             family_named(typed)
         assert meant in str(caught.value).partition("Known:")[0]
-    with pytest.raises(BadInput, match="did you mean 'mnist-static', 'mnist-dynamic' or 'mnist-threshold'"):
+    with pytest.raises(BadInput, match="did you mean 'mnist-grey', 'mnist-static' or 'mnist-dynamic'"):
         bench.datasets.info("mnist")
 
 
