@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 
-LISTED = 20
+LISTED = 30
 """Names that a message lists at most."""
 NEAR = 3
 """Names that a message guesses at most."""
