@@ -70,6 +70,7 @@ class Checkpoint:
     ) -> None:
         self.step, self.problem, self.model, self.config = step, problem, model, config
         self.x = rows[None]  # a stack of one seed
+        model.at_step(torch.tensor(step))  # its loss is that of the next step
         self.replicate = replicate
         """Which trajectory and which of its minibatches, where there are several."""
 

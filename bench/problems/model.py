@@ -23,6 +23,16 @@ class Model(nn.Module):
     context_size: int
     """Length of the context of a row; 0 where there is none."""
 
+    def at_step(self, step: Tensor) -> None:
+        """Told before each training step, and where gradients are measured along a training.
+
+        A model whose loss changes along a training copies the number into a buffer of its own; its `objective` and
+        `closed_form` are then those of that step, and its `bounds` never depend on it.
+
+        Args:
+            step: how many training steps were taken, a whole number without dims.
+        """
+
     def encode(self, x: Tensor) -> Distribution:
         """q for the rows x [E, B, X]: of rows [E, B], or of [E, 1] where the rows share their latents."""
         raise NotImplementedError

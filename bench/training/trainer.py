@@ -68,6 +68,7 @@ class Trainer:
         The first is differentiated with respect to `parameters`, the second, where there is one, with respect to the
         passenger's own.
         """
+        self.model.at_step(self.step_on_device)
         carried = self._carried(x)
         q = self.model.encode(x)
         with trusted():  # f is the model's own, and needs no look in every step
