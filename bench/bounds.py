@@ -122,5 +122,7 @@ Size = Annotated[
     int, Field(ge=1), AtMost(4096, "wider layers are none of a benchmark's, and their weights fill memory")
 ]
 Slope = Annotated[float, Field(ge=0), AtMost(0.99, "with a slope of 1 a layer bends nothing")]
+Weight = Annotated[float, Field(gt=0), AtMost(1000, "a term a thousand times as heavy is trained alone")]
+WarmUpSteps = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
 Rate = Annotated[float, Field(gt=0), AtMost(1e6, "a step of Adam moves a weight by about the rate")]
 SeedNumber = Annotated[int, Field(ge=0), AtMost(10**9, "seeds are numbered; a billion are enough to choose from")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import model_validator
 
 import bench.datasets
-from bench.bounds import Few, Size, Slope
+from bench.bounds import Few, Size, Slope, WarmUpSteps, Weight
 from bench.config import EstimatorConfig, added_later
 from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
@@ -26,7 +26,7 @@ SHAPES: dict[str, tuple[int, ...]] = {"linear": (), "nonlinear": (200, 200)}
 """Hidden sizes of architectures that have a name."""
 FACTORS = (
     "latents, architecture, decoder, activation, embedding one-hot | integer, bound elbo | iwae, "
-    "entropy sampled | analytic, prior fixed | learned"
+    "entropy sampled | analytic, kl_weight, kl_warm_up, prior fixed | learned"
 )
 
 
@@ -45,6 +45,10 @@ class VAEConfig(TrainedProblem):
     slope: Slope = added_later(NEGATIVE_SLOPE)
     """Of a leaky-relu below 0."""
     entropy: Literal["sampled", "analytic"] = "sampled"
+    kl_weight: Weight = added_later(1.0)
+    """Of log q(z) - log p(z), or of KL(q || p), in the loss that is trained; what is evaluated has weight one."""
+    kl_warm_up: WarmUpSteps = added_later(0)
+    """Training steps over which that weight rises to `kl_weight`, in equal parts; the first has one of them."""
     stochastic_layers: Literal[1, 2] = 1
     """Layers of `latents` latents each, between networks of the same architecture."""
     prior: Literal["fixed", "learned"] = "fixed"
@@ -63,6 +67,12 @@ class VAEConfig(TrainedProblem):
     def _complete(self) -> "VAEConfig":
         if self.bound == "iwae" and self.entropy == "analytic":
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
+        if self.bound == "iwae" and (self.kl_weight != 1 or self.kl_warm_up):
+            raise ValueError(
+                'kl_weight and kl_warm_up take bound = "elbo": a bound of many samples has no KL divergence apart'
+            )
+        if self.kl_warm_up == 1:
+            raise ValueError("kl_warm_up = 1 has the whole weight from the first step on: leave it out, or give more")
         if self.stochastic_layers == 2 and (self.bound == "iwae" or self.entropy == "analytic"):
             raise ValueError('stochastic_layers = 2 takes bound = "elbo" and entropy = "sampled"')
         if self.signed_decoder_input and not isinstance(self.kind_of_latents, Enumerated):
@@ -100,6 +110,8 @@ class VAEConfig(TrainedProblem):
             f"slope-{self.slope:g}" * (self.slope != NEGATIVE_SLOPE),
             f"iwae-{self.importance_samples}" * (self.bound == "iwae"),
             "analytic" * (self.entropy == "analytic"),
+            f"trained-kl-{self.kl_weight:g}" * (self.kl_weight != 1),
+            f"trained-kl-warm-up-{self.kl_warm_up}" * (self.kl_warm_up > 0),
             "two-layers" * (self.stochastic_layers == 2),
             "learned-prior" * (self.prior == "learned"),
             "raw-input" * (not self.centre_input),

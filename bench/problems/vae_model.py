@@ -1,7 +1,8 @@
 """The shared VAE's model: encoder, decoder and prior for every latent family.
 
 f(z, q) = log q(z) - log p(z) - log p(x|z) with the entropy sampled; with the entropy analytic f = -log p(x|z), and
-KL(q || p) is added in closed form.
+KL(q || p) is added in closed form. A `kl_weight` multiplies log q(z) - log p(z), or KL(q || p), in what is trained;
+`bounds`, which evaluation reports, are those of weight one.
 
 With two stochastic layers q = q(z1|x) q(z2|z1) and p = p(z2) p(z1|z2) p(x|z1), as in the tables of REBAR and RELAX. The
 second layer is then a VAE of z1: -log p(z1) in f gives way to an estimate of E_{q(z2|z1)}[log q(z2|z1) - log p(z2) -
@@ -43,6 +44,7 @@ class VAE(Model):
     """
 
     pixel_mean: Tensor
+    steps_taken: Tensor
 
     def __init__(self, config: "VAEConfig", pixel_mean: Tensor, seeds: Sequence[int]) -> None:
         super().__init__()
@@ -58,6 +60,8 @@ class VAE(Model):
         self.encoder = network((pixels, *config.hidden, outputs), generators, *bent)
         self.decoder = network((latents, *config.of_decoder, pixels), generators, *bent)
         self.register_buffer("pixel_mean", pixel_mean)
+        if config.kl_warm_up:
+            self.register_buffer("steps_taken", torch.zeros((), dtype=torch.long))
         last = self.decoder[-1]
         assert isinstance(last, StackedLinear)
         if config.bias_from_data:
@@ -89,6 +93,19 @@ class VAE(Model):
         elif self.event[1:]:
             z = z.flatten(-len(self.event))
         return 2 * z - 1 if self.config.signed_decoder_input else z
+
+    def at_step(self, step: Tensor) -> None:
+        """During a warm-up, the weight of the KL divergence depends on it."""
+        if self.config.kl_warm_up:
+            self.steps_taken.copy_(step)
+
+    def weighed(self, divergence: Tensor) -> Tensor:
+        """log q(z) - log p(z), or a KL divergence, as it stands in the loss of the present step."""
+        config = self.config
+        if config.kl_warm_up:  # the step after so many
+            share = ((self.steps_taken + 1).double() / config.kl_warm_up).clamp(max=1)
+            return divergence * (config.kl_weight * share)
+        return divergence if config.kl_weight == 1 else divergence * config.kl_weight
 
     def encode(self, x: Tensor) -> Distribution:
         """q(z|x) of rows [E, B, *event] for x [E, B, X]; with two layers, q(z1|x)."""
@@ -122,9 +139,13 @@ class VAE(Model):
         def f(z: Tensor, q: Distribution, inner: Expectation | None = None, /) -> Tensor:
             if self.config.entropy == "analytic":
                 return -self.log_likelihood(x, z)
-            return log_prob(q, z) + self._cost_of_prior(z, inner or _exactly) - self.log_likelihood(x, z)
+            return self.weighed(self._divergence(z, q, inner or _exactly)) - self.log_likelihood(x, z)
 
         return f
+
+    def _divergence(self, z: Tensor, q: Distribution, inner: Expectation) -> Tensor:
+        """What KL(q || p) is the mean of, [S, ..., E, B]; with two layers, of both."""
+        return log_prob(q, z) + self._cost_of_prior(z, inner)
 
     def _cost_of_prior(self, z: Tensor, inner: Expectation) -> Tensor:
         """-log p(z), [S, ..., E, B]; with two layers, an upper bound on it, estimated over z2."""
@@ -148,12 +169,12 @@ class VAE(Model):
         def one_draw(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
             return f(sample(upper, 1, generator), upper)[0]
 
-        log_weights = -self.objective(x)(z, q, one_draw)
+        log_weights = self.log_likelihood(x, z) - self._divergence(z, q, one_draw)
         return log_weights.mean(0), log_weights
 
     def closed_form(self, q: Distribution) -> Tensor | None:
-        """What is added to the surrogate, [E, B]: KL(q || p) where the entropy is analytic, else None."""
-        return self.kl(q) if self.config.entropy == "analytic" else None
+        """What is added to the surrogate, [E, B]: KL(q || p), weighed, where the entropy is analytic, else None."""
+        return self.weighed(self.kl(q)) if self.config.entropy == "analytic" else None
 
     def kl(self, q: Distribution) -> Tensor:
         """KL(q || p) in nats, [E, B]."""

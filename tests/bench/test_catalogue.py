@@ -33,7 +33,8 @@ def test_problems_are_the_toys_and_the_vae_with_their_families() -> None:
     assert "every joint state, minus the target" in formulas["random"]
     assert formulas["vae"] == (
         "the shared VAE, Bernoulli likelihood; factors: latents, architecture, decoder, activation, "
-        "embedding one-hot | integer, bound elbo | iwae, entropy sampled | analytic, prior fixed | learned"
+        "embedding one-hot | integer, bound elbo | iwae, entropy sampled | analytic, kl_weight, kl_warm_up, "
+        "prior fixed | learned"
     )
 
 

@@ -122,6 +122,7 @@ MODELS: list[tuple[str, dict[str, object]]] = [
     ("disarm", {"family": "bernoulli", "activation": "tanh", "architecture": (5, 4), "decoder": (6,)}),
     ("straight-through-gumbel-softmax", {"family": "categorical", "embedding": "integer", "categories": 3}),
     ("rloo", {"family": "bernoulli", "dataset": "digits-grey"}),
+    ("rloo", {"family": "bernoulli", "kl_weight": 0.5, "kl_warm_up": 2}),
 ]
 
 

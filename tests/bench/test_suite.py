@@ -140,8 +140,8 @@ SUITE_KEYS = (
 )
 VAE_KEYS = (
     "kind, family, latents, categories, label, dataset, bound, importance_samples, architecture, decoder, "
-    "activation, slope, entropy, stochastic_layers, prior, centre_input, signed_decoder_input, embedding, "
-    "bias_from_data"
+    "activation, slope, entropy, kl_weight, kl_warm_up, stochastic_layers, prior, centre_input, "
+    "signed_decoder_input, embedding, bias_from_data"
 )
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
 MOMENTS_KEYS = (

@@ -342,15 +342,20 @@ def test_labels_name_the_networks_where_they_are_not_the_usual_ones() -> None:
     assert _config(architecture="nonlinear", activation="relu").label == "digits/bernoulli-3/nonlinear/relu"
     label = _config("categorical", embedding="integer", signed_decoder_input=True).label
     assert label == "digits/categorical-3x3/7-5/integer/signed"
+    label = _config(kl_weight=0.25, kl_warm_up=300, entropy="analytic").label
+    assert label == "digits/bernoulli-3/7-5/analytic/trained-kl-0.25/trained-kl-warm-up-300"
     assert _config(slope=0.2, decoder=()).label == "digits/bernoulli-3/7-5/decoder-linear/slope-0.2"
 
 
 def test_what_is_the_usual_network_is_not_written_however_it_was_given() -> None:
     """So that one model has one id, that of earlier releases."""
-    explicit = _config(decoder=(5, 7), activation="leaky-relu", slope=0.3, embedding="one-hot")
+    explicit = _config(
+        decoder=(5, 7), activation="leaky-relu", slope=0.3, embedding="one-hot", kl_weight=1, kl_warm_up=0
+    )
     assert (explicit, explicit.label) == (_config(), "digits/bernoulli-3/7-5")
     assert explicit.model_dump() == _config().model_dump()
-    assert not {"decoder", "activation", "slope", "embedding"} & explicit.model_dump().keys()
+    later = {"decoder", "activation", "slope", "embedding", "kl_weight", "kl_warm_up"}
+    assert not later & explicit.model_dump().keys()
     other = _config(decoder=(5,), activation="tanh")
     assert VAEConfig.model_validate(other.model_dump(mode="json")) == other != _config()
 
@@ -415,6 +420,12 @@ def test_joint_states_are_counted_over_layers(factors: dict[str, object], states
         ({"embedding": "integer"}, 'integer" is for classes, and bernoulli latents have none'),
         ({"family": "gaussian", "embedding": "integer"}, "and gaussian latents have none"),
         ({"embedding": "int"}, "Input should be 'one-hot' or 'integer'"),
+        ({"kl_weight": 0}, "greater than 0"),
+        ({"kl_weight": 1001}, "less than or equal to 1000"),
+        ({"kl_warm_up": -1}, "greater than or equal to 0"),
+        ({"kl_warm_up": 1}, "the whole weight from the first step on"),
+        ({"bound": "iwae", "importance_samples": 5, "kl_weight": 0.5}, 'kl_weight and kl_warm_up take bound = "elbo"'),
+        ({"bound": "iwae", "importance_samples": 5, "kl_warm_up": 9}, 'kl_weight and kl_warm_up take bound = "elbo"'),
         ({"prior": "learnt"}, "Input should be 'fixed' or 'learned'"),
     ],
 )
