@@ -20,17 +20,26 @@ ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
 
 
 class StackedLinear(nn.Module):
-    """E affine maps side by side: weight [E, in, out], bias [E, 1, out]; starts as torch.nn.Linear does."""
+    """E affine maps side by side: weight [E, in, out], bias [E, 1, out]; starts as torch.nn.Linear does.
 
-    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+    Args:
+        inputs: in.
+        outputs: out.
+        generators: of each map's initial values.
+        glorot: whether they are those of X. Glorot and Y. Bengio, AISTATS 2010, instead, the biases zero.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, generators: Sequence[torch.Generator], *, glorot: bool = False
+    ) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(inputs)
+        bound = math.sqrt(6 / (inputs + outputs)) if glorot else 1 / math.sqrt(inputs)
 
         def uniform(*shape: int) -> Tensor:
             return torch.stack([(2 * torch.rand(shape, generator=g) - 1) * bound for g in generators])
 
         self.weight = nn.Parameter(uniform(inputs, outputs))
-        self.bias = nn.Parameter(uniform(1, outputs))
+        self.bias = nn.Parameter(torch.zeros(len(generators), 1, outputs) if glorot else uniform(1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., E, B, in] to [..., E, B, out]."""
@@ -42,9 +51,11 @@ def network(
     generators: Sequence[torch.Generator],
     activation: Callable[[float], nn.Module] = nn.LeakyReLU,
     slope: float = NEGATIVE_SLOPE,
+    *,
+    glorot: bool = False,
 ) -> nn.Sequential:
     """Affine maps of these sizes with the activation between them; whatever it is, they start as `StackedLinear`."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [StackedLinear(inputs, outputs, generators), activation(slope)]
+        layers += [StackedLinear(inputs, outputs, generators, glorot=glorot), activation(slope)]
     return nn.Sequential(*layers[:-1])

@@ -60,6 +60,8 @@ class VAEConfig(TrainedProblem):
     """What a network sees of a latent of K classes: K numbers, or the number of its class over K - 1."""
     bias_from_data: bool = True
     """Whether the decoder's bias starts at the logit of the train mean clipped to [.001, .999]; else at zero."""
+    initialisation: Literal["usual", "torch", "glorot"] = added_later("usual")
+    """Of weights and biases: as torch.nn.Linear has them, but for the decoder's last bias; with it; or Glorot's."""
 
     plural: ClassVar[str] = "VAEs"
 
@@ -90,6 +92,11 @@ class VAEConfig(TrainedProblem):
             object.__setattr__(self, "decoder", None)
         if self.activation != "leaky-relu" and "slope" in self.model_fields_set:
             raise ValueError(f'slope belongs to activation = "leaky-relu"; {self.activation} has none: leave it out')
+        if self.initialisation == "torch" and self.bias_from_data:
+            raise ValueError(
+                'initialisation = "torch" leaves the last bias as torch.nn.Linear has it, and bias_from_data would set '
+                "it: give bias_from_data = false beside it"
+            )
         if self.slope == 0:
             raise ValueError('a leaky-relu of slope 0 is activation = "relu": give that in its place')
         if not (self.hidden or self.of_decoder):
@@ -117,7 +124,8 @@ class VAEConfig(TrainedProblem):
             "raw-input" * (not self.centre_input),
             "integer" * (self.embedding == "integer"),
             "signed" * self.signed_decoder_input,
-            "zero-bias" * (not self.bias_from_data),
+            "zero-bias" * (not self.bias_from_data and self.initialisation != "torch"),
+            f"{self.initialisation}-start" * (self.initialisation != "usual"),
         ]
         return "/".join((self.dataset, self.size_words(), shape or "linear", *filter(None, factors)))
 

@@ -56,9 +56,13 @@ class VAE(Model):
         self.context_size = pixels
         self.shapes = self.family.parameter_shapes(self.event)
         outputs = sum(map(math.prod, self.shapes))
-        bent = ACTIVATIONS[config.activation], config.slope
-        self.encoder = network((pixels, *config.hidden, outputs), generators, *bent)
-        self.decoder = network((latents, *config.of_decoder, pixels), generators, *bent)
+
+        def between(*sizes: int) -> nn.Sequential:
+            glorot = config.initialisation == "glorot"
+            return network(sizes, generators, ACTIVATIONS[config.activation], config.slope, glorot=glorot)
+
+        self.encoder = between(pixels, *config.hidden, outputs)
+        self.decoder = between(latents, *config.of_decoder, pixels)
         self.register_buffer("pixel_mean", pixel_mean)
         if config.kl_warm_up:
             self.register_buffer("steps_taken", torch.zeros((), dtype=torch.long))
@@ -66,11 +70,11 @@ class VAE(Model):
         assert isinstance(last, StackedLinear)
         if config.bias_from_data:
             last.bias.data.copy_(torch.logit(pixel_mean.clamp(0.001, 0.999)))
-        else:
+        elif config.initialisation != "torch":
             last.bias.data.zero_()
         if config.stochastic_layers == 2:
-            self.upper_encoder = network((latents, *config.hidden, outputs), generators, *bent)
-            self.upper_decoder = network((latents, *config.of_decoder, outputs), generators, *bent)
+            self.upper_encoder = between(latents, *config.hidden, outputs)
+            self.upper_decoder = between(latents, *config.of_decoder, outputs)
         # Raw numbers of all parameters, [E, 1, P]: zeros are a standard normal, or uniform classes.
         self.prior_parameters = nn.Parameter(
             torch.zeros(self.stack, 1, outputs), requires_grad=config.prior == "learned"

@@ -141,7 +141,7 @@ SUITE_KEYS = (
 VAE_KEYS = (
     "kind, family, latents, categories, label, dataset, bound, importance_samples, architecture, decoder, "
     "activation, slope, entropy, kl_weight, kl_warm_up, stochastic_layers, prior, centre_input, "
-    "signed_decoder_input, embedding, bias_from_data"
+    "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
 TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
 MOMENTS_KEYS = (

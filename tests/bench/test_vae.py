@@ -240,6 +240,34 @@ def test_a_seed_starts_from_uniform_weights_of_its_own_stream_layer_by_layer(bia
     assert not vae.prior_parameters.any()
 
 
+@pytest.mark.parametrize("bias_from_data", [True, False])
+def test_glorots_weights_are_wider_where_layers_are_narrow_and_biases_zero(bias_from_data: bool) -> None:
+    """Uniform within the root of 6 / (in + out), from the stream of a seed alone, layer by layer."""
+    mean = torch.tensor([0.25, 0.5])
+    config = _config(architecture=(5,), stochastic_layers=2, initialisation="glorot", bias_from_data=bias_from_data)
+    vae, generator = VAE(config, mean, [11]), torch.Generator().manual_seed(0x4EDD1A21)
+    for name in ("encoder", "decoder", "upper_encoder", "upper_decoder"):
+        for layer in getattr(vae, name)[::2]:
+            drawn = torch.empty(layer.weight.shape[1:]).uniform_(-1, 1, generator=generator)
+            torch.testing.assert_close(layer.weight[0], drawn * math.sqrt(6 / sum(layer.weight.shape[1:])))
+            if layer is vae.decoder[-1] and bias_from_data:
+                assert layer.bias.flatten().tolist() == pytest.approx([-math.log(3), 0])
+            else:
+                assert not layer.bias.any()
+
+
+def test_a_start_as_torchs_is_the_usual_one_with_a_bias_of_its_own() -> None:
+    mean = torch.full((PIXELS,), 0.5)
+    usual, torchs = (
+        VAE(_config(bias_from_data=False, **more), mean, [7]) for more in ({}, {"initialisation": "torch"})
+    )
+    bias = torchs.decoder[-1].bias.detach()
+    assert 0.3 < float(bias.abs().max() * math.sqrt(7)) <= 1  # uniform within 1 / sqrt(in)
+    assert not usual.decoder[-1].bias.any()
+    for (name, p), (_, other) in zip(usual.named_parameters(), torchs.named_parameters(), strict=True):
+        assert name == "decoder.4.bias" or torch.equal(p, other)
+
+
 @pytest.mark.parametrize(
     ("factors", "encoder", "decoder"),
     [
@@ -342,6 +370,8 @@ def test_labels_name_the_networks_where_they_are_not_the_usual_ones() -> None:
     assert _config(architecture="nonlinear", activation="relu").label == "digits/bernoulli-3/nonlinear/relu"
     label = _config("categorical", embedding="integer", signed_decoder_input=True).label
     assert label == "digits/categorical-3x3/7-5/integer/signed"
+    assert _config(initialisation="glorot").label == "digits/bernoulli-3/7-5/glorot-start"
+    assert _config(initialisation="torch", bias_from_data=False).label == "digits/bernoulli-3/7-5/torch-start"
     label = _config(kl_weight=0.25, kl_warm_up=300, entropy="analytic").label
     assert label == "digits/bernoulli-3/7-5/analytic/trained-kl-0.25/trained-kl-warm-up-300"
     assert _config(slope=0.2, decoder=()).label == "digits/bernoulli-3/7-5/decoder-linear/slope-0.2"
@@ -354,7 +384,7 @@ def test_what_is_the_usual_network_is_not_written_however_it_was_given() -> None
     )
     assert (explicit, explicit.label) == (_config(), "digits/bernoulli-3/7-5")
     assert explicit.model_dump() == _config().model_dump()
-    later = {"decoder", "activation", "slope", "embedding", "kl_weight", "kl_warm_up"}
+    later = {"decoder", "activation", "slope", "embedding", "kl_weight", "kl_warm_up", "initialisation"}
     assert not later & explicit.model_dump().keys()
     other = _config(decoder=(5,), activation="tanh")
     assert VAEConfig.model_validate(other.model_dump(mode="json")) == other != _config()
@@ -420,6 +450,8 @@ def test_joint_states_are_counted_over_layers(factors: dict[str, object], states
         ({"embedding": "integer"}, 'integer" is for classes, and bernoulli latents have none'),
         ({"family": "gaussian", "embedding": "integer"}, "and gaussian latents have none"),
         ({"embedding": "int"}, "Input should be 'one-hot' or 'integer'"),
+        ({"initialisation": "torch"}, "and bias_from_data would set it: give bias_from_data = false beside it"),
+        ({"initialisation": "he"}, "Input should be 'usual', 'torch' or 'glorot'"),
         ({"kl_weight": 0}, "greater than 0"),
         ({"kl_weight": 1001}, "less than or equal to 1000"),
         ({"kl_warm_up": -1}, "greater than or equal to 0"),
