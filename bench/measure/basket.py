@@ -82,8 +82,9 @@ class MomentsSettings(Settings):
                 reference=self._reference(problem, common),
                 optimisation=common.optimisation,
             )
-        rate = common.optimisation.own_learning_rate
-        shared: dict[str, Any] = {"draws": self.draws, "warm_up": self.warm_up, "own_learning_rate": rate}
+        training = common.optimisation
+        shared: dict[str, Any] = {"draws": self.draws, "warm_up": self.warm_up}
+        shared |= {"own_learning_rate": training.own_learning_rate, "own_betas": training.own_betas}
         if isinstance(problem, PointProblem) and problem.exact_method is None:
             reference = self._reference(problem, common)
             return LongRunMoments(**shared, reference=reference, reference_draws=self.reference_draws)

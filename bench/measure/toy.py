@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution
 
-from bench.bounds import AtMost, LongRun, Rate, Repeats
-from bench.config import EstimatorConfig
+from bench.bounds import AtMost, Betas, LongRun, Rate, Repeats
+from bench.config import EstimatorConfig, added_later
 from bench.measure.base import Measurement
 from bench.measure.cost import A_CALL, A_NUMBER, DOUBLE, Cost, calls_of, evaluations_a_row, gradients_bytes, has_state
 from bench.measure.draws import CHUNK_NUMBERS, gradients
@@ -21,6 +21,7 @@ from bench.measure.warm import ROWS, warmed
 from bench.problems.base import PointProblem, Problem
 from bench.records.results import Moments
 from bench.seeds import stream
+from bench.training.settings import BETAS
 from estimators.base import Estimator
 from estimators.distributions import event_shape
 
@@ -40,6 +41,8 @@ class ToyMoments(Measurement):
     """Steps in which running state settles and own parameters learn at the problem before it is measured."""
     own_learning_rate: Rate = 1e-3
     """Rate of Adam, for own parameters."""
+    own_betas: Betas = added_later(BETAS)
+    """Adam's, for them."""
 
     def cost(self, problem: PointProblem, config: EstimatorConfig) -> Cost | None:
         """By draws: where the noise is integrated over, nobody knows beforehand how many values of it that takes."""
@@ -90,9 +93,9 @@ def measure_toy(problem: PointProblem, estimator: Estimator, config: ToyMoments,
     size = 0 if context is None else context.shape[-1]
     estimator.bind(context_size=size, event=event_shape(q), generator=stream("estimator", seed))
     if [*estimator.buffers(), *estimator.parameters()]:
-        rate, steps = config.own_learning_rate, config.warm_up
         own = estimator.double()
-        estimator = warmed(own, q, f, seed=seed, steps=steps, learning_rate=rate, context=context)
+        adam: dict[str, Any] = {"learning_rate": config.own_learning_rate, "betas": config.own_betas}
+        estimator = warmed(own, q, f, seed=seed, steps=config.warm_up, context=context, **adam)
     reference = _reference(problem, q, config)
     of_problem: dict[str, Any] = {"context": context, "closed_form": problem.closed_form}
     why: dict[str, str] = {}

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from bench.measure.draws import probe
 from bench.seeds import derive, stream
+from bench.training.settings import BETAS
 from estimators.base import Estimator, Objective
 from estimators.call import trusted
 from estimators.distributions import parameters, row_shape
@@ -32,6 +33,7 @@ def warmed(
     seed: int,
     steps: int | None = None,
     learning_rate: float = LEARNING_RATE,
+    betas: tuple[float, float] = BETAS,
     context: Tensor | None = None,
 ) -> Estimator:
     """A copy of the estimator after some training at q, from the state that it has; the given one is left as it was.
@@ -44,6 +46,7 @@ def warmed(
         steps: of Adam on the auxiliary loss, or calls where there are no own parameters; None for `LEARNING` and
             `SETTLING`, or none where there is no state at all.
         learning_rate: of Adam.
+        betas: of Adam.
         context: [*B, X] for input-dependent baselines.
 
     Raises:
@@ -66,7 +69,7 @@ def warmed(
         if steps is None:
             steps = LEARNING if own else SETTLING if [*warm.buffers(), *warm.parameters()] else 0
         generator = stream("warm-up", seed, device=device)
-        optimiser = torch.optim.Adam(own, lr=learning_rate) if own else None
+        optimiser = torch.optim.Adam(own, lr=learning_rate, betas=betas) if own else None
         copies = math.ceil(ROWS / row_shape(q).numel())
         many = family_of(q).build(*(p.expand(copies, *p.shape) for p in values))
         warm.train()

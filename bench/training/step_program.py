@@ -29,7 +29,7 @@ from bench.training.updates import UPDATES
 
 Place = tuple[dict[str, Any], str]
 """Where a tensor is kept: the dict of its owner, and its name in it."""
-OTHERWISE = ("weight_decay", "maximize", "amsgrad", "momentum", "nesterov")
+OTHERWISE = ("maximize", "amsgrad", "momentum", "nesterov")
 """Settings of torch's optimisers by which they are others than the updates here."""
 OF_TRAINER = ("step_on_device", "diverged_at")
 OF_BATCHES = ("train", "order", "columns", "position")
@@ -169,7 +169,7 @@ class StepProgram:
         self.trainer, self.batches = trainer, batches
         self.update = UPDATES[type(trainer.optimiser)]
         self.learned = [
-            Learned(p, index, self.update.state(trainer.optimiser, p))
+            Learned(p, index, self.update.state(trainer.optimiser, p, group))
             for index, group in enumerate(self.groups)
             for p in group["params"]
         ]

@@ -38,12 +38,12 @@ class Trainer:
         keep_freed_memory()
         self.model, self.estimator, self.optimisation = model.train(), estimator.train(), optimisation
         weights = [p for p in model.parameters() if p.requires_grad]
-        groups = [{"params": weights, "lr": optimisation.learning_rate}]
+        groups = [{"params": weights, **optimisation.of_model()}]
         if own := [p for p in estimator.parameters() if p.requires_grad]:
-            groups.append({"params": own, "lr": optimisation.own_learning_rate})
+            groups.append({"params": own, **optimisation.of_own()})
         self.passenger = passenger.train() if passenger else None
         if carried := [p for p in passenger.parameters() if p.requires_grad] if passenger else []:
-            groups.append({"params": carried, "lr": optimisation.own_learning_rate})
+            groups.append({"params": carried, **optimisation.of_own()})
         self.parameters = weights + own
         self.learned = [self.parameters] + [carried] * bool(carried)
         """What each of the losses is differentiated with respect to."""

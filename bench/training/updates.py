@@ -16,8 +16,8 @@ from torch import Tensor
 class Update(Protocol):
     """The update of one optimiser."""
 
-    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
-        """The optimiser's own tensors for the parameter, made where they are not there yet."""
+    def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
+        """The optimiser's own tensors for the parameter of this group, made where they are not there yet."""
         ...
 
     def factors(self, group: dict[str, Any], step: int) -> list[float]:
@@ -38,9 +38,13 @@ class Update(Protocol):
 
 
 class Adam:
-    """D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, 2014, arXiv 1412.6980."""
+    """D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, 2014, arXiv 1412.6980.
 
-    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
+    With `decoupled_weight_decay` it is AdamW: I. Loshchilov, F. Hutter, Decoupled weight decay regularization, 2017,
+    arXiv 1711.05101.
+    """
+
+    def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
         """Number of steps, and running means of the gradient and of its square."""
         own = optimiser.state[parameter]
         if not own:
@@ -49,25 +53,36 @@ class Adam:
         return [own["step"], own["exp_avg"], own["exp_avg_sq"]]
 
     def factors(self, group: dict[str, Any], step: int) -> list[float]:
-        """The rate over the first moment's bias correction, and the root of the second's, by which one divides."""
+        """The rate over the first mean's bias correction, one over the root of the second's, and what decay leaves."""
         first, second = group["betas"]
-        return [group["lr"] / (1 - first**step), 1 / math.sqrt(1 - second**step)]
+        return [group["lr"] / (1 - first**step), 1 / math.sqrt(1 - second**step), _left(group)]
 
     def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
         """As torch's own does."""
+        rate, scale, left = factors.unbind()
+        mean, square = self._means(group, p, g, state, left)
+        p.sub_(rate * mean / (square.sqrt() * scale + group["eps"]))
+
+    def _means(
+        self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], left: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decay the weights, and take the gradient into the running means, which are returned."""
+        if group.get("decoupled_weight_decay") and group["weight_decay"]:
+            p.mul_(left)
+        else:
+            g = _with_decay(group, p, g)
         first, second = group["betas"]
         step, mean, square = state
-        rate, scale = factors.unbind()
         step.add_(1)
         mean.lerp_(g, 1 - first)
         square.mul_(second).addcmul_(g, g, value=1 - second)
-        p.sub_(rate * mean / (square.sqrt() * scale + group["eps"]))
+        return mean, square
 
 
 class SGD:
-    """Plain gradient descent."""
+    """Gradient descent."""
 
-    def state(self, optimiser: Any, parameter: Tensor) -> list[Tensor]:
+    def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
         """There is none."""
         return []
 
@@ -77,7 +92,17 @@ class SGD:
 
     def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
         """A step against the gradient."""
-        p.sub_(factors[0] * g)
+        p.sub_(factors[0] * _with_decay(group, p, g))
+
+
+def _with_decay(group: dict[str, Any], p: Tensor, g: Tensor) -> Tensor:
+    """The gradient with that of half the weights' squared length, times the decay."""
+    return g + group["weight_decay"] * p if group["weight_decay"] else g
+
+
+def _left(group: dict[str, Any]) -> float:
+    """What a decay that is apart from the gradient leaves of a weight at a step."""
+    return 1 - group["lr"] * group["weight_decay"] if group.get("decoupled_weight_decay") else 1.0
 
 
 UPDATES: dict[type[torch.optim.Optimizer], Update] = {torch.optim.Adam: Adam(), torch.optim.SGD: SGD()}

@@ -288,7 +288,7 @@ def test_a_toy_is_one_point_against_its_exact_gradient(family: str, learns: bool
     toy = ToyConfig(kind="toy", objective="cubic", family=family, latents=3, **swept).points()[0]
     learning = {"bernoulli": ("double-cv", {}), "gaussian": ("lax", {})}  # a baseline has no input to learn from here
     name, options = learning[family] if learns else ("reinforce", {"baseline": "moving-average"})
-    settings = ToyMoments(draws=30, warm_up=6, own_learning_rate=0.125)
+    settings = ToyMoments(draws=30, warm_up=6, own_learning_rate=0.125, own_betas=(0.5, 0.75))
     (point,) = measure_toy(toy, estimators.get(name).create(**options), settings, seed=9)["points"]
     q, f = toy.q(), toy.f()
     leaves = [p.clone().requires_grad_() for p in parameters(q)]
@@ -296,7 +296,7 @@ def test_a_toy_is_one_point_against_its_exact_gradient(family: str, learns: bool
                                              type(q)(logits=leaves[0])).sum(), leaves), -1)  # fmt: skip
     same = estimators.get(name).create(**options)
     same.bind(event=(3,), generator=stream("estimator", 9)).double()
-    same = warmed(same, q, f, seed=9, steps=6, learning_rate=0.125)
+    same = warmed(same, q, f, seed=9, steps=6, learning_rate=0.125, betas=(0.5, 0.75))
     method = "closed form" if family == "gaussian" else "enumeration"
     reference = Reference(gradient, torch.zeros_like(gradient), method)
     expected = measure_point(same, q, f, reference, draws=30, seed=9)

@@ -342,8 +342,8 @@ def test_a_parameter_is_found_by_its_module_or_not_at_all(held: Callable[[nn.Par
 
 def test_hooks_and_other_settings_of_an_optimiser_keep_a_step_eager() -> None:
     trainer, batches = training(compile=True)
-    trainer.optimiser.param_groups[0]["weight_decay"] = 0.1
-    because = "the optimiser has weight_decay = 0.1, which a program does not know"
+    trainer.optimiser.param_groups[0]["amsgrad"] = True
+    because = "the optimiser has amsgrad = True, which a program does not know"
     assert Steps(trainer, batches).prepare() == (False, None, because)
     trainer, batches = training(compile=True)
     trainer.parameters[0].register_hook(lambda g: g.clamp(-1, 1))

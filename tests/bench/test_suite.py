@@ -143,7 +143,9 @@ VAE_KEYS = (
     "activation, slope, entropy, kl_weight, kl_warm_up, stochastic_layers, prior, centre_input, "
     "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
-TRAINING_KEYS = "steps, batch, optimiser, learning_rate, own_learning_rate, compile"
+TRAINING_KEYS = (
+    "steps, batch, optimiser, learning_rate, own_learning_rate, compile, betas, epsilon, own_betas, weight_decay"
+)
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
 )
