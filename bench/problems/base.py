@@ -207,6 +207,11 @@ class TrainedProblem(Problem):
         """The one that it is trained on."""
         return (self.dataset,)
 
+    @property
+    def learns_prior(self) -> bool:
+        """Whether its models train a prior, which is what their `prior_weights` are."""
+        return False
+
     def data(self) -> Dataset:
         """The rows to train and to evaluate on."""
         return load_once(self.dataset)

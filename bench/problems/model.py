@@ -58,6 +58,10 @@ class Model(nn.Module):
         log_weights = -self.objective(x)(sample(q, samples, generator), q)
         return log_weights.mean(0), log_weights
 
+    def prior_weights(self) -> Sequence[nn.Parameter]:
+        """The parameters of a prior, for which a suite may give an optimiser and a rate of their own."""
+        return ()
+
     def encoder_network(self) -> nn.Module | None:
         """The network that makes q of x, where the gradient of its weights is to be measured too.
 

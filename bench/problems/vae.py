@@ -130,6 +130,11 @@ class VAEConfig(TrainedProblem):
         return "/".join((self.dataset, self.size_words(), shape or "linear", *filter(None, factors)))
 
     @property
+    def learns_prior(self) -> bool:
+        """With `prior = "learned"`."""
+        return self.prior == "learned"
+
+    @property
     def hidden(self) -> tuple[int, ...]:
         """Hidden sizes of the encoder."""
         return SHAPES[self.architecture] if isinstance(self.architecture, str) else self.architecture

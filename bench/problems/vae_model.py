@@ -184,6 +184,10 @@ class VAE(Model):
         """KL(q || p) in nats, [E, B]."""
         return kl(q, self.prior())
 
+    def prior_weights(self) -> Sequence[nn.Parameter]:
+        """Those of p(z), or of p(z2)."""
+        return (self.prior_parameters,)
+
     def encoder_network(self) -> nn.Module:
         """The encoder."""
         return self.encoder
