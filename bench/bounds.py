@@ -129,5 +129,6 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 Epsilon = Annotated[float, Field(ge=1e-20), AtMost(1, "with more, Adam hardly divides by the size of a gradient")]
 """Float32 holds its square no more where it is smaller."""
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 Decay = Annotated[float, Field(ge=0), AtMost(100, "a hundred times a weight hides any gradient")]
 SeedNumber = Annotated[int, Field(ge=0), AtMost(10**9, "seeds are numbered; a billion are enough to choose from")]

@@ -95,7 +95,7 @@ def step_bytes(widths: Widths, optimisation: Optimisation, stack: int, evaluatio
         stack: models side by side.
         evaluations: of f for a row's gradient, as many as are held.
     """
-    copies = 4 if optimisation.optimiser == "adam" else 2  # weights, their gradients, and two means of Adam's
+    copies = 2 + optimisation.kept  # weights, their gradients, and what the optimiser keeps
     held = copies * stack * widths.weights * SINGLE
     rows = stack * optimisation.batch
     return held, rows * (widths.behind + evaluations * widths.of_f) * SINGLE

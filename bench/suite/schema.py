@@ -22,7 +22,7 @@ from bench.measure.basket import MomentsSettings
 from bench.measure.cost import Cost
 from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
-from bench.problems.base import PROBLEMS, Problem
+from bench.problems.base import PROBLEMS, Problem, TrainedProblem
 from bench.records.identity import Identity, cell_id
 from bench.suite.draws import MOST_EVALUATIONS, fits
 from bench.training.settings import Optimisation
@@ -155,6 +155,13 @@ class Suite(Config):
                 raise ValueError(f"{problem.plural} are measured by {' or '.join(fit)}, which is missing")
         if self.moments and max(self.moments.checkpoints, default=0) > self.training.steps:
             raise ValueError(f"a checkpoint of [moments] lies beyond the {self.training.steps} steps of [training]")
+        if self.training.prior_learning_rate is not None and not any(
+            isinstance(problem, TrainedProblem) and problem.learns_prior for problem in self.problems
+        ):
+            raise ValueError(
+                "training.prior_learning_rate is the rate of a learned prior, and no problem learns one: give one "
+                'prior = "learned", or leave the rate out'
+            )
         for name in ("problems", "estimators"):
             counts = Counter(part.label for part in getattr(self, name))
             for label, count in counts.items():

@@ -123,7 +123,7 @@ class EagerSteps:
         """The captured step, or None where something that was not seen in the warm-up cannot be captured."""
         generators = [*self.trainer.generators, *self.batches.noise]
         states = [generator.get_state() for generator in generators]
-        self.trainer.optimiser.zero_grad()
+        self.trainer.zero_grad()
         graph, self.eager_because = capture(lambda: self.trainer.device_step(self.batches.gather()), generators)
         if graph is None:
             # Generators that were registered would still refuse to be used outside a capture.
@@ -132,5 +132,5 @@ class EagerSteps:
                 generator.set_state(state)
             own = len(self.trainer.generators)
             self.trainer.generators, self.batches.noise = fresh[:own], fresh[own:]
-            self.trainer.optimiser.zero_grad()
+            self.trainer.zero_grad()
         return graph

@@ -168,7 +168,7 @@ def misfit(kept: Any, present: Any, where: str = "state") -> str | None:
             same = (kept.shape, kept.dtype) == (present.shape, present.dtype)
             return None if same else f"{where} is {_described(kept)}, where {_described(present)} is needed"
         case Mapping(), Mapping():
-            if (other := kept.keys() ^ present.keys()) and not where.endswith(".optimiser"):
+            if (other := kept.keys() ^ present.keys()) and not where.endswith("optimiser"):
                 return f"{where} holds other things: {', '.join(sorted(map(str, other)))}"
             found = (misfit(kept[key], present[key], f"{where}.{key}") for key in kept.keys() & present.keys())
             return next(filter(None, found), None)

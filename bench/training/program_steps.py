@@ -43,8 +43,9 @@ class ProgramSteps:
     @torch.no_grad()
     def run(self, count: int) -> None:
         """Take so many steps."""
-        optimiser: Any = self.trainer.optimiser
-        optimiser._opt_called = True  # or torch's schedulers of learning rates would warn that no step was taken
+        for optimiser in self.trainer.optimisers:
+            called: Any = optimiser
+            called._opt_called = True  # or torch's schedulers of learning rates would warn that no step was taken
         while count:
             count -= self._some(count)
 

@@ -6,11 +6,12 @@ so that eager steps and those of the program may follow one another, and whoever
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from bench.training.attributes import (
     all_known,
@@ -29,7 +30,7 @@ from bench.training.updates import UPDATES
 
 Place = tuple[dict[str, Any], str]
 """Where a tensor is kept: the dict of its owner, and its name in it."""
-OTHERWISE = ("maximize", "amsgrad", "momentum", "nesterov")
+OTHERWISE = ("maximize", "amsgrad", "nesterov", "dampening")
 """Settings of torch's optimisers by which they are others than the updates here."""
 OF_TRAINER = ("step_on_device", "diverged_at")
 OF_BATCHES = ("train", "order", "columns", "position")
@@ -40,7 +41,8 @@ class Learned(NamedTuple):
 
     parameter: Tensor
     group: int
-    """Its place among the optimiser's groups."""
+    """Its place among the groups of all optimisers."""
+    optimiser: torch.optim.Optimizer
     state: list[Tensor]
     """The optimiser's own of it."""
 
@@ -57,7 +59,12 @@ def look_at(trainer: Trainer, batches: Batches) -> Noted:
 
     def step() -> None:
         rows.position.zero_()
-        twin.device_step(rows.gather())
+        loss = twin.backward(rows.gather())
+        for optimiser in twin.optimisers:
+            # What is read back by an optimiser that a program has an update for is not read by that.
+            with nullcontext() if UPDATES[type(optimiser)].watched else _disable_current_modes():
+                optimiser.step()
+        twin.count(loss)
 
     own, others = _places(trainer, batches), _places(twin, rows)
     own = [place for place in own if place[1] != "train"]  # the rows are large, and no step changes them
@@ -127,17 +134,29 @@ def _check_plain(trainer: Trainer) -> None:
     """
     if type(trainer) is not Trainer or vars(trainer).keys() & vars(Trainer).keys():
         raise Untraceable("the trainer takes steps of its own, which a program does not know")
-    if type(trainer.optimiser) not in UPDATES:
-        raise Untraceable(f"{type(trainer.optimiser).__name__} has an update that a program does not know")
-    if "step" in vars(trainer.optimiser) and not hasattr(trainer.optimiser.step, "_wrapped_by_lr_sched"):
-        raise Untraceable("the optimiser's step is not its own, and a program would not call it")
-    for group in trainer.optimiser.param_groups:
-        if name := next((name for name in OTHERWISE if group.get(name)), None):
-            raise Untraceable(f"the optimiser has {name} = {group[name]}, which a program does not know")
+    for optimiser in trainer.optimisers:
+        _check_plain_optimiser(optimiser)
     for p in trainer.parameters:
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             raise Untraceable("a parameter has hooks, which a program would not call")
-    optimiser: Any = trainer.optimiser
+    held = {id(p) for optimiser in trainer.optimisers for group in optimiser.param_groups for p in group["params"]}
+    if any(id(p) not in held for part in trainer.learned for p in part):
+        raise Untraceable("a parameter that is trained is in no group of the optimiser")
+
+
+def _check_plain_optimiser(optimiser: Any) -> None:
+    """Refuse an optimiser that does more than a plain update.
+
+    Raises:
+        Untraceable: it does, or is of another sort.
+    """
+    if type(optimiser) not in UPDATES:
+        raise Untraceable(f"{type(optimiser).__name__} has an update that a program does not know")
+    if "step" in vars(optimiser) and not hasattr(optimiser.step, "_wrapped_by_lr_sched"):
+        raise Untraceable("the optimiser's step is not its own, and a program would not call it")
+    for group in optimiser.param_groups:
+        if name := next((name for name in OTHERWISE if group.get(name)), None):
+            raise Untraceable(f"the optimiser has {name} = {group[name]}, which a program does not know")
     if optimiser._optimizer_step_pre_hooks or optimiser._optimizer_step_post_hooks:
         raise Untraceable("the optimiser has hooks, which a program would not call")
 
@@ -167,11 +186,13 @@ class StepProgram:
 
     def __init__(self, trainer: Trainer, batches: Batches, look: Noted, ahead: int = 1) -> None:
         self.trainer, self.batches = trainer, batches
-        self.update = UPDATES[type(trainer.optimiser)]
+        optimisers = [each for each in trainer.optimisers for _ in each.param_groups]
+        self.updates = [UPDATES[type(each)] for each in optimisers]
+        """Of each group."""
+        of_group = {id(p): index for index, group in enumerate(self.groups) for p in group["params"]}
         self.learned = [
-            Learned(p, index, self.update.state(trainer.optimiser, p, group))
-            for index, group in enumerate(self.groups)
-            for p in group["params"]
+            Learned(p, at, optimisers[at], self.updates[at].state(optimisers[at], p, self.groups[at]))
+            for p, at in ((p, of_group[id(p)]) for part in trainer.learned for p in part)
         ]
         places = _places(trainer, batches)
         kept = list({id(owner[name]): owner[name] for owner, name in places}.values())
@@ -182,10 +203,11 @@ class StepProgram:
         self.state = [tensor.detach() for tensor in kept] + states
         """All that a step reads and changes."""
         self._kept = len(kept)
-        self._counts = [len(self.update.factors(group, 1)) for group in self.groups]
+        self._counts = [len(each.factors(group, 1)) for each, group in zip(self.updates, self.groups, strict=True)]
         self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
         # Adam divides gradients by their size, also those that are rounding: its means are compared, not its weights.
-        rest = [index for index in range(len(kept)) if not states or index not in self._of_learned]
+        not_held = {at for at, each in zip(self._of_learned, self.learned, strict=True) if each.state}
+        rest = [index for index in range(len(kept)) if index not in not_held]
         held_to = [*rest, *range(len(kept), len(self.state))]
         self._note_factors(1)
         # What is traced, and tried, is a copy: what a step does in Python is done to it alone.
@@ -208,7 +230,7 @@ class StepProgram:
             raise Untraceable(f"{name} changes from step to step and is no buffer: see register_buffer")
         if any(tensor.data_ptr() in held for tensor in self.program.constants if tensor.numel()):
             raise Untraceable("it uses a parameter or buffer by another way than the module that it is registered with")
-        taken = [trainer.optimiser.state[p].get("step", trainer.steps) for p in self._with_gradient]
+        taken = [each.optimiser.state[each.parameter].get("step", trainer.steps) for each in self._with_gradient]
         if any(int(step) != trainer.steps for step in taken):  # which are counted by the trainer's
             raise Untraceable("a parameter has taken fewer steps than the trainer, or more")
         self.run = self.program.run
@@ -221,18 +243,18 @@ class StepProgram:
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The optimiser's."""
-        return self.trainer.optimiser.param_groups
+        """Of all optimisers, in order."""
+        return [group for optimiser in self.trainer.optimisers for group in optimiser.param_groups]
 
     def _print(self) -> list[Any]:
-        optimiser, places = self.trainer.optimiser, _places(self.trainer, self.batches)
+        optimisers, places = self.trainer.optimisers, _places(self.trainer, self.batches)
         return [
             *((id(owner[name]), owner[name].data_ptr(), owner[name].requires_grad) for owner, name in places),
             *(len(p._backward_hooks or ()) for p in self.trainer.parameters),
             *settings(_modules(self.trainer)),
-            *map(id, (optimiser, *self.groups, *self.trainer.generators, *self.batches.noise)),
+            *map(id, (*optimisers, *self.groups, *self.trainer.generators, *self.batches.noise)),
             (self.batches.dynamic, torch.get_default_dtype()),
-            *(id(value) for state in optimiser.state.values() for value in state.values()),
+            *(id(value) for each in optimisers for state in each.state.values() for value in state.values()),
             *({key: value for key, value in group.items() if key not in ("params", "lr")} for group in self.groups),
         ]
 
@@ -263,14 +285,13 @@ class StepProgram:
                 for index, value in replaced:
                     kept[index].copy_(value)
             each_group = factors.split(self._counts)
-            self._with_gradient = [
-                each.parameter for each, g in zip(self.learned, gradients, strict=True) if g is not None
-            ]
+            self._with_gradient = [each for each, g in zip(self.learned, gradients, strict=True) if g is not None]
             with torch.no_grad():
                 for each, index, g in zip(self.learned, leaves, gradients, strict=True):
                     state, rest = rest[: len(each.state)], rest[len(each.state) :]
                     if g is not None:
-                        self.update.apply(self.groups[each.group], kept[index], g, state, each_group[each.group])
+                        update, group = self.updates[each.group], self.groups[each.group]
+                        update.apply(group, kept[index], g, state, each_group[each.group])
 
         return step
 
@@ -281,7 +302,8 @@ class StepProgram:
 
     def _note_factors(self, steps: int) -> None:
         taken = range(self.trainer.steps + 1, self.trainer.steps + steps + 1)
-        factors = [[f for group in self.groups for f in self.update.factors(group, step)] for step in taken]
+        groups = list(zip(self.updates, self.groups, strict=True))
+        factors = [[f for update, group in groups for f in update.factors(group, step)] for step in taken]
         self._factors[:steps] = torch.tensor(factors, dtype=torch.float64)
 
 

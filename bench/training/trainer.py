@@ -38,7 +38,14 @@ class Trainer:
         keep_freed_memory()
         self.model, self.estimator, self.optimisation = model.train(), estimator.train(), optimisation
         weights = [p for p in model.parameters() if p.requires_grad]
-        groups = [{"params": weights, **optimisation.of_model()}]
+        asked = optimisation.prior_learning_rate is not None
+        prior = [p for p in model.prior_weights() if p.requires_grad] if asked else []
+        rest = [p for p in weights if all(p is not other for other in prior)]
+        groups = [{"params": rest, **optimisation.of_model()}]
+        of_prior = {"params": prior, **optimisation.of_prior()}
+        apart = optimisation.prior_optimiser if prior else None
+        if prior and not apart:
+            groups.append(of_prior)
         if own := [p for p in estimator.parameters() if p.requires_grad]:
             groups.append({"params": own, **optimisation.of_own()})
         self.passenger = passenger.train() if passenger else None
@@ -47,7 +54,9 @@ class Trainer:
         self.parameters = weights + own
         self.learned = [self.parameters] + [carried] * bool(carried)
         """What each of the losses is differentiated with respect to."""
-        self.optimiser = make_optimiser(optimisation, groups)
+        self.optimiser = make_optimiser(optimisation.optimiser, groups)
+        self.prior_optimiser = make_optimiser(apart, [of_prior]) if apart else None
+        """Of a learned prior, where that has one of its own."""
         self.device = weights[0].device
         self.generators = [stream("noise", noise_seed, device=self.device)]
         """All that a step draws from, but for its batch."""
@@ -56,6 +65,11 @@ class Trainer:
         self.steps = 0
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
         self.diverged_at = torch.full((model.stack,), -1, device=self.device)
+
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        """All that take part in a step."""
+        return [each for each in (self.optimiser, self.prior_optimiser) if each is not None]
 
     @property
     def generator(self) -> Generator:
@@ -99,11 +113,16 @@ class Trainer:
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
         loss, totals = self.losses(x)
-        self.optimiser.zero_grad()
+        self.zero_grad()
         # For the optimised parameters only: draws at which f was differentiated are leaves of the graph too.
         for total, learned in zip(totals, self.learned, strict=False):
             total.backward(inputs=learned)
         return loss
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
 
     def step(self, x: Tensor) -> None:
         """One optimiser step on the rows x [E, B, X]."""
@@ -113,7 +132,8 @@ class Trainer:
     def device_step(self, x: Tensor) -> None:
         """What of a step takes place on the device; nothing of it waits for a value."""
         loss = self.backward(x)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.count(loss)
 
     def count(self, loss: Tensor) -> None:
@@ -132,6 +152,7 @@ class Trainer:
             "model": module_state(self.model),
             "estimator": module_state(self.estimator),
             "optimiser": self.optimiser.state_dict()["state"],
+            "prior_optimiser": self.prior_optimiser.state_dict()["state"] if self.prior_optimiser else {},
             "generators": [generator.get_state() for generator in self.generators],
             "steps": self.steps,
             "step_on_device": self.step_on_device,
@@ -143,6 +164,8 @@ class Trainer:
         restore_module(self.model, state["model"])
         restore_module(self.estimator, state["estimator"])
         restore_optimiser(self.optimiser, state["optimiser"])
+        if self.prior_optimiser is not None:
+            restore_optimiser(self.prior_optimiser, state["prior_optimiser"])
         for generator, kept in zip(self.generators, state["generators"], strict=True):
             generator.set_state(kept)
         self.steps = state["steps"]

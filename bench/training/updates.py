@@ -16,6 +16,9 @@ from torch import Tensor
 class Update(Protocol):
     """The update of one optimiser."""
 
+    watched: bool
+    """Whether torch's own reads nothing back, and so may be watched with the step that it ends."""
+
     def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
         """The optimiser's own tensors for the parameter of this group, made where they are not there yet."""
         ...
@@ -43,6 +46,8 @@ class Adam:
     With `decoupled_weight_decay` it is AdamW: I. Loshchilov, F. Hutter, Decoupled weight decay regularization, 2017,
     arXiv 1711.05101.
     """
+
+    watched = True
 
     def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
         """Number of steps, and running means of the gradient and of its square."""
@@ -79,20 +84,57 @@ class Adam:
         return mean, square
 
 
+class RAdam(Adam):
+    """L. Liu et al., On the variance of the adaptive learning rate and beyond, 2019, arXiv 1908.03265.
+
+    While the second mean is over few steps its variance has no bound, and the step is one along the first mean alone;
+    then it is Adam's, times what makes up for that variance; epsilon is added before the bias correction, as in torch.
+    """
+
+    watched = False
+
+    def factors(self, group: dict[str, Any], step: int) -> list[float]:
+        """The rate of Adam's step, zero in the first steps; what decay leaves; the other step's rate, zero then."""
+        rate, scale, left = super().factors(group, step)
+        _, second = group["betas"]
+        longest = 2 / (1 - second) - 1
+        length = longest - 2 * step * second**step / (1 - second**step)
+        if length <= 5:
+            return [0.0, left, rate]
+        above, below = (length - 4) * (length - 2) * longest, (longest - 4) * (longest - 2) * length
+        return [rate * math.sqrt(above / below) / scale, left, 0.0]
+
+    def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
+        """As torch's own does."""
+        rate, left, plain = factors.unbind()
+        mean, square = self._means(group, p, g, state, left)
+        p.sub_(rate * mean / (square.sqrt() + group["eps"]) + plain * mean)
+
+
 class SGD:
-    """Gradient descent."""
+    """Gradient descent, with momentum or without."""
+
+    watched = True
 
     def state(self, optimiser: Any, parameter: Tensor, group: dict[str, Any]) -> list[Tensor]:
-        """There is none."""
-        return []
+        """With momentum the running sum of gradients."""
+        if not group["momentum"]:
+            return []
+        own = optimiser.state[parameter]
+        if own.get("momentum_buffer") is None:  # torch begins with the gradient, which is this after a step
+            own["momentum_buffer"] = torch.zeros_like(parameter)
+        return [own["momentum_buffer"]]
 
     def factors(self, group: dict[str, Any], step: int) -> list[float]:
         """The rate."""
         return [group["lr"]]
 
     def apply(self, group: dict[str, Any], p: Tensor, g: Tensor, state: Sequence[Tensor], factors: Tensor) -> None:
-        """A step against the gradient."""
-        p.sub_(factors[0] * _with_decay(group, p, g))
+        """A step against the gradient, or against the sum."""
+        g = _with_decay(group, p, g)
+        for sum_of_gradients in state:
+            g = sum_of_gradients.mul_(group["momentum"]).add_(g)
+        p.sub_(factors[0] * g)
 
 
 def _with_decay(group: dict[str, Any], p: Tensor, g: Tensor) -> Tensor:
@@ -105,4 +147,9 @@ def _left(group: dict[str, Any]) -> float:
     return 1 - group["lr"] * group["weight_decay"] if group.get("decoupled_weight_decay") else 1.0
 
 
-UPDATES: dict[type[torch.optim.Optimizer], Update] = {torch.optim.Adam: Adam(), torch.optim.SGD: SGD()}
+UPDATES: dict[type[torch.optim.Optimizer], Update] = {
+    torch.optim.Adam: Adam(),
+    torch.optim.AdamW: Adam(),
+    torch.optim.RAdam: RAdam(),
+    torch.optim.SGD: SGD(),
+}

@@ -144,7 +144,8 @@ VAE_KEYS = (
     "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
 TRAINING_KEYS = (
-    "steps, batch, optimiser, learning_rate, own_learning_rate, compile, betas, epsilon, own_betas, weight_decay"
+    "steps, batch, optimiser, learning_rate, own_learning_rate, compile, betas, epsilon, own_betas, weight_decay, "
+    "momentum, prior_optimiser, prior_learning_rate"
 )
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
@@ -181,7 +182,14 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ("draws = 40", 'draws = "many"',
          "moments.draws: Input should be a valid integer, unable to parse string as an integer, got 'many'"),
         ("steps = 4", "learning_rate = nan", "training.learning_rate: Input should be a finite number, got nan"),
-        ("steps = 4", "optimiser = 'adamw'", "training.optimiser: Input should be 'adam' or 'sgd', got 'adamw'"),
+        ("steps = 4", "optimiser = 'lion'",
+         "training.optimiser: Input should be 'adam', 'adamw', 'radam' or 'sgd', got 'lion'"),
+        ("steps = 4", "optimiser = 'adamw'", "training: optimiser = \"adamw\" is \"adam\" but for its weight_decay, "
+         "and that is 0: give one (0.01 is what torch takes where none is given), or take \"adam\""),
+        ("steps = 4", "prior_optimiser = 'sgd'", "training: prior_optimiser = \"sgd\" needs a rate of its own, which "
+         "is none of the other weights': give prior_learning_rate"),
+        ("steps = 4", "prior_learning_rate = 1e-2", "the suite: training.prior_learning_rate is the rate of a learned "
+         "prior, and no problem learns one: give one prior = \"learned\", or leave the rate out"),
         ("seeds = 2", "device = 'gpu'", "device: Input should be 'cpu' or 'cuda', got 'gpu'"),
         ("seeds = 2", "matmul_precision = 'hihg'",
          "matmul_precision: Input should be 'highest', 'high' or 'medium', got 'hihg'"),
