@@ -105,6 +105,7 @@ class EagerSteps:
         if self.graph is None:
             self.trainer.step(self.batches.gather())
         else:
+            self.trainer.set_rates()
             self.graph.replay()
             self.trainer.steps += 1
 

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import torch
 from pydantic import StrictBool, model_validator
 
-from bench.bounds import Betas, Decay, Epsilon, Momentum, Rate, RowCount, Steps
+from bench.bounds import BelowOne, Betas, Decay, Epsilon, Rate, RowCount, Steps, StepsOrNone
 from bench.config import Config, added_later
+from bench.training.schedules import SCHEDULES
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, in its paper and in torch."""
@@ -41,15 +42,24 @@ class Optimisation(Config):
     epsilon: Epsilon = added_later(EPSILON)
     """Added to the root of Adam's second mean, by which it divides."""
     own_betas: Betas = added_later(BETAS)
+    """Those for the estimator's own parameters."""
     weight_decay: Decay = added_later(0.0)
     """So many times a weight are added to its gradient; with "adamw", the rate times as much is taken off the weight
     apart from it."""
-    momentum: Momentum = added_later(0.0)
+    momentum: BelowOne = added_later(0.0)
     """Of SGD: what its running sum of gradients keeps from step to step."""
     prior_optimiser: Literal["sgd"] | None = added_later(None)
     """Of a learned prior: plain SGD, without momentum or decay; None for that of the other weights."""
     prior_learning_rate: Rate | None = added_later(None)
     """Rate of a learned prior; None for that of the other weights."""
+    schedule: Literal["constant", "cosine", "iwae"] = added_later("constant")
+    """What every rate is multiplied by from step to step (`bench.training.schedules`), after the warm-up."""
+    warm_up: StepsOrNone = added_later(0)
+    """Steps in which every rate rises, by as much in each, from `warm_up_from` of it to all of it."""
+    warm_up_from: BelowOne = added_later(0.0)
+    """What part of it the first step has."""
+    rate_every: Steps = added_later(1)
+    """Steps between two changes of the rates, such as those of a pass over the data."""
 
     @model_validator(mode="after")
     def _settings_of_the_optimiser(self) -> "Optimisation":
@@ -68,6 +78,33 @@ class Optimisation(Config):
                 "weights': give prior_learning_rate"
             )
         return self
+
+    @model_validator(mode="after")
+    def _rates_that_change(self) -> "Optimisation":
+        if self.warm_up >= self.steps and self.scheduled:
+            raise ValueError(f"warm_up = {self.warm_up} ends within the {self.steps} steps of a training, or is none")
+        if self.warm_up_from and not self.warm_up:
+            raise ValueError(f"warm_up_from = {self.warm_up_from:g} is where a warm-up begins: give warm_up, its steps")
+        if self.rate_every > 1 and not self.scheduled:
+            raise ValueError(
+                f"rate_every = {self.rate_every} is how seldom rates change, and none does: give a schedule or warm_up"
+            )
+        if self.rate_every >= self.steps > 1 and self.scheduled:
+            raise ValueError(f"rate_every = {self.rate_every} leaves the rates as they are in all {self.steps} steps")
+        return self
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether rates depend on the step."""
+        return self.schedule != "constant" or self.warm_up > 0
+
+    def part(self, step: int) -> float:
+        """What every rate is multiplied by in a step, of which the first is 1; after the last, what that had."""
+        taken = min(step, self.steps) - 1
+        taken -= taken % self.rate_every
+        if taken < self.warm_up:
+            return self.warm_up_from + (1 - self.warm_up_from) * taken / self.warm_up
+        return SCHEDULES[self.schedule](taken - self.warm_up, self.steps - self.warm_up)
 
     @property
     def kept(self) -> int:

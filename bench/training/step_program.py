@@ -7,6 +7,7 @@ so that eager steps and those of the program may follow one another, and whoever
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -189,9 +190,9 @@ class StepProgram:
         optimisers = [each for each in trainer.optimisers for _ in each.param_groups]
         self.updates = [UPDATES[type(each)] for each in optimisers]
         """Of each group."""
-        of_group = {id(p): index for index, group in enumerate(self.groups) for p in group["params"]}
+        of_group = {id(p): index for index, group in enumerate(self.trainer.groups) for p in group["params"]}
         self.learned = [
-            Learned(p, at, optimisers[at], self.updates[at].state(optimisers[at], p, self.groups[at]))
+            Learned(p, at, optimisers[at], self.updates[at].state(optimisers[at], p, self.trainer.groups[at]))
             for p, at in ((p, of_group[id(p)]) for part in trainer.learned for p in part)
         ]
         places = _places(trainer, batches)
@@ -203,13 +204,15 @@ class StepProgram:
         self.state = [tensor.detach() for tensor in kept] + states
         """All that a step reads and changes."""
         self._kept = len(kept)
-        self._counts = [len(each.factors(group, 1)) for each, group in zip(self.updates, self.groups, strict=True)]
+        # The code is tried at the whole rates: a step that begins a warm-up may be none, or too short to show anything.
+        tried = self._factors_of_groups(trainer.steps + 1, trainer.rates(None))
+        self._counts = [len(factors) for factors in tried]
         self._factors = aligned(ahead, (sum(self._counts),), torch.float64, trainer.device)
         # Adam divides gradients by their size, also those that are rounding: its means are compared, not its weights.
         not_held = {at for at, each in zip(self._of_learned, self.learned, strict=True) if each.state}
         rest = [index for index in range(len(kept)) if index not in not_held]
         held_to = [*rest, *range(len(kept), len(self.state))]
-        self._note_factors(1)
+        self._factors[0] = torch.tensor([*chain(*tried)], dtype=torch.float64)
         # What is traced, and tried, is a copy: what a step does in Python is done to it alone.
         twin, rows = _copies(trainer, batches, but_for_constants=True)
         copies = _places(twin, rows)
@@ -241,21 +244,16 @@ class StepProgram:
         """Whether what it was compiled for is still there: the same tensors, modes, generators and settings."""
         return self._made_of == self._print()
 
-    @property
-    def groups(self) -> list[dict[str, Any]]:
-        """Of all optimisers, in order."""
-        return [group for optimiser in self.trainer.optimisers for group in optimiser.param_groups]
-
     def _print(self) -> list[Any]:
         optimisers, places = self.trainer.optimisers, _places(self.trainer, self.batches)
         return [
             *((id(owner[name]), owner[name].data_ptr(), owner[name].requires_grad) for owner, name in places),
             *(len(p._backward_hooks or ()) for p in self.trainer.parameters),
             *settings(_modules(self.trainer)),
-            *map(id, (*optimisers, *self.groups, *self.trainer.generators, *self.batches.noise)),
+            *map(id, (*optimisers, *self.trainer.groups, *self.trainer.generators, *self.batches.noise)),
             (self.batches.dynamic, torch.get_default_dtype()),
             *(id(value) for each in optimisers for state in each.state.values() for value in state.values()),
-            *({key: value for key, value in group.items() if key not in ("params", "lr")} for group in self.groups),
+            *({key: group[key] for key in group if key not in ("params", "lr")} for group in self.trainer.groups),
         ]
 
     def _traced(self, trainer: Trainer, batches: Batches, places: Sequence[Place]) -> Callable[..., None]:
@@ -290,7 +288,7 @@ class StepProgram:
                 for each, index, g in zip(self.learned, leaves, gradients, strict=True):
                     state, rest = rest[: len(each.state)], rest[len(each.state) :]
                     if g is not None:
-                        update, group = self.updates[each.group], self.groups[each.group]
+                        update, group = self.updates[each.group], self.trainer.groups[each.group]
                         update.apply(group, kept[index], g, state, each_group[each.group])
 
         return step
@@ -300,10 +298,13 @@ class StepProgram:
         self.program.draw(steps)
         self._note_factors(steps)
 
+    def _factors_of_groups(self, step: int, rates: Sequence[float]) -> list[list[float]]:
+        groups = zip(self.updates, self.trainer.groups, rates, strict=True)
+        return [update.factors(group | {"lr": rate}, step) for update, group, rate in groups]
+
     def _note_factors(self, steps: int) -> None:
         taken = range(self.trainer.steps + 1, self.trainer.steps + steps + 1)
-        groups = list(zip(self.updates, self.groups, strict=True))
-        factors = [[f for update, group in groups for f in update.factors(group, step)] for step in taken]
+        factors = [[*chain(*self._factors_of_groups(step, self.trainer.rates(step)))] for step in taken]
         self._factors[:steps] = torch.tensor(factors, dtype=torch.float64)
 
 

@@ -58,6 +58,11 @@ class Trainer:
         self.prior_optimiser = make_optimiser(apart, [of_prior]) if apart else None
         """Of a learned prior, where that has one of its own."""
         self.device = weights[0].device
+        if optimisation.scheduled:
+            for group in self.groups:
+                group["initial_lr"] = group["lr"]  # as torch's own schedulers call it
+                if self.device.type == "cuda":  # a captured step reads it from where it is
+                    group["lr"] = torch.tensor(group["lr"], device=self.device)
         self.generators = [stream("noise", noise_seed, device=self.device)]
         """All that a step draws from, but for its batch."""
         if passenger is not None:
@@ -70,6 +75,30 @@ class Trainer:
     def optimisers(self) -> list[torch.optim.Optimizer]:
         """All that take part in a step."""
         return [each for each in (self.optimiser, self.prior_optimiser) if each is not None]
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Of parameters, with their settings, of all optimisers in order."""
+        return [group for optimiser in self.optimisers for group in optimiser.param_groups]
+
+    def rates(self, step: int | None) -> list[float]:
+        """Of each group at a step, of which the first is 1: by the schedule, or what the groups hold without one.
+
+        Of no step they are those that a schedule takes parts of.
+        """
+        if not self.optimisation.scheduled:
+            return [group["lr"] for group in self.groups]
+        part = 1.0 if step is None else self.optimisation.part(step)
+        return [part * group["initial_lr"] for group in self.groups]
+
+    def set_rates(self) -> None:
+        """Give the groups the rates of the next step, where there is a schedule."""
+        if self.optimisation.scheduled:
+            for group, rate in zip(self.groups, self.rates(self.steps + 1), strict=True):
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     @property
     def generator(self) -> Generator:
@@ -126,6 +155,7 @@ class Trainer:
 
     def step(self, x: Tensor) -> None:
         """One optimiser step on the rows x [E, B, X]."""
+        self.set_rates()
         self.device_step(x)
         self.steps += 1
 

@@ -1,21 +1,27 @@
 """The settings of [training] are torch's own: the same bits in eager steps, the same numbers in those of a program."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
+from torch.fx import GraphModule
 
 import estimators
 from bench.measure.cost import step_bytes
 from bench.problems.vae import VAE
 from bench.problems.widths import Widths
-from bench.training.program_steps import ProgramSteps
 from bench.training.settings import Optimisation
-from bench.training.step_program import look_at
+from bench.training.steps import Steps
 from bench.training.trainer import Trainer
-from tests.bench.test_step_program import GREY, assert_same, state, training, uncompiled
+from tests.bench.plain import measure_training
+from tests.bench.test_checkpoint import in_parts
+from tests.bench.test_elbo_measure import PROBLEM
+from tests.bench.test_elbo_measure import SETTINGS as SHORT
+from tests.bench.test_step_program import GREY, assert_same, one_by_one, state, training, uncompiled
 
 __all__ = ["uncompiled"]
 
@@ -64,7 +70,7 @@ CASES = {
 
 def learning(**settings: Any) -> tuple[Trainer, Any]:
     """Two stacked seeds, with an estimator that has parameters of its own."""
-    return training(own=estimators.create(LEARNS), **settings)
+    return training(own=estimators.create(LEARNS), batch=20, **settings)
 
 
 def of_torch(make: Make, settings: dict[str, Any]) -> tuple[Trainer, Any]:
@@ -105,16 +111,6 @@ def test_every_setting_changes_what_it_is_of(name: str) -> None:
         assert moved == {expected} if steps < 3 else expected in moved, setting
 
 
-@pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize("name", CASES)
-def test_a_program_gives_the_numbers_of_torchs_optimiser(name: str) -> None:
-    make, settings = CASES[name]
-    fused = learning(**settings)
-    program = ProgramSteps(*fused, look_at(*fused), capture=False)
-    program.run(7)
-    assert_same(state(*fused), stepped(*of_torch(make, settings)))
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -130,6 +126,11 @@ def test_a_program_gives_the_numbers_of_torchs_optimiser(name: str) -> None:
         ({"optimiser": "adamw"}, 'optimiser = "adamw" is "adam" but for its weight_decay, and that is 0'),
         ({"optimiser": "sgd", "momentum": 1}, "Input should be less than 1"),
         ({"prior_optimiser": "sgd"}, 'prior_optimiser = "sgd" needs a rate of its own'),
+        ({"steps": 9, "warm_up": 9}, "warm_up = 9 ends within the 9 steps of a training, or is none"),
+        ({"warm_up_from": 0.1}, "warm_up_from = 0.1 is where a warm-up begins: give warm_up, its steps"),
+        ({"rate_every": 5}, "rate_every = 5 is how seldom rates change, and none does"),
+        ({"schedule": "cosine", "steps": 9, "rate_every": 9}, "rate_every = 9 leaves the rates as they are in all 9"),
+        ({"schedule": "cosin"}, "Input should be 'constant', 'cosine' or 'iwae'"),
         ({"epsilon": 0}, "Input should be greater than or equal to 0.00000000000000000001"),
         ({"weight_decay": -0.1}, "Input should be greater than or equal to 0"),
         ({"weight_decay": True}, "weight_decay = true is no number"),
@@ -147,7 +148,7 @@ def test_settings_at_their_defaults_are_not_written() -> None:
     assert Optimisation().model_dump(mode="json") == old
     plain = Optimisation(betas=(0.9, 0.999), own_betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0)
     assert plain.model_dump(mode="json") == old
-    for setting, value in ({**OWN, "weight_decay": 0.5, "prior_learning_rate": 0.5}).items():
+    for setting, value in ({**OWN, "weight_decay": 0.5, "schedule": "iwae", "warm_up": 3}).items():
         written = Optimisation.model_validate({setting: value}).model_dump(mode="json")
         assert written == {**old, setting: list(value) if isinstance(value, tuple) else value}
 
@@ -166,13 +167,12 @@ def with_prior(settings: dict[str, Any], **optimisation: Any) -> tuple[Trainer, 
     return Trainer(vae, trainer.estimator, trainer.optimisation.model_copy(update=settings), noise_seed=0), batches
 
 
-@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_learned_prior_has_a_rate_or_plain_descent_of_its_own(name: str) -> None:
-    """With the bits of torch's optimisers side by side, one for the prior; a program has their numbers."""
+    """With the bits of torch's optimisers side by side, one of them for the prior."""
     settings, make = PRIORS[name]
     settings = {"prior_learning_rate": 0.5, **settings}
-    eager, fused, expected = (with_prior(settings, **SETTINGS, **OWN) for _ in range(3))
+    eager, expected = (with_prior(settings, **SETTINGS, **OWN) for _ in range(2))
     trainer, batches = expected
     prior = trainer.model.prior_parameters
     weights = [p for p in trainer.model.parameters() if p is not prior]
@@ -185,9 +185,6 @@ def test_a_learned_prior_has_a_rate_or_plain_descent_of_its_own(name: str) -> No
     found = stepped(*eager)
     assert [key for key, value in state(*expected).items() if not torch.equal(value, found[key])] == []
     assert prior.abs().min() > 0
-    program = ProgramSteps(*fused, look_at(*fused), capture=False)
-    program.run(7)
-    assert_same(state(*fused), found)
 
 
 def test_a_prior_that_is_fixed_stays_where_it_is() -> None:
@@ -215,3 +212,121 @@ def test_a_cost_counts_what_the_optimiser_keeps(given: dict[str, Any], kept: int
     assert sum(value.shape == weight.shape for value in trainer.optimiser.state[weight].values()) == kept
     weights = Widths(1000, 1, 1, 1, 1, 1)
     assert step_bytes(weights, trainer.optimisation, 3, 1)[0] == (2 + kept) * 3 * 1000 * 4
+
+
+def by_torch(optimiser: torch.optim.Optimizer) -> Any:
+    """A warm-up of 4 steps from a tenth, then a cosine to zero over 6."""
+    warm_up = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=0.1, total_iters=4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=6)
+    return torch.optim.lr_scheduler.SequentialLR(optimiser, [warm_up, cosine], milestones=[4])
+
+
+CHANGING = {"steps": 10, "warm_up": 4, "warm_up_from": 0.1, "schedule": "cosine"}
+
+
+def test_rates_are_those_of_torchs_schedulers() -> None:
+    """Step by step, of every group."""
+    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.5}, {"params": [torch.ones(1)], "lr": 0.25}])
+    scheduler, rates = by_torch(optimiser), []
+    for _ in range(10):
+        rates.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        scheduler.step()
+    settings = {"learning_rate": 0.5, "own_learning_rate": 0.25, **CHANGING}
+    trainer, batches = learning(**settings)
+    for step, expected in enumerate(rates, 1):
+        assert trainer.rates(step) == pytest.approx(expected, rel=1e-12)
+        trainer.step(next(batches))
+        assert [group["lr"] for group in trainer.optimiser.param_groups] == trainer.rates(step)
+    assert trainer.rates(11) == trainer.rates(10), "whoever goes on beyond the last step has its rate"
+
+
+@pytest.mark.parametrize("step", [1, 300, 301, 3000, 3001, 76_500, 76_501, 149_999, 150_000])
+def test_a_schedule_by_passes_is_that_of_a_published_protocol(step: int) -> None:
+    """500 epochs of 300 steps: 10 of warm-up from a thousandth, then a cosine, both changed once an epoch."""
+    settings = Optimisation(steps=150_000, warm_up=3000, warm_up_from=1e-3, schedule="cosine", rate_every=300)
+    epoch = (step - 1) // 300
+    warm, cold = 1e-3 + (1 - 1e-3) * epoch / 10, (1 + math.cos(math.pi * (epoch - 10) / 490)) / 2
+    assert settings.part(step) == pytest.approx(warm if epoch < 10 else cold, rel=1e-12)
+
+
+def test_the_schedule_of_iwae_is_eight_rates_each_three_times_as_long_as_the_one_before() -> None:
+    """20 steps a pass over the data, of which there are 1 + 3 + ... + 2187 = 3280."""
+    settings, step = Optimisation(steps=20 * 3280, schedule="iwae"), 0
+    for i in range(8):
+        passes = 3**i
+        for at in (step + 1, step + 20 * passes):
+            assert settings.part(at) == pytest.approx(10 ** (-i / 7), rel=1e-12)
+        step += 20 * passes
+    assert step == settings.steps
+
+
+ALL = {
+    **CHANGING, **OWN, "optimiser": "adamw", "learning_rate": 0.02, "own_learning_rate": 0.03, "weight_decay": 0.5,
+    "prior_optimiser": "sgd", "prior_learning_rate": 0.5, "rate_every": 2,
+}  # fmt: skip
+MOVING = {
+    "adam": {key: value for key, value in ALL.items() if key != "prior_optimiser"} | {"optimiser": "adam"},
+    "adamw": ALL,
+    "radam": ALL | {"optimiser": "radam"},
+    "momentum": {key: value for key, value in ALL.items() if key not in OWN} | {"optimiser": "sgd", "momentum": 0.75},
+}
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("name", MOVING)
+def test_all_settings_at_once_give_the_same_numbers_in_steps_of_either_form(name: str) -> None:
+    """Eager steps and those of a program take turns on one state."""
+    eager, mixed = (with_prior({}, **MOVING[name]) for _ in range(2))
+    steps = Steps(*mixed)
+    mixed[0].optimisation = mixed[0].optimisation.model_copy(update={"compile": True})
+    assert steps.prepare().compiled
+    assert steps.program is not None
+    for form in (steps.program, steps.eager, steps.eager, steps.program, steps.program):
+        form.run(2)
+    assert_same(state(*mixed), stepped(*eager, 10))
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_training_with_all_settings_goes_on_with_the_bits_of_one_left_alone(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    """Stopped once, after the warm-up and between two changes of the rates."""
+    monkeypatch.setattr("bench.training.steps.AT_ONCE", 1)
+    settings = SHORT.model_copy(update={"optimisation": Optimisation(batch=10, compile=compiled, **ALL)})
+    problem = PROBLEM.model_copy(update={"prior": "learned"})
+
+    def run() -> Any:
+        found = measure_training(problem, estimators.create(LEARNS), settings, seed=11, device=torch.device("cpu"))
+        del found["curve"]["seconds"]
+        assert found.pop("program")["compiled"] == compiled
+        return found
+
+    alone, (found, stops) = run(), in_parts(run, 7)
+    assert stops == 1
+    assert found.pop("resumed") == 1
+    assert found == alone
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_code_is_tried_at_the_whole_rates_where_the_first_step_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By plain descent from a rate of zero, code with any gradient at all would give the numbers of the step."""
+
+    def wrong(graph: GraphModule, tensors: Sequence[Tensor], **more: object) -> Callable[..., object]:
+        code = one_by_one(graph, tensors)
+
+        def half(*given: Tensor) -> None:
+            before = [tensor.clone() for tensor in given]
+            code(*given)
+            for tensor, old in zip(given, before, strict=True):
+                if tensor.shape == (2, 64, 5):
+                    tensor.copy_((tensor + old) / 2)
+
+        return half
+
+    pair = training(optimiser="sgd", compile=True, steps=10, warm_up=4)
+    monkeypatch.setattr("bench.training.program.compiled", wrong)
+    made = Steps(*pair).prepare()
+    assert not made.compiled
+    assert str(made.because).endswith("it gives other numbers than as it is written")

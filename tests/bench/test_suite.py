@@ -145,7 +145,8 @@ VAE_KEYS = (
 )
 TRAINING_KEYS = (
     "steps, batch, optimiser, learning_rate, own_learning_rate, compile, betas, epsilon, own_betas, weight_decay, "
-    "momentum, prior_optimiser, prior_learning_rate"
+    "momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, "
+    "warm_up_from, rate_every"
 )
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
