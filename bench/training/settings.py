@@ -65,8 +65,10 @@ class Optimisation(Config):
     def _settings_of_the_optimiser(self) -> "Optimisation":
         for name, takers in TAKEN_BY.items():
             if name in self.model_fields_set and self.optimiser not in takers:
-                words = " and ".join(f'"{taker}"' for taker in takers)
-                raise ValueError(f'{name} is a setting of {words}, and optimiser = "{self.optimiser}" has none')
+                words = " | ".join(f'"{taker}"' for taker in takers)
+                raise ValueError(
+                    f'{name} is a setting of optimiser = {words}, and "{self.optimiser}" has none: leave {name} out'
+                )
         if self.optimiser == "adamw" and not self.weight_decay:
             raise ValueError(
                 'optimiser = "adamw" is "adam" but for its weight_decay, and that is 0: give one (0.01 is what torch '

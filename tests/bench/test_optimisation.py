@@ -11,7 +11,11 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 import estimators
+from bench.measure.base import Common
+from bench.measure.basket import MomentsSettings
 from bench.measure.cost import step_bytes
+from bench.measure.toy import ToyMoments
+from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE
 from bench.problems.widths import Widths
 from bench.training.settings import Optimisation
@@ -116,13 +120,16 @@ def test_every_setting_changes_what_it_is_of(name: str) -> None:
     [
         (
             {"optimiser": "sgd", "betas": (0.9, 0.99)},
-            'betas is a setting of "adam" and "adamw" and "radam", and optimiser',
+            'betas is a setting of optimiser = "adam" | "adamw" | "radam", and "sgd" has none',
         ),
-        ({"optimiser": "sgd", "own_betas": (0.9, 0.99)}, "own_betas is a setting of"),
-        ({"optimiser": "sgd", "epsilon": 1e-8}, "epsilon is a setting of"),
+        ({"optimiser": "sgd", "own_betas": (0.9, 0.99)}, "own_betas is a setting of optimiser"),
+        ({"optimiser": "sgd", "epsilon": 1e-8}, "epsilon is a setting of optimiser"),
         ({"betas": (0.9, 1.0)}, "Input should be less than 1"),
         ({"betas": (0.9,)}, "Field required"),
-        ({"betas": (0.9, 0.99), "momentum": 0.9}, 'momentum is a setting of "sgd", and optimiser = "adam" has none'),
+        (
+            {"betas": (0.9, 0.99), "momentum": 0.9},
+            'momentum is a setting of optimiser = "sgd", and "adam" has none: leave momentum out',
+        ),
         ({"optimiser": "adamw"}, 'optimiser = "adamw" is "adam" but for its weight_decay, and that is 0'),
         ({"optimiser": "sgd", "momentum": 1}, "Input should be less than 1"),
         ({"prior_optimiser": "sgd"}, 'prior_optimiser = "sgd" needs a rate of its own'),
@@ -330,3 +337,11 @@ def test_code_is_tried_at_the_whole_rates_where_the_first_step_has_none(monkeypa
     made = Steps(*pair).prepare()
     assert not made.compiled
     assert str(made.because).endswith("it gives other numbers than as it is written")
+
+
+def test_own_parameters_of_a_toy_take_the_decays_of_a_training() -> None:
+    toy = ToyConfig(kind="toy", objective="cubic", family="bernoulli", latents=2, logits=(1.0,)).points()[0]
+    common = Common(Optimisation(own_betas=(0.5, 0.75)), seeds=1, samples=None)
+    measurement = MomentsSettings().of(toy, common)
+    assert isinstance(measurement, ToyMoments)
+    assert measurement.own_betas == (0.5, 0.75)

@@ -762,6 +762,8 @@ def test_a_trajectory_is_trained_again_for_any_other_setting_and_once_for_the_sa
         (_config(), _basket(optimisation=Optimisation(batch=21, learning_rate=0.05)), 1),
         (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.04)), 1),
         (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.05, **sgd)), 1),
+        (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.05, epsilon=0.5)), 1),
+        (_config(), _basket(optimisation=Optimisation(batch=20, learning_rate=0.05, warm_up=9)), 1),
         (_config(), _basket(reference=EstimatorConfig(name="reinforce", samples=2)), 1),
         (_config(), _basket(reference=EstimatorConfig(name="rloo", samples=3)), 1),
         (_config(), _basket(checkpoints=(0, 1)), 1),
