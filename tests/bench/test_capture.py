@@ -124,6 +124,9 @@ class Driven:
         if self.steps == self.reads_in:
             float(torch.ones(()))
 
+    def set_rates(self) -> None:
+        self.log.append("rates")
+
     def replay(self) -> None:
         self.log.append("replay")
 
@@ -134,8 +137,8 @@ EAGER = ["advance", "gather", "step"]
 @pytest.mark.parametrize(
     ("reads_in", "capture", "log", "because"),
     [
-        (0, True, [*3 * EAGER, *2 * ["advance", "replay"]], None),
-        (2, True, [*3 * EAGER, *2 * ["advance", "replay"]], None),  # what is read once may be a constant
+        (0, True, [*3 * EAGER, *2 * ["advance", "rates", "replay"]], None),
+        (2, True, [*3 * EAGER, *2 * ["advance", "rates", "replay"]], None),  # what is read once may be a constant
         (3, True, 5 * EAGER, "aten._local_scalar_dense.default reads values back"),
         (0, False, 5 * EAGER, "not asked for"),
     ],

@@ -18,6 +18,8 @@ from bench.measure.toy import ToyMoments
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE
 from bench.problems.widths import Widths
+from bench.training.batches import Batches
+from bench.training.capture import EagerSteps
 from bench.training.settings import Optimisation
 from bench.training.steps import Steps
 from bench.training.trainer import Trainer
@@ -248,6 +250,19 @@ def test_rates_are_those_of_torchs_schedulers() -> None:
     assert trainer.rates(11) == trainer.rates(10), "whoever goes on beyond the last step has its rate"
 
 
+def test_a_captured_step_finds_its_rate_where_it_was() -> None:
+    """On a GPU rates are tensors, which are written into and not replaced."""
+    trainer, _ = learning(**SETTINGS, **CHANGING)
+    held = torch.tensor(0.0, dtype=torch.float64)
+    trainer.groups[0]["lr"] = held
+    for taken in (0, 3, 7):
+        trainer.steps = taken
+        trainer.set_rates()
+        assert trainer.groups[0]["lr"] is held
+        assert held.item() == trainer.rates(taken + 1)[0]
+        assert trainer.groups[1]["lr"] == trainer.rates(taken + 1)[1]
+
+
 @pytest.mark.parametrize("step", [1, 300, 301, 3000, 3001, 76_500, 76_501, 149_999, 150_000])
 def test_a_schedule_by_passes_is_that_of_a_published_protocol(step: int) -> None:
     """500 epochs of 300 steps: 10 of warm-up from a thousandth, then a cosine, both changed once an epoch."""
@@ -292,6 +307,24 @@ def test_all_settings_at_once_give_the_same_numbers_in_steps_of_either_form(name
     for form in (steps.program, steps.eager, steps.eager, steps.program, steps.program):
         form.run(2)
     assert_same(state(*mixed), stepped(*eager, 10))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MOVING)
+def test_captured_steps_have_all_settings_too(name: str) -> None:
+    """Replays follow the rates, and begin and end where eager steps do."""
+    ends = []
+    for capture in (True, False):
+        on_cpu, _ = with_prior({}, **MOVING[name])
+        model, estimator = on_cpu.model.to("cuda"), on_cpu.estimator.to("cuda")
+        trainer = Trainer(model, estimator, on_cpu.optimisation, noise_seed=0)
+        steps = EagerSteps(trainer, Batches(GREY, 20, [0, 1], trainer.device), capture=capture)
+        steps.run(10)
+        assert (steps.graph is not None) == capture, steps.eager_because
+        assert [float(group["lr"]) for group in trainer.groups] == pytest.approx(trainer.rates(10), rel=1e-6)
+        ends.append([p.detach() for p in trainer.parameters])
+    for captured, eager in zip(*ends, strict=True):
+        torch.testing.assert_close(captured, eager, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.usefixtures("uncompiled")
