@@ -76,15 +76,14 @@ class Optimisation(Config):
             )
         if self.prior_optimiser and self.prior_learning_rate is None:
             raise ValueError(
-                f'prior_optimiser = "{self.prior_optimiser}" needs a rate of its own, which is none of the other '
-                "weights': give prior_learning_rate"
+                f'prior_optimiser = "{self.prior_optimiser}" has a rate of its own: give prior_learning_rate'
             )
         return self
 
     @model_validator(mode="after")
     def _rates_that_change(self) -> "Optimisation":
         if self.warm_up >= self.steps and self.scheduled:
-            raise ValueError(f"warm_up = {self.warm_up} ends within the {self.steps} steps of a training, or is none")
+            raise ValueError(f"warm_up = {self.warm_up} takes all of the {self.steps} steps: give fewer, or more steps")
         if self.warm_up_from and not self.warm_up:
             raise ValueError(f"warm_up_from = {self.warm_up_from:g} is where a warm-up begins: give warm_up, its steps")
         if self.rate_every > 1 and not self.scheduled:

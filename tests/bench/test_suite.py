@@ -187,8 +187,8 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
          "training.optimiser: Input should be 'adam', 'adamw', 'radam' or 'sgd', got 'lion'"),
         ("steps = 4", "optimiser = 'adamw'", "training: optimiser = \"adamw\" is \"adam\" but for its weight_decay, "
          "and that is 0: give one (0.01 is what torch takes where none is given), or take \"adam\""),
-        ("steps = 4", "prior_optimiser = 'sgd'", "training: prior_optimiser = \"sgd\" needs a rate of its own, which "
-         "is none of the other weights': give prior_learning_rate"),
+        ("steps = 4", "prior_optimiser = 'sgd'", "training: prior_optimiser = \"sgd\" has a rate of its own: "
+         "give prior_learning_rate"),
         ("steps = 4", "prior_learning_rate = 1e-2", "the suite: training.prior_learning_rate is the rate of a learned "
          "prior, and no problem learns one: give one prior = \"learned\", or leave the rate out"),
         ("seeds = 2", "device = 'gpu'", "device: Input should be 'cpu' or 'cuda', got 'gpu'"),
