@@ -9,8 +9,8 @@ standard errors and t the two-sided quantile of Student's law with Welch's degre
 
 is what the two may be apart where they mean the same. They **differ** where they are further apart: chance does that in
 at most `level` of the comparisons of equal numbers. Else they **agree** where the reach is at most the difference that
-would matter, which the table states before anything is measured. Else nobody can **tell at this budget**: they are
-compatible, and would be so had they been different by as much as matters.
+would matter, which the table states. Else nobody can **tell at this budget**: they are compatible, and might be so had
+they been different by as much as matters.
 """
 
 import math
