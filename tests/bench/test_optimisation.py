@@ -27,7 +27,7 @@ from tests.bench.plain import measure_training
 from tests.bench.test_checkpoint import in_parts
 from tests.bench.test_elbo_measure import PROBLEM
 from tests.bench.test_elbo_measure import SETTINGS as SHORT
-from tests.bench.test_step_program import GREY, assert_same, one_by_one, state, training, uncompiled
+from tests.bench.test_step_program import DRAWN, assert_same, one_by_one, state, training, uncompiled
 
 __all__ = ["uncompiled"]
 
@@ -172,7 +172,7 @@ def with_prior(settings: dict[str, Any], **optimisation: Any) -> tuple[Trainer, 
     """The same training of a VAE whose prior learns."""
     trainer, batches = learning(**optimisation)
     config = trainer.model.config.model_copy(update={"prior": "learned"})
-    vae = VAE(config, GREY.train.mean(0), [0, 1]).double()
+    vae = VAE(config, DRAWN.train.mean(0), [0, 1]).double()
     return Trainer(vae, trainer.estimator, trainer.optimisation.model_copy(update=settings), noise_seed=0), batches
 
 
@@ -318,7 +318,7 @@ def test_captured_steps_have_all_settings_too(name: str) -> None:
         on_cpu, _ = with_prior({}, **MOVING[name])
         model, estimator = on_cpu.model.to("cuda"), on_cpu.estimator.to("cuda")
         trainer = Trainer(model, estimator, on_cpu.optimisation, noise_seed=0)
-        steps = EagerSteps(trainer, Batches(GREY, 20, [0, 1], trainer.device), capture=capture)
+        steps = EagerSteps(trainer, Batches(DRAWN, 20, [0, 1], trainer.device), capture=capture)
         steps.run(10)
         assert (steps.graph is not None) == capture, steps.eager_because
         assert [float(group["lr"]) for group in trainer.groups] == pytest.approx(trainer.rates(10), rel=1e-6)
