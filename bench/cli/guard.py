@@ -86,12 +86,10 @@ def _own_code(*, reads: bool) -> Iterator[None]:
 def find_own_code() -> None:
     """A person's own estimator lies where they are, which is looked at behind all that is installed.
 
-    So a file called random.py or torch.py beside the suite is run in the place of neither. Processes that this one
-    starts are given its path as it is; what they import before that would come from the present folder first, as it
-    does for each `python -c`, unless PYTHONSAFEPATH says otherwise.
+    So a file called random.py or torch.py beside the suite is run in the place of neither. Worker processes are given
+    this path as it is (`bench.run.executors.path`).
     """
     sys.path.append(os.getcwd())
-    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _guarded(verb: Callable[..., int], *, reads: bool) -> Callable[..., int]:

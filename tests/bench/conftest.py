@@ -1,7 +1,6 @@
 """The command line in this process, and cells that are measured at once."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +24,6 @@ def gradest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """Run a command in an empty folder that holds small.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("PYTHONSAFEPATH", os.environ.get("PYTHONSAFEPATH", ""))
     (tmp_path / "small.toml").write_text(SMALL)
 
     def command(*arguments: str) -> Done:

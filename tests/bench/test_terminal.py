@@ -266,14 +266,8 @@ def test_a_folder_of_another_suite_is_refused(gradest: Callable[..., Done], worl
     )
     assert gradest("run", "other.toml", "-e", "rloo").out.endswith("report: runs/other/report.html\n")
     (tmp_path / "runs" / "other" / "suite.toml").write_text("")
-    damaged = (
-        "runs/other/suite.toml names no suite, so that it is damaged: delete it, and a run of 'other' writes it anew"
-    )
-    assert gradest("run", "other.toml", "-e", "rloo") == (
-        2,
-        "",
-        f"error: {damaged}: delete it, and a run of 'other' writes it anew\n",
-    )
+    damaged = "runs/other/suite.toml names no suite, so that it is damaged: delete it, and a run of 'other' writes it"
+    assert gradest("run", "other.toml", "-e", "rloo") == (2, "", f"error: {damaged} anew\n")
     (tmp_path / "runs" / "other" / "suite.toml").unlink()
     assert gradest("run", "other.toml", "-e", "rloo").out.startswith("nothing to do: all ")
 
@@ -726,14 +720,11 @@ def test_a_persons_own_estimators_are_found_behind_all_that_is_installed(
     gradest: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[Any] = []
-    names = ("PYTHONPATH", "PYTHONSAFEPATH")
-    monkeypatch.setattr(
-        bench.cli.check, "check", lambda *_: seen.append((sys.path[-1], *map(os.environ.get, names))) or True
-    )
-    monkeypatch.setenv("PYTHONPATH", "/before")
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    before = dict(os.environ)
+    monkeypatch.setattr(bench.cli.check, "check", lambda *_: seen.append(sys.path[-1]) or True)
     gradest("check", "rloo")
-    assert seen == [(str(tmp_path), "/before", "1")]
+    assert seen == [str(tmp_path)]
+    assert dict(os.environ) == before
 
 
 def test_a_user_without_a_home_or_a_name_has_one(

@@ -15,6 +15,7 @@ import torch
 
 from bench.records.record import Record
 from bench.run.executors.base import TO_STOP, Died, Results, Run, ending
+from bench.run.executors.path import safe_path
 from bench.run.limit import AT_SIGTERM, Limit, tell
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
@@ -75,7 +76,8 @@ class Apart:
         context: Any = multiprocessing.get_context("fork" if forks() else "spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, run, self.limit.token), daemon=True)
-        self._process.start()
+        with safe_path():
+            self._process.start()
         theirs.close()
 
     def __call__(self, cells: Iterable[Cell], run: Run) -> Results:

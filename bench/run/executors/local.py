@@ -13,6 +13,7 @@ import dask.config
 import distributed
 
 from bench.run.executors.base import ending
+from bench.run.executors.path import SAFE
 from bench.run.executors.spec import grow, trouble
 
 NO_OTHER = 1.0
@@ -100,7 +101,8 @@ class Local:
 
     def start(self) -> Any:
         """Start the scheduler; the workers come by and by."""
-        self._before = {name: os.environ.get(name) for name in (*THREADS, "PYTHONHASHSEED")}
+        self._before = {name: os.environ.get(name) for name in (*THREADS, "PYTHONHASHSEED", SAFE)}
+        os.environ[SAFE] = "1"  # for all processes, those too that take the place of one that died
         self._gave_up.clear()
         self._folder = tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
         threads = {name: os.environ.get(name, "1") for name in THREADS}
