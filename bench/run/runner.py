@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from bench.run.cell import make_record, run_cell
 from bench.run.checkpoints import Checkpoints
 from bench.run.claims import Claims
 from bench.run.executors import Executor
-from bench.run.executors.apart import Apart, is_deadly
+from bench.run.executors.apart import Apart
 from bench.run.executors.inline import Inline
 from bench.run.folder import refuse_other
 from bench.run.keeper import Kept
@@ -33,7 +32,6 @@ from bench.suite.plan import Plan, plan
 from bench.suite.schema import Cell, Suite
 from bench.suite.toml import dumps
 from bench.training.stopped import Stopped
-from estimators import registry
 from estimators.distributions import log_prob
 from estimators.errors import BadInput
 from estimators.families import family_named
@@ -76,10 +74,7 @@ def prepare(suite: Suite, chosen: Plan, *, elsewhere: bool = False) -> None:
     for name in sorted({name for cell in chosen.cells for name in cell.problem.datasets()}):
         bench.datasets.load_once(name)
     for (family, _), config in {(c.problem.family, c.estimator.label): c.estimator for c in chosen.cells}.items():
-        own = registry.get(config.name).cls.__module__.partition(".")[0] not in ("bench", "estimators")
-        # One that ends its process would end each run here, before there is a claim that tells the next one of it.
-        if not (own and is_deadly(partial(_try, config, family))):
-            _try(config, family)
+        _try(config, family)
 
 
 @staying_here()

@@ -93,7 +93,7 @@ class Wander(Estimator):
         os.chdir(FOLDER)
         with open(os.path.join(FOLDER, "calls"), "a") as calls:
             calls.write(".")
-            if calls.tell() == 3:  # after two trials; the second try of the cell is in a process of its own
+            if calls.tell() == 2:  # the first call of the first cell; the second try is in a process of its own
                 raise MemoryError
         z = sample(q, self.samples, noise)
         value = f(z, stopped(q)).detach()

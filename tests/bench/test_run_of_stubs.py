@@ -19,7 +19,7 @@ from bench.measure import basket, elbo, toy, wallclock
 from bench.records.identity import cell_id
 from bench.run import runner
 from bench.run.cell import measure
-from bench.run.executors import Asked, Results, Run, apart, executor_for
+from bench.run.executors import Asked, Results, Run, executor_for
 from bench.run.executors.inline import Inline, inline
 from bench.run.provenance import source_hash
 from bench.run.runner import Outcome, prepare, run_suite
@@ -393,31 +393,6 @@ def test_a_runner_of_another_suite_that_began_meanwhile_is_left_alone(
         run_suite(suite_of(), tmp_path, executor=inline)
     assert [path.name for path in tmp_path.iterdir()] == ["suite.toml"]
     assert (tmp_path / "suite.toml").read_text() == other
-
-
-def test_an_estimator_that_ends_its_process_is_left_to_its_cells(forget: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tried in the runner it would end each run before there is a record or a claim."""
-    here, seen = os.getpid(), list[str]()
-    monkeypatch.setattr(apart, "forks", lambda: True)
-
-    def registered(name: str, end: Callable[[], object]) -> None:
-        @register(name, families=("bernoulli", "gaussian"), unbiased=True)
-        class Tried(Estimator):
-            def forward(self, q: Any, f: Any, *, generator: Any = None, context: Any = None) -> Any:
-                if os.getpid() != here:
-                    end()
-                seen.append(name)
-                raise RuntimeError
-
-    for name, end in (
-        ("exits", lambda: os._exit(0)),
-        ("is-killed", lambda: os.kill(os.getpid(), 9)),
-        ("raises", lambda: None),
-    ):
-        registered(name, end)
-        suite = suite_of(name)
-        prepare(suite, plan(suite))
-    assert seen == ["raises"]
 
 
 @pytest.mark.parametrize("family", ["gaussian", "bernoulli", "categorical"])

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,34 +19,6 @@ from bench.run.executors.path import safe_path
 from bench.run.limit import AT_SIGTERM, Limit, tell
 from bench.suite.schema import Cell
 from bench.training.stopped import Stopped
-
-CAME_THROUGH = 77
-"""Exit code of a fork whose call came to an end: of 0 a library may have ended it."""
-
-
-def forks() -> bool:
-    """Whether a fork of this process can compute: OpenMP may hang in one with threads, and CUDA does not survive it."""
-    return hasattr(os, "fork") and threading.active_count() == 1 and not torch.cuda.is_initialized()
-
-
-def is_deadly(call: Callable[[], object]) -> bool:
-    """Whether a call ends its process, tried in a fork; False where there can be none, and where it merely raises."""
-    if not forks():
-        return False
-    if (child := os.fork()) == 0:
-        try:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for output in (1, 2):  # what the call prints is printed once more where it counts
-                os.dup2(nowhere, output)
-            call()
-        finally:
-            os._exit(CAME_THROUGH)
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != CAME_THROUGH
-    except BaseException:  # what stops this process stops both
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
 
 
 class Apart:
@@ -73,7 +45,9 @@ class Apart:
         """Start the process now: from one that has no threads yet it is forked, and need not import torch again."""
         if self._process is not None:
             return
-        context: Any = multiprocessing.get_context("fork" if forks() else "spawn")
+        # OpenMP may hang in the fork of a process with threads; CUDA does not survive a fork at all.
+        forks = hasattr(os, "fork") and threading.active_count() == 1 and not torch.cuda.is_initialized()
+        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, run, self.limit.token), daemon=True)
         with safe_path():
