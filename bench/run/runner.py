@@ -227,7 +227,8 @@ class _Run:
         kept, apart = Kept(self.out, self.limit, run_cell), Apart(self.limit)
         if self.work.suspect(self.left_behind) and isinstance(executor, Inline):
             executor = apart  # the cell that ended the earlier run may not be the only one of its kind
-            apart.start(kept)
+            if all(cell.threads == 1 for cell in self.todo):  # in a fork more of torch's threads would wait for ever
+                apart.start(kept)
         with apart, self.claims, executor:
             while True:
                 try:

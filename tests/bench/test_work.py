@@ -317,6 +317,27 @@ def test_after_a_runner_that_was_killed_all_runs_in_a_process_apart_which_may_di
     assert (again.fresh, again.unwell) == (2, [])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_process_apart_is_forked_only_where_each_cell_computes_on_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Torch's threads are not there in a fork, and operations on several would wait for them for ever.
+
+    Once the heart beats, a process begins anew.
+    """
+    suite, beside = suite_of().model_copy(update={"threads": threads}), list[int]()
+    start = _forking(Apart.start)  # whatever it would do here
+
+    def noted(self: Apart, run: Run) -> None:
+        beside.append(threading.active_count())
+        start(self, run)
+
+    monkeypatch.setattr(Apart, "start", noted)
+    _killed(tmp_path, plan(suite).cells[0])
+    assert run_suite(suite, tmp_path, executor=inline).fresh == 5
+    assert (beside[0] == threading.active_count()) == (threads == 1)
+
+
 def _forking(start: Callable[[Apart, Run], None]) -> Callable[[Apart, Run], None]:
     fork = multiprocessing.get_context("fork")
 
