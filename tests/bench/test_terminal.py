@@ -94,7 +94,7 @@ def test_what_went_wrong_is_said_and_is_exit_code_1_until_it_is_forced(
 ) -> None:
     both = ["run", "small.toml", "-e", "arm", "-e", "rloo", "--out", "here"]
     said = "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck"
-    line = f"{said} (conftest.py, line 54)\n"
+    line = f"{said} (conftest.py, line 52)\n"
     end = "1 of 10 cells went wrong; --retry-failed runs those again that failed, --traceback shows where\n"
     done = gradest(*both)
     assert done.code == 1
@@ -409,7 +409,7 @@ def test_the_state_of_a_folder_whose_estimator_is_not_at_hand(
     done = gradest("status", "a")
     assert done.out == (
         f"suite small in a: 10 cells done, 1 went wrong, 2 seeds diverged, 10 s of work\n{note}\n"
-        "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck (conftest.py, line 54)\n"
+        "failed: time digits/bernoulli-3/8 arm: RuntimeError: no such luck (conftest.py, line 52)\n"
     )
     assert done.code == 1
 

@@ -35,7 +35,7 @@ STACKS = signal.SIGUSR1
 """At this signal a process writes to its stderr which function each of its threads is in."""
 TO_WRITE_THEM = 0.3
 """Seconds in which it has done so."""
-STACKS_SHOWN = 4000
+STACKS_SHOWN = 20_000
 """Characters of it that are kept: the main thread comes last."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
