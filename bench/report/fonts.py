@@ -9,6 +9,7 @@ import bench.report.matplotlib_alone  # noqa: F401  (before anything else import
 # isort: split
 import atexit
 import functools
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def families() -> list[str]:
     """Families to look a character up in, in order: the small font, then the whole one for what it lacks."""
     options = subset.Options(layout_features=[], hinting=False, notdef_outline=True, name_IDs=[])
     options.drop_tables += ["FFTM"]  # a note of the font's editor
-    folder = tempfile.TemporaryDirectory(prefix="gradest-font-")
-    atexit.register(folder.cleanup)  # figures read the file for as long as the process draws
-    path = Path(folder.name) / "report-sans.ttf"
+    # No TemporaryDirectory, which a fork that forgets what is to be done at its exit would remove under its parent.
+    folder = tempfile.mkdtemp(prefix="gradest-font-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # figures read the file for as long as it draws
+    path = Path(folder) / "report-sans.ttf"
     with subset.load_font(font_manager.findfont(upright(["DejaVu Sans"], 10)), options) as font:
         cutter = subset.Subsetter(options)
         cutter.populate(text=_CHARACTERS)
