@@ -125,7 +125,6 @@ Slope = Annotated[float, Field(ge=0), AtMost(0.99, "with a slope of 1 a layer be
 Weight = Annotated[float, Field(gt=0), AtMost(1000, "a term a thousand times as heavy is trained alone")]
 WarmUpSteps = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
 Rate = Annotated[float, Field(gt=0), AtMost(1e6, "a step of Adam moves a weight by about the rate")]
-StepsOrNone = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[BelowOne, BelowOne]
 Epsilon = Annotated[float, Field(ge=1e-20), AtMost(1, "with more, Adam hardly divides by the size of a gradient")]

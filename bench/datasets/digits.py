@@ -1,6 +1,7 @@
 """The embedded data set: scikit-learn's digits, small enough to ship and to train on in seconds."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,17 +32,10 @@ INFO = DatasetInfo(
         ),
     ),
 )
-
-
-GREY = DatasetInfo(
+GREY = replace(
+    INFO,
     name="digits-grey",
     summary="scikit-learn's 8x8 digits as grey values, intensity over 16, taken as they are; embedded",
-    shape=INFO.shape,
-    rows=INFO.rows,
-    dynamic=False,
-    licence=INFO.licence,
-    citation=INFO.citation,
-    files=INFO.files,
     grey=True,
 )
 

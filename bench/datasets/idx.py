@@ -6,6 +6,7 @@ are among the first 50,000 here.
 """
 
 import struct
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ def _files(folder: str, mirrors: tuple[str, ...], train: _Packed, test: _Packed)
     return file("train-images-idx3-ubyte.gz", train), file("t10k-images-idx3-ubyte.gz", test)
 
 
+LECUN = "Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998"
 MNIST = DatasetInfo(
     name="mnist-dynamic",
     summary="MNIST intensities, drawn to bits anew at each pass, once for evaluation; 50000/10000/10000",
@@ -54,8 +56,7 @@ MNIST = DatasetInfo(
     rows=(50000, 10000, 10000),
     dynamic=True,
     licence="CC BY-SA 3.0",
-    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998; "
-    "drawn as in R. Salakhutdinov and I. Murray, ICML 2008",
+    citation=f"{LECUN}; drawn as in R. Salakhutdinov and I. Murray, ICML 2008",
     files=_files(
         "mnist",
         _MNIST_MIRRORS,
@@ -73,26 +74,21 @@ MNIST = DatasetInfo(
         ),
     ),
 )
-MNIST_THRESHOLD = DatasetInfo(
+MNIST_THRESHOLD = replace(
+    MNIST,
     name="mnist-threshold",
     summary="MNIST with pixels of at least 128 of 255 set to 1, no noise in the data; mnist-dynamic's split",
-    shape=MNIST.shape,
-    rows=MNIST.rows,
     dynamic=False,
-    licence=MNIST.licence,
-    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998",
-    files=MNIST.files,
+    citation=LECUN,
 )
-MNIST_GREY = DatasetInfo(
+MNIST_GREY = replace(
+    MNIST,
     name="mnist-grey",
     summary="MNIST's grey values, x / 255, taken as they are: the likelihood is no probability; 60000/0/10000",
-    shape=MNIST.shape,
     rows=(60000, 0, 10000),
     dynamic=False,
-    licence=MNIST.licence,
-    citation="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten Digits, 1998; as in "
-    "L. Liu et al., Bridging Discrete and Backpropagation, arXiv:2304.08612 (LiyuanLucasLiu/ReinMax)",
-    files=MNIST.files,
+    citation=f"{LECUN}; as in L. Liu et al., Bridging Discrete and Backpropagation, arXiv:2304.08612 "
+    "(LiyuanLucasLiu/ReinMax)",
     grey=True,
 )
 FASHION = DatasetInfo(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from pydantic import StrictBool, model_validator
 
-from bench.bounds import BelowOne, Betas, Decay, Epsilon, Rate, RowCount, Steps, StepsOrNone
+from bench.bounds import BelowOne, Betas, Decay, Epsilon, Rate, RowCount, Steps, WarmUpSteps
 from bench.config import Config, added_later
 from bench.training.schedules import SCHEDULES
 
@@ -54,7 +54,7 @@ class Optimisation(Config):
     """Rate of a learned prior; None for that of the other weights."""
     schedule: Literal["constant", "cosine", "iwae"] = added_later("constant")
     """What every rate is multiplied by from step to step (`bench.training.schedules`), after the warm-up."""
-    warm_up: StepsOrNone = added_later(0)
+    warm_up: WarmUpSteps = added_later(0)
     """Steps in which every rate rises, by as much in each, from `warm_up_from` of it to all of it."""
     warm_up_from: BelowOne = added_later(0.0)
     """What part of it the first step has."""

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
@@ -98,16 +98,17 @@ draws = {draws}
 """
 
 
+def followed(cells: Sequence[Cell], taken: list[Cell]) -> Iterator[Cell]:
+    """The cells, each noted as it is taken."""
+    for cell in cells:
+        taken.append(cell)
+        yield cell
+
+
 def test_while_a_long_cell_runs_others_may_have_the_next(cells: list[Cell]) -> None:
     """What is taken is claimed, so that no other runner has it."""
     taken: list[Cell] = []
-
-    def follow() -> Iterator[Cell]:
-        for cell in cells:
-            taken.append(cell)
-            yield cell
-
-    batches = Batches(follow())
+    batches = Batches(followed(cells, taken))
     assert batches.take() == taken == cells[:1]
     batches.took(record(cells[0], 20.0), cells[0])
     assert batches.take() == cells[1:2]
@@ -124,13 +125,7 @@ def test_a_cell_of_which_nothing_is_known_is_not_given_behind_others(cells: list
     """One that may take an hour does not hold up what came of short ones, and is taken when its turn has come."""
     given = [*cells[:2], others[0], *cells[2:4]]
     taken: list[Cell] = []
-
-    def follow() -> Iterator[Cell]:
-        for cell in given:
-            taken.append(cell)
-            yield cell
-
-    batches = Batches(follow())
+    batches = Batches(followed(given, taken))
     batches.took(record(cells[0], 0.0), cells[0])
     assert taken == []
     assert batches.take() == cells[:2]

@@ -27,7 +27,7 @@ from tests.bench.plain import measure_training
 from tests.bench.test_checkpoint import in_parts
 from tests.bench.test_elbo_measure import PROBLEM
 from tests.bench.test_elbo_measure import SETTINGS as SHORT
-from tests.bench.test_step_program import DRAWN, assert_same, one_by_one, state, training, uncompiled
+from tests.bench.test_step_program import DRAWN, assert_same, in_two_forms, one_by_one, state, training, uncompiled
 
 __all__ = ["uncompiled"]
 
@@ -299,14 +299,11 @@ MOVING = {
 @pytest.mark.parametrize("name", MOVING)
 def test_all_settings_at_once_give_the_same_numbers_in_steps_of_either_form(name: str) -> None:
     """Eager steps and those of a program take turns on one state."""
-    eager, mixed = (with_prior({}, **MOVING[name]) for _ in range(2))
-    steps = Steps(*mixed)
-    mixed[0].optimisation = mixed[0].optimisation.model_copy(update={"compile": True})
-    assert steps.prepare().compiled
-    assert steps.program is not None
-    for form in (steps.program, steps.eager, steps.eager, steps.program, steps.program):
+    alone, mixed = (with_prior({}, **MOVING[name]) for _ in range(2))
+    eager, program = in_two_forms(*mixed)
+    for form in (program, eager, eager, program, program):
         form.run(2)
-    assert_same(state(*mixed), stepped(*eager, 10))
+    assert_same(state(*mixed), stepped(*alone, 10))
 
 
 @pytest.mark.gpu

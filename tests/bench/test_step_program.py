@@ -24,6 +24,7 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training import evaluation
 from bench.training.batches import Batches
+from bench.training.capture import EagerSteps
 from bench.training.noise import Given, Noted, Untraceable, aligned
 from bench.training.program import Program
 from bench.training.program_steps import AHEAD, ProgramSteps
@@ -62,6 +63,15 @@ def training(
     estimator.bind(stack=(2,), context_size=64, event=vae.event, generator=stream("own", 0)).to(device).double()
     settings = Optimisation.model_validate({"learning_rate": 0.1, "own_learning_rate": 0.1} | optimisation)
     return Trainer(vae, estimator, settings, noise_seed=0), Batches(data, batch, [0, 1], device)
+
+
+def in_two_forms(trainer: Trainer, batches: Batches) -> tuple[EagerSteps, ProgramSteps]:
+    """Eager steps and those of a compiled program on one state, which may take turns."""
+    steps = Steps(trainer, batches)
+    trainer.optimisation = trainer.optimisation.model_copy(update={"compile": True})
+    assert steps.prepare().compiled
+    assert steps.program is not None
+    return steps.eager, steps.program
 
 
 def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
@@ -143,11 +153,8 @@ def test_the_program_of_other_models_gives_the_eager_numbers(name: str, factors:
 def test_adam_and_running_state_go_on_where_the_other_form_left_them() -> None:
     """Steps of a compiled program and eager ones take turns on one state; both know what the other did."""
     mixed, alone = (training(estimators.get("reinforce"), own=moving_average()) for _ in range(2))
-    steps = Steps(*mixed)
-    mixed[0].optimisation = mixed[0].optimisation.model_copy(update={"compile": True})
-    assert steps.prepare().compiled
-    assert steps.program is not None
-    for form in (steps.eager, steps.program, steps.program, steps.eager, steps.program):
+    eager, program = in_two_forms(*mixed)
+    for form in (eager, program, program, eager, program):
         form.run(1)
         alone[0].step(next(alone[1]))
     for p, expected in zip(mixed[0].parameters, alone[0].parameters, strict=True):

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -13,7 +14,7 @@ import dask.config
 import distributed
 
 from bench.run.executors.base import ending
-from bench.run.executors.path import SAFE
+from bench.run.executors.path import safe_path
 from bench.run.executors.spec import grow, trouble
 
 NO_OTHER = 1.0
@@ -101,12 +102,15 @@ class Local:
 
     def start(self) -> Any:
         """Start the scheduler; the workers come by and by."""
-        self._before = {name: os.environ.get(name) for name in (*THREADS, "PYTHONHASHSEED", SAFE)}
-        os.environ[SAFE] = "1"  # for all processes, those too that take the place of one that died
         self._gave_up.clear()
-        self._folder = tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
+        self._undo = ExitStack()
+        # For all processes, those too that take the place of one that died; dask sets the other variables.
+        self._undo.enter_context(safe_path(*THREADS, "PYTHONHASHSEED"))
+        folder = self._undo.enter_context(
+            tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
+        )
         threads = {name: os.environ.get(name, "1") for name in THREADS}
-        self._config = dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads})
+        self._undo.enter_context(dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads}))
         resource_tracker.ensure_running()  # which would let its signals through again, were it started later
         self._cluster = Cluster(  # type: ignore[no-untyped-call]
             n_workers=0,
@@ -117,7 +121,7 @@ class Local:
             silence_logs=logging.CRITICAL,
             # Torch holds memory that dask would count against a worker, pause it and end it.
             memory_limit=0,
-            local_directory=self._folder.name,
+            local_directory=folder,
             exits=self._exits,
             gave_up=self._gave_up,
         )
@@ -142,13 +146,7 @@ class Local:
         cluster.sync(cluster.kill)
         self._client.close(timeout=1)
         cluster.close(timeout=2)
-        self._config.__exit__(None, None, None)
-        self._folder.cleanup()
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._undo.close()
 
     def how_died(self, worker: str) -> str:
         """How a worker ended: its exit code, or its signal."""

@@ -13,14 +13,19 @@ SAFE = "PYTHONSAFEPATH"
 
 
 @contextmanager
-def safe_path() -> Iterator[None]:
-    """Processes that are started inside do not look into the present folder first."""
-    before = os.environ.get(SAFE)
+def safe_path(*set_inside: str) -> Iterator[None]:
+    """Processes that are started inside do not look into the present folder first; afterwards all is as it was.
+
+    Args:
+        set_inside: further variables of the environment that somebody sets inside.
+    """
+    before = {name: os.environ.get(name) for name in (SAFE, *set_inside)}
     os.environ[SAFE] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SAFE]
-        else:
-            os.environ[SAFE] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
