@@ -312,6 +312,8 @@ class Claims(Board):
     def _cleared(self, dead: Claim) -> bool:
         """Move a dead runner's claim away, which a single one can of several that found it."""
         path, away = self.path(dead.cell), self.folder / f".{dead.cell}.json.{os.getpid()}-{self.token[:8]}.tmp"
+        if self.claim(dead.cell) != dead:  # another runner has cleared it since
+            return False
         try:
             path.rename(away)
         except FileNotFoundError:

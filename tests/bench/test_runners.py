@@ -217,8 +217,7 @@ def test_of_many_runners_that_find_a_dead_ones_claim_one_takes_it(tmp_path: Path
             thread.join()
         assert took
         both += len(took) > 1
-    # Where they are as quick as that, work is done twice and nothing is wrong; how often is up to the scheduler.
-    assert both < 36
+    assert both < 20  # where they are as quick as that, work is done twice and nothing is wrong
 
 
 def test_a_folder_that_is_emptied_under_a_runner_gets_its_heartbeat_again(
