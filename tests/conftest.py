@@ -60,3 +60,14 @@ def _distributions_validate_by_default() -> Iterator[None]:
     """torch's compiler, which a checkpoint loads too, turns validation off for the whole process."""
     yield
     torch.distributions.Distribution.set_default_validate_args(__debug__)
+
+
+@pytest.fixture(autouse=True)
+def _stays_in_its_folder() -> Iterator[None]:
+    """A test that left the process in another folder would make others fail that look for the sources in this one."""
+    here = Path.cwd()
+    yield
+    there = Path.cwd()
+    if there != here:
+        os.chdir(here)
+        pytest.fail(f"the test left the process in {there}")

@@ -13,7 +13,7 @@ _PLACES = {
     "estimators": ("estimators/*.py", r'^@register\(\s*"([^"]+)"'),
     "families": ("estimators/families/*.py", r'^@register_family\nclass (?:.|\n)*?^    name[^=\n]*= "([^"]+)"'),
     "problems": ("bench/problems/*.py", r'^@register_problem\("([^"]+)"\)'),
-    "datasets": ("bench/datasets/*.py", r'DatasetInfo\(\s*name="([^"]+)"'),
+    "datasets": ("bench/datasets/*.py", r'(?:DatasetInfo\(|replace\(\s*\w+,)\s*name="([^"]+)"'),
 }
 """Where each kind of name is said, and how."""
 

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-import bench.datasets
 import estimators
 from bench.cli import complete
 from bench.cli.catalogue import NEEDS
+from bench.datasets.base import SOURCES
 from bench.problems.base import PROBLEMS
 from bench.report.compare.verdict import FAILS
 from bench.suite.load import suite_names
@@ -31,7 +31,8 @@ def test_the_names_are_those_of_the_registries(tmp_path: Path, monkeypatch: pyte
     assert complete.named("estimators") == sorted(entry.name for entry in entries)
     assert complete.named("families") == sorted(n for n, f in FAMILIES.items() if ours(n, type(f).__module__))
     assert complete.named("problems") == sorted(n for n, c in PROBLEMS.all().items() if ours(n, c.__module__))
-    assert complete.named("datasets") == sorted(info.name for info in bench.datasets.available())
+    datasets = [n for n, source in SOURCES.all().items() if ours(n, source.parse.__module__)]
+    assert complete.named("datasets") == sorted(datasets)
     assert complete.suites() == suite_names()
     assert (set(complete.NEEDS), complete.BOUNDS) == (set(NEEDS), get_args(Bound))
     assert (get_args(Device), FAILS) == (complete.DEVICES, complete.CHANGES)

@@ -267,7 +267,7 @@ def test_what_a_killed_download_leaves_is_removed_an_hour_later_and_nothing_else
 
 @pytest.mark.parametrize("folder", ["own", "cache"])
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
-def test_what_is_no_file_is_said_at_once(place: Place, folder: str, kind: str) -> None:
+def test_what_is_no_file_is_said_at_once(place: Place, folder: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """To open a pipe would block until somebody writes into it."""
     path = getattr(place, folder) / "family/rows.amat"
     path.parent.mkdir(parents=True)
@@ -275,7 +275,7 @@ def test_what_is_no_file_is_said_at_once(place: Place, folder: str, kind: str) -
         if kind == "pipe":
             os.mkfifo(path)
         elif kind == "socket":
-            os.chdir(path.parent)  # the path of a socket has but 100 bytes
+            monkeypatch.chdir(path.parent)  # the path of a socket has but 100 bytes
             unix.bind(path.name)
         elif kind == "device":
             path.symlink_to("/dev/zero")

@@ -103,33 +103,34 @@ class Local:
     def start(self) -> Any:
         """Start the scheduler; the workers come by and by."""
         self._gave_up.clear()
-        self._undo = ExitStack()
-        # For all processes, those too that take the place of one that died; dask sets the other variables.
-        self._undo.enter_context(safe_path(*THREADS, "PYTHONHASHSEED"))
-        folder = self._undo.enter_context(
-            tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
-        )
-        threads = {name: os.environ.get(name, "1") for name in THREADS}
-        self._undo.enter_context(dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads}))
-        resource_tracker.ensure_running()  # which would let its signals through again, were it started later
-        self._cluster = Cluster(  # type: ignore[no-untyped-call]
-            n_workers=0,
-            threads_per_worker=1,
-            worker_class=Watched,
-            # No dashboard, and for what remains of its server no port that another program may have.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            silence_logs=logging.CRITICAL,
-            # Torch holds memory that dask would count against a worker, pause it and end it.
-            memory_limit=0,
-            local_directory=folder,
-            exits=self._exits,
-            gave_up=self._gave_up,
-        )
-        self._cluster.environments = [*self.environments]
-        self._cluster.loop.add_callback(_leave_signals)
-        client = distributed.Client(self._cluster)
-        self._started = grow(self._cluster, self.count)
-        self._client = client
+        with ExitStack() as undo:
+            # For all processes, those too that take the place of one that died; dask sets the other variables.
+            undo.enter_context(safe_path(*THREADS, "PYTHONHASHSEED"))
+            folder = undo.enter_context(
+                tempfile.TemporaryDirectory(prefix="gradest-workers-", ignore_cleanup_errors=True)
+            )
+            threads = {name: os.environ.get(name, "1") for name in THREADS}
+            undo.enter_context(dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads}))
+            resource_tracker.ensure_running()  # which would let its signals through again, were it started later
+            self._cluster = Cluster(  # type: ignore[no-untyped-call]
+                n_workers=0,
+                threads_per_worker=1,
+                worker_class=Watched,
+                # No dashboard, and for what remains of its server no port that another program may have.
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                silence_logs=logging.CRITICAL,
+                # Torch holds memory that dask would count against a worker, pause it and end it.
+                memory_limit=0,
+                local_directory=folder,
+                exits=self._exits,
+                gave_up=self._gave_up,
+            )
+            self._cluster.environments = [*self.environments]
+            self._cluster.loop.add_callback(_leave_signals)
+            client = distributed.Client(self._cluster)
+            self._started = grow(self._cluster, self.count)
+            self._client = client
+            self._undo = undo.pop_all()
         return client
 
     def trouble(self) -> str | None:
@@ -143,10 +144,10 @@ class Local:
     def stop(self) -> None:
         """Kill the workers, which have nothing to lose, and end the scheduler."""
         cluster, self._cluster = self._cluster, None
-        cluster.sync(cluster.kill)
-        self._client.close(timeout=1)
-        cluster.close(timeout=2)
-        self._undo.close()
+        with self._undo:
+            cluster.sync(cluster.kill)
+            self._client.close(timeout=1)
+            cluster.close(timeout=2)
 
     def how_died(self, worker: str) -> str:
         """How a worker ended: its exit code, or its signal."""
