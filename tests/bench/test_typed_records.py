@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 MODELS = {"moments": Moments, "train": Training, "time": Time}
 
 
-@pytest.mark.parametrize("run", ["quick", "mnist-linear", "mnist-linear-elbo", "timing-h100"])
+@pytest.mark.parametrize("run", ["quick", "mnist-linear", "mnist-linear-elbo", "timing-h100", "disarm-linear-20k"])
 def test_what_is_written_is_what_was_read(run: str) -> None:
     """Every key and every number of published records, through the record and through its typed result."""
     for content in archive.unpack(RESULTS / run / "cells.zip").values():
