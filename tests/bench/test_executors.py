@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import distributed
 import pytest
@@ -142,6 +143,16 @@ def test_workers_of_this_machine(
         assert pool._client is None
     assert variables() == before
     assert capfd.readouterr().err == ""
+
+
+def test_workers_that_cannot_be_started_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, client = variables(), mock.Mock(side_effect=OSError("no client"))
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(OSError, match="no client"):
+        Local(1).start()
+    (cluster,) = client.call_args.args
+    assert cluster.status == distributed.Status.closed
+    assert variables() == before
 
 
 def test_a_cell_is_the_same_wherever_it_runs(scheduler: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,8 @@ def test_a_training_that_does_not_say_its_rows_may_end_on_others_than_its_curve(
         assert Training.misfit(measured) == ""
         said = measured | {"evaluated_rows": {"train": 1000, "test": 1000}}
         assert Training.misfit(said) == ".final.test_elbo is not the last of curve.test_elbo"
+        other = measured | {"final": measured["final"] | {"train_elbo": measured["final"]["test_elbo"]}}
+        assert Training.misfit(other) == ".final.train_elbo is not the last of curve.train_elbo"
 
 
 def of(measurements: dict[str, Any], kind: str = "moments") -> Record:

@@ -98,7 +98,7 @@ class Local:
         self.count, self.environments = count, environments
         self._exits = dict[str, int]()
         self._gave_up = list[str]()
-        self._cluster: Any = None
+        self._undo = ExitStack()
 
     def start(self) -> Any:
         """Start the scheduler; the workers come by and by."""
@@ -112,7 +112,7 @@ class Local:
             threads = {name: os.environ.get(name, "1") for name in THREADS}
             undo.enter_context(dask.config.set({**DASK, "distributed.nanny.pre-spawn-environ": threads}))
             resource_tracker.ensure_running()  # which would let its signals through again, were it started later
-            self._cluster = Cluster(  # type: ignore[no-untyped-call]
+            cluster: Any = Cluster(  # type: ignore[no-untyped-call]
                 n_workers=0,
                 threads_per_worker=1,
                 worker_class=Watched,
@@ -125,11 +125,13 @@ class Local:
                 exits=self._exits,
                 gave_up=self._gave_up,
             )
-            self._cluster.environments = [*self.environments]
-            self._cluster.loop.add_callback(_leave_signals)
-            client = distributed.Client(self._cluster)
-            self._started = grow(self._cluster, self.count)
-            self._client = client
+            undo.callback(cluster.close, timeout=2)
+            cluster.environments = [*self.environments]
+            cluster.loop.add_callback(_leave_signals)
+            client = distributed.Client(cluster)
+            undo.callback(client.close, timeout=1)
+            undo.callback(cluster.sync, cluster.kill)  # first of all, since workers have nothing to lose
+            self._started = grow(cluster, self.count)
             self._undo = undo.pop_all()
         return client
 
@@ -142,12 +144,8 @@ class Local:
         return None
 
     def stop(self) -> None:
-        """Kill the workers, which have nothing to lose, and end the scheduler."""
-        cluster, self._cluster = self._cluster, None
-        with self._undo:
-            cluster.sync(cluster.kill)
-            self._client.close(timeout=1)
-            cluster.close(timeout=2)
+        """Kill the workers, end the scheduler, and undo what `start` set."""
+        self._undo.close()
 
     def how_died(self, worker: str) -> str:
         """How a worker ended: its exit code, or its signal."""
