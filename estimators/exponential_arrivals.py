@@ -54,6 +54,7 @@ class ExponentialArrivals(Relaxation):
         temperature: the width of the threshold, in units of time; see `Temperature`.
         final_temperature: the same after annealing.
         anneal_steps: over so many training steps.
+        anneal_every: how many of them have one temperature.
         indicator: sigmoid or cubic.
         arrivals: how many are simulated, and the largest count.
     """
@@ -64,10 +65,11 @@ class ExponentialArrivals(Relaxation):
         temperature: float = 0.1,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
         indicator: str = "sigmoid",
         arrivals: int = 50,
     ) -> None:
-        super().__init__(samples, temperature, final_temperature, anneal_steps)
+        super().__init__(samples, temperature, final_temperature, anneal_steps, anneal_every)
         if indicator not in INDICATORS:
             raise BadInput(unknown("indicator", indicator, list(INDICATORS)))
         if arrivals < 1:

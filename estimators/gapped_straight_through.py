@@ -40,8 +40,9 @@ class GappedStraightThrough(Relaxation):
         temperature: float = 1.0,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
     ) -> None:
-        super().__init__(samples, temperature, final_temperature, anneal_steps)
+        super().__init__(samples, temperature, final_temperature, anneal_steps, anneal_every)
         if not gap >= 0:
             raise ValueError(f"gap must be at least 0, got gap={gap}")
         self.gap = gap

@@ -61,8 +61,9 @@ class GumbelRao(Relaxation):
         temperature: float = 0.5,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
     ) -> None:
-        super().__init__(samples, temperature, final_temperature, anneal_steps)
+        super().__init__(samples, temperature, final_temperature, anneal_steps, anneal_every)
         if inner < 1:
             raise ValueError(f"inner, the conditional draws a sample, must be at least 1, got inner={inner}")
         self.inner = inner

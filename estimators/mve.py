@@ -68,8 +68,9 @@ class MVE(Relaxation):
         temperature: float = 1.0,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
     ) -> None:
-        super().__init__(samples, temperature, final_temperature, anneal_steps)
+        super().__init__(samples, temperature, final_temperature, anneal_steps, anneal_every)
         if max(self.temperature.initial, self.temperature.final) > HOTTEST:
             raise ValueError(f"temperatures must be at most {HOTTEST:g}, got {temperature=}, {final_temperature=}")
 

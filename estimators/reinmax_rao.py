@@ -40,8 +40,9 @@ class ReinMaxRao(GumbelRao):
         temperature: float = 1.0,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
     ) -> None:
-        super().__init__(samples, inner, temperature, final_temperature, anneal_steps)
+        super().__init__(samples, inner, temperature, final_temperature, anneal_steps, anneal_every)
 
     def estimate(self, q: Distribution, f: Objective, noise: Noise) -> Estimate:
         z = sample(q, self.samples, noise)

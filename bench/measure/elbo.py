@@ -159,8 +159,7 @@ class TrainConfig(Evaluation, Measurement):
 
     def at_rate(self, learning_rate: float) -> "TrainConfig":
         """The same with another learning rate."""
-        optimisation = self.optimisation.model_copy(update={"learning_rate": learning_rate})
-        return self.model_copy(update={"optimisation": optimisation})
+        return self.model_copy(update={"optimisation": self.optimisation.at_rate(learning_rate)})
 
     def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
         """Steps of all seeds, and what evaluates them."""

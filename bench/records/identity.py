@@ -169,6 +169,7 @@ class Identity(Open):
         """How the cell is measured, apart from what every row of a table states."""
         own = self.measurement.model_dump(exclude=set(STATED), exclude_unset=True)
         if self.measurement.learning_rate is not None:
-            kept = self.measurement.optimisation.items()
-            own["optimisation"] = {name: value for name, value in kept if name != "learning_rate"}
+            optimisation = self.measurement.optimisation
+            swept = {"learning_rate"} | ({"own_learning_rate"} if "own_rate_ratio" in optimisation else set())
+            own["optimisation"] = {name: value for name, value in optimisation.items() if name not in swept}
         return {**own, "device": self.device, "threads": self.threads, "matmul_precision": self.matmul_precision}

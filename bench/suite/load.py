@@ -1,14 +1,16 @@
 """Suites from files: found by name or path, read, and changed as the command line asks."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from bench.config import typed_estimator
 from bench.suite.faults import explain
 from bench.suite.rare import check_draws
-from bench.suite.schema import Device, Suite
+from bench.suite.schema import Device, Override, Suite
 from estimators.errors import BadInput, guess, missing, unknown
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -70,6 +72,17 @@ def parse_suite(text: bytes, source: str) -> Suite:
         raise BadInput(f"{source}: {explain(error, data)}") from error
 
 
+def _of_these(overrides: Sequence[Override], estimators: list[str]) -> list[dict[str, Any]]:
+    """Overrides of all estimators, and those of some with the ones that are left of them."""
+    left = {typed_estimator(text).label for text in estimators}
+    kept = []
+    for one in overrides:
+        several = [config for config in one.estimators if config.label in left]
+        if several or not one.estimators:
+            kept.append(one.model_dump() | {"estimators": several})
+    return kept
+
+
 def override(
     suite: Suite, *, estimators: list[str] | None = None, seeds: int | None = None, device: str | None = None
 ) -> Suite:
@@ -85,6 +98,8 @@ def override(
     if not given:
         return suite
     data = suite.model_dump() | given
+    if estimators and suite.overrides:
+        data["overrides"] = _of_these(suite.overrides, estimators)
     try:
         return Suite.model_validate(data)
     except ValidationError as error:

@@ -86,6 +86,7 @@ def plan(suite: Suite) -> Plan:
             configs, reasons = fits(given, problem, samples=suite.samples, budgets=suite.budgets)
             skipped += [Skipped(problem.label, given.label, reason) for reason in reasons]
             legal += len(configs)
+            common = suite.common(problem, given)
             for config, point, table in product(configs, problem.points(), suite.tables()):
                 if not isinstance(point, table.asks):
                     continue
@@ -98,12 +99,12 @@ def plan(suite: Suite) -> Plan:
                         threads=suite.threads,
                         matmul_precision=suite.matmul_precision,
                     )
-                    for measurement in table.planned(point, suite.common())
+                    for measurement in table.planned(point, common)
                 ]
                 cells += planned
                 if len(cells) > MOST_CELLS:
                     raise BadInput(f"the suite comes to more than {MOST_CELLS} cells: make two of it")
-                series += [Series(table, suite.common(), tuple(planned))] if table.growth() else []
+                series += [Series(table, common, tuple(planned))] if table.growth() else []
         if not legal:
             raise BadInput(f"estimator {given.label!r} fits no problem of the suite: it {'; it '.join(reasons)}")
     twice = [cell for cell, count in Counter(cell.id for cell in cells).items() if count > 1]

@@ -29,7 +29,7 @@ def check_draws(suite: Suite, source: str) -> None:
         of_each = [fits(one, problem, samples=suite.samples, budgets=suite.budgets) for one in drawn]
         samples = max((config.samples or 1 for found in of_each for config in found.configs), default=1)
         for point in problem.points():
-            if isinstance(moments.of(point, suite.common()), IntegratedMoments):
+            if isinstance(moments.of(point, suite.common(problem, drawn[0])), IntegratedMoments):
                 continue
             q = point.q()
             expected = expected_rare_events(q, moments.draws * samples)

@@ -1,8 +1,9 @@
 """What a suite file may hold, checked by pydantic, and the cells that it becomes."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -10,12 +11,13 @@ from pydantic import (
     Field,
     SerializeAsAny,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from bench.bounds import Draws, Few, Seeds, Threads, Title
+from bench.bounds import Draws, Few, Seeds, Threads, Title, Word
 from bench.config import Config, EstimatorConfig, added_later
 from bench.measure.base import MEASUREMENTS, Common, Measurement, Settings
 from bench.measure.basket import MomentsSettings
@@ -27,6 +29,7 @@ from bench.records.identity import Identity, cell_id
 from bench.suite.draws import MOST_EVALUATIONS, fits
 from bench.training.settings import Optimisation
 from estimators import registry
+from estimators.errors import unknown
 
 Device = Literal["cpu", "cuda"]
 MatmulPrecision = Literal["highest", "high", "medium"]
@@ -34,6 +37,8 @@ MatmulPrecision = Literal["highest", "high", "medium"]
 the device has fast products of those."""
 
 
+KEPT = ("steps", "batch", "compile")
+"""Settings of [training] that all trainings of a suite share."""
 MOST_BUDGETS = 100
 """Each is a cell of every estimator."""
 MOST_PAIRS = 20_000
@@ -91,6 +96,40 @@ AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)]
 AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]
 
 
+class Override(Config):
+    """What trainings of some problems or estimators have in the place of a suite's [training].
+
+    Published protocols have such: another rate for one data set, other decays for the parameters of one estimator.
+    """
+
+    problems: Annotated[tuple[Word, ...], Few(1000, "no suite has more")] = ()
+    """Labels; none stand for all."""
+    estimators: Annotated[tuple[EstimatorConfig, ...], Few(1000, "no suite has more")] = ()
+    """As the suite has them; none stand for all."""
+    training: Annotated[dict[str, Any], Field(min_length=1)]
+    """Settings of [training] but for `KEPT`, which all trainings of a suite share."""
+
+    @model_validator(mode="after")
+    def _of_some(self) -> "Override":
+        if not (self.problems or self.estimators):
+            raise ValueError(
+                "problems and estimators are missing: give one of them, or write what is for all into [training]"
+            )
+        changeable = [name for name in Optimisation.model_fields if name not in KEPT]
+        for name in self.training:
+            if name in KEPT:
+                raise ValueError(f"{name} is the same for all trainings of a suite: give it in [training]")
+            if name not in changeable:
+                raise ValueError(unknown("setting of training", name, changeable))
+        return self
+
+    def takes(self, problem: str, estimator: str) -> bool:
+        """Whether it is for these two labels."""
+        if self.problems and problem not in self.problems:
+            return False
+        return not self.estimators or any(estimator == config.label for config in self.estimators)
+
+
 class Suite(Config):
     """A suite file. Every estimator meets every problem that its tags allow."""
 
@@ -111,6 +150,8 @@ class Suite(Config):
     problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1), Few(1000, "every estimator meets each of them")]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1), Few(1000, "each meets every problem")]
     training: Optimisation = Optimisation()
+    overrides: Annotated[tuple[Override, ...], Few(100, "each is another protocol")] = added_later(())
+    """Trainings that differ from [training]."""
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
@@ -169,6 +210,41 @@ class Suite(Config):
                     raise ValueError(f"two {name} are called {label!r}: give one a label of its own")
         return self
 
+    @model_validator(mode="after")
+    def _overrides_that_are_used(self) -> "Suite":
+        known = {"problem": [p.label for p in self.problems], "estimator": [e.label for e in self.estimators]}
+        for place, one in enumerate(self.overrides):
+            named = {"problem": one.problems, "estimator": [config.label for config in one.estimators]}
+            for kind, labels in named.items():
+                for label in labels:
+                    if label not in known[kind]:
+                        said = unknown(kind, label, known[kind], "the label of one of the suite's own")
+                        raise ValueError(f"overrides.{place}: {said}")
+            if one.estimators and (self.moments or self.time):
+                raise ValueError(
+                    f"overrides.{place}: [moments] and [time] hold all estimators of a problem against one training, "
+                    "and this is that of some: leave out estimators, or those tables"
+                )
+        checked = set()
+        for problem, estimator in product(*known.values()) if self.overrides else ():
+            places = tuple(place for place, one in enumerate(self.overrides) if one.takes(problem, estimator))
+            if places in checked:
+                continue
+            checked.add(places)
+            given = Counter(name for place in places for name in self.overrides[place].training)
+            if twice := [name for name, count in given.items() if count > 1]:
+                raise ValueError(
+                    f"overrides.{places[-1]}: {twice[0]} of {estimator} on {problem} is given by another override too"
+                )
+            try:
+                self.training_of(problem, estimator)
+            except ValidationError as error:
+                first = error.errors()[0]
+                name = ".".join(["training", *map(str, first["loc"])])
+                said = str(first["msg"]).removeprefix("Value error, ")
+                raise ValueError(f"overrides.{places[-1]}: {name}: {said}") from error
+        return self
+
     @property
     def budgets(self) -> tuple[int, ...]:
         """Each number of evaluations of f a row at which estimators are measured; none where draws are given."""
@@ -179,9 +255,21 @@ class Suite(Config):
         own = (self.moments, self.elbo, self.time)
         return [*(table for table in own if table is not None), *(self.measurements or {}).values()]
 
-    def common(self) -> Common:
-        """What all measurements share."""
-        return Common(self.training, self.seeds, self.samples)
+    def common(self, problem: Problem, estimator: EstimatorConfig) -> Common:
+        """What all measurements of a problem and an estimator share."""
+        return Common(self.training_of(problem.label, estimator.label), self.seeds, self.samples)
+
+    def training_of(self, problem: str, estimator: str) -> Optimisation:
+        """How a problem is trained by an estimator, each by its label.
+
+        Raises:
+            ValidationError: an override that does not go with [training].
+        """
+        changes = [one.training for one in self.overrides if one.takes(problem, estimator)]
+        if not changes:
+            return self.training
+        own = {"own_learning_rate"} if self.training.own_rate_ratio is not None else set()
+        return Optimisation.model_validate(self.training.model_dump(exclude=own) | dict(ChainMap(*changes)))
 
 
 class Cell(Config):

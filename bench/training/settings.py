@@ -35,6 +35,8 @@ class Optimisation(Config):
     learning_rate: Rate = 1e-3
     own_learning_rate: Rate = 1e-3
     """Rate of the estimator's own parameters."""
+    own_rate_ratio: Rate | None = added_later(None)
+    """Where given, `own_learning_rate` is so many times `learning_rate`, at each rate of a sweep as well."""
     compile: Literal["auto"] | StrictBool = added_later("auto")
     """Whether steps are compiled: where it pays, always, or never."""
     betas: Betas = added_later(BETAS)
@@ -81,6 +83,18 @@ class Optimisation(Config):
         return self
 
     @model_validator(mode="after")
+    def _one_own_rate(self) -> "Optimisation":
+        if self.own_rate_ratio is not None:
+            rate = self.own_rate_ratio * self.learning_rate
+            if self.own_learning_rate not in (rate, type(self).model_fields["own_learning_rate"].default):
+                raise ValueError(
+                    f"own_rate_ratio = {self.own_rate_ratio:g} makes own_learning_rate {rate:g}, and it is "
+                    f"{self.own_learning_rate:g}: give one of the two"
+                )
+            object.__setattr__(self, "own_learning_rate", rate)
+        return self
+
+    @model_validator(mode="after")
     def _rates_that_change(self) -> "Optimisation":
         if self.warm_up >= self.steps and self.scheduled:
             raise ValueError(f"warm_up = {self.warm_up} takes all of the {self.steps} steps: give fewer, or more steps")
@@ -93,6 +107,13 @@ class Optimisation(Config):
         if self.rate_every >= self.steps > 1 and self.scheduled:
             raise ValueError(f"rate_every = {self.rate_every} leaves the rates as they are in all {self.steps} steps")
         return self
+
+    def at_rate(self, learning_rate: float) -> "Optimisation":
+        """The same with another learning rate, and what is a multiple of it."""
+        changed = {"learning_rate": learning_rate}
+        if self.own_rate_ratio is not None:
+            changed["own_learning_rate"] = self.own_rate_ratio * learning_rate
+        return self.model_copy(update=changed)
 
     @property
     def scheduled(self) -> bool:

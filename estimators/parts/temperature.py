@@ -1,7 +1,7 @@
 """The temperature of a relaxation, fixed or annealed over training.
 
 Geometric annealing from `temperature` to `final_temperature` over `anneal_steps` steps, then constant; E. Jang, S. Gu,
-B. Poole 2016, arXiv:1611.01144, anneal in the same way.
+B. Poole 2016, arXiv:1611.01144, anneal in the same way, and set the temperature anew every `anneal_every` steps.
 """
 
 import torch
@@ -16,7 +16,9 @@ class Temperature(nn.Module):
 
     step: Tensor
 
-    def __init__(self, temperature: float, final_temperature: float | None, anneal_steps: int | None) -> None:
+    def __init__(
+        self, temperature: float, final_temperature: float | None, anneal_steps: int | None, anneal_every: int = 1
+    ) -> None:
         super().__init__()
         if (final_temperature is None) != (anneal_steps is None):
             raise ValueError("annealing takes both final_temperature and anneal_steps, or neither")
@@ -27,12 +29,20 @@ class Temperature(nn.Module):
                 f"temperatures must be positive and anneal_steps at least 1, got temperature={temperature}, "
                 f"final_temperature={final_temperature}, anneal_steps={anneal_steps}"
             )
-        self.initial, self.final, self.steps = temperature, final, steps
+        if anneal_every < 1:
+            raise ValueError(f"anneal_every, the steps of one temperature, must be at least 1, got {anneal_every}")
+        if anneal_every > 1 and anneal_every > (anneal_steps or 0):
+            raise ValueError(
+                f"anneal_every={anneal_every} would leave the temperature as it is: give final_temperature and "
+                f"anneal_steps of at least as many, got anneal_steps={anneal_steps}"
+            )
+        self.initial, self.final, self.steps, self.every = temperature, final, steps, anneal_every
         self.register_buffer("step", torch.zeros(()))
 
     def forward(self) -> Tensor:
         """The temperature to use now, a scalar; in `train()` the next call's is one step further."""
-        progress = (self.step / self.steps).clamp_max(1.0)
+        taken = self.step - self.step % self.every if self.every > 1 else self.step
+        progress = (taken / self.steps).clamp_max(1.0)
         value = self.initial * (self.final / self.initial) ** progress
         if self.training:
             value = reading(value)
@@ -50,6 +60,7 @@ class Relaxation(Estimator):
         temperature: float = 0.5,
         final_temperature: float | None = None,
         anneal_steps: int | None = None,
+        anneal_every: int = 1,
     ) -> None:
         super().__init__(samples)
-        self.temperature = Temperature(temperature, final_temperature, anneal_steps)
+        self.temperature = Temperature(temperature, final_temperature, anneal_steps, anneal_every)

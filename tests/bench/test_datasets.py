@@ -329,6 +329,33 @@ def test_omniglot_is_split_and_oriented_as_published() -> None:
     assert not torch.equal(loaded.valid[:5], loaded.test[:5])
 
 
+def test_static_omniglot_is_drawn_and_split_as_published() -> None:
+    """Against the lines of the published code, duvenaud/relax, on the same arrays."""
+    rng = np.random.default_rng(0)
+    data, testdata = rng.random((784, 25)), rng.random((784, 7))
+    file = mat_bytes(data=data, testdata=testdata)
+    loaded = omniglot.parse_static(small(omniglot.STATIC, (20, 5, 7)), file)
+    rows, test = (
+        part.T.astype("float32").reshape((-1, 28, 28)).reshape((-1, 784), order="F") for part in (data, testdata)
+    )
+    np.random.seed(5)
+    rows = (np.random.rand(*rows.shape) < rows).astype(float)
+    test = (np.random.rand(*test.shape) < test).astype(float)
+    rows = rows[np.random.RandomState(seed=123).permutation(25)]
+    for part, expected in zip(loaded[1:4], (rows[:20], rows[20:], test), strict=True):
+        assert np.array_equal(part, expected)
+
+
+def test_unshuffled_omniglot_sets_the_last_rows_of_the_file_aside() -> None:
+    """Its train rows are all intensities, as those of the shuffled one."""
+    data, testdata = np.random.default_rng(0).random((2, 784, 25))
+    info = small(omniglot.UNSHUFFLED, (20, 5, 25))
+    loaded = omniglot.parse_unshuffled(info, mat_bytes(data=data, testdata=testdata))
+    rows, test = (torch.from_numpy(upright(part.T, 28, 28)) for part in (data, testdata))
+    expected = base.assemble(info, rows[:20], rows[20:], test)
+    assert all(torch.equal(part, other) for part, other in zip(loaded[1:4], expected[1:4], strict=True))
+
+
 def test_caltech_is_inverted_turned_and_split_by_five() -> None:
     """Against one image at a time."""
     ground = np.random.default_rng(0).integers(0, 2, (10, 784)).astype(np.uint8)
@@ -408,6 +435,8 @@ def test_the_catalogue_is_complete_and_in_order() -> None:
         "mnist-grey",
         "fashion-dynamic",
         "omniglot",
+        "omniglot-unshuffled",
+        "omniglot-static",
         "caltech-silhouettes",
     ]
     assert datasets.available() == datasets.available()
@@ -487,6 +516,8 @@ DIGITS = {"digits.csv": ("sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf
         ("mnist-grey", (60000, 0, 10000), False, idx.parse_intensities, MNIST),
         ("fashion-dynamic", (50000, 10000, 10000), True, idx.parse_intensities, FASHION),
         ("omniglot", (23000, 1345, 8070), True, omniglot.parse, OMNIGLOT),
+        ("omniglot-unshuffled", (23000, 1345, 8070), True, omniglot.parse_unshuffled, OMNIGLOT),
+        ("omniglot-static", (23000, 1345, 8070), False, omniglot.parse_static, OMNIGLOT),
         ("caltech-silhouettes", (5203, 1734, 1734), False, caltech.parse, CALTECH),
     ],
 )

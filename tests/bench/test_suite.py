@@ -135,8 +135,8 @@ def test_a_suite_survives_its_own_toml() -> None:
 
 
 SUITE_KEYS = (
-    "name, title, device, threads, matmul_precision, seeds, samples, f_evals, problems, estimators, training, elbo, "
-    "moments, time, measurements"
+    "name, title, device, threads, matmul_precision, seeds, samples, f_evals, problems, estimators, training, "
+    "overrides, elbo, moments, time, measurements"
 )
 VAE_KEYS = (
     "kind, family, latents, categories, label, dataset, bound, importance_samples, architecture, decoder, "
@@ -144,9 +144,8 @@ VAE_KEYS = (
     "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
 TRAINING_KEYS = (
-    "steps, batch, optimiser, learning_rate, own_learning_rate, compile, betas, epsilon, own_betas, weight_decay, "
-    "momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, "
-    "warm_up_from, rate_every"
+    "steps, batch, optimiser, learning_rate, own_learning_rate, own_rate_ratio, compile, betas, epsilon, own_betas, "
+    "weight_decay, momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, warm_up_from, rate_every"
 )
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
@@ -343,8 +342,9 @@ def test_numbers_have_limits(key: str, allowed: Any, refused: Any) -> None:
         (["disarm[samples=3]"], "", "", "even number of samples"),
         (["lax"], "", "", "fits no problem of the suite: it is for gaussian latents, not bernoulli"),
         (["rloo"], '"digits"', '"mnist-statik"', "unknown data set 'mnist-statik'; did you mean 'mnist-static' or "
-         "'mnist-dynamic'? Known: digits, digits-grey, mnist-static, mnist-dynamic, mnist-threshold, mnist-grey, "
-         "fashion-dynamic, omniglot, caltech-silhouettes (gradest list datasets, or module:Name)"),
+         "'omniglot-static'? Known: digits, digits-grey, mnist-static, mnist-dynamic, mnist-threshold, mnist-grey, "
+         "fashion-dynamic, omniglot, omniglot-unshuffled, omniglot-static, caltech-silhouettes (gradest list datasets, "
+         "or module:Name)"),
         (["rloo"], "batch = 10", "batch = 5000", f"training.batch = 5000 {LARGEST}"),
         (["rloo"], "draws = 40", "draws = 40\nrows = 2000", f"moments.rows = 2000 {LARGEST}"),
         (["gumbel-sigmoid"], 'checkpoints = [0, 4]', 'references = ["gumbel-sigmoid"]\ncheckpoints = [0, 4]',

@@ -129,10 +129,24 @@ def test_temperature_anneals_in_training_and_stands_still_in_eval() -> None:
         assert [float(temperature()) for _ in range(4)] == [1.0, 0.5, 0.25, 0.25]
 
 
+def test_a_temperature_is_annealed_by_passes_of_several_steps() -> None:
+    """Each has that of its first step, and the last of those that annealing takes its end."""
+    options = {"temperature": 1.0, "final_temperature": 0.25, "anneal_steps": 6, "anneal_every": 3}
+    temperature = estimators.get("mve").create(**options).temperature.train()
+    assert [float(temperature()) for _ in range(8)] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("gumbel-sigmoid", {"final_temperature": 0.1}, "annealing takes both"),
+        ("mve", {"anneal_every": 0}, "anneal_every, the steps of one temperature, must be at least 1, got 0"),
+        ("mve", {"anneal_every": 2}, "anneal_every=2 would leave the temperature as it is: give final_temperature and"),
+        (
+            "gumbel-rao",
+            {"final_temperature": 0.1, "anneal_steps": 9, "anneal_every": 10},
+            "at least as many, got anneal_steps=9",
+        ),
         ("gumbel-softmax", {"temperature": -1.0}, "temperatures must be positive"),
         ("gumbel-softmax", {"temprature": 1.0}, "did you mean 'temperature'"),
         ("reinforce", {"baseline": "movin-average"}, "did you mean 'moving-average'"),

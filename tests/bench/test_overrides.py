@@ -1,0 +1,148 @@
+"""`[[overrides]]` of a suite, and an own rate that follows a sweep: published protocols have such."""
+
+from typing import Any
+
+import pytest
+
+from bench.measure.elbo import TrainConfig
+from bench.suite.load import override, parse_suite
+from bench.suite.plan import plan
+from bench.suite.schema import Suite
+from bench.suite.toml import dumps
+from bench.training.settings import Optimisation
+from estimators.errors import BadInput
+
+SUITE = """
+name = "mine"
+seeds = 2
+samples = 2
+problems = [
+    {kind = "vae", dataset = "digits", family = "bernoulli", latents = 3, label = "a", prior = "learned"},
+    {kind = "vae", dataset = "digits", family = "bernoulli", latents = 4, label = "b"},
+]
+estimators = ["rloo", "rebar[samples=1]"]
+
+[training]
+steps = 4
+batch = 10
+learning_rate = 1e-3
+[elbo]
+"""
+BOTH = """
+[[overrides]]
+problems = ["b"]
+training = {learning_rate = 3e-4, optimiser = "radam"}
+[[overrides]]
+problems = ["a", "b"]
+estimators = ["rebar[samples=1]"]
+training = {own_betas = [0.5, 0.25], own_learning_rate = 0.5}
+"""
+
+
+def suite_of(more: str = "", old: str = "", new: str = "") -> Suite:
+    assert old in SUITE
+    return parse_suite((SUITE.replace(old, new, 1) + more).encode(), "mine.toml")
+
+
+def trained(suite: Suite) -> dict[tuple[str, str], Optimisation]:
+    """Settings of each training of a plan, by the labels of its problem and estimator."""
+    cells = plan(suite).cells
+    assert all(isinstance(cell.measurement, TrainConfig) for cell in cells)
+    return {(cell.problem.label, cell.estimator.label): cell.measurement.optimisation for cell in cells}  # type: ignore[attr-defined]
+
+
+def test_each_training_has_its_own_settings_and_shares_the_others() -> None:
+    shared, rebar = {"steps": 4, "batch": 10}, {"own_betas": (0.5, 0.25), "own_learning_rate": 0.5}
+    other = {"learning_rate": 3e-4, "optimiser": "radam"}
+    assert trained(suite_of(BOTH)) == {
+        ("a", "rloo"): Optimisation.model_validate(shared),
+        ("b", "rloo"): Optimisation.model_validate(shared | other),
+        ("a", "rebar[samples=1]"): Optimisation.model_validate(shared | rebar),
+        ("b", "rebar[samples=1]"): Optimisation.model_validate(shared | rebar | other),
+    }
+
+
+def test_a_suite_without_overrides_keeps_its_cells() -> None:
+    """And one whose override says what [training] says has the same."""
+    plain = [cell.id for cell in plan(suite_of()).cells]
+    assert [cell.id for cell in plan(suite_of(BOTH)).cells] != plain
+    same = '[[overrides]]\nproblems = ["b"]\ntraining = {learning_rate = 1e-3}\n'
+    assert [cell.id for cell in plan(suite_of(same)).cells] == plain
+    assert "overrides" not in suite_of().model_dump(mode="json")
+
+
+def test_overrides_survive_their_own_toml_and_the_command_line() -> None:
+    """Of other estimators than the suite's the overrides of some go, and those of all stay."""
+    suite = suite_of(BOTH)
+    again = parse_suite(dumps(suite.model_dump(mode="json", exclude_none=True)).encode(), "again.toml")
+    assert again == suite and trained(again) == trained(suite)
+    fewer = override(suite, estimators=["rloo", "arm"], seeds=1)
+    assert [one.estimators for one in fewer.overrides] == [()]
+    assert trained(fewer)["b", "arm"].learning_rate == 3e-4
+    assert trained(override(suite, seeds=1)) == trained(suite)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("training = {batch = 9}",
+         "overrides.0: problems and estimators are missing: give one of them, or write what is for all into "),
+        ('problems = ["a"]\ntraining = {batch = 9}',
+         "overrides.0: batch is the same for all trainings of a suite: give it in [training]"),
+        ('problems = ["a"]\ntraining = {learning_rat = 9}',
+         "overrides.0: unknown setting of training 'learning_rat'; did you mean 'learning_rate'"),
+        ('problems = ["a"]\ntraining = {}', "overrides.0.training"),
+        ('problems = ["a"]\ntrainings = {batch = 9}', "unknown key 'trainings'; did you mean 'training'"),
+        ('problems = ["c"]\ntraining = {learning_rate = 1}', "overrides.0: unknown problem 'c'"),
+        ('estimators = ["rlo"]\ntraining = {learning_rate = 1}',
+         "overrides.0: unknown estimator 'rlo'; did you mean 'rloo'"),
+        ('estimators = ["rebar"]\ntraining = {learning_rate = 1}',
+         "overrides.0: unknown estimator 'rebar'; did you mean 'rebar[samples=1]'"),
+        ('problems = ["a"]\ntraining = {learning_rate = -1}',
+         "overrides.0: training.learning_rate: Input should be greater than 0"),
+        ('problems = ["a"]\ntraining = {learning_rate = true}',
+         "overrides.0: training: learning_rate = true is no number"),
+        ('problems = ["a"]\ntraining = {momentum = 0.5}',
+         'overrides.0: training: momentum is a setting of optimiser = "sgd", and "adam" has none: leave momentum out'),
+        ('problems = ["a"]\ntraining = {learning_rate = 1}\n[[overrides]]\nestimators = ["rloo"]\n'
+         "training = {learning_rate = 2}",
+         "overrides.1: learning_rate of rloo on a is given by another override too"),
+        ('estimators = ["rloo"]\ntraining = {learning_rate = 1}\n[moments]\ncheckpoints = [0]',
+         "overrides.0: [moments] and [time] hold all estimators of a problem against one training"),
+    ],
+)  # fmt: skip
+def test_what_no_override_can_be_is_one_line(more: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        suite_of(f"[[overrides]]\n{more}\n")
+    assert message in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 300
+
+
+def test_an_own_rate_follows_the_rates_of_a_sweep() -> None:
+    """What is written is the rate itself, so that a record says what its training had."""
+    suite = suite_of(
+        "learning_rates = [1e-3, 1e-2]\n", "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10"
+    )
+    found = {(each.learning_rate, each.own_learning_rate) for each in map(settings, plan(suite).cells)}
+    assert found == {(1e-3, 1e-2), (1e-2, 1e-1)}
+    assert all(each.of_own()["lr"] == 10 * each.learning_rate for each in map(settings, plan(suite).cells))
+    swept = [cell.identity.settings for cell in plan(suite).cells]
+    assert all(one == swept[0] for one in swept), "rates of a sweep are points of one training"
+    again = override(suite, seeds=suite.seeds)
+    assert [cell.id for cell in plan(again).cells] == [cell.id for cell in plan(suite).cells]
+
+
+def settings(cell: Any) -> Optimisation:
+    found: Optimisation = cell.measurement.optimisation
+    return found
+
+
+def test_an_override_of_the_rate_moves_the_own_rate_too() -> None:
+    one = '[[overrides]]\nproblems = ["b"]\ntraining = {learning_rate = 3e-4}\n'
+    found = trained(suite_of(one, "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10"))
+    assert found["a", "rloo"].own_learning_rate == pytest.approx(1e-2)
+    assert found["b", "rloo"].own_learning_rate == pytest.approx(3e-3)
+
+
+def test_two_own_rates_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"= 10 makes own_learning_rate 0[.]01, and it is 0[.]5: give one"):
+        suite_of("", "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10\nown_learning_rate = 0.5")
