@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -14,7 +15,7 @@ from distributed.protocol.pickle import dumps
 
 from bench.records.record import Record
 from bench.run.cell import make_record
-from bench.run.executors import Died, Results
+from bench.run.executors import Died, Results, worker
 from bench.run.executors.batches import MOST, TOGETHER, Batches
 from bench.run.executors.local import Local
 from bench.run.executors.pool import Given, Pool
@@ -146,21 +147,25 @@ def test_what_was_not_begun_is_given_first_and_in_order(cells: list[Cell]) -> No
     assert batches.ended
 
 
-def test_a_worker_begins_nothing_more_when_its_time_is_over(cells: list[Cell]) -> None:
-    ran = run_here(dumps((_slow, cells[:5])), "", {})
-    assert 1 < len(ran) < 5
-    assert [one.cell for one in ran if isinstance(one, Record)] == [cell.id for cell in cells[: len(ran)]]
-    assert len(run_here(dumps((_slower, cells[:5])), "", {})) == 1
+class Taking:
+    """Runs cells that take so many seconds each by a clock of their own, whatever else the machine does."""
+
+    now = 0.0
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, cell: Cell) -> Record:
+        Taking.now += self.seconds
+        return record(cell, 0.0)
 
 
-def _slow(cell: Cell) -> Record:
-    time.sleep(0.6 * TOGETHER)
-    return record(cell, 0.0)
-
-
-def _slower(cell: Cell) -> Record:
-    time.sleep(1.1 * TOGETHER)
-    return record(cell, 0.0)
+def test_a_worker_begins_nothing_more_when_its_time_is_over(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: Taking.now))
+    for seconds, begun in ((0.0, 5), (0.3 * TOGETHER, 4), (0.6 * TOGETHER, 2), (1.1 * TOGETHER, 1)):
+        ran = run_here(dumps((Taking(seconds), cells[:5])), "", {})
+        assert [one.cell for one in ran if isinstance(one, Record)] == [cell.id for cell in cells[:begun]]
+        assert len(ran) == begun
 
 
 class Third:

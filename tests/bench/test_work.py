@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -114,16 +115,25 @@ def test_what_another_runner_has_is_waited_for_and_what_it_finishes_is_not_run(
 
 
 def test_a_runner_that_waits_says_for_whom_once(
-    tmp_path: Path, cells: list[Cell], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, cells: list[Cell], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    limit, naps = Limit(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            limit.deadline = time.monotonic()
+
+    monkeypatch.setattr(work, "time", SimpleNamespace(sleep=sleep))
     with Claims(tmp_path) as other, Claims(tmp_path) as claims:
         for cell in cells[:2]:
             other.take(cell.id, cell.title)
-        mine = Work(claims, Limit(0.3), lambda cell: None, lambda record, cell: None)
+        mine = Work(claims, limit, lambda cell: None, lambda record, cell: None)
         mine.add(cells[:2])
         with pytest.raises(Stopped):
             list(mine.results(inline, Apart(Limit()), _record))
         assert set(mine.left) == {cell.id for cell in cells[:2]}
+    assert naps == [work.POLL] * 3
     said = capsys.readouterr().err
     assert said.count("waits for what runs beside it in this folder, cells: 2 of process ") == 1
 
