@@ -98,8 +98,12 @@ def sentences(foretold: Foretold) -> list[str]:
         lines.append(f"at most {in_bytes(total.memory)} of memory, which {total.largest.title} takes")
         took = "unknown" if foretold.seconds is None else f"about {in_time(foretold.seconds)}, {foretold.by}"
         lines.insert(0, f"{in_words(total.evaluations)} evaluations of f; time: {took}")
+        if total.steps:
+            lines.insert(0, f"{in_words(total.steps)} steps of training")
     elif foretold.seconds:
         lines.append(f"time: about {in_time(foretold.seconds)}, {foretold.by}")
+    if total.on_h100 is not None:
+        lines.append(f"on an H100: about {in_time(total.on_h100)}, by recorded steps of one")
     if total.unknown:
         lines.append(f"{plural(total.unknown, 'cell')} of a measurement that does not say what it costs")
     if foretold.alone:
@@ -112,9 +116,11 @@ def as_plain(foretold: Foretold) -> dict[str, Any]:
     """The same as JSON has it."""
     total = foretold.total
     return {
+        "steps": total.steps,
         "evaluations_of_f": total.evaluations,
         "seconds": foretold.seconds,
         "seconds_by": foretold.by or None,
+        "seconds_on_h100": total.on_h100,
         "memory_bytes": total.memory,
         "memory_of": total.largest.id if total.largest else None,
         "unknown": total.unknown,

@@ -22,6 +22,7 @@ from bench.measure.cost import (
     evaluations_a_row,
     gradients_bytes,
     has_state,
+    on_h100,
     step_bytes,
     typical,
 )
@@ -134,12 +135,13 @@ class BasketConfig(Trajectories, Measurement):
         shared = typical(steps, trained, of_reference, backward=True) + typical(
             places, known, of_reference, backward=False
         )
-        first = Cost(trained + known, shared)
+        first = Cost(trained + known, shared, steps=steps, on_h100=on_h100(steps + places, shared))
 
         drawn = places * self.draws * self.rows * evaluations
         calls = places * calls_of(self.draws, self.rows * evaluations * widths.of_f / 4)
         seconds = typical(calls, drawn, widths, backward=False) + places * self.draws * coordinates * 40 * A_NUMBER
         if has_state(config):
+            calls += 2 * steps
             both = by_reference + evaluations
             seconds += typical(2 * steps, steps * self.optimisation.batch * both, widths, backward=True)
         block = gradients_bytes(self.draws, coordinates, self.rows * widths.behind // 2)
@@ -149,7 +151,7 @@ class BasketConfig(Trajectories, Measurement):
         at_states = min(looks, STATE_ROWS / self.rows) * self.rows * widths.of_f * SINGLE if exact else 0.0
         kept = (len(set(self.checkpoints)) * self.trajectories + 4) * widths.weights * SINGLE
         memory = data_bytes(problem, 1) + kept + max(held + made, block + a_call, at_states)
-        return Cost(drawn, seconds, memory, first)
+        return Cost(drawn, seconds, memory, first, on_h100=on_h100(calls, seconds))
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:
         """A point a checkpoint, of each minibatch of each trajectory."""

@@ -22,6 +22,10 @@ SINGLE, DOUBLE = 4, 8
 A_CALL, A_PRODUCT, A_NUMBER = 7e-4, 5e-11, 1e-9
 """Seconds of a call of an estimator or a model, of a product in a matrix product, and of a number that is written, on a
 core of 2023. What a machine really takes is told by its records, or by a probe (`bench.run.probe`)."""
+A_STEP_ON_H100, FASTER_ON_H100 = 2.5e-4, 150.0
+"""Seconds of a captured step that computes next to nothing, and how much faster than on that core the rest is computed,
+on an H100: fitted to what is recorded of one (results/timing-h100, results/disarm-linear-20k), of which 9 in 10 steps
+are within a factor of two (tests/bench/test_cost.py)."""
 
 
 class Cost(NamedTuple):
@@ -35,6 +39,10 @@ class Cost(NamedTuple):
     """Bytes at the peak, beside those of a process that has imported everything."""
     shared: "Cost | None" = None
     """What the first of the cells of a problem does for all of them, such as training a trajectory."""
+    steps: float = 0.0
+    """Of training; those of stacked seeds are taken at once."""
+    on_h100: float | None = None
+    """Seconds on an H100; None where nobody knows."""
 
     @property
     def first(self) -> float:
@@ -78,6 +86,11 @@ def typical(calls: float, evaluations: float, widths: Widths, *, backward: bool)
     """
     passes = 3 if backward else 1
     return calls * A_CALL + evaluations * passes * (widths.products_of_f * A_PRODUCT + widths.of_f * A_NUMBER)
+
+
+def on_h100(calls: float, seconds: float) -> float:
+    """Seconds there of so many calls that take so many seconds on a typical core."""
+    return calls * A_STEP_ON_H100 + max(0.0, seconds - calls * A_CALL) / FASTER_ON_H100
 
 
 def data_bytes(problem: TrainedProblem, stack: int) -> float:

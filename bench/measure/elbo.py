@@ -20,6 +20,7 @@ from bench.measure.cost import (
     evaluation_bytes,
     evaluations_a_row,
     evaluations_held,
+    on_h100,
     reach,
     step_bytes,
     typical,
@@ -176,7 +177,8 @@ class TrainConfig(Evaluation, Measurement):
         made = max(made, *(evaluation_bytes(widths, self.seeds, samples, rows) for _, samples, rows in looks))
         seconds = typical(optimisation.steps, trained, widths, backward=True)
         seconds += typical(calls, seen, widths, backward=False)
-        return Cost(trained + seen, seconds, data_bytes(problem, self.seeds) + held + made)
+        memory, there = data_bytes(problem, self.seeds) + held + made, on_h100(optimisation.steps + calls, seconds)
+        return Cost(trained + seen, seconds, memory, steps=optimisation.steps, on_h100=there)
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Training:
         """Curves and final bounds."""

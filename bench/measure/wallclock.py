@@ -17,7 +17,7 @@ from bench.config import EstimatorConfig
 from bench.machine_load import Patience, busy_here, here
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
-from bench.measure.cost import Cost, data_bytes, evaluations_a_row, evaluations_held, step_bytes, typical
+from bench.measure.cost import Cost, data_bytes, evaluations_a_row, evaluations_held, on_h100, step_bytes, typical
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.base import Problem, TrainedProblem
@@ -80,7 +80,8 @@ class TimeConfig(TimeSettings, Measurement):
         held, made = step_bytes(widths, self.optimisation, self.stacked, evaluations_held(problem, config))
         spent = steps * rows * evaluations
         memory = data_bytes(problem, 3 * self.stacked) + 3 * held + made
-        return Cost(spent, typical(steps, spent, widths, backward=True), memory)
+        seconds = typical(steps, spent, widths, backward=True)
+        return Cost(spent, seconds, memory, on_h100=on_h100(steps, seconds))
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Time:
         """A step beside its floor."""

@@ -30,6 +30,10 @@ class Total(NamedTuple):
     """Bytes that it takes at its peak."""
     unknown: int
     """Cells of which nothing is known, and which count for nothing here."""
+    steps: float = 0.0
+    """Of training."""
+    on_h100: float | None = None
+    """Seconds that those of them that are for a GPU take on an H100; None where there are none, or one is unknown."""
 
 
 def _one_after_another(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cost | None]]:
@@ -40,24 +44,34 @@ def _one_after_another(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Cost | Non
         if cost is not None and cost.shared is not None:
             key, more = (cell.problem, cell.measurement), cost.shared
             if key not in shared:
-                evaluations, seconds = cost.evaluations + more.evaluations, cost.seconds + more.seconds
-                cost = cost._replace(evaluations=evaluations, seconds=seconds)
+                there = None if None in (cost.on_h100, more.on_h100) else (cost.on_h100 or 0) + (more.on_h100 or 0)
+                cost = cost._replace(
+                    evaluations=cost.evaluations + more.evaluations,
+                    seconds=cost.seconds + more.seconds,
+                    steps=cost.steps + more.steps,
+                    on_h100=there,
+                )
             shared.add(key)
         yield cell, cost
 
 
 def total(cells: Iterable[Cell]) -> Total:
     """What some cells cost together."""
-    evaluations = memory = 0.0
+    evaluations = memory = steps = 0.0
     largest, unknown = None, 0
+    on_gpu = list[float | None]()
     for cell, cost in _one_after_another(cells):
         if cost is None:
             unknown += 1
             continue
         evaluations += cost.evaluations
+        steps += cost.steps
+        on_gpu += [cost.on_h100] * (cell.device == "cuda")
         if cost.memory > memory:
             largest, memory = cell, cost.memory
-    return Total(evaluations, largest, memory, unknown)
+    known = [seconds for seconds in on_gpu if seconds is not None]
+    on_h100 = sum(known) if known and len(known) == len(on_gpu) else None
+    return Total(evaluations, largest, memory, unknown, steps, on_h100)
 
 
 def typical_seconds(cells: Iterable[Cell]) -> dict[str, float]:

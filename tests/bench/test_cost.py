@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.measure.cost import on_h100
+from bench.run.store import Store
 from bench.suite import cost
 from bench.suite.cost import check_fits, in_bytes, memory_here, total, typical_seconds
 from bench.suite.load import load_suite, parse_suite, suite_names
@@ -210,3 +212,45 @@ def test_memory_is_within_a_factor_of_two_of_what_a_process_takes(problem: str, 
     said, grown = json.loads(done.stdout)
     assert grown > 3e8
     assert grown / 2 < said < 2 * grown
+
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def steps_of(cell: Cell, measured: dict[str, Any]) -> tuple[float, float]:
+    """Seconds of a step on an H100 as they are foretold, and as a record has them."""
+    spent, optimisation = cell.cost, measured.get("curve", {}).get("seconds")
+    assert spent is not None and spent.on_h100 is not None
+    if optimisation:  # without what evaluates it, which the record's clock leaves out
+        bare = cell.measurement.model_copy(update={"evaluations": 1, "evaluation_rows": 1, "iwae_samples": 1})
+        return bare.cost(cell.problem, cell.estimator).on_h100 / spent.steps, optimisation[-1] / spent.steps
+    rounds = 3 * (cell.measurement.rounds + cell.measurement.warm_up) + 4  # type: ignore[attr-defined]
+    return spent.on_h100 / rounds, measured["step"]["median"]
+
+
+def test_an_h100_is_foretold_by_what_was_recorded_of_one() -> None:
+    """Nine of ten steps within a factor of two, whatever the family, stack and estimator."""
+    ratios = []
+    for name in ("timing-h100", "disarm-linear-20k"):
+        suite = parse_suite((RESULTS / name / "suite.toml").read_bytes(), name)
+        records = {record.cell: record for record in Store(RESULTS / name).whole()}
+        titles = {record.config.title: record for record in records.values()}
+        for cell in plan(suite).cells:
+            record = titles.get(cell.title)
+            if record is not None and record.kind in ("time", "train"):
+                foretold, taken = steps_of(cell, record.model_dump(mode="json")["measurements"])
+                ratios.append(foretold / taken)
+    assert len(ratios) == 40
+    assert sum(0.5 < ratio < 2 for ratio in ratios) >= 36, sorted(ratios)
+
+
+def test_an_h100_is_told_of_where_a_suite_is_for_a_gpu() -> None:
+    """Of all cells or of none, with what those of a problem share; toys, which stay on the CPU, take nothing there."""
+    text = f'name = "a"\nproblems = [{DIGITS}, {TOY}]\nestimators = ["rloo[samples=4]"]\n{MORE}'
+    here = plan(parse_suite(text.encode(), "a.toml")).cells
+    there = plan(parse_suite(text.replace("problems", 'device = "cuda"\nproblems', 1).encode(), "a.toml")).cells
+    assert total(here).on_h100 is None and total(here).steps == total(there).steps == 7 + 4
+    alone = [found.on_h100 for cell in there if cell.device == "cuda" and (found := cell.cost)]
+    shared = next(cell.cost.shared for cell in there if cell.cost and cell.cost.shared)
+    assert total(there).on_h100 == pytest.approx(sum(filter(None, alone)) + (shared.on_h100 or 0))
+    assert on_h100(4, 0.0) == 4 * 2.5e-4

@@ -96,3 +96,13 @@ def test_numbers_are_said_as_a_person_would() -> None:
     assert [in_time(n) for n in (0.2, 61, 121, 7000, 7300, 200_000)] == [
         "1 s", "61 s", "2 min", "117 min", "2 h", "2 days",
     ]  # fmt: skip
+
+
+def test_a_suite_for_a_gpu_tells_of_one() -> None:
+    """In a line of its own, after what this machine would take."""
+    found = Foretold(Total(5e6, None, 0.0, 0, 3e6, 7300.0), 90.0, "by hand", 0)
+    assert sentences(found) == ["time: about 90 s, by hand", "on an H100: about 2 h, by recorded steps of one"]
+    cell = plan(load_suite("quick")).cells[0]
+    assert sentences(found._replace(total=found.total._replace(largest=cell, memory=2e9)))[:2] == [
+        "3 million steps of training", "5 million evaluations of f; time: about 90 s, by hand",
+    ]  # fmt: skip
