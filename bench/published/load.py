@@ -2,13 +2,15 @@
 
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.published.table import Table
 from estimators.errors import BadInput, guess, missing, nearest
 
 TABLES = Path(__file__).parent
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def tables() -> dict[str, Table]:
@@ -24,12 +26,21 @@ def read_table(path: Path) -> Table:
     """Read a file of published numbers.
 
     Raises:
+        BadInput: as `read_file`.
+    """
+    return read_file(path, Table)
+
+
+def read_file(path: Path, kind: type[Kind]) -> Kind:
+    """Read a file of published numbers of one kind.
+
+    Raises:
         BadInput: it is not there, not TOML, or not such a table; one line that names the file and the first fault.
     """
     if not path.is_file():
         raise BadInput(missing("file", path))
     try:
-        return Table.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise BadInput(f"{path.name}: {_fault(error)}") from error
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, or of a number of thousands of digits

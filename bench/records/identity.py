@@ -7,6 +7,9 @@
   threads, how exact products of matrices are): kind of measurement, problem at its point, estimator with its number of
   samples, device, and the learning rate of a training, since trainings that differ in it alone are a sweep. Where one
   run measured a subject twice, the newer record is shown. Other settings mean another id, and so other draws.
+- The **protocol** of a training is what a paper fixes that publishes such: everything but how long and at which rate it
+  is trained, by how many seeds, on what machine, and what things are called. A published number stands beside records
+  of its protocol.
 """
 
 import hashlib
@@ -22,6 +25,23 @@ TRAINED = "train"
 """The kind of a training, whose learning rate is swept: its table chooses a rate for each estimator."""
 STATED = ("kind", "draws", "seeds", "exact")
 """Settings of a measurement that a table states for each row, and in which cells of one comparison may differ."""
+FREE: Mapping[str, Any] = {
+    "device": True,
+    "threads": True,
+    "matmul_precision": True,
+    "problem": {"label"},
+    "estimator": {"label"},
+    "measurement": {
+        "seeds": True,
+        "evaluations": True,
+        "target": True,
+        "optimisation": {"steps", "learning_rate", "compile"},
+    },
+}
+"""What no protocol of a training fixes, as pydantic leaves it out; all else decides the protocol, whatever comes later.
+
+Of `evaluations` only how many points the curve has: on how many rows and draws it is evaluated is part of a protocol.
+"""
 
 
 def digest(values: Any) -> str:
@@ -32,6 +52,18 @@ def digest(values: Any) -> str:
 def cell_id(config: Mapping[str, Any]) -> str:
     """16 hex digits of the hash of a resolved configuration."""
     return digest(config)
+
+
+def _alike(values: Any) -> Any:
+    """Plain values in which a number is the same whether it was typed `1` or `1.0`."""
+    match values:
+        case Mapping():
+            return {key: _alike(value) for key, value in values.items()}
+        case list() | tuple():
+            return [_alike(value) for value in values]
+        case float() if values.is_integer():
+            return int(values)
+    return values
 
 
 class Measured(Open):
@@ -173,3 +205,14 @@ class Identity(Open):
             swept = {"learning_rate"} | ({"own_learning_rate"} if "own_rate_ratio" in optimisation else set())
             own["optimisation"] = {name: value for name, value in optimisation.items() if name not in swept}
         return {**own, "device": self.device, "threads": self.threads, "matmul_precision": self.matmul_precision}
+
+    @property
+    def protocol(self) -> str | None:
+        """16 hex digits of the hash of a training's protocol: all of its configuration but `FREE`; None of others."""
+        if self.kind != TRAINED:
+            return None
+        fixed = self.model_dump(exclude=dict(FREE), exclude_unset=True)
+        optimisation = fixed["measurement"].get("optimisation", {})
+        if optimisation.get("own_rate_ratio") is not None:  # the other rate follows from it, and from the rate
+            optimisation.pop("own_learning_rate", None)
+        return digest(_alike(fixed))

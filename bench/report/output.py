@@ -17,7 +17,7 @@ from bench.report.frames import long
 from bench.report.printable import printable
 from bench.report.selection import WHOLE, Selection, in_tables, left_out, set_before
 from bench.report.summary import RELATIVE_TO, Summary, summarise
-from bench.report.tables import bias, elbo, latex, rates, render, time, variance
+from bench.report.tables import bias, elbo, latex, published, rates, render, time, variance
 from bench.report.tables.best import best
 from bench.report.tables.view import Table
 from bench.run.store import write_atomic
@@ -35,12 +35,15 @@ def _put(path: Path, content: bytes | str) -> Path:
 
 
 def _tables(summary: Summary) -> list[Table]:
-    """The tables of a report, ready to be written: four, and one of learning rates where those were swept."""
+    """The tables of a report, ready to be written: four, of learning rates where those were swept, of published bounds
+    where a training is of their protocol.
+    """
     tables = [
         variance.make(summary.variance, summary.relative_to),
         bias.make(summary.bias),
         elbo.make(summary.elbo, summary.relative_to),
         *([] if summary.rates.empty else [rates.make(summary.rates)]),
+        *([] if summary.published.empty else [published.make(summary.published)]),
         time.make(summary.time, summary.relative_to),
     ]
     said = left_out(summary)

@@ -181,6 +181,7 @@ def finals(record: Record) -> list[dict[str, Any]]:
     seeds: Sequence[int | None] = found.seeds or [None]
     nothing = [None] * len(seeds)
     names = ("train_elbo", "test_elbo", "test_iwae")
+    own = {"protocol": record.config.protocol}
     rows = []
     for i, seed in enumerate(seeds):
         values = {name: _value((getattr(final, name) or nothing)[i]) for name in names}
@@ -189,7 +190,8 @@ def finals(record: Record) -> list[dict[str, Any]]:
         # known.
         out = seed is not None and (not math.isnan(diverged) or math.isnan(values["test_elbo"]))
         reached = _reached(found.curve, i, common["target"])
-        rows.append({**common, "seed": _value(seed), "diverged": out, "diverged_step": diverged, **values, **reached})
+        ended = {"seed": _value(seed), "diverged": out, "diverged_step": diverged}
+        rows.append({**common, **own, **ended, **values, **reached})
     return rows
 
 

@@ -9,7 +9,7 @@ from bench.records.record import Record
 from bench.report import frames as records_frames
 from bench.report.frames import Frames
 from bench.report.style import Style, Subject, assign
-from bench.report.tables import bias, elbo, rates, time, variance
+from bench.report.tables import bias, elbo, published, rates, time, variance
 
 RELATIVE_TO = "rloo"  # the reference of ratios and relative efficiencies, where a problem has it
 
@@ -22,6 +22,7 @@ class Summary(NamedTuple):
     bias: pd.DataFrame
     elbo: pd.DataFrame
     rates: pd.DataFrame
+    published: pd.DataFrame
     time: pd.DataFrame
     styles: dict[str, Style]
     relative_to: str
@@ -31,13 +32,13 @@ class Summary(NamedTuple):
     @property
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """The wide tables."""
-        return self.variance, self.bias, self.elbo, self.rates, self.time
+        return self.variance, self.bias, self.elbo, self.rates, self.published, self.time
 
     def where(self, column: str, values: Collection[str]) -> "Summary":
         """The summary with those rows of its wide tables alone that hold one of these values in a column."""
         kept = [rows[rows[column].isin(values)].reset_index(drop=True) if len(rows) else rows for rows in self.tables]
-        variance, bias, elbo, rates, time = kept
-        return self._replace(variance=variance, bias=bias, elbo=elbo, rates=rates, time=time)
+        variance, bias, elbo, rates, published, time = kept
+        return self._replace(variance=variance, bias=bias, elbo=elbo, rates=rates, published=published, time=time)
 
 
 def _ranks(frames: Frames) -> dict[tuple[str, str], int]:
@@ -100,6 +101,7 @@ def summarise(records: Iterable[Record | Mapping[str, Any]], relative_to: str = 
         _sorted(bias.build(frames), ranks),
         _sorted(elbo.build(frames), ranks),
         _sorted(rates.build(frames), ranks),
+        _sorted(published.build(frames), ranks),
         _sorted(time.build(frames), ranks),
         assign(_subjects(frames.heads)),
         relative_to,

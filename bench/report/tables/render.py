@@ -12,6 +12,7 @@ _TEX = str.maketrans({
     "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "†": r"\textsuperscript{\textdagger}", "∞": r"$\infty$",
+    "±": r"$\pm$",
     "²": r"\textsuperscript{2}",
 })  # fmt: skip
 _POWER = re.compile(r"(?<![\w.-])(-?[\d.]+)e(-?\d+)\b")
