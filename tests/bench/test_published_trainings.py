@@ -190,13 +190,11 @@ def test_what_means_the_same_has_one_hash() -> None:
              for typed in ("1", "1.0")]  # fmt: skip
     assert protocol(whole[0]) == protocol(whole[1]) != protocol(config(estimator="rebar[temperature=0.5]"))
 
-    def with_ratio(rate: float, ratio: float) -> str | None:
-        values, place = config(), ("measurement", "optimisation")
-        for name, value in {"own_rate_ratio": ratio, "learning_rate": rate, "own_learning_rate": ratio * rate}.items():
-            values = changed(values, (*place, name), value)
-        return protocol(values)
-
-    assert with_ratio(0.01, 10.0) == with_ratio(0.03, 10.0) != with_ratio(0.03, 1.0)
+    ratio = SUITE.replace("[training]", "[training]\nown_rate_ratio = 10")
+    cells = plan(parse_suite(ratio.encode(), "tiny.toml")).cells
+    linear = [cell for cell in cells if (cell.problem.label, cell.estimator.label) == LINEAR_RLOO]
+    assert len({cell.measurement.model_dump()["optimisation"]["own_learning_rate"] for cell in linear}) == 2
+    assert len({cell.identity.protocol for cell in linear} | {protocol(config())}) == 2
 
 
 def test_records_of_before_the_newer_settings_have_the_hash_of_what_their_suite_says_now() -> None:
