@@ -212,7 +212,6 @@ class Identity(Open):
         if self.kind != TRAINED:
             return None
         fixed = self.model_dump(exclude=dict(FREE), exclude_unset=True)
-        optimisation = fixed["measurement"].get("optimisation", {})
-        if optimisation.get("own_rate_ratio") is not None:  # the other rate follows from it, and from the rate
-            optimisation.pop("own_learning_rate", None)
+        if self.measurement.optimisation.get("own_rate_ratio") is not None:  # the other rate follows from it
+            fixed["measurement"]["optimisation"].pop("own_learning_rate", None)
         return digest(_alike(fixed))

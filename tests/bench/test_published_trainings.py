@@ -197,6 +197,12 @@ def test_what_means_the_same_has_one_hash() -> None:
     assert len({cell.identity.protocol for cell in linear} | {protocol(config())}) == 2
 
 
+@pytest.mark.parametrize("optimisation", ["text", [1], None, {"own_rate_ratio": 2}])
+def test_a_record_whose_training_is_no_table_has_a_hash_too(optimisation: Any) -> None:
+    odd = changed(config(), ("measurement", "optimisation"), optimisation)
+    assert protocol(odd) not in (None, protocol(config()))
+
+
 def test_records_of_before_the_newer_settings_have_the_hash_of_what_their_suite_says_now() -> None:
     """All rates of an estimator have one protocol, whichever release wrote the record."""
     suite = load_suite("mnist-linear-elbo")
