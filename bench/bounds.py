@@ -114,6 +114,7 @@ Workers = Annotated[int, Field(ge=1, strict=True), MOST_WORKERS]
 Seeds = Annotated[int, Field(ge=1), AtMost(1000, "a thousand show a standard error of a thirtieth of the spread")]
 MOST_DRAWS, MANY_DRAWS = 100_000, "a call of an estimator holds all its draws of z at once"
 Draws = Annotated[int, Field(ge=1), AtMost(MOST_DRAWS, MANY_DRAWS)]
+FurtherDraws = Annotated[int, Field(ge=0), AtMost(MOST_DRAWS, "a step holds all its draws of z at once")]
 Repeats = Annotated[int, Field(ge=3), AtMost(10**8, "a hundred million draws of a gradient show it to four digits")]
 LongRun = Annotated[int, Field(ge=1000), AtMost(10**9, "a billion draws of a gradient show it to four digits")]
 Steps = Annotated[int, Field(ge=1), AtMost(10**8, "a hundred million steps are weeks of training")]

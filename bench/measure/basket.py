@@ -17,6 +17,7 @@ from bench.measure.cost import (
     A_NUMBER,
     SINGLE,
     Cost,
+    Further,
     calls_of,
     data_bytes,
     evaluations_a_row,
@@ -119,7 +120,8 @@ class BasketConfig(Trajectories, Measurement):
         """Draws at each checkpoint of each minibatch, and the way there."""
         evaluations, by_reference = evaluations_a_row(problem, config), evaluations_a_row(problem, self.reference)
         widths, of_reference = problem.widths(evaluations), problem.widths(by_reference)
-        if widths is None or of_reference is None:
+        further, batch = Further.of(problem, self.optimisation), self.optimisation.batch
+        if widths is None or of_reference is None or further is None:
             return None
         places = len(set(self.checkpoints)) * self.minibatches * self.trajectories
         coordinates, last = self.rows * widths.parameters, max(self.checkpoints)
@@ -131,10 +133,12 @@ class BasketConfig(Trajectories, Measurement):
         exact = states is not None and states**samples <= MAX_STATES
         looks = float(states or 0) ** samples if exact else self.reference_draws * by_reference
         known = places * self.rows * (looks + ELBO_SAMPLES)
-        trained = steps * self.optimisation.batch * by_reference
+        trained = steps * batch * by_reference
         shared = typical(steps, trained, of_reference, backward=True) + typical(
             places, known, of_reference, backward=False
         )
+        trained += steps * batch * further.evaluations
+        shared += further.seconds(steps, batch)
         first = Cost(trained + known, shared, steps=steps, on_h100=on_h100(steps + places, shared))
 
         drawn = places * self.draws * self.rows * evaluations
@@ -143,14 +147,14 @@ class BasketConfig(Trajectories, Measurement):
         if has_state(config):
             calls += 2 * steps
             both = by_reference + evaluations
-            seconds += typical(2 * steps, steps * self.optimisation.batch * both, widths, backward=True)
+            seconds += typical(2 * steps, steps * batch * both, widths, backward=True) + further.seconds(steps, batch)
         block = gradients_bytes(self.draws, coordinates, self.rows * widths.behind // 2)
         if not exact:
             block = max(block, gradients_bytes(self.reference_draws, coordinates))
         a_call = max(4 * CHUNK_NUMBERS["cpu"], self.rows * evaluations * widths.at_once) * SINGLE
         at_states = min(looks, STATE_ROWS / self.rows) * self.rows * widths.of_f * SINGLE if exact else 0.0
         kept = (len(set(self.checkpoints)) * self.trajectories + 4) * widths.weights * SINGLE
-        memory = data_bytes(problem, 1) + kept + max(held + made, block + a_call, at_states)
+        memory = data_bytes(problem, 1) + kept + max(held + made + further.memory(batch), block + a_call, at_states)
         return Cost(drawn, seconds, memory, first, on_h100=on_h100(calls, seconds))
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Moments:

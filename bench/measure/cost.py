@@ -59,6 +59,36 @@ def evaluations_a_row(problem: Problem, config: EstimatorConfig) -> float:
     return float(said or states or samples)
 
 
+class Further(NamedTuple):
+    """The further draws of a training step, by which a decoder is trained where `decoder_samples` asks for them."""
+
+    evaluations: int
+    """Of f a row."""
+    widths: Widths
+    """Of a model, at one draw of each layer of latents."""
+
+    @classmethod
+    def of(cls, problem: TrainedProblem, optimisation: Optimisation) -> "Further | None":
+        """Those of a problem; None where nothing is said of its models."""
+        widths = problem.widths(1)
+        return None if widths is None else cls(further_evaluations(problem, optimisation), widths)
+
+    def seconds(self, steps: float, rows: float) -> float:
+        """On a typical core, of so many steps on so many rows; a call of the model in each, if there are any."""
+        if not self.evaluations:
+            return 0.0
+        return typical(steps, steps * rows * self.evaluations, self.widths, backward=True)
+
+    def memory(self, rows: float) -> float:
+        """Bytes that a step on so many rows makes beside what its estimate does."""
+        return rows * self.evaluations * self.widths.of_f * SINGLE
+
+
+def further_evaluations(problem: TrainedProblem, optimisation: Optimisation) -> int:
+    """Evaluations of f a row, in each step, at the further draws by which a decoder is trained."""
+    return optimisation.decoder_samples * (problem.importance_samples or 1)
+
+
 def evaluations_held(problem: Problem, config: EstimatorConfig) -> float:
     """So many evaluations of f as take the memory of a row's gradient.
 

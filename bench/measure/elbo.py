@@ -16,10 +16,12 @@ from bench.measure.base import Common, Done, Measurement, Settings, register_mea
 from bench.measure.clock import Stopwatch
 from bench.measure.cost import (
     Cost,
+    Further,
     data_bytes,
     evaluation_bytes,
     evaluations_a_row,
     evaluations_held,
+    further_evaluations,
     on_h100,
     reach,
     step_bytes,
@@ -165,20 +167,24 @@ class TrainConfig(Evaluation, Measurement):
     def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
         """Steps of all seeds, and what evaluates them."""
         evaluations, optimisation = evaluations_a_row(problem, config), self.optimisation
-        if (widths := problem.widths(evaluations)) is None:
+        widths, further = problem.widths(evaluations), Further.of(problem, optimisation)
+        if widths is None or further is None:
             return None
         train, _, test = bench.datasets.info(problem.dataset).rows
-        trained = optimisation.steps * self.seeds * optimisation.batch * evaluations
+        steps, rows = optimisation.steps, self.seeds * optimisation.batch
+        trained = steps * rows * evaluations
         looks = [(1, self.iwae_samples, test)]
         looks += [(self.evaluations + 1, self.evaluation_samples, min(self.evaluation_rows, n)) for n in (train, test)]
-        seen = sum(times * rows * self.seeds * samples for times, samples, rows in looks)
-        calls = sum(times * reach(rows * self.seeds * samples, EVALUATION_ROWS) for times, samples, rows in looks)
+        seen = sum(times * n * self.seeds * samples for times, samples, n in looks)
+        calls = sum(times * reach(n * self.seeds * samples, EVALUATION_ROWS) for times, samples, n in looks)
         held, made = step_bytes(widths, optimisation, self.seeds, evaluations_held(problem, config))
-        made = max(made, *(evaluation_bytes(widths, self.seeds, samples, rows) for _, samples, rows in looks))
-        seconds = typical(optimisation.steps, trained, widths, backward=True)
+        made += further.memory(rows)
+        made = max(made, *(evaluation_bytes(widths, self.seeds, samples, n) for _, samples, n in looks))
+        seconds = typical(steps, trained, widths, backward=True) + further.seconds(steps, rows)
         seconds += typical(calls, seen, widths, backward=False)
-        memory, there = data_bytes(problem, self.seeds) + held + made, on_h100(optimisation.steps + calls, seconds)
-        return Cost(trained + seen, seconds, memory, steps=optimisation.steps, on_h100=there)
+        trained += steps * rows * further.evaluations
+        memory, there = data_bytes(problem, self.seeds) + held + made, on_h100(steps + calls, seconds)
+        return Cost(trained + seen, seconds, memory, steps=steps, on_h100=there)
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Training:
         """Curves and final bounds."""
@@ -202,7 +208,8 @@ def measure_training(
         event=model.event,
         generator=stream("estimator", seed),
     ).to(device)
-    trainer = Trainer(model, estimator, config.optimisation, noise_seed=seed)
+    count = problem.importance_samples
+    trainer = Trainer(model, estimator, config.optimisation, noise_seed=seed, importance_samples=count)
     batches = Batches(dataset, config.optimisation.batch, seeds, device)
     steps = Steps(trainer, batches)
     train, test = (
@@ -212,6 +219,7 @@ def measure_training(
     with torch.no_grad():
         x = train[:1].expand(len(seeds), 1, -1)
         per_row = probe(estimator, model.encode(x), model.objective(x), model.context(x)).evaluations
+        per_row += further_evaluations(problem, config.optimisation)
 
     last = config.optimisation.steps
     stops = sorted({round(last * i / config.evaluations) for i in range(config.evaluations + 1)})

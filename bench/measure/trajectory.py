@@ -143,7 +143,8 @@ def travel(
     reference = problem.estimator(config.reference)
     initial = stream("estimator", seed)
     reference.bind(stack=(1,), context_size=model.context_size, event=model.event, generator=initial)
-    trainer = Trainer(model, reference.to(device), config.optimisation, seed, passenger=learner)
+    count = problem.importance_samples
+    trainer = Trainer(model, reference.to(device), config.optimisation, seed, learner, importance_samples=count)
     steps = Steps(trainer, Batches(dataset, config.optimisation.batch, [seed], device))
     minibatches = minibatches_of(problem, config, trajectory, device)
     for step in sorted(set(config.checkpoints)):

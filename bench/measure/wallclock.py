@@ -17,7 +17,16 @@ from bench.config import EstimatorConfig
 from bench.machine_load import Patience, busy_here, here
 from bench.measure.base import Common, Measurement, Settings, register_measurement
 from bench.measure.clock import interleaved
-from bench.measure.cost import Cost, data_bytes, evaluations_a_row, evaluations_held, on_h100, step_bytes, typical
+from bench.measure.cost import (
+    Cost,
+    Further,
+    data_bytes,
+    evaluations_a_row,
+    evaluations_held,
+    on_h100,
+    step_bytes,
+    typical,
+)
 from bench.measure.draws import probe
 from bench.measure.floor import floor_of, plain
 from bench.problems.base import Problem, TrainedProblem
@@ -73,15 +82,16 @@ class TimeConfig(TimeSettings, Measurement):
     def cost(self, problem: TrainedProblem, config: EstimatorConfig) -> Cost | None:
         """Steps of three subjects, each with a model of its own."""
         evaluations = evaluations_a_row(problem, config)
-        if (widths := problem.widths(evaluations)) is None:
+        widths, further = problem.widths(evaluations), Further.of(problem, self.optimisation)
+        if widths is None or further is None:
             return None
         steps = 3 * (self.rounds + self.warm_up) + 4
         rows = self.stacked * self.optimisation.batch
         held, made = step_bytes(widths, self.optimisation, self.stacked, evaluations_held(problem, config))
         spent = steps * rows * evaluations
-        memory = data_bytes(problem, 3 * self.stacked) + 3 * held + made
-        seconds = typical(steps, spent, widths, backward=True)
-        return Cost(spent, seconds, memory, on_h100=on_h100(steps, seconds))
+        memory = data_bytes(problem, 3 * self.stacked) + 3 * held + made + further.memory(rows)
+        seconds = typical(steps, spent, widths, backward=True) + further.seconds(steps, rows)
+        return Cost(spent + steps * rows * further.evaluations, seconds, memory, on_h100=on_h100(steps, seconds))
 
     def run(self, problem: TrainedProblem, estimator: Estimator, *, seed: int, device: torch.device) -> Time:
         """A step beside its floor."""
@@ -112,7 +122,9 @@ class Timing:
             sizes: dict[str, Any] = {"context_size": model.context_size, "event": model.event}
             timed.bind(stack=(len(seeds),), **sizes, generator=stream("estimator", seed)).to(device)
             batches = Batches(dataset, config.optimisation.batch, seeds, device)
-            return Steps(Trainer(model, timed, config.optimisation, noise_seed=seed), batches)
+            count = problem.importance_samples
+            trainer = Trainer(model, timed, config.optimisation, noise_seed=seed, importance_samples=count)
+            return Steps(trainer, batches)
 
         self.device, self.each = device, STEPS_A_ROUND[device.type]
         self.subject = steps(estimator)

@@ -212,6 +212,11 @@ class TrainedProblem(Problem):
         """Whether its models train a prior, which is what their `prior_weights` are."""
         return False
 
+    @property
+    def learns_decoder(self) -> bool:
+        """Whether its models train weights behind the latents and say which: their `generative_weights`."""
+        return False
+
     def data(self) -> Dataset:
         """The rows to train and to evaluate on."""
         return load_once(self.dataset)

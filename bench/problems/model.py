@@ -54,13 +54,26 @@ class Model(nn.Module):
 
         A model with a closed form has its own, since -f is then no log weight.
         """
-        q = self.encode(x)
-        log_weights = -self.objective(x)(sample(q, samples, generator), q)
+        log_weights = -self.costs(x, self.encode(x), samples, generator)
         return log_weights.mean(0), log_weights
+
+    def costs(self, x: Tensor, q: Distribution, samples: int, generator: Generator) -> Tensor:
+        """f at draws of z ~ q, [S, E, B]: the draws carry no gradient, the weights in f do.
+
+        A model whose f holds a further layer of latents draws that too, once at each z.
+        """
+        return self.objective(x)(sample(q, samples, generator), q)
 
     def prior_weights(self) -> Sequence[nn.Parameter]:
         """The parameters of a prior, for which a suite may give an optimiser and a rate of their own."""
         return ()
+
+    def generative_weights(self) -> Sequence[nn.Parameter]:
+        """The parameters behind the latents, of decoder and prior, on which q does not depend.
+
+        A suite's `decoder_samples` are the draws that these are trained by; all others learn from the estimate.
+        """
+        return (*(p for network in self.networks_of_f() for p in network.parameters()), *self.prior_weights())
 
     def encoder_network(self) -> nn.Module | None:
         """The network that makes q of x, where the gradient of its weights is to be measured too.

@@ -135,6 +135,11 @@ class VAEConfig(TrainedProblem):
         return self.prior == "learned"
 
     @property
+    def learns_decoder(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def hidden(self) -> tuple[int, ...]:
         """Hidden sizes of the encoder."""
         return SHAPES[self.architecture] if isinstance(self.architecture, str) else self.architecture

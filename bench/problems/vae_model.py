@@ -34,6 +34,15 @@ def _exactly(q: Distribution, f: Objective, z: Tensor) -> Tensor:
     return expectation(q, f)
 
 
+def _one_draw(generator: torch.Generator) -> Expectation:
+    """An expectation over z2 that is f at one draw of it."""
+
+    def inner(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
+        return f(sample(upper, 1, generator), upper)[0]
+
+    return inner
+
+
 class VAE(Model):
     """E variational autoencoders with a Bernoulli likelihood.
 
@@ -169,12 +178,12 @@ class VAE(Model):
             log_weights = log_likelihood + log_prob(self.prior(), z) - log_prob(q, z)
             elbo = log_likelihood.mean(0) - self.kl(q) if self.family.kl_of_any_two else log_weights.mean(0)
             return elbo, log_weights
-
-        def one_draw(upper: Distribution, f: Objective, z: Tensor) -> Tensor:
-            return f(sample(upper, 1, generator), upper)[0]
-
-        log_weights = self.log_likelihood(x, z) - self._divergence(z, q, one_draw)
+        log_weights = self.log_likelihood(x, z) - self._divergence(z, q, _one_draw(generator))
         return log_weights.mean(0), log_weights
+
+    def costs(self, x: Tensor, q: Distribution, samples: int, generator: torch.Generator) -> Tensor:
+        """f at draws of z, [S, E, B], as it is trained; with two layers each with one draw of z2."""
+        return self.objective(x)(sample(q, samples, generator), q, _one_draw(generator))
 
     def closed_form(self, q: Distribution) -> Tensor | None:
         """What is added to the surrogate, [E, B]: KL(q || p), weighed, where the entropy is analytic, else None."""
@@ -193,5 +202,5 @@ class VAE(Model):
         return self.encoder
 
     def networks_of_f(self) -> Sequence[nn.Module]:
-        """The decoder."""
-        return (self.decoder,)
+        """The decoder; with two layers that of z1 too."""
+        return (self.decoder,) if self.config.stochastic_layers == 1 else (self.decoder, self.upper_decoder)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from pydantic import StrictBool, model_validator
 
-from bench.bounds import BelowOne, Betas, Decay, Epsilon, Rate, RowCount, Steps, WarmUpSteps
+from bench.bounds import BelowOne, Betas, Decay, Epsilon, FurtherDraws, Rate, RowCount, Steps, WarmUpSteps
 from bench.config import Config, added_later
 from bench.training.schedules import SCHEDULES
 
@@ -37,6 +37,11 @@ class Optimisation(Config):
     """Rate of the estimator's own parameters."""
     own_rate_ratio: Rate | None = added_later(None)
     """Where given, `own_learning_rate` is so many times `learning_rate`, at each rate of a sweep as well."""
+    decoder_samples: FurtherDraws = added_later(0)
+    """Further draws of z a row, independent of the estimator's, from which alone decoder and learned prior take their
+    gradient: that of the mean of f over them, or of the K-sample bound over K times as many. The estimate is then the
+    encoder's, and a suite's `f_evals` are its evaluations of f, without these. With 0 the decoder and the prior take
+    theirs from the estimator's own draws."""
     compile: Literal["auto"] | StrictBool = added_later("auto")
     """Whether steps are compiled: where it pays, always, or never."""
     betas: Betas = added_later(BETAS)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.distributions import Distribution
 
 from bench.problems.model import Model
 from bench.seeds import stream
@@ -12,7 +13,9 @@ from bench.training.checkpoint import State, module_state, restore_module, resto
 from bench.training.memory import keep_freed_memory
 from bench.training.settings import Optimisation, make_optimiser
 from estimators.base import Estimator
+from estimators.bounds import log_mean_exp
 from estimators.call import trusted
+from estimators.distributions import stopped
 
 
 class Trainer:
@@ -25,6 +28,11 @@ class Trainer:
         noise_seed: of the estimator's noise, shared by the stack.
         passenger: another estimator, bound to the same stack, that is called on the same rows before the step: its
             running state settles and its own parameters learn, and it has no part in the model's training.
+        importance_samples: K of the bound that is trained, None for the ELBO; the estimator knows its own, and the
+            further draws that a decoder is trained by do not.
+
+    Raises:
+        ValueError: a decoder is to be trained by draws of its own, and the model has no `generative_weights`.
     """
 
     def __init__(
@@ -34,9 +42,11 @@ class Trainer:
         optimisation: Optimisation,
         noise_seed: int,
         passenger: Estimator | None = None,
+        importance_samples: int | None = None,
     ) -> None:
         keep_freed_memory()
         self.model, self.estimator, self.optimisation = model.train(), estimator.train(), optimisation
+        self.importance_samples = importance_samples
         weights = [p for p in model.parameters() if p.requires_grad]
         asked = optimisation.prior_learning_rate is not None
         prior = [p for p in model.prior_weights() if p.requires_grad] if asked else []
@@ -49,11 +59,13 @@ class Trainer:
         if own := [p for p in estimator.parameters() if p.requires_grad]:
             groups.append({"params": own, **optimisation.of_own()})
         self.passenger = passenger.train() if passenger else None
-        if carried := [p for p in passenger.parameters() if p.requires_grad] if passenger else []:
+        carried: list[Tensor] = [p for p in passenger.parameters() if p.requires_grad] if passenger else []
+        if carried:
             groups.append({"params": carried, **optimisation.of_own()})
-        self.parameters = weights + own
-        self.learned = [self.parameters] + [carried] * bool(carried)
-        """What each of the losses is differentiated with respect to."""
+        self.passenger_learns = bool(carried)
+        self.parameters: list[Tensor] = [*weights, *own]
+        self.learned = self._shares() + [carried] * self.passenger_learns
+        """What each of the losses is differentiated with respect to: each parameter by one of them."""
         self.optimiser = make_optimiser(optimisation.optimiser, groups)
         self.prior_optimiser = make_optimiser(apart, [of_prior]) if apart else None
         """Of a learned prior, where that has one of its own."""
@@ -67,9 +79,24 @@ class Trainer:
         """All that a step draws from, but for its batch."""
         if passenger is not None:
             self.generators.append(stream("passenger", noise_seed, device=self.device))
+        if optimisation.decoder_samples:
+            self.generators.append(stream("decoder", noise_seed, device=self.device))
         self.steps = 0
         self.step_on_device = torch.zeros((), dtype=torch.long, device=self.device)
         self.diverged_at = torch.full((model.stack,), -1, device=self.device)
+
+    def _shares(self) -> list[list[Tensor]]:
+        """The parameters that the estimate trains, and those that draws of their own train, where there are such."""
+        if not self.optimisation.decoder_samples:
+            return [self.parameters]
+        behind = {id(p) for p in self.model.generative_weights()}
+        apart = [p for p in self.parameters if id(p) in behind]
+        if not apart:
+            raise ValueError(
+                f"decoder_samples = {self.optimisation.decoder_samples} trains a decoder by draws of its own, and a "
+                f"{type(self.model).__name__} does not say which of its weights are one's (generative_weights)"
+            )
+        return [[p for p in self.parameters if id(p) not in behind], apart]
 
     @property
     def optimisers(self) -> list[torch.optim.Optimizer]:
@@ -108,8 +135,8 @@ class Trainer:
     def losses(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """For the rows x [E, B, X], each seed's loss [E], and the scalars whose gradients are those of a step.
 
-        The first is differentiated with respect to `parameters`, the second, where there is one, with respect to the
-        passenger's own.
+        Each is differentiated with respect to its part of `learned`: the estimator's surrogate; the loss at further
+        draws, where decoder and prior are trained by those; that of the passenger's own parameters, where it has some.
         """
         self.model.at_step(self.step_on_device)
         carried = self._carried(x)
@@ -125,19 +152,34 @@ class Trainer:
         total = surrogate.mean(-1).sum()
         if estimate.auxiliary is not None:
             total = total + estimate.auxiliary.mean(-1).sum()
-        return loss.mean(-1), [total, *carried]
+        return loss.mean(-1), [total, *self._further(x, q), *carried]
+
+    def _further(self, x: Tensor, q: Distribution) -> list[Tensor]:
+        """The loss at further draws of z ~ q, whose gradient is that of decoder and prior, where it is asked for.
+
+        No path leads from it into q, so that the first loss and this one share no graph.
+        """
+        if not (draws := self.optimisation.decoder_samples):
+            return []
+        held, count = stopped(q), self.importance_samples
+        loss = self.model.costs(x, held, draws * (count or 1), self.generators[-1])
+        if count is not None:
+            loss = -log_mean_exp(-loss.unflatten(0, (draws, count)), 1)
+        loss = loss.mean(0)
+        if (closed := self.model.closed_form(held)) is not None:
+            loss = loss + closed  # what a prior has of it; the encoder has its own from the estimate
+        return [loss.mean(-1).sum()]
 
     def _carried(self, x: Tensor) -> list[Tensor]:
         """Call the passenger; the loss of its own parameters, if it has some."""
         if self.passenger is None:
             return []
-        learns = len(self.learned) > 1
         with torch.no_grad():
             q = self.model.encode(x)
-        with trusted(), torch.set_grad_enabled(learns):
+        with trusted(), torch.set_grad_enabled(self.passenger_learns):
             f, context = self.model.objective(x), self.model.context(x)
             auxiliary = self.passenger(q, f, generator=self.generators[1], context=context).auxiliary
-        return [] if auxiliary is None or not learns else [auxiliary.mean(-1).sum()]
+        return [] if auxiliary is None or not self.passenger_learns else [auxiliary.mean(-1).sum()]
 
     def backward(self, x: Tensor) -> Tensor:
         """Gradients of every parameter for the rows x [E, B, X]; returns each seed's loss [E]."""
