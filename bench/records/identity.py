@@ -183,6 +183,13 @@ class Identity(Open):
         return " ".join([self.kind, self.problem.label, *at, self.estimator.label]) + swept
 
     @property
+    def further_evaluations(self) -> int:
+        """Evaluations of f a row, in each training step, at the further draws that decoder and prior are trained by."""
+        draws = self.measurement.optimisation.get("decoder_samples", 0)
+        each = self.estimator.samples or 1 if self.problem.bound == "iwae" else 1
+        return draws * each if isinstance(draws, int) else 0
+
+    @property
     def comparable(self) -> tuple[Any, ...]:
         """Equal for cells of two runs that can be set side by side: the subject, on whatever device and machine."""
         problem, rate = self.problem, self.measurement.learning_rate

@@ -211,7 +211,7 @@ class Curve(Part):
     step: tuple[int, ...] = ()
     """Steps of the optimiser before each evaluation."""
     f_evals: tuple[int, ...] = ()
-    """Evaluations of f of one seed by then."""
+    """Evaluations of f of one seed by then, with those by which a decoder is trained by draws of its own."""
     seconds: tuple[float, ...] = ()
     """Of training by then, of all seeds together, without evaluation."""
     train_elbo: tuple[Elbos, ...] = ()
@@ -366,7 +366,7 @@ class Time(Part):
     plain_ratio: Ratio | None = None
     """Step over plain step, round by round."""
     rows: Number = NAN
-    """Evaluations of f a row."""
+    """Evaluations of f a row of the estimate; those of a decoder that is trained by draws of its own are beside it."""
     captured: bool = False
     """Whether the step was replayed from a CUDA graph."""
     eager_because: str | None = None

@@ -134,7 +134,7 @@ def without_budget(label: str) -> str:
 def budgets(records: Sequence[Record], problems: Sequence[str], labels: Sequence[str]) -> list[float]:
     """Evaluations of f a row that each record's estimator spends on its problem, NaN where no record tells.
 
-    Any cell of the two tells it of all: that of a gradient, of a step, or of a training, in this order.
+    Those of a decoder that is trained by draws of its own are beside them, and not counted here. Any cell of the two tells it of all: that of a gradient, of a step, or of a training, in this order.
     """
     found: dict[tuple[str, str], float] = {}
     for kind, evaluations in _EVALUATIONS.items():
@@ -148,7 +148,9 @@ def budgets(records: Sequence[Record], problems: Sequence[str], labels: Sequence
 def _of_a_training(record: Record) -> float:
     found = record.result(Training)
     rows = found.rows_per_step * found.curve.step[-1] if found.curve.step else 0
-    return found.curve.f_evals[-1] / rows if rows > 0 and found.curve.f_evals else math.nan
+    if not (rows > 0 and found.curve.f_evals):
+        return math.nan
+    return found.curve.f_evals[-1] / rows - record.config.further_evaluations
 
 
 _EVALUATIONS: dict[str, Callable[[Record], float]] = {

@@ -177,6 +177,7 @@ def finals(record: Record) -> list[dict[str, Any]]:
         "iwae_samples": float(final.iwae_samples),
         "seeds_asked": _value(record.config.measurement.seeds),
         "target": _value(record.config.measurement.target),
+        "further_evaluations": record.config.further_evaluations,
     }
     seeds: Sequence[int | None] = found.seeds or [None]
     nothing = [None] * len(seeds)
@@ -247,6 +248,7 @@ def time(record: Record) -> list[dict[str, Any]]:
             "rows": float(found.rows),
             "batch": _value(record.config.measurement.batch),
             "stacked": _value(record.config.measurement.stacked),
+            "further_evaluations": record.config.further_evaluations,
             "kernel_seconds": _value(found.kernels),
             "captured": found.captured,
             "compile_seconds": _value(found.program.seconds),

@@ -285,7 +285,7 @@ def test_the_schedule_of_iwae_is_eight_rates_each_three_times_as_long_as_the_one
 
 ALL = {
     **CHANGING, **OWN, "optimiser": "adamw", "learning_rate": 0.02, "own_learning_rate": 0.03, "weight_decay": 0.5,
-    "prior_optimiser": "sgd", "prior_learning_rate": 0.5, "rate_every": 2,
+    "prior_optimiser": "sgd", "prior_learning_rate": 0.5, "rate_every": 2, "decoder_samples": 2,
 }  # fmt: skip
 MOVING = {
     "adam": {key: value for key, value in ALL.items() if key != "prior_optimiser"} | {"optimiser": "adam"},

@@ -82,7 +82,7 @@ def state(trainer: Trainer, batches: Batches) -> dict[str, Tensor]:
         "steps": trainer.step_on_device,
         "diverged": trainer.diverged_at,
         "position": batches.position,
-        "noise": trainer.generator.get_state(),
+        **{f"noise.{i}": generator.get_state() for i, generator in enumerate(trainer.generators)},
         **{f"binarisation.{i}": generator.get_state() for i, generator in enumerate(batches.noise)},
     }
     return {name: value.clone() for name, value in found.items()}

@@ -144,8 +144,8 @@ VAE_KEYS = (
     "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
 TRAINING_KEYS = (
-    "steps, batch, optimiser, learning_rate, own_learning_rate, own_rate_ratio, compile, betas, epsilon, own_betas, "
-    "weight_decay, momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, warm_up_from, rate_every"
+    "steps, batch, optimiser, learning_rate, own_learning_rate, own_rate_ratio, decoder_samples, compile, betas, epsilon, "
+    "own_betas, weight_decay, momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, warm_up_from, rate_every"
 )
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"

@@ -21,6 +21,7 @@ from bench.report.tables.view import (
     budgets,
     csv_columns,
     ends,
+    further_words,
     note,
     rows_of,
     table,
@@ -265,7 +266,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         f"minus {relative_to}'s: paired by seed, which fixes initialisation and data order for all estimators alike. "
         f"{_detectable(frame)}Gap: train minus test ELBO. {_aimed(frame)}Seconds: training all seeds of the cell "
         "together, evaluation excluded. Diverged seeds are counted and left out of the means. "
-        "f-evals: evaluations of f a row and step. "
+        f"f-evals: evaluations of f a row and step.{further_words(frame)} "
         f"{seed_words(frame['seeds'])} † declared biased."
     )
     to_target = (

@@ -20,6 +20,7 @@ from bench.report.tables.view import (
     budgets,
     csv_columns,
     ends,
+    further_words,
     note,
     table,
     with_ends,
@@ -282,7 +283,7 @@ def make(frame: pd.DataFrame, relative_to: str) -> Table:
         "ranked: the load average was above the number of cores, which a cell alone does not bring about. † "
         "declared biased: its efficiency stands in parentheses, since its variance says nothing of its bias; "
         "compare 1 / (MSE x seconds), which charges it for the bias."
-        f"{_batches(frame)}"
+        f"{_batches(frame)}{further_words(frame)}"
     )
     if frame["efficiency_total"].notna().any():
         caption += (

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.report.text import DAGGER, count, interval, missing, number, span
+from bench.report.text import DAGGER, count, interval, missing, number, plural, span
 
 Row = Mapping[str, Any]
 
@@ -117,6 +117,18 @@ def budgets(row: Row) -> str:
     own, other = row["budget"], row["relative_to_budget"]
     known = not (missing(own) or missing(other))
     return f" ({count(own)} to {count(other)})" if known and own != other else ""
+
+
+def further_words(frame: pd.DataFrame) -> str:
+    """That decoders are trained by draws of their own, a sentence for a caption; empty where none is.
+
+    Such as ` Decoder and prior are trained by 1 further evaluation of f a row in each step, which f-evals leave out.`
+    """
+    counts = sorted({int(n) for n in frame.get("further_evaluations", pd.Series(dtype=float)).dropna()})
+    if not any(counts):
+        return ""
+    evaluations = " or ".join([*map(str, counts[:-1]), plural(counts[-1], "further evaluation")])
+    return f" Decoder and prior are trained by {evaluations} of f a row in each step, which f-evals leave out."
 
 
 def budget_words(frame: pd.DataFrame, relative_to: str) -> str:
