@@ -4,6 +4,7 @@ Two blocks do not where g(a', b') - g(a', b) - g(a, b') + g(a, b) is 0, for ever
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -35,7 +36,8 @@ def parts_of(shape: Shape, generator: Generator, most: float) -> list[Part]:
     design = shape.design
     whole = everything(shape)
     cost = float(count(design, [whole], [[0] * block.axes for block in design.blocks], design.rows).max())
-    cost *= USUAL ** len({(axis.block, axis.axis) for axis in shape.active})
+    axes = {(axis.block, axis.axis) for axis in shape.active}
+    cost *= math.prod([float(USUAL)] * len(axes))  # infinite where a power would be too large for a float
     looks = TRIED * len(whole.blocks) ** 2 / 2
     if cost <= WORTH * looks or looks * design.size > most:
         return [whole]

@@ -16,7 +16,7 @@ from bench.problems.vae import VAEConfig
 from estimators import Estimate, Estimator
 from estimators.distributions import row_shape, sample
 from estimators.exact import expectation
-from estimators.integration import integrate
+from estimators.integration import groups, integrate
 from tests.estimators.cases import build, leaves, objective
 
 SAMPLED = [
@@ -157,6 +157,14 @@ class Shared(Estimator):
         u = torch.rand(1, dtype=torch.float64, generator=generator)
         value = f(sample(q, 1, None), q)[0].detach()
         return Estimate(u * q.logits.sum(-1), value)
+
+
+def test_a_product_too_large_for_a_float_is_only_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 24 nodes along each of 230 coordinates are; what does not interact is still found."""
+    monkeypatch.setattr(groups, "USUAL", 10**200)
+    q = Normal(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64))
+    found = exact_moments(estimators.create("reparameterization"), q, lambda z, q: z.square().sum(-1))
+    assert found.total == pytest.approx(3 * (4 + 8))
 
 
 def test_refusals_name_the_row_the_reason_and_the_way_out() -> None:
