@@ -93,6 +93,30 @@ class OneBitDescent(Part):
     quantities: ClassVar[tuple[str, ...]] = ("loss",)
 
 
+class CategoricalDescent(Part):
+    """Adam on the logits of categorical latents, to minimise the mean over latents of E |v - target|^power.
+
+    v is the value of the class that is drawn: with "integers" its number among 0 to 1 in equal steps, with "random" one
+    of randn(classes) under `torch.manual_seed(0)`, moved and scaled so that the least is 0 and the largest 1. Logits
+    start uniform in (-reach, reach). A step has so many draws of every latent; the loss of an epoch is the mean of f
+    over its steps, their draws and all latents. Epochs count from 1.
+    """
+
+    kind: Literal["categorical-descent"]
+    embedding: Literal["integers", "random"]
+    classes: Annotated[int, Field(ge=2, le=64)]
+    target: float
+    power: Annotated[float, Field(ge=1, le=8)]
+    reach: Annotated[float, Field(gt=0)]
+    latents: Annotated[int, Field(ge=2, le=4096)]
+    draws: Annotated[int, Field(ge=1, le=64)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1, le=10_000)]
+    epoch: Annotated[int, Field(ge=1, le=1000)]
+    quantities: ClassVar[tuple[str, ...]] = ("loss",)
+
+
 Protocol = Annotated[
-    CategoricalQuadratic | GaussianCost | OneBit | ManyBits | OneBitDescent, Field(discriminator="kind")
+    CategoricalQuadratic | GaussianCost | OneBit | ManyBits | OneBitDescent | CategoricalDescent,
+    Field(discriminator="kind"),
 ]

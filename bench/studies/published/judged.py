@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bench.published import Number, Table, judge
 from bench.statistics.interval import normal_quantile
-from bench.studies.published import bits, descent, gaussians, quadratics  # noqa: F401  (each says what it measures)
+from bench.studies.published import bits, descent, gaussians, polynomials, quadratics  # noqa: F401  (each measures)
 from bench.studies.published.measure import Numbers, measure, scatter
 from bench.studies.results import Row
 

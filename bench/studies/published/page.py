@@ -32,20 +32,23 @@ of the protocol, with every factor, and of our estimator with its options; cells
 the seconds that stand beside each of them, those for simulating the published standard error included."""
 
 
-def markdown(tables: Mapping[str, Table], run: Run) -> str:
-    """The page of a run over these tables."""
-    of = {name: [row for row in run.rows if row.case["table"] == name] for name in tables}
-    counts = Counter(row.case["verdict"] for row in run.rows)
-    exact = sum(row.case["method"] == "exact" for row in run.rows)
-    numbers = {(row.case["table"], row.case["published_as"], *_place(row), row.case["published"]) for row in run.rows}
+def markdown(known: Mapping[str, Table], runs: Sequence[Run]) -> str:
+    """The page of runs, each over the table of its name."""
+    of = {run.name: run.rows for run in runs}
+    tables = {name: table for name, table in known.items() if name in of}
+    rows = [row for run in runs for row in run.rows]
+    made = dict.fromkeys(results.made_on(run.provenance) for run in runs)
+    counts = Counter(row.case["verdict"] for row in rows)
+    exact = sum(row.case["method"] == "exact" for row in rows)
+    numbers = {(row.case["table"], row.case["published_as"], *_place(row), row.case["published"]) for row in rows}
     tried = (
-        f"{len(run.rows)} cells were measured, {exact} of them exactly: {counts[AGREES]} agree, {counts[DIFFERS]} "
+        f"{len(rows)} cells were measured, {exact} of them exactly: {counts[AGREES]} agree, {counts[DIFFERS]} "
         f"differ, and of {counts[CANNOT_TELL]} nobody can tell at this budget. They are {len(numbers)} published "
         "numbers: those of one curve were judged under two protocols, as its figure says and as its program does."
     )
     return results.page(
         "Published numbers beside ours",
-        f"Made by `python -m bench.studies.published results/published` ({results.made_on(run.provenance)}). Each "
+        f"Made by `python -m bench.studies.published results/published` ({'; '.join(made)}). Each "
         "table of the literature is a file of `bench/published`, which holds the numbers and where they stand; ours "
         "are of the registered estimators, by the suite's exact moments wherever it has them.",
         tried,
