@@ -157,37 +157,51 @@ def test_the_simulated_spread_of_a_published_number_shrinks_with_its_draws() -> 
     assert scatter(THREE, GUMBEL, 1000)["variance"] == pytest.approx(around)
 
 
-@pytest.mark.parametrize(("seed", "inner", "temperature", "times"), [(2, 10, 1.0, 40), (2, 1, 0.5, 100)])
-def test_the_formula_of_the_source_has_our_bias_and_variance_of_gumbel_rao(
-    seed: int, inner: int, temperature: float, times: int
+@pytest.mark.parametrize(
+    ("cell", "inner", "temperature", "times", "seldom"),
+    [(29, 1, 0.10023075482838653, 1000, (0.002, 0.03)), (32, 10, 1.0, 300, (0.0, 0.02))],
+)
+def test_the_formula_of_the_source_has_our_numbers_where_they_differ(
+    cell: int, inner: int, temperature: float, times: int, seldom: tuple[float, float]
 ) -> None:
-    """Drawn anew, in single precision as there, with a thousand conditional draws of each class, many times over.
+    """Drawn anew, in single precision as there, with a thousand conditional draws of each class, many times over: in
+    the mean it has our squared bias and variance, and seldom one as large as was published.
 
     Given the class that was drawn, its score is that of an exponential number, and every other class came later.
     """
-    protocol = KNOWN["hooper-gumbel"].protocol_of(0).model_copy(update={"seed": seed})
+    table = KNOWN["hooper-gumbel"]
+    protocol, published = table.protocol_of(cell - 1), table.cells[cell - 1]
     classes, draws = protocol.classes, 1000
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(protocol.seed)
     root, b, eta = (torch.randn(*size, generator=generator) for size in ((classes, classes), (classes,), (classes,)))
-    p, moved, means, spreads = eta.softmax(0), eta.exp().sum(), [], []
+    p, means, spreads = eta.softmax(0), [], []
     for one in range(classes):
         came = torch.empty(times, draws, inner, classes).exponential_(generator=generator)
-        first = came[..., one, None] / moved
+        first = came[..., one, None] / eta.exp().sum()
         scores = -(came / eta.exp() + first).log()
         scores[..., one] = -first.squeeze(-1).log()
         soft, slope = (scores / temperature).softmax(-1), 2 * (root.T @ root)[one] + b
-        drawn = (soft * (slope - (soft @ slope)[..., None]) / temperature).mean(-2).double()  # R x M x C
+        drawn = (soft * (slope - (soft @ slope)[..., None]) / temperature).mean(-2).double()  # R x M x d
         means.append(drawn.mean(1))
         spreads.append(drawn.var(1))
     mean, variance = torch.stack(means, 1), torch.stack(spreads, 1)  # R x C x d
     sums = quadratics.Sums(torch.full((1,), draws), draws * mean, (draws - 1) * variance + draws * mean.square())
-    true = quadratics.problem(classes, seed)[2]
+    true = quadratics.problem(classes, protocol.seed)[2]
     theirs = quadratics.rescaled(*sums.moments(p.double()[:, None]), true)
-    ours = quadratics.pool(protocol, f"gumbel-rao[inner={inner},temperature={temperature}]").numbers(protocol)
-    for found, own in zip(theirs, ours.values(), strict=True):
-        assert own.standard_error is not None
-        error = math.hypot(float(found.std()) / math.sqrt(times), own.standard_error)
-        assert abs(float(found.mean()) - own.value) < 4 * error < 0.15 * own.value
+    pool = quadratics.pool(protocol, table.estimators[published.estimator])
+    for name, found, ours in zip(protocol.quantities, theirs, pool.simulated(draws), strict=True):
+        known = pool.numbers(protocol)[name].standard_error
+        error = math.hypot(float(found.std()) / math.sqrt(times), float(ours.std()) / math.sqrt(len(ours)), known)
+        assert abs(float(found.mean() - ours.mean())) < 4 * error, name
+        if name == published.quantity:
+            assert seldom[0] <= float((found >= published.value).double().mean()) <= seldom[1]
+
+
+def test_what_differs_of_the_authors_draws_is_what_chance_makes_differ() -> None:
+    said = {int(row["cell"]): row["verdict"] for row in ROWS if row["table"] == "hooper-gumbel"}
+    assert [cell for cell, verdict in said.items() if verdict == DIFFERS] == [29, 32]
+    assert len(said) == 150
+    assert list(said.values()).count(AGREES) >= 75
 
 
 def test_where_a_class_leaves_nothing_to_chance_its_draws_are_exact() -> None:

@@ -25,6 +25,18 @@ Double CV's, whose points are draws too and whose axis has no ticks; and three o
 curves cross, one where a curve stands like a wall, and one beyond the axes, which is no cell now. Where a cell has an
 error of its own for that, it says so, and does not agree by it. What was judged without any such choice are the numbers
 of an authors' file and RELAX's curves."""
+UNREAD = """Of two further experiments no number was found that can be read, in November 2026.
+
+- Mohamed, Rosca, Figurnov and Mnih 2019, arXiv:1906.10652, Bayesian logistic regression on the breast-cancer data: the
+  paper's text could not be read beyond its beginning. Its repository (`github.com/google-deepmind/mc_gradients` at
+  `b99c2a3059d0`) has the program and its settings, but no ELBO, accuracy or variance that came of them; what its
+  notebook keeps are plots of the costs under a Gaussian, and errors of integration. A repository that runs the program
+  again (`github.com/ignasa007/MC-Gradient-Estimators-Runtime-Analysis` at `75a732aa9239`) keeps times alone.
+- The signal-to-noise ratio of gradients of importance-weighted bounds on a Gaussian toy: Rainforth et al. 2018,
+  arXiv:1802.04537, and, with the doubly reparameterised gradient, Tucker et al. 2018, arXiv:1810.04152. Neither text
+  could be read beyond its beginning, and the released program of the second (`dreg_estimators` of
+  `github.com/google-research/google-research`) prints no result. `github.com/vlievin/ovis` draws such ratios for a toy
+  of the same kind, as a picture, which has not been read."""
 COLUMNS = """A number without brackets is exact: an enumeration, or an integral over the estimator's noise. One with
 brackets was sampled, with its 95 % interval from n draws. The difference is ours minus the published number, and like
 the reach it is in per cent of the published number, or, without a sign of per cent, as it is. The hash is
@@ -59,6 +71,8 @@ def markdown(known: Mapping[str, Table], runs: Sequence[Run]) -> str:
         *_differing(tables, of),
         "## What cannot be told",
         *_untold(tables, of),
+        "## What could not be read",
+        UNREAD,
         "## Every cell",
         COLUMNS,
         *(block for name, table in tables.items() for block in _section(name, table, of[name])),
