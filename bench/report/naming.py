@@ -134,7 +134,8 @@ def without_budget(label: str) -> str:
 def budgets(records: Sequence[Record], problems: Sequence[str], labels: Sequence[str]) -> list[float]:
     """Evaluations of f a row that each record's estimator spends on its problem, NaN where no record tells.
 
-    Those of a decoder that is trained by draws of its own are beside them, and not counted here. Any cell of the two tells it of all: that of a gradient, of a step, or of a training, in this order.
+    Those of a decoder that is trained by draws of its own are beside them, and not counted here. Any cell of the two
+    tells it of all: that of a gradient, of a step, or of a training, in this order.
     """
     found: dict[tuple[str, str], float] = {}
     for kind, evaluations in _EVALUATIONS.items():

@@ -49,8 +49,9 @@ def _small(**replacements: str) -> Suite:
 
 
 def test_every_suite_that_ships_is_whole() -> None:
-    long = ["budgets", "catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small"]
-    assert suite_names() == [*long, "quick", "random-tables", "sharpness", "timing"]
+    ours = ["budgets", "catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small", "quick", "random-tables"]
+    published = ["disarm", "dreg", "hooper", "hooper-int", "reinmax", "relax", "rodeo"]
+    assert suite_names() == sorted([*ours, "sharpness", "timing", *published])
     for name in suite_names():
         suite = load_suite(name)
         assert suite.name == name
@@ -144,8 +145,9 @@ VAE_KEYS = (
     "signed_decoder_input, embedding, bias_from_data, initialisation"
 )
 TRAINING_KEYS = (
-    "steps, batch, optimiser, learning_rate, own_learning_rate, own_rate_ratio, decoder_samples, compile, betas, epsilon, "
-    "own_betas, weight_decay, momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, warm_up_from, rate_every"
+    "steps, batch, optimiser, learning_rate, own_learning_rate, own_rate_ratio, decoder_samples, compile, betas, "
+    "epsilon, own_betas, weight_decay, momentum, prior_optimiser, prior_learning_rate, schedule, warm_up, "
+    "warm_up_from, rate_every"
 )
 MOMENTS_KEYS = (
     "draws, rows, checkpoints, trajectories, minibatches, references, reference_draws, trajectory_seed, warm_up, exact"
@@ -362,8 +364,9 @@ def test_unknown_suites_and_devices() -> None:
     with pytest.raises(BadInput) as caught:
         load_suite("quik")
     assert str(caught.value) == (
-        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, mnist-linear, mnist-linear-elbo, "
-        "mnist-small, quick, random-tables, sharpness, timing (or a path that ends in .toml)"
+        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, disarm, dreg, hooper, hooper-int, "
+        "mnist-linear, mnist-linear-elbo, mnist-small, quick, random-tables, reinmax, relax, rodeo, sharpness, timing "
+        "(or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"no such file: 'nowhere/mine.toml', nor 'nowhere'"):
         load_suite("nowhere/mine.toml")
