@@ -114,6 +114,14 @@ def test_all_that_the_authors_enumerated_agrees() -> None:
     sampled = [cell.estimator in table.sampled for cell in table.cells]
     assert [verdict for verdict, drawn in zip(said, sampled, strict=True) if not drawn] == [AGREES] * 180
     assert {verdict for verdict, drawn in zip(said, sampled, strict=True) if drawn} == {CANNOT_TELL}
+    biases = [
+        found for found in ROWS if found["table"] == "hooper-quadratics" and found["published_as"].startswith("STGS")
+    ]
+    biases = [found for found in biases if found["quantity"] == "squared bias"]
+    below = [float(found["difference"]) / float(found["value"]) for found in biases]
+    assert len(below) == 6
+    assert all(0 < share < 0.08 for share in below)
+    assert all(float(found["difference"]) < 1.5 * float(found["published_standard_error"]) for found in biases)
 
 
 def test_a_sampled_variance_has_its_standard_error() -> None:

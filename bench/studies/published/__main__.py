@@ -28,17 +28,15 @@ def main(
         if name not in known:
             raise typer.BadParameter(unknown("table", name, list(known)))
     kept, made = results.read(path), machine("cpu")  # before anything runs: the load is that of others
-    if not redraw:
-        for name in only or known:
-            kept = kept.replaced(results.Run(name=name, provenance=made, rows=tuple(judged(name, known[name]))))
-            print(f"{name}: {len(known[name].cells)} cells", flush=True)
-    of = {run.name: run for run in kept.runs}
-    runs = tuple(of[name] for name in known if name in of)
-    if not redraw:
-        results.write(path, results.Results(schema_version=1, runs=runs))
-    rows = [row for run in runs for row in run.rows]
+    for name in [] if redraw else only or known:
+        found = results.Run(name=name, provenance=made, rows=tuple(judged(name, known[name])))
+        of = {run.name: run for run in kept.replaced(found).runs}
+        kept = results.Results(schema_version=1, runs=tuple(of[one] for one in known if one in of))
+        results.write(path, kept)  # after each table, so that what stops the next leaves it
+        print(f"{name}: {len(found.rows)} cells", flush=True)
+    rows = [row for run in kept.runs for row in run.rows]
     flat = [row.case | {"value": row.value, "low": row.low, "high": row.high, "n": row.n} for row in rows]
-    results.write_texts(out, {"README.md": markdown(known, runs), "published.csv": results.csv(flat, COLUMNS)})
+    results.write_texts(out, {"README.md": markdown(known, kept.runs), "published.csv": results.csv(flat, COLUMNS)})
 
 
 if __name__ == "__main__":

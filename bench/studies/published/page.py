@@ -25,7 +25,7 @@ Double CV's, whose points are draws too and whose axis has no ticks; and three o
 curves cross, one where a curve stands like a wall, and one beyond the axes, which is no cell now. Where a cell has an
 error of its own for that, it says so, and does not agree by it. What was judged without any such choice are the numbers
 of an authors' file and RELAX's curves."""
-UNREAD = """Of two further experiments no number was found that can be read, in November 2026.
+UNREAD = """Of two further experiments no number was found that can be read.
 
 - Mohamed, Rosca, Figurnov and Mnih 2019, arXiv:1906.10652, Bayesian logistic regression on the breast-cancer data: the
   paper's text could not be read beyond its beginning. Its repository (`github.com/google-deepmind/mc_gradients` at
