@@ -50,7 +50,7 @@ def _small(**replacements: str) -> Suite:
 
 def test_every_suite_that_ships_is_whole() -> None:
     ours = ["budgets", "catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small", "quick", "random-tables"]
-    published = ["disarm", "dreg", "hooper", "hooper-int", "reinmax", "relax", "rodeo"]
+    published = ["disarm", "disarm-variance", "dreg", "hooper", "hooper-int", "reinmax", "relax", "rodeo"]
     assert suite_names() == sorted([*ours, "sharpness", "timing", *published])
     for name in suite_names():
         suite = load_suite(name)
@@ -364,9 +364,9 @@ def test_unknown_suites_and_devices() -> None:
     with pytest.raises(BadInput) as caught:
         load_suite("quik")
     assert str(caught.value) == (
-        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, disarm, dreg, hooper, hooper-int, "
-        "mnist-linear, mnist-linear-elbo, mnist-small, quick, random-tables, reinmax, relax, rodeo, sharpness, timing "
-        "(or a path that ends in .toml)"
+        "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, disarm, disarm-variance, dreg, hooper, "
+        "hooper-int, mnist-linear, mnist-linear-elbo, mnist-small, quick, random-tables, reinmax, relax, rodeo, "
+        "sharpness, timing (or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"no such file: 'nowhere/mine.toml', nor 'nowhere'"):
         load_suite("nowhere/mine.toml")
