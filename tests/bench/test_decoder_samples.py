@@ -24,6 +24,7 @@ from bench.seeds import stream
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
+from bench.training.capture import EagerSteps
 from bench.training.program_steps import ProgramSteps
 from bench.training.settings import Optimisation
 from bench.training.step_program import look_at
@@ -224,6 +225,30 @@ def test_the_program_gives_the_eager_numbers(name: str, factors: dict[str, Any])
         program.run(1)
         assert_same(state(*fused), state(*eager))
     assert not torch.equal(fused[0].generators[-1].get_state(), before)
+
+
+def test_a_capture_advances_the_generator_of_the_further_draws_and_where_there_is_none_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A generator that was registered with a graph is no use outside of one, and gives way to one of its state."""
+    registered = list[torch.Generator]()
+
+    def refused(body: Any, generators: list[torch.Generator]) -> tuple[None, str]:
+        registered.extend(generators)
+        return None, "a test"
+
+    monkeypatch.setattr("bench.training.capture.capture", refused)
+    (trainer, batches), alone = (_in_training("rloo", {}) for _ in range(2))
+    for each in (trainer, alone[0]):
+        torch.rand(3, generator=each.generators[-1])
+    further = trainer.generators[-1]
+    steps = EagerSteps(trainer, batches)
+    assert steps._capture() is None
+    assert any(generator is further for generator in registered)
+    assert trainer.generators[-1] is not further
+    steps.run(1)
+    alone[0].step(next(alone[1]))
+    assert_same(state(trainer, batches), state(*alone))
 
 
 def test_without_further_draws_there_is_no_stream_for_them() -> None:
@@ -446,7 +471,7 @@ def test_a_model_says_its_generative_weights_by_its_networks_and_its_prior() -> 
 
 def test_captions_say_that_f_evals_are_those_of_the_estimate() -> None:
     """A budget is the estimate's, as moments and times have it; a curve counts all."""
-    records = quick()
+    records = copy.deepcopy(quick())
     for record in records:
         record["config"]["measurement"]["optimisation"] = {"decoder_samples": 2}
     usual, found = summarise(quick()), summarise(records)
@@ -457,7 +482,7 @@ def test_captions_say_that_f_evals_are_those_of_the_estimate() -> None:
 
 
 def test_a_budget_that_a_training_alone_tells_is_that_of_the_estimate() -> None:
-    one = find(quick(), "train", "rloo")
+    one = copy.deepcopy(find(quick(), "train", "rloo"))  # records share the tables of their problems
     spent = one["measurements"]["curve"]["f_evals"]
     rows = one["measurements"]["rows_per_step"] * one["measurements"]["curve"]["step"][-1]
     (own,) = naming.budgets([read(one)], ["p"], ["rloo"])
