@@ -14,6 +14,7 @@ from bench.config import EstimatorConfig
 from bench.measure.floor import floor_of, plain
 from bench.measure.trajectory import Trajectories, travel
 from bench.measure.wallclock import TimeConfig, Timing
+from bench.problems.base import TrainedProblem
 from bench.problems.model import Model
 from bench.problems.vae import VAE, VAEConfig
 from bench.records.record import read
@@ -38,7 +39,6 @@ from tests.bench.records import find, quick
 from tests.bench.test_elbo_measure import PROBLEM, SETTINGS
 from tests.bench.test_floor import Operations
 from tests.bench.test_step_program import assert_same, state, training, uncompiled
-from tests.plugin.regression import Posterior
 
 __all__ = ["uncompiled"]
 CPU = torch.device("cpu")
@@ -401,7 +401,7 @@ def test_the_floor_of_a_step_stays_below_it() -> None:
 
 
 TOY = '{kind = "toy", objective = "cubic", family = "bernoulli", latents = 2, logits = [0]}'
-SILENT = '{kind = "tests.plugin.components:Components", family = "gaussian", latents = 2, dataset = "digits"}'
+SILENT = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 3}'
 TRAINED = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2}'
 
 
@@ -411,7 +411,7 @@ TRAINED = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2}
         (TOY, "1", "the suite: training.decoder_samples = 1 trains a decoder by draws of its own, and no problem of "
                    "the suite trains one: leave it out"),
         (f"{TRAINED}, {SILENT}", "2", "the suite: training.decoder_samples = 2 trains a decoder by draws of its own, "
-                                      "and 'digits/Components/gaussian-2' does not say which of its weights are a "
+                                      "and 'digits/bernoulli-3/linear' does not say which of its weights are a "
                                       "decoder's (learns_decoder, generative_weights): leave one of the two out"),
         (TRAINED, "-1", "training.decoder_samples: Input should be greater than or equal to 0, got -1"),
         (TRAINED, "0.5", "training.decoder_samples: Input should be a valid integer, got a number with a fractional "
@@ -421,7 +421,10 @@ TRAINED = '{kind = "vae", dataset = "digits", family = "bernoulli", latents = 2}
                             "its draws of z at once), got 100001"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_so_is_one_line(problems: str, draws: str, said: str) -> None:
+def test_what_cannot_be_trained_so_is_one_line(
+    problems: str, draws: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VAEConfig, "learns_decoder", property(lambda problem: problem.latents == 2))
     text = f'name = "a"\nproblems = [{problems}]\nestimators = ["rloo"]\n[training]\nsteps = 3\n'
     text += f"decoder_samples = {draws}\n[elbo]\n[moments]\ncheckpoints = [0]\n"
     with pytest.raises(BadInput) as caught:
@@ -441,10 +444,10 @@ def test_a_suite_may_have_toys_beside() -> None:
     assert found["vae"].resolved()["measurement"]["optimisation"]["decoder_samples"] == 1
 
 
-def test_a_model_that_names_no_generative_weights_is_refused() -> None:
-    own = estimators.get("reparameterization").create()
-    with pytest.raises(ValueError, match=r"decoder_samples = 1 trains a decoder .* a Posterior does not say which"):
-        Trainer(Posterior(1, 5, 2), own, Optimisation(decoder_samples=1), noise_seed=0)
+def test_a_model_that_names_no_generative_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VAE, "generative_weights", lambda vae: ())
+    with pytest.raises(ValueError, match=r"decoder_samples = 1 trains a decoder by .* a VAE does not say which"):
+        _trainer(_vae(_config()), "rloo", 1)
 
 
 def test_a_model_says_its_generative_weights_by_its_networks_and_its_prior() -> None:
@@ -459,6 +462,8 @@ def test_a_model_says_its_generative_weights_by_its_networks_and_its_prior() -> 
         def prior_weights(self) -> list[nn.Parameter]:
             return [self.top]
 
+    silent = TrainedProblem(kind="silent", family="bernoulli", latents=3, dataset="digits")
+    assert (silent.learns_decoder, _config().learns_decoder) == (False, True)
     small = Small()
     assert list(map(id, small.generative_weights())) == list(map(id, (*small.down.parameters(), small.top)))
     fixed = _vae(_config(prior="fixed", stochastic_layers=2))
