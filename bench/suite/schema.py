@@ -146,7 +146,7 @@ class Suite(Config):
     f_evals: Annotated[int | tuple[int, ...] | None, BeforeValidator(_budgets)] = None
     """Evaluations of f a row that every estimator spends, which decides its draws; one that cannot is skipped. Of
     several numbers each is a budget of its own, at which every estimator is measured that can spend it. Where there is
-    a bound, its K decides. The `decoder_samples` of a training are spent beside it, equally by every estimator."""
+    a bound, its K decides. The `decoder_samples` of a training are spent beside it."""
     problems: Annotated[tuple[AnyProblem, ...], Field(min_length=1), Few(1000, "every estimator meets each of them")]
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1), Few(1000, "each meets every problem")]
     training: Optimisation = Optimisation()
@@ -203,17 +203,6 @@ class Suite(Config):
                 "training.prior_learning_rate is the rate of a learned prior, and no problem learns one: give one "
                 'prior = "learned", or leave the rate out'
             )
-        if draws := self.training.decoder_samples:
-            trained = [problem for problem in self.problems if isinstance(problem, TrainedProblem)]
-            short = f"training.decoder_samples = {draws} trains a decoder by draws of its own, and"
-            for problem in trained:
-                if not problem.learns_decoder:
-                    raise ValueError(
-                        f"{short} {problem.label!r} does not say which of its weights are a decoder's (learns_decoder, "
-                        "generative_weights): leave one of the two out"
-                    )
-            if not trained:
-                raise ValueError(f"{short} no problem of the suite trains one: leave it out")
         for name in ("problems", "estimators"):
             counts = Counter(part.label for part in getattr(self, name))
             for label, count in counts.items():
@@ -254,6 +243,20 @@ class Suite(Config):
                 name = ".".join(["training", *map(str, first["loc"])])
                 said = str(first["msg"]).removeprefix("Value error, ")
                 raise ValueError(f"overrides.{places[-1]}: {name}: {said}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _decoders_that_are_known(self) -> "Suite":
+        short = "training.decoder_samples = {} trains a decoder by draws of its own, and"
+        trained = [problem for problem in self.problems if isinstance(problem, TrainedProblem)]
+        for problem, estimator in product([one for one in trained if not one.learns_decoder], self.estimators):
+            if draws := self.training_of(problem.label, estimator.label).decoder_samples:
+                raise ValueError(
+                    f"{short.format(draws)} {problem.label!r} does not say which of its weights are a decoder's "
+                    "(learns_decoder, generative_weights): leave one of the two out"
+                )
+        if not trained and (draws := self.training.decoder_samples):
+            raise ValueError(f"{short.format(draws)} no problem of the suite trains one: leave it out")
         return self
 
     @property

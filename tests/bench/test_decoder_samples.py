@@ -433,6 +433,20 @@ def test_what_cannot_be_trained_so_is_one_line(
     parse_suite(text.replace(f"decoder_samples = {draws}", "decoder_samples = 0").encode(), "a.toml")
 
 
+def test_a_silent_problem_may_be_trained_without_and_not_with_by_an_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VAEConfig, "learns_decoder", property(lambda problem: problem.latents == 2))
+
+    def suite(all_of_them: int, silent: int) -> Any:
+        text = f'name = "a"\nproblems = [{TRAINED}, {SILENT}]\nestimators = ["rloo"]\n[elbo]\n[training]\n'
+        text += f'decoder_samples = {all_of_them}\n[[overrides]]\nproblems = ["digits/bernoulli-3/linear"]\n'
+        return parse_suite(f"{text}training = {{decoder_samples = {silent}}}".encode(), "a.toml")
+
+    draws = [cell.measurement.optimisation.decoder_samples for cell in plan(suite(2, 0)).cells]
+    assert sorted(draws) == [0, 2]
+    with pytest.raises(BadInput, match=r"training.decoder_samples = 1 .* and 'digits/bernoulli-3/linear' does not say"):
+        suite(0, 1)
+
+
 def test_a_suite_may_have_toys_beside() -> None:
     text = f'name = "a"\nproblems = [{TRAINED}, {TOY}]\nestimators = ["rloo"]\n[moments]\n[training]\n'
     found, bare = (
