@@ -9,6 +9,7 @@ import torch
 
 from bench.training.memory import keep_freed_memory
 from estimators import registry
+from tests.bench.processes import unloaded
 
 pytest_plugins = ["pytester"]
 
@@ -21,6 +22,15 @@ def _one_thread() -> None:
     """Two threads on a loaded machine make tiny products slower, and results depend on their number."""
     torch.set_num_threads(1)
     keep_freed_memory()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _load_is_no_concern() -> None:
+    """Tests beside each other are a load, and for half a minute in every process a timing cell would wait for its end.
+
+    What waits, and for how long, is tested by loads of a test's own.
+    """
+    os.getloadavg = unloaded
 
 
 @pytest.fixture

@@ -42,7 +42,6 @@ def test_the_streams_of_a_cell_are_of_its_id_and_those_that_estimators_share_are
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights, order of the data and rows are the same for all; noise and own parameters belong to the cell."""
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))  # no waiting for an idle machine
     text = SMALL.replace("draws = 40", "draws = 3\nrows = 3\ntrajectory_seed = 7").replace("[0, 4]", "[0, 2]")
     few = "evaluations = 1\nevaluation_rows = 9\nevaluation_samples = 1\niwae_samples = 1"
     text = text.replace("evaluations = 2", few)
