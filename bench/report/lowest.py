@@ -56,8 +56,12 @@ def not_told_apart(ties: Sequence[Row]) -> str:
 
 def lacking(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows whose variance lacks rare outcomes, and does not rank beside exact ones, which have them."""
-    beside = rows["position"].isin(rows[rows["exact"]]["position"])
-    return rows[rows["unbiased"] & rows["measured"] & rows["variance_rare"] & beside]
+    return rows[_lacks(rows)]
+
+
+def _lacks(rows: pd.DataFrame) -> "pd.Series[bool]":
+    beside = rows["position"].isin(rows["position"][rows["exact"]])
+    return rows["unbiased"] & rows["measured"] & rows["variance_rare"] & beside
 
 
 def at_point(rows: pd.DataFrame, section: pd.DataFrame) -> Lowest | None:
@@ -109,8 +113,9 @@ def ranking(rows: pd.DataFrame) -> First | None:
     Args:
         rows: of the variance table, of one section, point and number of evaluations of f.
     """
-    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~rows.index.isin(lacking(rows).index)
-    return first_of(rows_of(rows[usable]))
+    usable = rows["unbiased"] & rows["measured"] & ~rows["at_rounding"] & ~_lacks(rows)
+    # To choose among mappings is quicker than to make a frame of a hundred columns again.
+    return first_of([row for row, kept in zip(rows_of(rows), usable, strict=True) if kept])
 
 
 class Compared(NamedTuple):
