@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 OF_OTHERS = (
+    "altair",
     "jinja2",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
@@ -35,7 +36,7 @@ OF_OTHERS = (
     "rich.table",
     "scipy.stats",
     "seaborn",
-    "torch",
+    "torch._dynamo",  # which the first optimiser of a process imports
     "typer.rich_utils",
 )
 """What is imported once."""

@@ -289,13 +289,14 @@ def test_a_question_names_what_there_is(table: list[Integral]) -> None:
 
 
 def test_the_command_makes_an_atlas_of_one_estimator_in_processes_of_its_own(tmp_path: Path) -> None:
-    def run(name: str) -> subprocess.CompletedProcess[str]:
-        words = ["bench.studies.atlas", str(tmp_path / "atlas"), "--table", str(tmp_path / "t.csv.gz"), "--only", name]
-        return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    def words(name: str) -> list[str]:
+        return ["bench.studies.atlas", str(tmp_path / "atlas"), "--table", str(tmp_path / "t.csv.gz"), "--only", name]
 
-    made = run("exact")
+    made = subprocess.run(
+        [sys.executable, "-m", *words("exact")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert made.returncode == 0, made.stderr
     assert {one.estimator for one in read(tmp_path / "t.csv.gz")} == {"exact"}
     assert {path.name for path in (tmp_path / "atlas").iterdir()} >= {"atlas.csv.gz", "atlas.md", "atlas.parquet"}
-    wrong = run("exat")
+    wrong = forked(*words("exat"), cwd=ROOT)
     assert wrong.returncode == 2 and "did you mean 'exact'" in " ".join(wrong.stderr.split())

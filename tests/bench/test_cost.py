@@ -199,7 +199,7 @@ WIDE = DIGITS.replace("3,", "512,").replace("[8]", "[64]")
     ("problem", "estimator", "more"),
     [
         (DEEP, "rloo[samples=8]", "[training]\nsteps = 1\nbatch = 100\n[elbo]\nevaluations = 1\niwae_samples = 1"),
-        (WIDE, "disarm", "[training]\n[moments]\ndraws = 30\nrows = 300\ncheckpoints = [0]\n"
+        (WIDE, "disarm", "[training]\n[moments]\ndraws = 30\nrows = 120\ncheckpoints = [0]\n"
                          'references = ["rloo"]\nreference_draws = 1000'),
     ],
     ids=["training", "moments"],

@@ -365,7 +365,8 @@ def test_a_run_needs_no_package_of_the_report(tmp_path: Path) -> None:
     """A node with torch, numpy, pydantic and typer alone runs a suite, and says where reports are made."""
     (tmp_path / "small.toml").write_text(SMALL.replace(', "reparameterization"]', "]"))
     code = (
-        "import sys\n"
+        "import os, sys\n"
+        "os.getloadavg = lambda: (0.0, 0.0, 0.0)\n"  # tests beside it are nothing to wait for
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in ('pandas', 'pyarrow', 'seaborn', 'matplotlib', 'scipy', 'jinja2', 'pooch'):\n"
