@@ -103,12 +103,17 @@ def test_what_is_shared_counts_once() -> None:
 
 
 def test_all_that_ships_says_what_it_costs_and_fits_into_a_laptop() -> None:
+    """Or into an H100 of 80 GB, for a day, where it is for a GPU."""
     for name in suite_names():
         for cell in plan(load_suite(name)).cells:
             found = cell.cost
             assert found is not None
-            assert 0 < found.seconds < 3600
-            assert 0 < found.memory < 4e9, cell.title
+            if cell.device == "cuda":
+                assert found.on_h100 is not None and 0 < found.on_h100 < 86_400, cell.title
+                assert 0 < found.memory < 72e9, cell.title
+            else:
+                assert 0 < found.seconds < 3600, cell.title
+                assert 0 < found.memory < 4e9, cell.title
 
 
 @pytest.mark.parametrize(
