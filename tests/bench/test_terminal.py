@@ -287,7 +287,7 @@ def test_a_dry_run_says_what_is_done_what_would_run_and_what_is_left_out(
         "cell done what",
         *(f"{cell.id} no {cell.title}" for cell in cells),
         "left out: disarm on digits/gaussian-2/linear: it is for bernoulli latents, not gaussian",
-        *lines[15:18],  # evaluations, memory, timing cells: tests/bench/test_dry_run.py
+        *lines[15:19],  # steps, evaluations, memory, timing cells: tests/bench/test_dry_run.py
         "13 cells, into runs/small",
     ]
     assert (done.code, done.err, world) == (0, "", [])
@@ -640,7 +640,7 @@ def test_doctor_and_lists_print_tables(gradest: Callable[..., Done], monkeypatch
     monkeypatch.setattr(bench.cli.doctor, "examine", lambda: [{"what": "x", "found": "y", "note": "z"}])
     assert gradest("doctor") == (0, "what  found  note\nx     y      z   \n", "")
     rows = json.loads(gradest("list", "suites", "--json").out)
-    assert [row["name"] for row in rows][:3] == ["budgets", "catalogue", "mnist-linear"]
+    assert [row["name"] for row in rows][:3] == ["budgets", "catalogue", "disarm"]
     lines = gradest("list", "suites").out.splitlines()
     assert lines[0].split() == ["name", "problems", "estimators", "seeds", "title"]
     assert [line.split()[:4] for line in lines[1:]] == [
