@@ -6,6 +6,7 @@ and never a number of a record. Memory is within a factor of two of what process
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import bench.datasets
@@ -13,7 +14,7 @@ from bench.config import EstimatorConfig, example
 from bench.measure.draws import BLOCK_NUMBERS, CHUNK_NUMBERS, SHORTEST_BLOCK
 from bench.problems.base import Problem, TrainedProblem
 from bench.problems.widths import Widths
-from bench.training.evaluation import EVALUATION_ROWS
+from bench.training.evaluation import rows_at_once
 from bench.training.settings import Optimisation
 from estimators import registry
 
@@ -144,9 +145,9 @@ def step_bytes(widths: Widths, optimisation: Optimisation, stack: int, evaluatio
     return held, rows * (widths.behind + evaluations * widths.of_f) * SINGLE
 
 
-def evaluation_bytes(widths: Widths, stack: int, samples: int, rows: int) -> float:
+def evaluation_bytes(widths: Widths, stack: int, samples: int, rows: int, event: Sequence[int]) -> float:
     """What evaluating bounds makes, some rows at once (`bench.training.evaluation`)."""
-    at_once = min(rows, max(1, EVALUATION_ROWS // (samples * stack)))
+    at_once = min(rows, rows_at_once(samples, stack, event))
     return at_once * stack * (widths.behind + samples * widths.at_once) * SINGLE
 
 

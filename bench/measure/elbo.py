@@ -34,7 +34,7 @@ from bench.seeds import stream
 from bench.statistics.sweep import best_rate, beyond
 from bench.training.batches import Batches, shared_rows
 from bench.training.checkpoint import KEEPER, Progress
-from bench.training.evaluation import EVALUATION_ROWS, evaluate
+from bench.training.evaluation import evaluate, rows_at_once
 from bench.training.settings import Optimisation
 from bench.training.steps import Steps
 from bench.training.trainer import Trainer
@@ -176,10 +176,11 @@ class TrainConfig(Evaluation, Measurement):
         looks = [(1, self.iwae_samples, test)]
         looks += [(self.evaluations + 1, self.evaluation_samples, min(self.evaluation_rows, n)) for n in (train, test)]
         seen = sum(times * n * self.seeds * samples for times, samples, n in looks)
-        calls = sum(times * reach(n * self.seeds * samples, EVALUATION_ROWS) for times, samples, n in looks)
+        event = problem.event
+        calls = sum(times * reach(n, rows_at_once(samples, self.seeds, event)) for times, samples, n in looks)
         held, made = step_bytes(widths, optimisation, self.seeds, evaluations_held(problem, config))
         made += further.memory(rows)
-        made = max(made, *(evaluation_bytes(widths, self.seeds, samples, n) for _, samples, n in looks))
+        made = max(made, *(evaluation_bytes(widths, self.seeds, samples, n, event) for _, samples, n in looks))
         seconds = typical(steps, trained, widths, backward=True) + further.seconds(steps, rows)
         seconds += typical(calls, seen, widths, backward=False)
         trained += steps * rows * further.evaluations

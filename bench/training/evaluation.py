@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -14,7 +15,14 @@ from bench.training.program import Program
 from bench.training.worth import WORTH, Wish
 
 EVALUATION_ROWS = 2**15
-"""Rows of the decoder evaluated at once."""
+"""Rows of the decoder evaluated at once, where an event has few numbers."""
+EVALUATION_NUMBERS = 2**27
+"""Numbers of latents at most, where it has many: half a gigabyte, of which several copies are held."""
+
+
+def rows_at_once(samples: int, stack: int, event: Sequence[int]) -> int:
+    """Rows of data that are evaluated at once, so many draws of an event of this shape for each of the stack."""
+    return max(1, min(EVALUATION_ROWS, EVALUATION_NUMBERS // math.prod(event)) // (samples * stack))
 
 
 @torch.no_grad()
@@ -33,7 +41,7 @@ def evaluate(model: Model, rows: Tensor, *, samples: int, seed: int, compile: Wi
     """
     generator = stream("evaluate", seed, device=rows.device)
     totals = torch.zeros(2, model.stack, dtype=torch.float64, device=rows.device)
-    parts = torch.split(rows, max(1, EVALUATION_ROWS // (samples * model.stack)))
+    parts = torch.split(rows, rows_at_once(samples, model.stack, model.event))
     place = parts[0].clone()
     program = _program(model, totals, place, samples, generator, len(parts), compile)
     for part in parts:

@@ -18,6 +18,7 @@ from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
 from bench.training.evaluation import evaluate
+from bench.training.evaluation import rows_at_once
 from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from estimators import Estimate, Estimator
@@ -194,3 +195,10 @@ def test_settings_of_an_evaluation_have_their_defaults_and_bounds() -> None:
     for seeds in (0, 1001):
         with pytest.raises(ValueError, match="than or equal to"):
             TrainConfig(optimisation=Optimisation(), seeds=seeds)
+
+
+def test_wide_events_are_evaluated_in_smaller_parts() -> None:
+    """Those up to 4096 numbers in as many rows as ever: other parts are other draws, and so other published numbers."""
+    assert [rows_at_once(10, 5, event) for event in ((200,), (128, 4), (64, 64))] == [655, 655, 655]
+    assert rows_at_once(10, 5, (128, 256)) == 2**27 // (128 * 256) // 50
+    assert rows_at_once(1000, 1000, (4096, 4096)) == 1
