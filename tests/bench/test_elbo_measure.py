@@ -17,8 +17,7 @@ from bench.problems import base as problems
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import stream
 from bench.training.batches import Batches, binarised, subset
-from bench.training.evaluation import evaluate
-from bench.training.evaluation import rows_at_once
+from bench.training.evaluation import evaluate, rows_at_once
 from bench.training.settings import Optimisation
 from bench.training.trainer import Trainer
 from estimators import Estimate, Estimator
