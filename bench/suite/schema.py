@@ -27,7 +27,7 @@ from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS, Problem, TrainedProblem
 from bench.records.identity import Identity, cell_id
 from bench.suite.draws import MOST_EVALUATIONS, fits
-from bench.training.settings import Optimisation
+from bench.training.settings import TAKEN_BY, Optimisation
 from estimators import registry
 from estimators.errors import unknown
 
@@ -39,6 +39,8 @@ the device has fast products of those."""
 
 KEPT = ("steps", "batch", "compile")
 """Settings of [training] that all trainings of a suite share."""
+OWN_RATES = {"own_learning_rate", "own_rate_ratio"}
+"""Two ways to say one thing: an override that gives one takes the place of either."""
 MOST_BUDGETS = 100
 """Each is a cell of every estimator."""
 MOST_PAIRS = 20_000
@@ -220,6 +222,8 @@ class Suite(Config):
                     if label not in known[kind]:
                         said = unknown(kind, label, known[kind], "the label of one of the suite's own")
                         raise ValueError(f"overrides.{place}: {said}")
+            if vain := self._in_vain(one):
+                raise ValueError(f"overrides.{place}: {vain}")
             if one.estimators and (self.moments or self.time):
                 raise ValueError(
                     f"overrides.{place}: [moments] and [time] hold all estimators of a problem against one training, "
@@ -259,6 +263,18 @@ class Suite(Config):
             raise ValueError(f"{short.format(draws)} no problem of the suite trains one: leave it out")
         return self
 
+    def _in_vain(self, one: Override) -> str | None:
+        """Why a setting of an override would change nothing, where one is such."""
+        named = [problem for problem in self.problems if not one.problems or problem.label in one.problems]
+        trained = [problem for problem in named if isinstance(problem, TrainedProblem)]
+        if "learning_rate" in one.training and all(
+            isinstance(table, ElboSettings) and table.learning_rates for table in self.tables()
+        ):
+            return "learning_rate is no training's here: [elbo] learning_rates has them all; leave one of the two out"
+        if "prior_learning_rate" in one.training and not any(problem.learns_prior for problem in trained):
+            return "prior_learning_rate is the rate of a learned prior, and none of its problems learns one"
+        return None
+
     @property
     def budgets(self) -> tuple[int, ...]:
         """Each number of evaluations of f a row at which estimators are measured; none where draws are given."""
@@ -282,8 +298,13 @@ class Suite(Config):
         changes = [one.training for one in self.overrides if one.takes(problem, estimator)]
         if not changes:
             return self.training
-        own = {"own_learning_rate"} if self.training.own_rate_ratio is not None else set()
-        return Optimisation.model_validate(self.training.model_dump(exclude=own) | dict(ChainMap(*changes)))
+        changed = dict(ChainMap(*changes))
+        instead = {name for name, takers in TAKEN_BY.items() if changed.get("optimiser", takers[0]) not in takers}
+        if not OWN_RATES.isdisjoint(changed):
+            instead |= OWN_RATES
+        elif self.training.own_rate_ratio is not None:
+            instead.add("own_learning_rate")  # which follows from it
+        return Optimisation.model_validate(self.training.model_dump(exclude=instead) | changed)
 
 
 class Cell(Config):

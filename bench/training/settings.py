@@ -91,7 +91,7 @@ class Optimisation(Config):
     def _one_own_rate(self) -> "Optimisation":
         if self.own_rate_ratio is not None:
             rate = self.own_rate_ratio * self.learning_rate
-            if self.own_learning_rate not in (rate, type(self).model_fields["own_learning_rate"].default):
+            if "own_learning_rate" in self.model_fields_set and self.own_learning_rate != rate:
                 raise ValueError(
                     f"own_rate_ratio = {self.own_rate_ratio:g} makes own_learning_rate {rate:g}, and it is "
                     f"{self.own_learning_rate:g}: give one of the two"

@@ -107,6 +107,10 @@ def test_overrides_survive_their_own_toml_and_the_command_line() -> None:
         ('problems = ["a"]\ntraining = {learning_rate = 1}\n[[overrides]]\nestimators = ["rloo"]\n'
          "training = {learning_rate = 2}",
          "overrides.1: learning_rate of rloo on a is given by another override too"),
+        ('problems = ["b"]\ntraining = {prior_learning_rate = 1}',
+         "overrides.0: prior_learning_rate is the rate of a learned prior, and none of its problems learns one"),
+        ('estimators = ["rloo"]\ntraining = {own_rate_ratio = 2, own_learning_rate = 1}',
+         "overrides.0: training: own_rate_ratio = 2 makes own_learning_rate 0.002, and it is 1: give one of the two"),
         ('estimators = ["rloo"]\ntraining = {learning_rate = 1}\n[moments]\ncheckpoints = [0]',
          "overrides.0: [moments] and [time] hold all estimators of a problem against one training"),
     ],
@@ -114,7 +118,7 @@ def test_overrides_survive_their_own_toml_and_the_command_line() -> None:
 def test_what_no_override_can_be_is_one_line(more: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         suite_of(f"[[overrides]]\n{more}\n")
-    assert message in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 300
+    assert message in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 400
 
 
 def test_an_own_rate_follows_the_rates_of_a_sweep() -> None:
@@ -146,3 +150,41 @@ def test_an_override_of_the_rate_moves_the_own_rate_too() -> None:
 def test_two_own_rates_are_refused() -> None:
     with pytest.raises(BadInput, match=r"= 10 makes own_learning_rate 0[.]01, and it is 0[.]5: give one"):
         suite_of("", "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10\nown_learning_rate = 0.5")
+
+
+def test_a_rate_that_happens_to_be_the_default_is_refused_beside_a_ratio_too() -> None:
+    with pytest.raises(BadInput, match=r"= 10 makes own_learning_rate 0[.]01, and it is 0[.]001: give one"):
+        suite_of("", "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10\nown_learning_rate = 1e-3")
+
+
+@pytest.mark.parametrize("given", [1e-3, 0.5])
+def test_an_override_gives_its_own_rate_in_the_place_of_a_ratio(given: float) -> None:
+    one = f'[[overrides]]\nestimators = ["rebar[samples=1]"]\ntraining = {{own_learning_rate = {given}}}\n'
+    found = trained(suite_of(one, "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 10"))
+    rebar, rloo = found["a", "rebar[samples=1]"], found["a", "rloo"]
+    assert (rebar.own_rate_ratio, rebar.own_learning_rate) == (None, given)
+    assert (rloo.own_rate_ratio, rloo.own_learning_rate) == (10, 0.01)
+
+
+def test_an_override_gives_a_ratio_in_the_place_of_an_own_rate() -> None:
+    one = '[[overrides]]\nestimators = ["rebar[samples=1]"]\ntraining = {own_rate_ratio = 2}\n'
+    found = trained(suite_of(one, "learning_rate = 1e-3", "learning_rate = 1e-3\nown_learning_rate = 0.5"))
+    assert found["a", "rebar[samples=1]"].own_learning_rate == 0.002
+    assert found["a", "rloo"].own_learning_rate == 0.5
+
+
+def test_another_optimiser_leaves_behind_what_it_has_not() -> None:
+    one = '[[overrides]]\nproblems = ["b"]\ntraining = {optimiser = "sgd", momentum = 0.5}\n'
+    found = trained(suite_of(one, "learning_rate = 1e-3", "learning_rate = 1e-3\nbetas = [0.5, 0.6]\nepsilon = 1e-4"))
+    there = {"steps": 4, "batch": 10, "optimiser": "sgd", "momentum": 0.5}
+    assert found["b", "rloo"].model_dump() == Optimisation.model_validate(there).model_dump()
+    assert found["a", "rloo"].betas == (0.5, 0.6)
+
+
+def test_a_rate_that_no_training_would_have_is_refused() -> None:
+    """With moments beside the sweep it is that of the reference trajectory."""
+    one = '[[overrides]]\nproblems = ["b"]\ntraining = {learning_rate = 3e-4}\n'
+    swept = "[elbo]\nlearning_rates = [1e-3, 1e-2]\n"
+    with pytest.raises(BadInput, match=r"overrides[.]0: learning_rate is no training's here: \[elbo\] learning_rates"):
+        suite_of(one, "[elbo]\n", swept)
+    suite_of(one, "[elbo]\n", swept + "[moments]\ncheckpoints = [0]\n")
