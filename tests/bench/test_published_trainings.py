@@ -435,6 +435,12 @@ def test_where_the_best_rate_is_not_known_all_of_them_have_to_be_tried(
     best = mean_interval([end - 0.1 for end in ENDS])
     assert row["quantity"] == "best train ELBO"
     assert row["ours"] == pytest.approx(best.estimate), "half a nat above the end"
+    more = [training([end - 5 for end in ENDS], rate=0.01), training(ENDS, rate=0.1)]
+    (row,) = rows(training([end - 0.6 for end in ENDS]), *more)
+    assert (row["learning_rate"], row["ours"]) == (0.03, pytest.approx(best.estimate)), "a rate that they did not try"
+    (row,) = rows(*more[1:])
+    assert (row["verdict"], row["why"]) == (CANNOT_TELL, "0 of 2 published learning rates run")
+    assert row["learning_rate"] == 0.1
 
 
 def test_the_report_has_a_table_and_a_section_and_escapes_them(tables: Path, tmp_path: Path) -> None:

@@ -68,7 +68,11 @@ def _row(one: Beside, cells: dict[float, list[Row]], curves: pd.DataFrame) -> di
     """A published number and ours, at its learning rate or, where that was not run or is not known, at our best."""
     found = {rate: _bounds(one.of, seeds, curves) for rate, seeds in cells.items()}
     same = [rate for rate in cells if one.cell.rate is not None and same_rate(rate, one.cell.rate)]
-    best = best_rate(found)
+    if one.cell.rate is None:  # the best of more rates than theirs would be another number
+        tried = {rate: ends for rate, ends in found.items() if any(same_rate(rate, other) for other in one.of.rates)}
+        best = best_rate(tried or found)
+    else:
+        best = best_rate(found)
     rate = (same or [next(iter(cells)) if best is None else best])[0]
     first, values = cells[rate][0], [value for value in found[rate] if math.isfinite(value)]
     theirs, source, of = one.of.number(one.cell), one.of.source, one.of
