@@ -48,7 +48,8 @@ FACTS: dict[tuple[str, str, str], dict[str, Any]] = {
     | {"steps": 10**6, "batch": 50, "learning_rate": 1e-4, "epsilon": 1e-7, "decoder_samples": 1}
     | {"prior_optimiser": "sgd", "prior_learning_rate": 0.01},
     ("disarm", "mnist-dynamic/linear", "relax-rebar[hidden=137,samples=1,scale=1.0,temperature=0.1]"): ADAM
-    | {"own_learning_rate": 1e-4, "own_betas": (0.999, 0.999), "decoder_samples": 0, "prior_learning_rate": 0.5},
+    | {"own_learning_rate": 1e-4, "own_betas": (0.999, 0.999), "decoder_samples": 0, "prior_learning_rate": 0.5}
+    | {"epsilon": 2e-9},
     ("rodeo", "mnist-dynamic/nonlinear", "rodeo[hidden=100,scale=0.0]"): ADAM
     | {"steps": 10**6, "batch": 100, "learning_rate": 1e-3, "own_learning_rate": 1e-3, "decoder_samples": 0},
     ("rodeo", "fashion-dynamic/nonlinear", "disarm[samples=2]"): {"learning_rate": 3e-4, "decoder_samples": 2},
