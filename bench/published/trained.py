@@ -19,6 +19,7 @@ from bench.published.judge import Number
 from bench.published.load import TABLES, read_file
 from bench.published.protocols import Part
 from bench.published.table import Line, Margin, Source
+from estimators.errors import BadInput
 
 TRAININGS = TABLES / "trainings"
 PROTOCOLS = "protocols.csv"
@@ -140,7 +141,7 @@ def published(protocols: Sequence[str], folder: Path | None = None) -> Mapping[s
     """The published numbers of each of these protocols that has some; tables of no such number are not read.
 
     Raises:
-        BadInput: one of the tables is wrong.
+        BadInput: one of the tables is wrong, or is not the one that the protocols were made of.
     """
     folder, wanted = folder or TRAININGS, set(protocols)
     with (folder / PROTOCOLS).open(encoding="utf-8", newline="") as file:
@@ -149,6 +150,11 @@ def published(protocols: Sequence[str], folder: Path | None = None) -> Mapping[s
     found: dict[str, list[Beside]] = {}
     for row in rows:
         table = tables[row["table"]]
-        (cell,) = (one for one in table.cells if (one.problem, one.estimator) == (row["problem"], row["estimator"]))
-        found.setdefault(row["protocol"], []).append(Beside(row["table"], table, cell))
+        cells = [one for one in table.cells if (one.problem, one.estimator) == (row["problem"], row["estimator"])]
+        if not cells:
+            raise BadInput(
+                f"{PROTOCOLS} knows {row['estimator']} on {row['problem']}, and {row['table']}.toml does not: write it "
+                f"anew with python -m bench.studies.protocols {folder}"
+            )
+        found.setdefault(row["protocol"], []).append(Beside(row["table"], table, cells[0]))
     return found

@@ -521,3 +521,10 @@ def test_only_tables_of_these_protocols_are_read(tables: Path) -> None:
     assert published(["0" * 16]) == {}
     (of,) = published([str(protocol(config()))]).values()
     assert [one.cell.estimator for one in of] == ["LOO & co"]
+
+
+def test_a_table_that_lost_a_number_since_its_protocols_were_made_is_one_line(tables: Path) -> None:
+    path = tables / "a.toml"
+    path.write_text(path.read_text().replace("LOO & co", "LOO"))
+    with pytest.raises(BadInput, match=r"^protocols[.]csv knows LOO & co on linear, and a[.]toml does not: write it"):
+        rows(training(ENDS))
