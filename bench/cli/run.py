@@ -85,10 +85,13 @@ def run_verb(
     try:
         with limit:
             from bench.run.executors import Asked, check_workers
-            from bench.suite.load import load_suite, override
+            from bench.suite.load import left_behind, load_suite, override
 
             with staying_here():
-                chosen = override(load_suite(suite), estimators=estimators, seeds=seeds, device=device)
+                whole = load_suite(suite)
+                chosen = override(whole, estimators=estimators, seeds=seeds, device=device)
+            for line in [] if ASKED.quiet else left_behind(whole, chosen):
+                print(visible(line), file=sys.stderr)
             folder = out or Path("runs") / chosen.name
             asked = Asked(workers, scheduler, chosen.device)
             if dry_run:

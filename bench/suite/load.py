@@ -83,6 +83,27 @@ def _of_these(overrides: Sequence[Override], estimators: list[str]) -> list[dict
     return kept
 
 
+def left_behind(suite: Suite, changed: Suite) -> list[str]:
+    """Estimators of the command line which an override of the suite is not for, though it is for that estimator.
+
+    A sentence each: whoever leaves options out, or writes 1 for 1.0, has another estimator, trained as all others.
+
+    Args:
+        suite: as its file says.
+        changed: by `override`.
+    """
+    given = [config for one in suite.overrides for config in one.estimators]
+    found = []
+    for asked in changed.estimators:
+        like = sorted({config.label for config in given if config.name == asked.name})
+        if like and all(asked.label != config.label for config in suite.estimators):
+            found.append(
+                f"{asked.label} is trained as [training] says: [[overrides]] are for {' and '.join(like)}, which an "
+                "estimator has to be called for them to be its own"
+            )
+    return found
+
+
 def override(
     suite: Suite, *, estimators: list[str] | None = None, seeds: int | None = None, device: str | None = None
 ) -> Suite:

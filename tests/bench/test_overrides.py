@@ -1,16 +1,19 @@
 """`[[overrides]]` of a suite, and an own rate that follows a sweep: published protocols have such."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.measure.elbo import TrainConfig
-from bench.suite.load import override, parse_suite
+from bench.suite.load import left_behind, override, parse_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Suite
 from bench.suite.toml import dumps
 from bench.training.settings import Optimisation
 from estimators.errors import BadInput
+from tests.bench.command import Done
 
 SUITE = """
 name = "mine"
@@ -188,3 +191,22 @@ def test_a_rate_that_no_training_would_have_is_refused() -> None:
     with pytest.raises(BadInput, match=r"overrides[.]0: learning_rate is no training's here: \[elbo\] learning_rates"):
         suite_of(one, "[elbo]\n", swept)
     suite_of(one, "[elbo]\n", swept + "[moments]\ncheckpoints = [0]\n")
+
+
+def test_an_estimator_of_the_command_line_that_an_override_is_not_for_is_named() -> None:
+    """Once, where its name is that of an override and its options are others; nothing is said of all else."""
+    suite = suite_of(BOTH)
+    said = left_behind(suite, override(suite, estimators=["rloo", "rebar[temperature=0.5]", "arm"]))
+    assert said == [
+        "rebar[temperature=0.5] is trained as [training] says: [[overrides]] are for rebar[samples=1], which an "
+        "estimator has to be called for them to be its own"
+    ]
+    assert left_behind(suite, override(suite, estimators=["rebar[samples=1]"])) == []
+    assert left_behind(suite, suite) == left_behind(suite_of(), override(suite_of(), estimators=["rebar"])) == []
+
+
+def test_a_run_names_it(gradest: Callable[..., Done]) -> None:
+    Path("mine.toml").write_text(SUITE + BOTH)
+    asked = gradest("run", "mine.toml", "-e", "rebar", "--dry-run")
+    assert asked.code == 0 and asked.err.startswith("rebar is trained as [training] says: [[overrides]] are for ")
+    assert gradest("run", "mine.toml", "--dry-run").err == ""
