@@ -209,9 +209,20 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
             names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)
             text = f"The best learning rate lies at the edge of the grid on {heading}, so that a better one may lie"
             yield Finding(FIRST, f"{text} beyond: {names}.")
-        if behind := _behind(by_section[str(heading)]):
+        if given := _given(by_section[str(heading)]):
+            text = f"On {heading} each estimator was trained at one learning rate, and these differ"
+            yield Finding(FIRST, f"{text}, so that a difference may be the rate's: {given}.")
+        elif behind := _behind(by_section[str(heading)]):
             text = f"The sweep of learning rates on {heading} is not finished, and the estimators are not compared at"
             yield Finding(FIRST, f"{text} their best: others were trained beyond the best rate so far of {behind}.")
+
+
+def _given(all_sweeps: list[Sweep]) -> str:
+    """The rates of estimators that had one each; empty where rates were swept, or all had the same."""
+    if any(sweep.swept for sweep in all_sweeps):
+        return ""
+    rates = {f"{_named(sweep.cells[sweep.best][0])} at {sweep.best:.3g}": sweep.best for sweep in all_sweeps}
+    return ", ".join(rates) if len({rate for rate in rates.values() if not math.isnan(rate)}) > 1 else ""
 
 
 def _behind(all_sweeps: list[Sweep]) -> str:

@@ -302,6 +302,17 @@ def test_a_sweep_that_is_not_finished_is_said_to_be() -> None:
     assert "is not finished" not in str(findings(summarise(done)))
 
 
+def test_rates_that_were_given_and_differ_are_said_and_no_sweep_is_missed() -> None:
+    """As those of a suite whose overrides give one estimator another rate."""
+    given = [trained(RLOO, 1e-3, [-11.0, -11.2, -11.1]), trained(DISARM, 3e-3, [-10.0, -10.3, -10.1])]
+    first = [one.text for one in findings(summarise(given))[FIRST]]
+    (said,) = (text for text in first if "each estimator was trained at one learning rate" in text)
+    assert said.endswith("so that a difference may be the rate's: `rloo` at 0.001, `disarm` at 0.003.")
+    assert "is not finished" not in str(first)
+    alike = [given[0], trained(DISARM, 1e-3, [-10.0, -10.3, -10.1])]
+    assert "at one learning rate" not in str(findings(summarise(alike)))
+
+
 def test_estimators_of_runs_with_other_seeds_and_rates_are_compared_run_by_run() -> None:
     """Of four seeds at the lower rate alone, and of three at a higher one, at which both gain 5 nats."""
     low, other, high = [-10.0, -10.4, -9.8, -10.2], [-10.9, -11.5, -10.8, -11.3], [-5.0, -5.4, -4.8]
