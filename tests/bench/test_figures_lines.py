@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
 
 from bench.report.figures.canvas import text_width
+from bench.report.figures.lines import _legible
 from tests.bench.drawn import (
     ABOUT,
     LABELS,
@@ -319,3 +321,13 @@ def test_more_names_than_a_figure_has_room_for_make_it_higher_and_more_than_thir
     fewer = made(records[:30])["trajectory-digits-b"]
     assert not fewer.wide
     assert show(fewer).get_size_inches() == pytest.approx((3.4, 30 * LINE + 0.5))
+
+
+def test_a_label_that_would_run_into_the_next_is_left_out() -> None:
+    """The ticks stay, and the last label is always there."""
+    axes = Figure(figsize=(2, 2)).add_axes((0, 0, 1, 1))
+    axes.set_xscale("symlog", linthresh=100)
+    axes.set_xlim(0, 20_000)
+    assert _legible(axes, [0, 100, 1000, 3000, 10_000]) == ["0", "100", "1000", "", "10000"]
+    axes.set_xscale("linear")
+    assert _legible(axes, [0, 10_000, 20_000]) == ["0", "10000", "20000"]

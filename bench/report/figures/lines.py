@@ -1,9 +1,11 @@
 """A line an estimator with a band for its interval, on a log scale: the frame of trajectories and sweeps."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from bench.report.figures.canvas import (
     key_width,
     log_axis,
     log_limits,
+    text_width,
 )
 from bench.report.style import FAINT, Style
 
@@ -58,6 +61,21 @@ def wide(styles: Sequence[Style], width: float | None) -> bool:
     return width > COLUMN if width else crowded(in_front(styles))
 
 
+def _legible(axes: Axes, places: Sequence[float]) -> list[str]:
+    """A label for each place, from the last on, and none where it would run into the one after it."""
+    to_inches, end = axes.transData + axes.figure.dpi_scale_trans.inverted(), math.inf
+    labels = []
+    for x in reversed(places):
+        label = f"{x:g}"
+        middle, half = float(to_inches.transform((x, axes.get_ylim()[0]))[0]), text_width([label]) / 2
+        if middle + half > end:
+            label = ""
+        else:
+            end = middle - half
+        labels.append(label)
+    return labels[::-1]
+
+
 def draw(
     series: Sequence[Series],
     xlabel: str,
@@ -87,7 +105,6 @@ def draw(
         axes.set_xscale("symlog", linthresh=min(x for x in places if x > 0))
     elif spacing == "log":
         axes.set_xscale("log")
-    axes.set_xticks(places, labels=[f"{x:g}" for x in places])
     axes.minorticks_off()
     axes.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.6)
     bottom, top = axes.get_ylim()
@@ -108,6 +125,7 @@ def draw(
         axes.set_ylim(bottom, top)
     axes.update_datalim([(places[0], bottom), (places[-1], top)])
     axes.autoscale_view(scaley=False)
+    axes.set_xticks(places, labels=_legible(axes, places))
     axes.set(xlabel=xlabel, ylabel=ylabel)
     key(axes, [Entry(line.style, float(line.y[np.isfinite(line.y)][-1])) for line in series])
     return figure
