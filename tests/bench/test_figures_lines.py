@@ -325,7 +325,7 @@ def test_more_names_than_a_figure_has_room_for_make_it_higher_and_more_than_thir
 
 def test_a_label_that_would_run_into_the_next_is_left_out() -> None:
     """The ticks stay, and the last label is always there."""
-    axes = Figure(figsize=(2, 2)).add_axes((0, 0, 1, 1))
+    axes = Figure(figsize=(1.3, 2)).add_axes((0, 0, 1, 1))
     axes.set_xscale("symlog", linthresh=100)
     axes.set_xlim(0, 20_000)
     assert _legible(axes, [0, 100, 1000, 3000, 10_000]) == ["0", "100", "1000", "", "10000"]
