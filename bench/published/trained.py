@@ -2,7 +2,7 @@
 
 A file of `trainings/` is a published table and names the suite that says its protocol in full. A report knows records
 and no suites: `trainings/protocols.csv` has for each published number the hash of its protocol
-(`bench.records.identity`), made by `python -m bench.studies.protocols`.
+(`bench.records.identity`), which a study makes from the suites.
 """
 
 import csv
@@ -153,8 +153,8 @@ def published(protocols: Sequence[str], folder: Path | None = None) -> Mapping[s
         cells = [one for one in table.cells if (one.problem, one.estimator) == (row["problem"], row["estimator"])]
         if not cells:
             raise BadInput(
-                f"{PROTOCOLS} knows {row['estimator']} on {row['problem']}, and {row['table']}.toml does not: write it "
-                f"anew with python -m bench.studies.protocols {folder}"
+                f"{folder / PROTOCOLS} knows {row['estimator']} on {row['problem']}, and {row['table']}.toml does not: "
+                "make it anew (docs/records.md says how)"
             )
         found.setdefault(row["protocol"], []).append(Beside(row["table"], table, cells[0]))
     return found

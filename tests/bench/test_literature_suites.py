@@ -135,7 +135,7 @@ def cells(name: str, elsewhere: set[str]) -> Iterator[tuple[Cell, int]]:
         optimiser = cell.measurement.optimisation.optimiser  # type: ignore[attr-defined]
         estimator, model = cell.estimator.label, (form, optimiser)
         if "mnist" in problem.dataset and estimator not in elsewhere and not {estimator, model} <= seen:
-            yield cell, FEW if model in seen else STEPS
+            yield cell, FEW if elsewhere or model in seen else STEPS
             seen |= {estimator, model}
 
 
@@ -166,4 +166,4 @@ def test_a_protocol_trains(cell: Cell, steps: int) -> None:
 
 
 def test_each_suite_trains_for_200_steps_at_least_once() -> None:
-    assert {name for name, _, steps in CELLS if steps == STEPS} == set(LITERATURE)
+    assert {name for name, _, steps in CELLS if steps == STEPS} == set(LITERATURE) - set(ELSEWHERE)

@@ -152,7 +152,7 @@ def test_bias_needs_and_evaluations_are_those_of_the_papers(name: str) -> None:
         assert entry.enumerates or entry.evaluations(samples, event) == expected, family
 
 
-TEMPERED = {"temperature": 0.5, "final_temperature": None, "anneal_steps": None}
+TEMPERED = {"temperature": 0.5, "final_temperature": None, "anneal_steps": None, "anneal_every": 1}
 OF_A_BASELINE = {"baseline": "none", "decay": None, "hidden": None, "variance_normalisation": None}
 DEFAULTS = {
     "arms": {"copula": "dirichlet"},
