@@ -209,6 +209,10 @@ def _elbo(summary: Summary) -> Iterator[Finding]:
             names = ", ".join(f"{_named(row)} at {row['learning_rate']:.3g}" for row in at_edge)
             text = f"The best learning rate lies at the edge of the grid on {heading}, so that a better one may lie"
             yield Finding(FIRST, f"{text} beyond: {names}.")
+        if apart := {_named(row): row["given"] for row in rows_of(rows) if row["given"]}:
+            of_each = "; ".join(f"{name}: {words}" for name, words in apart.items())
+            text = f"On {heading} estimators were trained with settings of their own, as some protocols have them"
+            yield Finding(FIRST, f"{text}, so that a difference may be that of these: {of_each}.")
         if given := _given(by_section[str(heading)]):
             text = f"On {heading} each estimator was trained at one learning rate, and these differ"
             yield Finding(FIRST, f"{text}, so that a difference may be the rate's: {given}.")

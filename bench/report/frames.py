@@ -122,6 +122,7 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
         ]
     ).assign(
         budget=budgets,  # evaluations of f a row
+        given=naming.given(kept, problems),
         relative_to=pd.Series([other.label if other else None for other in beside], dtype=object),
         relative_to_budget=[other.budget if other else math.nan for other in beside],
     )

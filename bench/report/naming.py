@@ -51,21 +51,65 @@ def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
     """One text a record: how its measurement differs from others of its kind on its problem; mostly empty.
 
     Times of two machines are two measurements; a variance or an ELBO does not depend on the host. Moments of equal
-    settings but other weights are of other points, and are not paired.
+    settings but other weights are of other points, and are not paired. What a protocol gives to estimators (`given`)
+    parts nothing: it is compared.
     """
     groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
     hosts = [{"machine": record.machine} if record.kind == "time" else {} for record in records]
-    own = [_flat(record.config.settings) | host for record, host in zip(records, hosts, strict=True)]
+    apart = _of_estimators(records, groups)
+    own = [
+        {key: value for key, value in (_flat(record.config.settings) | host).items() if key not in keys}
+        for record, host, keys in zip(records, hosts, apart, strict=True)
+    ]
     keys = [json.dumps([*group, one], sort_keys=True, default=str) for group, one in zip(groups, own, strict=True)]
     measured_at: dict[str, set[str]] = defaultdict(set)
     weights = [_weights(record) for record in records]
     for key, one in zip(keys, weights, strict=True):
         measured_at[key] |= {one} - {""}
-    apart = [
+    measured = [
         settings | {"weights": one} if len(measured_at[key]) > 1 else settings
         for settings, key, one in zip(own, keys, weights, strict=True)
     ]
-    return _disambiguated(groups, apart)
+    return _disambiguated(groups, measured)
+
+
+def given(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
+    """One text a record: the settings of its training that its estimator has and others have not; mostly empty."""
+    groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
+    return [
+        ", ".join(f"{key.removeprefix(OPTIMISATION)}={flat[key]}" for key in sorted(keys) if key in flat)
+        for flat, keys in zip(
+            [_flat(record.config.settings) for record in records], _of_estimators(records, groups), strict=True
+        )
+    ]
+
+
+OPTIMISATION = "optimisation."
+SHARED = (f"{OPTIMISATION}steps", f"{OPTIMISATION}batch")
+"""Settings in which trainings that are compared never differ."""
+
+
+def _of_estimators(records: Sequence[Record], groups: Sequence[Hashable]) -> list[set[str]]:
+    """For each record, the settings of training that are an estimator's own on its problem.
+
+    They differ between estimators, and every training of one estimator has one value: published protocols give such
+    to some. Where an estimator was trained with several, these are other trainings, and are not put together.
+    """
+    values: dict[Hashable, dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
+    flats = [_flat(record.config.settings) if record.kind == "train" else {} for record in records]
+    names = {key for flat in flats for key in flat if key.startswith(OPTIMISATION) and key not in SHARED}
+    for record, group, flat in zip(records, groups, flats, strict=True):
+        for key in names if flat else ():
+            values[group][key][record.config.estimator.label].add(json.dumps(flat.get(key), default=str))
+    own = {
+        group: {
+            key
+            for key, by_estimator in of_group.items()
+            if all(len(one) == 1 for one in by_estimator.values()) and len(set.union(*by_estimator.values())) > 1
+        }
+        for group, of_group in values.items()
+    }
+    return [own.get(group, set()) for group in groups]
 
 
 def _weights(record: Record) -> str:

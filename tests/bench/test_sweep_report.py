@@ -379,3 +379,41 @@ def test_whoever_is_told_apart_is_so_at_every_rate_that_a_seed_is_judged_at() ->
     judged, also = [mean_interval(np.subtract(other, ends)) for ends in (first, second)]
     assert row["difference_low"] == pytest.approx(min(judged.low, also.low))
     assert row["difference_high"] == pytest.approx(max(judged.high, also.high))
+
+
+def of(one: Record, **optimisation: Any) -> Record:
+    """The same training with other settings."""
+    measurement = one["config"]["measurement"]
+    settings = measurement["optimisation"] | optimisation
+    return one | {
+        "config": one["config"] | {"measurement": measurement | {"optimisation": settings}},
+        "cell": str(settings),
+    }
+
+
+def test_settings_that_estimators_are_given_are_compared_and_said() -> None:
+    """As DisARM's protocol gives its decoder draws of its own, and RODEO's another rate to a network."""
+    rloo, disarm = trained(RLOO, 0.01, [-99.0, -98.0]), trained(DISARM, 0.01, [-97.0, -96.5])
+    found = summarise([rloo, of(disarm, decoder_samples=2, own_betas=[0.999, 0.999])])
+    assert found.elbo["section"].nunique() == 1 and not found.elbo["setting"].any()
+    assert row_of(found, "disarm")["difference"] == pytest.approx(1.75)
+    said = [
+        finding.text
+        for finding in findings(found)
+        if finding.topic == FIRST and "settings of their own" in finding.text
+    ]
+    assert len(said) == 1
+    assert said[0].endswith(
+        "so that a difference may be that of these: disarm: decoder_samples=2, own_betas=[0.999, 0.999]."
+    )
+    assert not [each for each in findings(summarise([rloo, disarm])) if "settings of their own" in each.text]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_other_trainings_stand_apart(several: bool) -> None:
+    """Of other lengths, or those of which an estimator has two."""
+    rloo, disarm = trained(RLOO, 0.01, [-99.0, -98.0]), trained(DISARM, 0.01, [-97.0, -96.5])
+    records = (
+        [rloo, of(disarm, decoder_samples=2), of(rloo, decoder_samples=2)] if several else [rloo, of(disarm, steps=80)]
+    )
+    assert summarise(records).elbo["section"].nunique() == 2
