@@ -397,16 +397,12 @@ def test_settings_that_estimators_are_given_are_compared_and_said() -> None:
     found = summarise([rloo, of(disarm, decoder_samples=2, own_betas=[0.999, 0.999])])
     assert found.elbo["section"].nunique() == 1 and not found.elbo["setting"].any()
     assert row_of(found, "disarm")["difference"] == pytest.approx(1.75)
-    said = [
-        finding.text
-        for finding in findings(found)
-        if finding.topic == FIRST and "settings of their own" in finding.text
-    ]
+    said = [one.text for one in findings(found)[FIRST] if "settings of their own" in one.text]
     assert len(said) == 1
     assert said[0].endswith(
-        "so that a difference may be that of these: disarm: decoder_samples=2, own_betas=[0.999, 0.999]."
+        "so that a difference may be that of these: `disarm`: decoder_samples=2, own_betas=[0.999, 0.999]."
     )
-    assert not [each for each in findings(summarise([rloo, disarm])) if "settings of their own" in each.text]
+    assert "settings of their own" not in str(findings(summarise([rloo, disarm])))
 
 
 @pytest.mark.parametrize("several", [True, False])
