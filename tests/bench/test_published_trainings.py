@@ -526,5 +526,7 @@ def test_only_tables_of_these_protocols_are_read(tables: Path) -> None:
 def test_a_table_that_lost_a_number_since_its_protocols_were_made_is_one_line(tables: Path) -> None:
     path = tables / "a.toml"
     path.write_text(path.read_text().replace("LOO & co", "LOO"))
-    with pytest.raises(BadInput, match=r"protocols[.]csv knows LOO & co on linear, and a[.]toml does not: make it anew"):
+    with pytest.raises(
+        BadInput, match=r"protocols[.]csv knows LOO & co on linear, and a[.]toml does not: make it anew"
+    ):
         rows(training(ENDS))
