@@ -26,6 +26,16 @@ class Margin(Part):
         return self.relative * abs(value) + self.absolute
 
 
+def check_matters(matters: Margin) -> None:
+    """Refuse a table in which no difference would matter.
+
+    Raises:
+        ValueError: the margin is nothing.
+    """
+    if not (matters.relative or matters.absolute):
+        raise ValueError("nothing would matter: give [matters] a share or a fixed part above 0")
+
+
 class Source(Part):
     """Where the numbers stand, and how they came from there into the file."""
 
@@ -92,8 +102,7 @@ class Table(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> "Table":
-        if not (self.matters.relative or self.matters.absolute):
-            raise ValueError("nothing would matter: give [matters] a share or a fixed part above 0")
+        check_matters(self.matters)
         for name in [*self.sampled, *(cell.estimator for cell in self.cells)]:
             if name not in self.estimators:
                 raise ValueError(f"estimator {name!r} is not among those of [estimators]: {', '.join(self.estimators)}")

@@ -18,7 +18,7 @@ from bench.bounds import Title, Word
 from bench.published.judge import Number
 from bench.published.load import TABLES, read_file
 from bench.published.protocols import Part
-from bench.published.table import Line, Margin, Source
+from bench.published.table import Line, Margin, Source, check_matters
 from estimators.errors import BadInput
 
 TRAININGS = TABLES / "trainings"
@@ -81,8 +81,7 @@ class TrainedTable(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> "TrainedTable":
-        if not (self.matters.relative or self.matters.absolute):
-            raise ValueError("nothing would matter: give [matters] a share or a fixed part above 0")
+        check_matters(self.matters)
         if self.best and self.bound == "test_iwae":
             raise ValueError("the best along the curve is one of train_elbo or test_elbo: a curve has no test_iwae")
         if self.spread == "standard deviation" and (self.seeds or 0) < 2:

@@ -112,7 +112,7 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
     check(found)
     kept, left_out = merged(found)
     problems, labels = naming.problem_names(kept), naming.estimator_labels(kept)
-    settings = naming.settings(kept, problems)
+    settings, given = naming.parted(kept, problems)
     budgets = naming.budgets(kept, problems, labels)
     beside = naming.references(kept, problems, labels, budgets, relative_to)
     heads = pd.DataFrame(
@@ -122,7 +122,7 @@ def build(records: Iterable[Record | Mapping[str, Any]], relative_to: str) -> Fr
         ]
     ).assign(
         budget=budgets,  # evaluations of f a row
-        given=naming.given(kept, problems),
+        given=given,
         relative_to=pd.Series([other.label if other else None for other in beside], dtype=object),
         relative_to_budget=[other.budget if other else math.nan for other in beside],
     )

@@ -47,19 +47,34 @@ def problem_names(records: Sequence[Record]) -> list[str]:
     return [f"{label} ({more})" if more else label for label, more in zip(labels, extra, strict=True)]
 
 
+class Parted(NamedTuple):
+    """What is said of the settings of each record's measurement; both are mostly empty."""
+
+    settings: list[str]
+    """How it differs from others of its kind on its problem, so that the two are not put together."""
+    given: list[str]
+    """The settings of its training that its estimator has and others have not, which are compared all the same."""
+
+
 def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
-    """One text a record: how its measurement differs from others of its kind on its problem; mostly empty.
+    """One text a record: how its measurement differs from others of its kind on its problem (`parted`)."""
+    return parted(records, problems).settings
+
+
+def parted(records: Sequence[Record], problems: Sequence[str]) -> Parted:
+    """What parts records, and what estimators are given.
 
     Times of two machines are two measurements; a variance or an ELBO does not depend on the host. Moments of equal
-    settings but other weights are of other points, and are not paired. What a protocol gives to estimators (`given`)
+    settings but other weights are of other points, and are not paired. What a protocol gives to estimators
     parts nothing: it is compared.
     """
     groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
+    flats = [_flat(record.config.settings) for record in records]
+    apart = _of_estimators(records, groups, flats)
     hosts = [{"machine": record.machine} if record.kind == "time" else {} for record in records]
-    apart = _of_estimators(records, groups)
     own = [
-        {key: value for key, value in (_flat(record.config.settings) | host).items() if key not in keys}
-        for record, host, keys in zip(records, hosts, apart, strict=True)
+        {key: value for key, value in (flat | host).items() if key not in keys}
+        for flat, host, keys in zip(flats, hosts, apart, strict=True)
     ]
     keys = [json.dumps([*group, one], sort_keys=True, default=str) for group, one in zip(groups, own, strict=True)]
     measured_at: dict[str, set[str]] = defaultdict(set)
@@ -70,18 +85,11 @@ def settings(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
         settings | {"weights": one} if len(measured_at[key]) > 1 else settings
         for settings, key, one in zip(own, keys, weights, strict=True)
     ]
-    return _disambiguated(groups, measured)
-
-
-def given(records: Sequence[Record], problems: Sequence[str]) -> list[str]:
-    """One text a record: the settings of its training that its estimator has and others have not; mostly empty."""
-    groups = [(record.kind, problem) for record, problem in zip(records, problems, strict=True)]
-    return [
+    given = [
         ", ".join(f"{key.removeprefix(OPTIMISATION)}={flat[key]}" for key in sorted(keys) if key in flat)
-        for flat, keys in zip(
-            [_flat(record.config.settings) for record in records], _of_estimators(records, groups), strict=True
-        )
+        for flat, keys in zip(flats, apart, strict=True)
     ]
+    return Parted(_disambiguated(groups, measured), given)
 
 
 OPTIMISATION = "optimisation."
@@ -89,17 +97,20 @@ SHARED = (f"{OPTIMISATION}steps", f"{OPTIMISATION}batch")
 """Settings in which trainings that are compared never differ."""
 
 
-def _of_estimators(records: Sequence[Record], groups: Sequence[Hashable]) -> list[set[str]]:
+def _of_estimators(
+    records: Sequence[Record], groups: Sequence[Hashable], flats: Sequence[Mapping[str, Any]]
+) -> list[set[str]]:
     """For each record, the settings of training that are an estimator's own on its problem.
 
     They differ between estimators, and every training of one estimator has one value: published protocols give such
     to some. Where an estimator was trained with several, these are other trainings, and are not put together.
     """
     values: dict[Hashable, dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
-    flats = [_flat(record.config.settings) if record.kind == "train" else {} for record in records]
-    names = {key for flat in flats for key in flat if key.startswith(OPTIMISATION) and key not in SHARED}
-    for record, group, flat in zip(records, groups, flats, strict=True):
-        for key in names if flat else ():
+    every = zip(records, groups, flats, strict=True)
+    trained = [(record, group, flat) for record, group, flat in every if record.kind == "train"]
+    names = {key for *_, flat in trained for key in flat if key.startswith(OPTIMISATION) and key not in SHARED}
+    for record, group, flat in trained:
+        for key in names:
             values[group][key][record.config.estimator.label].add(json.dumps(flat.get(key), default=str))
     own = {
         group: {
