@@ -106,6 +106,7 @@ def head(run: str, record: Record) -> Row:
         "machine": host(record),
         "source": record["provenance"]["estimator_source"],
         "budget": spent(where["label"], full),
+        "given": "",  # no estimator of these runs was trained with settings of its own
         **(
             {"relative_to": None, "relative_to_budget": NAN}
             if where["label"] in WITHOUT_REFERENCE
