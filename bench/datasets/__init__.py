@@ -1,4 +1,4 @@
-"""The data sets: binary and grey images, each a benchmark of its own.
+"""The data sets: binary and grey images, and one of features for regressions; each a benchmark of its own.
 
 Two of them never share a row of a table, not even two made from the same MNIST digits: the split and the way
 in which intensities become bits, or stay grey, change the likelihood. Each registers in the file that reads it;

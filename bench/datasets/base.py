@@ -75,6 +75,9 @@ class DatasetInfo:
     grey: bool = False
     """Whether all rows are intensities that are taken as they are, in training and in evaluation: what a Bernoulli
     likelihood says of them is minus a cross-entropy, and no probability."""
+    images: bool = True
+    """Whether rows hold values in [0, 1], which a VAE with its Bernoulli likelihood takes; else numbers of any size,
+    such as features and a class, of which a problem of another kind knows the meaning."""
 
     @property
     def pixels(self) -> int:
@@ -88,11 +91,11 @@ class Dataset(NamedTuple):
     name: str
     """The name it was loaded by."""
     train: Tensor
-    """[N, X] intensities in [0, 1] where `dynamic` or `info.grey`, else values in {0, 1}."""
+    """[N, X] intensities in [0, 1] where `dynamic` or `info.grey`, else values in {0, 1}; any without `info.images`."""
     valid: Tensor
-    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`."""
+    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`; any without `info.images`."""
     test: Tensor
-    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`."""
+    """[N, X] values in {0, 1}, the same at every load; in [0, 1] where `info.grey`; any without `info.images`."""
     dynamic: bool
     """Whether `train` is to be drawn Bernoulli anew at each pass."""
     info: DatasetInfo
@@ -111,7 +114,7 @@ class Source(NamedTuple):
 SOURCES: Registry[Source] = Registry(
     "data set",
     "bench.datasets",
-    ("digits", "amat", "idx", "omniglot", "caltech"),
+    ("digits", "amat", "idx", "omniglot", "caltech", "breast_cancer"),
     "gradest.datasets",
     "gradest list datasets",
     DataError,
@@ -140,11 +143,18 @@ def assemble(info: DatasetInfo, train: Tensor, valid: Tensor, test: Tensor) -> D
     `BINARISATION_SEED`, so that two runs evaluate the same rows.
 
     Raises:
-        DataError: a part has not the shape that `info` announces.
+        DataError: a part has not the shape that `info` announces, or holds what is no value of an image.
     """
     for part, rows, count in zip(("train", "valid", "test"), (train, valid, test), info.rows, strict=True):
         if rows.shape != (count, info.pixels):
             raise DataError(f"{part} rows have shape {tuple(rows.shape)}, expected {(count, info.pixels)}")
+        if not rows.isfinite().all():
+            raise DataError(f"{part} rows hold numbers that are not finite")
+        if info.images and ((rows < 0) | (rows > 1)).any():
+            raise DataError(
+                f"{part} rows hold values outside of [0, 1], and a likelihood of bits takes none: scale them, or say "
+                "images=False in the data set's description, for a problem of another kind"
+            )
     if info.dynamic:
         generator = torch.Generator("cpu").manual_seed(BINARISATION_SEED)
         valid, test = _draw(valid, generator), _draw(test, generator)

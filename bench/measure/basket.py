@@ -124,13 +124,15 @@ class BasketConfig(Trajectories, Measurement):
         if widths is None or of_reference is None or further is None:
             return None
         places = len(set(self.checkpoints)) * self.minibatches * self.trajectories
-        coordinates, last = self.rows * widths.parameters, max(self.checkpoints)
+        coordinates = widths.parameters * (1 if problem.shares_latents else self.rows)
+        last = max(self.checkpoints)
         steps = self.trajectories * last
         held, made = step_bytes(widths, self.optimisation, 1, max(evaluations, by_reference))
 
         # The trajectory, and the gradient that is held against: by the states, or by a long run.
         states, samples = problem.states(), problem.importance_samples or 1
-        exact = states is not None and states**samples <= MAX_STATES
+        known_exactly = problem.exact_method is not None  # which takes next to nothing
+        exact = known_exactly or (states is not None and states**samples <= MAX_STATES)
         looks = float(states or 0) ** samples if exact else self.reference_draws * by_reference
         known = places * self.rows * (looks + ELBO_SAMPLES)
         trained = steps * batch * by_reference

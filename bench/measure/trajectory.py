@@ -79,6 +79,11 @@ class Checkpoint:
         """ELBO of the minibatch in nats a row."""
         return float(evaluate(self.model, self.x[0], samples=ELBO_SAMPLES, seed=0)[0])
 
+    def _exactly(self, q: Distribution) -> Iterator[Tensor]:
+        yield self.model.expectation(self.x, q)
+        if (closed := self.model.closed_form(q)) is not None:
+            yield closed
+
     def seed(self, purpose: str, *keys: int) -> int:
         """A seed of this place alone."""
         return derive(purpose, *keys, self.step, *(self.replicate or ()))
@@ -88,6 +93,8 @@ class Checkpoint:
         """The gradient of the whole loss: exact, or the long-run mean of the trajectory's estimator."""
         problem, config, model = self.problem, self.config, self.model
         q, f = model.encode(self.x), model.objective(self.x)
+        if problem.exact_method is not None:
+            return exact_reference(self._exactly, q, problem.exact_method)
         states, samples = problem.states(), problem.importance_samples or 1
         if states is not None and states**samples <= MAX_STATES:
 

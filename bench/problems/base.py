@@ -213,6 +213,19 @@ class TrainedProblem(Problem):
         return False
 
     @property
+    def shares_latents(self) -> bool:
+        """Whether all rows share their latents, so that its models' q is of one row whatever the batch."""
+        return False
+
+    @property
+    def exact_method(self) -> str | None:
+        """How its models' `expectation` is computed, in a word or two; None where it is not known.
+
+        Without it gradients are held against an enumeration of few states, or a long run of an unbiased estimator.
+        """
+        return None
+
+    @property
     def learns_decoder(self) -> bool:
         """Whether its models train weights behind the latents and say which: their `generative_weights`."""
         return False
@@ -240,7 +253,11 @@ class TrainedProblem(Problem):
 
 
 PROBLEMS: Registry[type[Problem]] = Registry(
-    "problem kind", "bench.problems", ("toys", "vae"), "gradest.problems", "gradest list problems"
+    "problem kind",
+    "bench.problems",
+    ("toys", "vae", "logistic_regression"),
+    "gradest.problems",
+    "gradest list problems",
 )
 ProblemClass = TypeVar("ProblemClass", bound=type[Problem])
 

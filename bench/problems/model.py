@@ -49,6 +49,13 @@ class Model(nn.Module):
         """What the loss holds besides E_q[f], [E, B], such as an analytic KL divergence; None for nothing."""
         return None
 
+    def expectation(self, x: Tensor, q: Distribution) -> Tensor:
+        """E_q[f] for the rows x, of the shape of q's rows: exact, and differentiable in q's parameters.
+
+        Asked of models whose problem has an `exact_method`.
+        """
+        raise NotImplementedError
+
     def bounds(self, x: Tensor, samples: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """For evaluation: the ELBO of each row, [E, B], estimated from K draws, and their log weights [K, E, B].
 

@@ -85,4 +85,7 @@ def squared_bias_from_parts(
     centre = estimate + 2 * quantile**2 * slope
     inside = visible**2 + 4 * quantile**2 * slope * (estimate + quantile**2 * slope)
     half = math.sqrt(max(inside, 0.0))
-    return SquaredBias(Interval(estimate, centre - half, centre + half), visible)
+    # An estimate far below 0 shows that few draws of a heavy-tailed gradient misjudge its noise, and not that there is
+    # a bias of those sizes at which so low an estimate would be usual.
+    low, high = min(centre - half, estimate), max(centre + half, estimate)
+    return SquaredBias(Interval(estimate, low, high), visible)

@@ -16,6 +16,14 @@ def cosine(taken: int, steps: int) -> float:
     return (1 + math.cos(math.pi * taken / steps)) / 2
 
 
+def quarter_cosine(taken: int, steps: int) -> float:
+    """From all of it to nothing, along a quarter of a cosine.
+
+    As in the program of S. Mohamed, M. Rosca, M. Figurnov, A. Mnih, 2019, arXiv 1906.10652.
+    """
+    return math.cos(math.pi / 2 * taken / steps)
+
+
 def iwae(taken: int, steps: int) -> float:
     """10^(-i/7) of it for 3^i of 3280 parts of the steps, i from 0 to 7; each part was a pass over the data.
 
@@ -26,4 +34,9 @@ def iwae(taken: int, steps: int) -> float:
     return float(10 ** (-stage / 7))
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine, "iwae": iwae}
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "cosine": cosine,
+    "quarter-cosine": quarter_cosine,
+    "iwae": iwae,
+}

@@ -59,7 +59,7 @@ class Optimisation(Config):
     """Of a learned prior: plain SGD, without momentum or decay; None for that of the other weights."""
     prior_learning_rate: Rate | None = added_later(None)
     """Rate of a learned prior; None for that of the other weights."""
-    schedule: Literal["constant", "cosine", "iwae"] = added_later("constant")
+    schedule: Literal["constant", "cosine", "quarter-cosine", "iwae"] = added_later("constant")
     """What every rate is multiplied by from step to step (`bench.training.schedules`), after the warm-up."""
     warm_up: WarmUpSteps = added_later(0)
     """Steps in which every rate rises, by as much in each, from `warm_up_from` of it to all of it."""

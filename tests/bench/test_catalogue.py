@@ -22,6 +22,7 @@ def test_problems_are_the_toys_and_the_vae_with_their_families() -> None:
         ("network", "toy", ["bernoulli", "categorical"]),
         ("random", "toy", ["bernoulli"]),
         ("vae", "vae", ALL),
+        ("logistic-regression", "logistic-regression", ["gaussian"]),
     ]
     formulas = {row["name"]: row["summary"] for row in found}
     assert "sum_i (y_i - target)^2;" in formulas["quadratic"]

@@ -21,6 +21,7 @@ from bench.datasets import (
     DatasetInfo,
     amat,
     base,
+    breast_cancer,
     caltech,
     digits,
     idx,
@@ -59,13 +60,15 @@ load = functools.lru_cache(maxsize=2)(datasets.load)  # two, as the large ones t
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in INFOS])
 def test_parts_have_the_announced_shape_type_and_values(name: str) -> None:
-    """Every part is what `DatasetInfo` says; only dynamic training rows and grey data sets hold intensities."""
+    """Every part is what `DatasetInfo` says; of images, only dynamic training rows and grey sets hold intensities."""
     data = load(name)
     assert (data.name, data.dynamic, data.info) == (name, INFOS[name].dynamic, INFOS[name])
     for part, count in zip((data.train, data.valid, data.test), data.info.rows, strict=True):
         assert part.shape == (count, data.info.pixels)
         assert (part.dtype, part.device.type) == (torch.float32, "cpu")
-        assert not count or (part.amin() == 0 and part.amax() == 1)
+        assert not count or not data.info.images or (part.amin() == 0 and part.amax() == 1)
+    if not data.info.images:
+        return
     parts = (data.train, data.valid, data.test)
     intensities = parts if data.info.grey else parts[: int(data.dynamic)]
     for part in filter(len, intensities):
@@ -438,6 +441,8 @@ def test_the_catalogue_is_complete_and_in_order() -> None:
         "omniglot-unshuffled",
         "omniglot-static",
         "caltech-silhouettes",
+        "breast-cancer",
+        "breast-cancer-whole",
     ]
     assert datasets.available() == datasets.available()
     assert json.loads(json.dumps([dataclasses.asdict(info) for info in INFOS.values()]))
@@ -502,6 +507,7 @@ CALTECH = {
         ["https://people.cs.umass.edu/~marlin/data/caltech101_silhouettes_28.mat"],
     )
 }
+CANCER = {"breast-cancer.csv": ("sha256:feb0adc252908ad0b2c7286e5f9b4cc84fd5d8b50a807f8ade1b1edc5f27a355", [])}
 DIGITS = {"digits.csv": ("sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf5a2accefe077c50f0", [])}
 
 
@@ -519,6 +525,8 @@ DIGITS = {"digits.csv": ("sha256:7a6c50de32a86fd68a6daefeb36cb989fe7d2a1030b86bf
         ("omniglot-unshuffled", (23000, 1345, 8070), True, omniglot.parse_unshuffled, OMNIGLOT),
         ("omniglot-static", (23000, 1345, 8070), False, omniglot.parse_static, OMNIGLOT),
         ("caltech-silhouettes", (5203, 1734, 1734), False, caltech.parse, CALTECH),
+        ("breast-cancer", (407, 81, 81), False, breast_cancer.parse, CANCER),
+        ("breast-cancer-whole", (569, 0, 569), False, breast_cancer.parse_whole, CANCER),
     ],
 )
 def test_a_benchmark_is_its_files_its_split_and_the_way_to_bits(
@@ -526,11 +534,13 @@ def test_a_benchmark_is_its_files_its_split_and_the_way_to_bits(
 ) -> None:
     """A changed line here is another benchmark, whose numbers are not those published before."""
     info = INFOS[name]
-    assert (info.rows, info.dynamic, info.shape) == (rows, dynamic, (8, 8) if files is DIGITS else (28, 28))
+    shapes = {"digits.csv": (8, 8), "breast-cancer.csv": (1, 31)}
+    assert (info.rows, info.dynamic, info.shape) == (rows, dynamic, shapes.get(info.files[0].path, (28, 28)))
+    assert info.images == (files is not CANCER)
     assert info.grey == name.endswith("-grey")
     assert {file.path: (file.checksum, [*file.mirrors]) for file in info.files} == files
     assert [file.path for file in info.files] == [*files]
-    assert all(file.embedded == (files is DIGITS) for file in info.files)
+    assert all(file.embedded == (files is DIGITS or files is CANCER) for file in info.files)
     assert datasets._SOURCES[name].parse is parse
 
 

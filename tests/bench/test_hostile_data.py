@@ -371,6 +371,7 @@ def test_every_file_states_its_size() -> None:
     every = {file.path: file for info in INFOS.values() for file in info.files}
     assert {path: file.most for path, file in every.items()} == {
         "digits.csv": 261118,
+        "breast-cancer.csv": 119889,
         "binarized_mnist/binarized_mnist_train.amat": 78_400_000,
         "binarized_mnist/binarized_mnist_valid.amat": 15_680_000,
         "binarized_mnist/binarized_mnist_test.amat": 15_680_000,

@@ -8,16 +8,16 @@ import pytest
 
 from bench.config import EstimatorConfig
 from bench.measure.elbo import TrainConfig
-from bench.problems.vae import VAEConfig
+from bench.problems.base import PROBLEMS, TrainedProblem
 from bench.records.record import Record
 from bench.run.cell import run_cell
 from bench.suite.load import SUITES, load_suite
 from bench.suite.plan import plan
 from bench.suite.schema import Cell
-from bench.training.settings import Optimisation
+from bench.training.settings import TAKEN_BY, Optimisation
 from tests.bench.test_datasets import needs
 
-LITERATURE = ("disarm", "dreg", "hooper", "hooper-int", "reinmax", "relax", "rodeo")
+LITERATURE = ("disarm", "dreg", "hooper", "hooper-int", "mc-gradients", "reinmax", "relax", "rodeo")
 STEPS, FEW = 200, 20
 """Of the first training of a model and its optimiser, and of those of the other estimators of a suite."""
 SHORTER = {"steps", "warm_up", "rate_every", "compile"}
@@ -30,11 +30,13 @@ def test_every_factor_is_written_down(name: str) -> None:
     text = tomllib.loads((SUITES / f"{name}.toml").read_text())
     for problem in text["problems"]:
         optional = {"categories", "importance_samples", "signed_decoder_input"}
+        optional |= {"latents"} if problem["kind"] == "logistic-regression" else set()  # as many as features
         optional |= {"slope"} if problem.get("activation") != "leaky-relu" else set()
-        optional |= {"decoder", "activation", "slope"} if problem["architecture"] == "linear" else set()
-        assert set(VAEConfig.model_fields) - set(problem) <= optional, problem["label"]
+        optional |= {"decoder", "activation", "slope"} if problem.get("architecture") == "linear" else set()
+        assert set(PROBLEMS.get(problem["kind"]).model_fields) - set(problem) <= optional, problem["label"]
     training = text["training"]
     optional = {"momentum", "own_learning_rate" if "own_rate_ratio" in training else "own_rate_ratio"}
+    optional |= {name for name, takers in TAKEN_BY.items() if training["optimiser"] not in takers}
     optional |= set() if training["warm_up"] else {"warm_up_from", "rate_every"}
     apart = {"prior_optimiser", "prior_learning_rate"}
     assert set(Optimisation.model_fields) - set(training) <= optional | apart
@@ -74,6 +76,10 @@ FACTS: dict[tuple[str, str, str], dict[str, Any]] = {
         "warm_up": 3000, "warm_up_from": 1e-3, "rate_every": 300,
     },
     ("hooper-int", "mnist-grey/128x4-int", "zgr[samples=1]"): {"steps": 150_000, "batch": 200, "schedule": "cosine"},
+    ("mc-gradients", "breast-cancer", "reparameterization"): {
+        "steps": 5000, "batch": 32, "optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 1e-3,
+        "schedule": "quarter-cosine", "warm_up": 0,
+    },
     ("dreg", "mnist-dynamic/iwae-64", "dreg"): ADAM | {"steps": 5 * 10**6, "batch": 32, "learning_rate": 3e-4},
 }  # fmt: skip
 """What sources say of a training, typed here apart from the suite."""
@@ -84,7 +90,7 @@ def test_a_training_has_the_factors_that_its_source_states(name: str, problem: s
     found = [
         cell
         for cell in plan(load_suite(name)).cells
-        if (cell.problem.label, cell.estimator.label) == (problem, estimator)
+        if (cell.problem.label, cell.estimator.label) == (problem, estimator) and cell.measurement.kind == "train"
     ]
     assert found
     for cell in found:
@@ -117,7 +123,7 @@ def shorter(cell: Cell, steps: int) -> Cell:
 def order(cell: Cell) -> tuple[int, float]:
     """Small problems first, and of a sweep the largest rate, which shows most in few steps."""
     measurement, problem = cell.measurement, cell.problem
-    assert isinstance(measurement, TrainConfig) and isinstance(problem, VAEConfig)
+    assert isinstance(measurement, TrainConfig) and isinstance(problem, TrainedProblem)
     return problem.latents * (problem.categories or 1), -measurement.optimisation.learning_rate
 
 
@@ -129,12 +135,16 @@ def cells(name: str, elsewhere: set[str]) -> Iterator[tuple[Cell, int]]:
         elsewhere: estimators that another suite trains in the same way.
     """
     seen: set[Any] = set()
-    for cell in sorted(plan(load_suite(name)).cells, key=order):
+    for cell in sorted((one for one in plan(load_suite(name)).cells if one.measurement.kind == "train"), key=order):
         problem: Any = cell.problem
         form = problem.model_copy(update={"label": "", "dataset": "", "latents": 1, "categories": None})
         optimiser = cell.measurement.optimisation.optimiser  # type: ignore[attr-defined]
         estimator, model = cell.estimator.label, (form, optimiser)
-        if "mnist" in problem.dataset and estimator not in elsewhere and not {estimator, model} <= seen:
+        if (
+            ("mnist" in problem.dataset or problem.kind != "vae")
+            and estimator not in elsewhere
+            and not {estimator, model} <= seen
+        ):
             yield cell, FEW if elsewhere or model in seen else STEPS
             seen |= {estimator, model}
 

@@ -139,7 +139,7 @@ def test_every_setting_changes_what_it_is_of(name: str) -> None:
         ({"warm_up_from": 0.1}, "warm_up_from = 0.1 is where a warm-up begins: give warm_up, its steps"),
         ({"rate_every": 5}, "rate_every = 5 is how seldom rates change, and none does"),
         ({"schedule": "cosine", "steps": 9, "rate_every": 9}, "rate_every = 9 leaves the rates as they are in all 9"),
-        ({"schedule": "cosin"}, "Input should be 'constant', 'cosine' or 'iwae'"),
+        ({"schedule": "cosin"}, "Input should be 'constant', 'cosine', 'quarter-cosine' or 'iwae'"),
         ({"epsilon": 0}, "Input should be greater than or equal to 0.00000000000000000001"),
         ({"weight_decay": -0.1}, "Input should be greater than or equal to 0"),
         ({"weight_decay": True}, "weight_decay = true is no number"),
@@ -270,6 +270,14 @@ def test_a_schedule_by_passes_is_that_of_a_published_protocol(step: int) -> None
     epoch = (step - 1) // 300
     warm, cold = 1e-3 + (1 - 1e-3) * epoch / 10, (1 + math.cos(math.pi * (epoch - 10) / 490)) / 2
     assert settings.part(step) == pytest.approx(warm if epoch < 10 else cold, rel=1e-12)
+
+
+def test_a_quarter_of_a_cosine_falls_from_all_of_a_rate_to_nothing() -> None:
+    """After t of T steps cos(pi t / 2 T) of it, as 1906.10652's program has it: half of it after two thirds."""
+    settings = Optimisation(steps=3000, schedule="quarter-cosine")
+    for step, part in ((1, 1.0), (1001, math.sqrt(0.75)), (1501, math.sqrt(0.5)), (2001, 0.5)):
+        assert settings.part(step) == pytest.approx(part, rel=1e-12)
+    assert 0 < settings.part(3000) < 6e-4
 
 
 def test_the_schedule_of_iwae_is_eight_rates_each_three_times_as_long_as_the_one_before() -> None:

@@ -226,8 +226,8 @@ def test_what_is_installed_is_listed(folder: Path) -> None:
 
 BAD = [
     (BITS.replace('"toy"', '"tyo"'), MOMENTS,
-     "problems.0: unknown problem kind 'tyo'; did you mean 'toy'? Known: toy, vae (gradest list problems, or "
-     "module:Name)"),
+     "problems.0: unknown problem kind 'tyo'; did you mean 'toy'? Known: toy, vae, logistic-regression (gradest list "
+     "problems, or module:Name)"),
     (BITS.replace('"toy"', '"logistic:Logistic"'), MOMENTS,
      "problems.0: unknown problem kind in 'logistic': 'Logistic'; did you mean 'LogisticRegression'? Known: "
      "LogisticRegression (those registered)"),

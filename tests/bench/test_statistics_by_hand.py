@@ -211,12 +211,22 @@ def test_a_squared_bias_reaches_from_where_to_where_it_says(
         assert (end - estimate) ** 2 == pytest.approx(z**2 * (2 * square + 4 * slope * end))
 
 
-def test_a_squared_bias_that_no_value_explains_is_a_point() -> None:
+def test_a_squared_bias_that_no_value_explains_reaches_down_to_its_estimate() -> None:
     """No noise but a slope of 2: an estimate below -2 z^2 is no beta's; and a mean of length 0 has no slope."""
     found = squared_bias_from_parts(-50.0, [3.0, 4.0], 50.0, np.zeros((3, 2)), np.zeros((0, 2))).interval
-    assert found.low == found.high == pytest.approx(-50 + 4 * gauss(0.95) ** 2)
+    assert found == (-50, -50, pytest.approx(-50 + 4 * gauss(0.95) ** 2))
     estimate, low, high = squared_bias_from_parts(1.0, [0.0, 0.0], 9.0, np.array(NOISE), np.zeros((0, 2))).interval
     assert (estimate - low, high - estimate) == pytest.approx((gauss(0.95) * math.sqrt(40 / 3),) * 2)
+
+
+def test_a_squared_bias_far_below_0_is_not_said_to_be_above_it() -> None:
+    """A mean that lies along the direction of most noise: the betas that would explain the estimate are all positive."""
+    noise = np.zeros((3, 2))
+    estimate, low, high = squared_bias_from_parts(-9.0, [3.0, 4.0], 500.0, noise, np.zeros((0, 2))).interval
+    slope, z = 500 / 25, gauss(0.95)
+    assert high == pytest.approx(-9 + 2 * z**2 * slope + z * math.sqrt(4 * slope * (-9 + z**2 * slope)))
+    assert high - 2 * z * math.sqrt(4 * slope * (-9 + z**2 * slope)) > 0
+    assert estimate == low == -9
 
 
 def test_the_square_of_a_covariance_is_no_less_than_0_by_rounding() -> None:

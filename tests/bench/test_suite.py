@@ -50,8 +50,8 @@ def _small(**replacements: str) -> Suite:
 
 def test_every_suite_that_ships_is_whole() -> None:
     ours = ["budgets", "catalogue", "mnist-linear", "mnist-linear-elbo", "mnist-small", "quick", "random-tables"]
-    published = ["disarm", "disarm-variance", "dreg", "hooper", "hooper-int", "reinmax", "relax", "rodeo"]
-    assert suite_names() == sorted([*ours, "sharpness", "timing", *published])
+    published = ["disarm", "disarm-variance", "dreg", "hooper", "hooper-int", "mc-gradients", "reinmax", "relax"]
+    assert suite_names() == sorted([*ours, "sharpness", "timing", *published, "rodeo"])
     for name in suite_names():
         suite = load_suite(name)
         assert suite.name == name
@@ -204,6 +204,11 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ('family = "bernoulli", latents = 3', 'family = "bernouli", latents = 3',
          "problems.0.family: unknown family 'bernouli'; did you mean 'bernoulli'? Known: "
          f"{', '.join(FAMILIES)} (or module:Class)"),
+        ('"digits"', '"mnist-statik"',
+         "problems.0: unknown data set 'mnist-statik'; did you mean 'mnist-static' or 'omniglot-static'? Known: "
+         "digits, digits-grey, mnist-static, mnist-dynamic, mnist-threshold, mnist-grey, fashion-dynamic, omniglot, "
+         "omniglot-unshuffled, omniglot-static, caltech-silhouettes, breast-cancer, breast-cancer-whole (gradest list "
+         "datasets, or module:Name)"),
         ('name = "small"', "", "name is missing"),
         (LIST, "", "estimators is missing"),
         (LIST, "estimators = []", "estimators is empty; it needs at least one item"),
@@ -212,9 +217,9 @@ LARGEST = "is larger than the train split of digits, 1285 rows"
         ('name = "small"', 'name = "Not A Slug"',
          "name: String should match pattern '^[a-z0-9][a-z0-9-]*$', got 'Not A Slug'"),
         ('kind = "toy"', 'kind = "tou"',
-         "problems.1: unknown problem kind 'tou'; did you mean 'toy'? Known: toy, vae (gradest list problems, or "
-         "module:Name)"),
-        ('kind = "toy", ', "", "problems.1: kind is missing: one of toy, vae, or module:Class"),
+         "problems.1: unknown problem kind 'tou'; did you mean 'toy'? Known: toy, vae, logistic-regression "
+         "(gradest list problems, or module:Name)"),
+        ('kind = "toy", ', "", "problems.1: kind is missing: one of toy, vae, logistic-regression, or module:Class"),
         ("checkpoints = [0, 4]", "checkpoints = [5, 0]",
          "the suite: a checkpoint of [moments] lies beyond the 4 steps of [training]"),
         ('"rloo", "rein', '"rloo", "rloo", "rein',
@@ -343,10 +348,6 @@ def test_numbers_have_limits(key: str, allowed: Any, refused: Any) -> None:
         (["rloo[sampels=4]"], "", "", "unknown option of estimator 'rloo': 'sampels'; did you mean 'samples'?"),
         (["disarm[samples=3]"], "", "", "even number of samples"),
         (["lax"], "", "", "fits no problem of the suite: it is for gaussian latents, not bernoulli"),
-        (["rloo"], '"digits"', '"mnist-statik"', "unknown data set 'mnist-statik'; did you mean 'mnist-static' or "
-         "'omniglot-static'? Known: digits, digits-grey, mnist-static, mnist-dynamic, mnist-threshold, mnist-grey, "
-         "fashion-dynamic, omniglot, omniglot-unshuffled, omniglot-static, caltech-silhouettes (gradest list datasets, "
-         "or module:Name)"),
         (["rloo"], "batch = 10", "batch = 5000", f"training.batch = 5000 {LARGEST}"),
         (["rloo"], "draws = 40", "draws = 40\nrows = 2000", f"moments.rows = 2000 {LARGEST}"),
         (["gumbel-sigmoid"], 'checkpoints = [0, 4]', 'references = ["gumbel-sigmoid"]\ncheckpoints = [0, 4]',
@@ -365,8 +366,8 @@ def test_unknown_suites_and_devices() -> None:
         load_suite("quik")
     assert str(caught.value) == (
         "unknown suite 'quik'; did you mean 'quick'? Known: budgets, catalogue, disarm, disarm-variance, dreg, hooper, "
-        "hooper-int, mnist-linear, mnist-linear-elbo, mnist-small, quick, random-tables, reinmax, relax, rodeo, "
-        "sharpness, timing (or a path that ends in .toml)"
+        "hooper-int, mc-gradients, mnist-linear, mnist-linear-elbo, mnist-small, quick, random-tables, reinmax, relax, "
+        "rodeo, sharpness, timing (or a path that ends in .toml)"
     )
     with pytest.raises(BadInput, match=r"no such file: 'nowhere/mine.toml', nor 'nowhere'"):
         load_suite("nowhere/mine.toml")

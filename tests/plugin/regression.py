@@ -23,6 +23,7 @@ FEATURES = 3
         licence="none needed",
         citation="made here",
         files=(),
+        images=False,
     )
 )
 def separable(info):

@@ -1,0 +1,174 @@
+"""Bayesian logistic regression: a mean-field Normal q over the weights of a data set, which all rows share.
+
+S. Mohamed, M. Rosca, M. Figurnov, A. Mnih, Monte Carlo gradient estimation in machine learning, 2019, arXiv 1906.10652.
+The prior is a standard normal. The loss is minus the ELBO of all train rows, in nats, estimated from the rows of a
+batch: f(z) = -(N / B) sum of log p(y|x, z), with KL(q || p) added in closed form or, sampled, as log q(z) - log p(z).
+A row's logit is Normal under q, so that E_q[f] is a sum of integrals over one number each: gradients are held against
+their exact values, and what evaluation reports has no noise of draws.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import model_validator
+from torch import Generator, Tensor, nn
+from torch.distributions import Distribution, Normal
+from torch.nn import functional as F
+
+import bench.datasets
+from bench.datasets import Dataset
+from bench.problems.base import TrainedProblem, register_problem, row
+from bench.problems.model import Model
+from bench.problems.widths import Widths
+from estimators.base import Objective
+from estimators.distributions import kl, log_prob, parameters
+from estimators.families.quadrature import trapezoid
+
+
+@register_problem("logistic-regression")
+class LogisticRegression(TrainedProblem):
+    """One Bayesian logistic regression in a suite."""
+
+    kind: Literal["logistic-regression"]
+    family: Literal["gaussian"] = "gaussian"
+    latents: int = 0
+    """The weights of the features and a bias, as many as the data set has them, which fills them in."""
+    entropy: Literal["sampled", "analytic"] = "analytic"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_features(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(name := given.get("dataset"), str):
+            info = bench.datasets.info(name)
+            if info.images:
+                raise ValueError(
+                    f"data set {name!r} holds images, and a logistic regression takes features and a class, such as "
+                    "breast-cancer: name another data set"
+                )
+            return {"latents": info.pixels} | given
+        return given
+
+    @model_validator(mode="after")
+    def _complete(self) -> "LogisticRegression":
+        features = bench.datasets.info(self.dataset).pixels - 1
+        if self.latents != features + 1:
+            raise ValueError(
+                f"latents are the weights of the {features} features of {self.dataset} and a bias, {features + 1}, not "
+                f"{self.latents}: leave them out"
+            )
+        if self.bound == "iwae":
+            raise ValueError('bound = "iwae" is of latents that a row has of its own; these are shared: leave it out')
+        return self
+
+    def default_label(self) -> str:
+        """Data set, kind and latents, and whether the entropy is sampled."""
+        sampled = "/sampled" * (self.entropy == "sampled")
+        return f"{self.dataset}/logistic-regression/{self.size_words()}{sampled}"
+
+    @property
+    def shares_latents(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def exact_method(self) -> str:
+        """Over each row's logit."""
+        return "quadrature"
+
+    def widths(self, evaluations: float) -> Widths:
+        """A logit of each row at each draw."""
+        return Widths(2 * self.latents, 2 * self.latents, self.latents, 6, 6, self.latents)
+
+    def model(self, data: Dataset, seeds: Sequence[int]) -> "Posterior":
+        """Starts at the prior, whatever the seed.
+
+        Raises:
+            ValueError: the last number of a row is no class, 0 or 1.
+        """
+        classes = torch.cat([part[:, -1] for part in (data.train, data.test)])
+        if not ((classes == 0) | (classes == 1)).all():
+            raise ValueError(f"the last number of a row of {data.name} is its class, 0 or 1, and some are others")
+        return Posterior(self, len(data.train), len(seeds))
+
+    @classmethod
+    def listed(cls, kind: str) -> list[dict[str, Any]]:
+        """Its data and its factors."""
+        summary = "Bayesian logistic regression, one q for all rows; factor: entropy sampled | analytic"
+        return [row(kind, kind, summary, ["gaussian"])]
+
+
+class Posterior(Model):
+    """E posteriors over the weights of a logistic regression, of one row each.
+
+    Args:
+        config: the problem.
+        count: N, train rows.
+        stack: E.
+    """
+
+    def __init__(self, config: LogisticRegression, count: int, stack: int) -> None:
+        super().__init__()
+        self.config, self.count, self.stack = config, count, stack
+        self.event, self.context_size = config.event, 0
+        self.loc = nn.Parameter(torch.zeros(stack, 1, config.latents))
+        self.log_scale = nn.Parameter(torch.zeros(stack, 1, config.latents))
+
+    def encode(self, x: Tensor) -> Normal:
+        """q of rows [E, 1], whatever the rows x are."""
+        return Normal(self.loc, self.log_scale.exp(), validate_args=False)
+
+    def prior(self) -> Normal:
+        """p(z), of rows [E, 1]."""
+        return Normal(torch.zeros_like(self.loc), torch.ones_like(self.loc), validate_args=False)
+
+    def context(self, x: Tensor) -> None:
+        """None: q depends on no row."""
+        return
+
+    def objective(self, x: Tensor) -> Objective:
+        """f for the rows x [E, B, X]: z [S, E, 1, D] and q to [S, E, 1]."""
+        signs, inputs = _signs(x), _inputs(x)
+
+        def f(z: Tensor, q: Distribution, /) -> Tensor:
+            logits = (z @ inputs.mT).squeeze(-2)  # S x E x B
+            cost = -self.count * F.logsigmoid(signs * logits).mean(-1, keepdim=True)
+            if self.config.entropy == "analytic":
+                return cost
+            return cost + log_prob(q, z) - log_prob(self.prior(), z)
+
+        return f
+
+    def closed_form(self, q: Distribution) -> Tensor | None:
+        """KL(q || p), [E, 1], where the entropy is analytic, else None."""
+        return kl(q, self.prior()) if self.config.entropy == "analytic" else None
+
+    def expectation(self, x: Tensor, q: Distribution) -> Tensor:
+        """E_q[f] for the rows x, [E, 1], in double precision."""
+        cost = -self.count * self._log_likelihood(x, q).mean(-1, keepdim=True)
+        return cost if self.config.entropy == "analytic" else cost + kl(q, self.prior())
+
+    def bounds(self, x: Tensor, samples: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Each row's share of the ELBO, [E, B], without draws. Rows that share latents have no log weights: NaN."""
+        q = self.encode(x)
+        elbo = self._log_likelihood(x, q) - kl(q, self.prior()) / self.count
+        return elbo, torch.full_like(elbo, torch.nan).expand(samples, *elbo.shape)
+
+    def _log_likelihood(self, x: Tensor, q: Distribution) -> Tensor:
+        """E_q[log p(y|x, z)] of each row, [E, B]: an integral over its logit, which is Normal."""
+        loc, scale = (p.double() for p in parameters(q))
+        inputs = _inputs(x).double()
+        mean, deviation = (inputs * loc).sum(-1), (inputs.square() * scale.square()).sum(-1).sqrt()
+        points, chances = (part.to(mean.device) for part in trapezoid(9.0, 0.04))
+        logits = mean[..., None] + deviation[..., None] * points  # E x B x T
+        return (F.logsigmoid(_signs(x)[..., None] * logits) * chances).sum(-1)
+
+
+def _inputs(x: Tensor) -> Tensor:
+    """The features, and a 1 for the bias."""
+    return torch.cat([x[..., :-1], torch.ones_like(x[..., -1:])], -1)
+
+
+def _signs(x: Tensor) -> Tensor:
+    """1 of class 1, and -1 of class 0."""
+    return 2 * x[..., -1] - 1
