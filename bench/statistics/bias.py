@@ -58,7 +58,7 @@ def squared_bias_from_parts(
     2 tr C^2 + 4 b'C b. The interval holds every beta within as many of ITS standard deviations of T as the level asks,
     b'C b being s beta with s = d'C d / d'd at the mean deviation d. Standard errors taken at T itself cover 67 % where
     the bias is as small as the noise, and end below 0 in 20 % of cases where all coordinates vary together: d happens
-    to be short, and T and its error with it.
+    to be short, and T and its error with it. T itself is always held.
 
     Args:
         estimate: T.
@@ -85,7 +85,7 @@ def squared_bias_from_parts(
     centre = estimate + 2 * quantile**2 * slope
     inside = visible**2 + 4 * quantile**2 * slope * (estimate + quantile**2 * slope)
     half = math.sqrt(max(inside, 0.0))
-    # An estimate far below 0 shows that few draws of a heavy-tailed gradient misjudge its noise, and not that there is
-    # a bias of those sizes at which so low an estimate would be usual.
+    # Of an estimate far below 0 all these values may be positive, since the noise grows with them. That is chance, or
+    # draws that misjudge the noise, and no evidence of a bias.
     low, high = min(centre - half, estimate), max(centre + half, estimate)
     return SquaredBias(Interval(estimate, low, high), visible)

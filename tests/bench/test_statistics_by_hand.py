@@ -220,7 +220,7 @@ def test_a_squared_bias_that_no_value_explains_reaches_down_to_its_estimate() ->
 
 
 def test_a_squared_bias_far_below_0_is_not_said_to_be_above_it() -> None:
-    """A mean that lies along the direction of most noise: the betas that would explain the estimate are all positive."""
+    """The mean lies along the direction of most noise, and the betas that would explain the estimate are positive."""
     noise = np.zeros((3, 2))
     estimate, low, high = squared_bias_from_parts(-9.0, [3.0, 4.0], 500.0, noise, np.zeros((0, 2))).interval
     slope, z = 500 / 25, gauss(0.95)
@@ -271,8 +271,9 @@ def test_an_odd_number_of_parts_in_three_coordinates() -> None:
     assert visible == pytest.approx(gauss(0.8) * math.sqrt(2 * total))
     d = c.mean(0)
     slope = (np.var(c @ d, ddof=1) / 11 + np.var(parts @ d, ddof=1) / 5) / (d @ d)
-    for end in ends:
-        assert (end - estimate) ** 2 == pytest.approx(gauss(0.8) ** 2 * (2 * total + 4 * slope * end))
+    low, high = ends
+    assert (high - estimate) ** 2 == pytest.approx(gauss(0.8) ** 2 * (2 * total + 4 * slope * high))
+    assert low == estimate  # the other such value is above it: the estimate is far below 0
 
 
 """Above both of (2, 3) in two seeds of three, so that their shares are 0, 1, 1: a variance of 1 / 3, over 3."""
