@@ -68,7 +68,10 @@ class VAEConfig(TrainedProblem):
     @model_validator(mode="after")
     def _complete(self) -> "VAEConfig":
         if not bench.datasets.info(self.dataset).images:
-            raise ValueError(f"data set {self.dataset!r} holds no images, and the VAE's likelihood is of their bits")
+            raise ValueError(
+                f"data set {self.dataset!r} holds no images, and the VAE's likelihood is of their bits: name another data "
+                "set (gradest list datasets), or another kind of problem (gradest list problems)"
+            )
         if self.bound == "iwae" and self.entropy == "analytic":
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')
         if self.bound == "iwae" and (self.kl_weight != 1 or self.kl_warm_up):

@@ -46,8 +46,9 @@ def _table_of(location: list[str], data: Mapping[str, Any]) -> type[Config]:
 
 def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """The first fault of a suite's data in one line: where, what was typed, what is expected."""
+    # A list whose every item is at fault is then said to be too short as well.
+    faults = [fault for fault in error.errors() if not (fault["type"] == "too_short" and fault["input"])]
     # A mistyped key often leaves another one missing: the typed one is the cause.
-    faults = error.errors()
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
     or_a_list = ""
     if first["loc"] and _ALTERNATIVE.fullmatch(str(first["loc"][-1])):
@@ -57,7 +58,7 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         or_a_list = ", or a list" if any(one["type"] == "tuple_type" for one in others) else ""
     location = [str(part) for part in first["loc"] if not _ALTERNATIVE.fullmatch(str(part))]
     where = ".".join(location) or "the suite"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if first["type"] == "extra_forbidden":
         place = f"in {'.'.join(location[:-1])}" if location[1:] else "at the top"
         return unknown("key", location[-1], list(_table_of(location, data).model_fields), place) + more
