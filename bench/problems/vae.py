@@ -69,8 +69,8 @@ class VAEConfig(TrainedProblem):
     def _complete(self) -> "VAEConfig":
         if not bench.datasets.info(self.dataset).images:
             raise ValueError(
-                f"data set {self.dataset!r} holds no images, and the VAE's likelihood is of their bits: name another data "
-                "set (gradest list datasets), or another kind of problem (gradest list problems)"
+                f"data set {self.dataset!r} holds no images, and the VAE's likelihood is of their bits: name another "
+                "data set (gradest list datasets), or another kind of problem (gradest list problems)"
             )
         if self.bound == "iwae" and self.entropy == "analytic":
             raise ValueError('bound = "iwae" has no analytic entropy; use entropy = "sampled"')

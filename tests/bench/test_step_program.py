@@ -1,5 +1,6 @@
 """The step as one program: on the same noise it gives the numbers of the eager step, for every registered estimator."""
 
+import math
 import os
 import random
 import re
@@ -440,6 +441,26 @@ def test_code_that_gives_other_numbers_than_the_step_is_not_used(monkeypatch: py
     because = f"compiled by torch {torch.__version__} it gives other numbers than as it is written"
     assert Steps(trainer, batches).prepare() == (False, None, because)
     assert_same(state(trainer, batches), before)
+
+
+@pytest.mark.parametrize(
+    ("given", "agrees"), [([math.nan, 2.0 + 1e-9], True), ([3.0, 2.0], False), ([math.nan] * 2, False)]
+)
+def test_what_is_nan_is_to_be_nan_in_code_too(
+    monkeypatch: pytest.MonkeyPatch, given: list[float], agrees: bool
+) -> None:
+    """A model without a bound of many samples has NaN there; the numbers beside it are rounded otherwise by code."""
+
+    def function(out: Tensor) -> None:
+        out.copy_(torch.tensor([math.nan, 2.0], dtype=torch.float64))
+
+    def stub(graph: GraphModule, tensors: Sequence[Tensor], **more: object) -> Callable[..., object]:
+        return lambda *tensors: tensors[-1].copy_(torch.tensor(given, dtype=torch.float64))
+
+    monkeypatch.setattr("bench.training.program.compiled", stub)
+    out = torch.zeros(2, dtype=torch.float64)
+    with nullcontext() if agrees else pytest.raises(Untraceable, match="other numbers than as it is written"):
+        Program(function, [out], [])
 
 
 def test_a_buffer_may_keep_what_another_was_before() -> None:
