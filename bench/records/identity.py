@@ -84,6 +84,11 @@ class Measured(Open):
         return ((self.model_extra or {}).get("optimisation") or {}).get("batch")
 
     @property
+    def rows(self) -> int | None:
+        """Rows of the data in a minibatch that gradients are measured at, where there is one; q's may be fewer."""
+        return (self.model_extra or {}).get("rows")
+
+    @property
     def stacked(self) -> int | None:
         """How many models a timed step trains side by side."""
         return (self.model_extra or {}).get("stacked")

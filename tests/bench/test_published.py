@@ -45,6 +45,7 @@ def test_published_records_are_still_those_of_their_suites() -> None:
         ("mnist-linear", None, "62fc82bb647736cc"),
         ("mnist-linear-elbo", None, "78b27a654b045862"),
         ("disarm-variance", None, "2357e49dcf33f1d6"),
+        ("mc-gradients", None, "087c926136eae34e"),
     ],
 )
 def test_a_suite_that_was_published_comes_to_the_records_in_results(name: str, seeds: int | None, digest: str) -> None:

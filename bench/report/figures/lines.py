@@ -61,14 +61,18 @@ def wide(styles: Sequence[Style], width: float | None) -> bool:
     return width > COLUMN if width else crowded(in_front(styles))
 
 
+GAP = 0.06
+"""Inches between two labels of an axis, without which 1000 and 5000 read as one number."""
+
+
 def _legible(axes: Axes, places: Sequence[float]) -> list[str]:
-    """A label for each place, from the last on, and none where it would run into the one after it."""
+    """A label for each place, from the last on, and none where no gap would be left before the one after it."""
     to_inches, end = axes.transData + axes.figure.dpi_scale_trans.inverted(), math.inf
     labels = []
     for x in reversed(places):
         label = f"{x:g}"
         middle, half = float(to_inches.transform((x, axes.get_ylim()[0]))[0]), text_width([label]) / 2
-        if middle + half > end:
+        if middle + half + GAP > end:
             label = ""
         else:
             end = middle - half

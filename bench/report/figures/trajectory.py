@@ -20,7 +20,7 @@ def words(heading: str, rows: pd.DataFrame, summary: Summary) -> phrases.Words:
     by_step = measured.dropna(subset=["trajectory_elbo"]).drop_duplicates("position").sort_values("position")
     pairs = zip(by_step["point"], by_step["trajectory_elbo"], strict=True)
     over = measured["trajectories"].max()
-    elbos = ", ".join(f"{elbo:.1f} at {point}" for point, elbo in pairs)
+    elbos = ", ".join(f"{f'{elbo:.1f}' if abs(elbo) >= 10 else f'{elbo:.3g}'} at {point}" for point, elbo in pairs)
     return phrases.words(
         (
             "Variance of the gradient with respect to q's parameters along training, on "

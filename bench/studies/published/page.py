@@ -31,7 +31,8 @@ UNREAD = """Of two further experiments no number was found that can be read.
   paper's text could not be read beyond its beginning. Its repository (`github.com/google-deepmind/mc_gradients` at
   `b99c2a3059d0`) has the program and its settings, but no ELBO, accuracy or variance that came of them; what its
   notebook keeps are plots of the costs under a Gaussian, and errors of integration. A repository that runs the program
-  again (`github.com/ignasa007/MC-Gradient-Estimators-Runtime-Analysis` at `75a732aa9239`) keeps times alone.
+  again (`github.com/ignasa007/MC-Gradient-Estimators-Runtime-Analysis` at `75a732aa9239`) keeps times alone. The
+  experiment itself was run by those settings: `results/mc-gradients`.
 - The signal-to-noise ratio of gradients of importance-weighted bounds on a Gaussian toy: Rainforth et al. 2018,
   arXiv:1802.04537, and, with the doubly reparameterised gradient, Tucker et al. 2018, arXiv:1810.04152. Neither text
   could be read beyond its beginning, and the released program of the second (`dreg_estimators` of
