@@ -41,6 +41,8 @@ KEPT = ("steps", "batch", "compile")
 """Settings of [training] that all trainings of a suite share."""
 OWN_RATES = {"own_learning_rate", "own_rate_ratio"}
 """Two ways to say one thing: an override that gives one takes the place of either."""
+OF_POINTS = {*OWN_RATES, "own_betas"}
+"""What a problem whose q stays where it is takes of [training]: how an estimator's own parameters learn there."""
 MOST_BUDGETS = 100
 """Each is a cell of every estimator."""
 MOST_PAIRS = 20_000
@@ -271,6 +273,10 @@ class Suite(Config):
             isinstance(table, ElboSettings) and table.learning_rates for table in self.tables()
         ):
             return "learning_rate is no training's here: [elbo] learning_rates has them all; leave one of the two out"
+        followed = {"learning_rate"} if self.training.own_rate_ratio is not None else set()
+        if not trained and (OF_POINTS | followed).isdisjoint(one.training):
+            given = f"{', '.join(sorted(OF_POINTS - {'own_rate_ratio'}))} alone"
+            return f"its problems are not trained, and take {given} from [training]: give one of these, or leave it out"
         if "prior_learning_rate" in one.training and not any(problem.learns_prior for problem in trained):
             return "prior_learning_rate is the rate of a learned prior, and none of its problems learns one"
         return None

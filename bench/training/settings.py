@@ -3,11 +3,12 @@
 from typing import Any, Literal
 
 import torch
-from pydantic import StrictBool, model_validator
+from pydantic import StrictBool, TypeAdapter, ValidationError, model_validator
 
 from bench.bounds import BelowOne, Betas, Decay, Epsilon, FurtherDraws, Rate, RowCount, Steps, WarmUpSteps
 from bench.config import Config, added_later
 from bench.training.schedules import SCHEDULES
+from estimators.errors import BadInput
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, in its paper and in torch."""
@@ -96,7 +97,7 @@ class Optimisation(Config):
                     f"own_rate_ratio = {self.own_rate_ratio:g} makes own_learning_rate {rate:g}, and it is "
                     f"{self.own_learning_rate:g}: give one of the two"
                 )
-            object.__setattr__(self, "own_learning_rate", rate)
+            object.__setattr__(self, "own_learning_rate", self._own_rate(self.learning_rate))
         return self
 
     @model_validator(mode="after")
@@ -113,11 +114,27 @@ class Optimisation(Config):
             raise ValueError(f"rate_every = {self.rate_every} leaves the rates as they are in all {self.steps} steps")
         return self
 
+    def _own_rate(self, learning_rate: float) -> float:
+        """The rate of an estimator's own parameters that `own_rate_ratio` makes of another.
+
+        Raises:
+            BadInput: it is none that could be given.
+        """
+        assert self.own_rate_ratio is not None
+        rate = self.own_rate_ratio * learning_rate
+        try:
+            return TypeAdapter(Rate).validate_python(rate)
+        except ValidationError as error:
+            raise BadInput(
+                f"own_rate_ratio = {self.own_rate_ratio:g} makes own_learning_rate {rate:g} of {learning_rate:g}: "
+                f"{error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from error
+
     def at_rate(self, learning_rate: float) -> "Optimisation":
         """The same with another learning rate, and what is a multiple of it."""
         changed = {"learning_rate": learning_rate}
         if self.own_rate_ratio is not None:
-            changed["own_learning_rate"] = self.own_rate_ratio * learning_rate
+            changed["own_learning_rate"] = self._own_rate(learning_rate)
         return self.model_copy(update=changed)
 
     @property

@@ -210,3 +210,40 @@ def test_a_run_names_it(gradest: Callable[..., Done]) -> None:
     asked = gradest("run", "mine.toml", "-e", "rebar", "--dry-run")
     assert asked.code == 0 and asked.err.startswith("rebar is trained as [training] says: [[overrides]] are for ")
     assert gradest("run", "mine.toml", "--dry-run").err == ""
+
+
+TOY = '{kind = "toy", objective = "cubic", family = "bernoulli", label = "toy", logits = [0]},\n]'
+
+
+@pytest.mark.parametrize("training", ["{batch = 3}", "{epsilon = 1e-3}", "{learning_rate = 0.5}"])
+def test_what_a_toy_does_not_take_is_refused(training: str) -> None:
+    one = f'[moments]\ncheckpoints = [0]\n[[overrides]]\nproblems = ["toy"]\ntraining = {training}\n'
+    with pytest.raises(BadInput) as fault:
+        suite_of(one, "\n]", f"\n    {TOY}")
+    said = "batch is the same for all" if "batch" in training else (
+        "overrides.0: its problems are not trained, and take own_betas, own_learning_rate alone from [training]: give "
+        "one of these, or leave it out"
+    )  # fmt: skip
+    assert said in str(fault.value)
+
+
+@pytest.mark.parametrize("training", ["{own_learning_rate = 0.5}", "{own_betas = [0.5, 0.5]}", "{own_rate_ratio = 3}"])
+def test_what_a_toy_takes_is_accepted(training: str) -> None:
+    one = f'[moments]\ncheckpoints = [0]\n[[overrides]]\nproblems = ["toy"]\ntraining = {training}\n'
+    usual, other = (suite_of(more, "\n]", f"\n    {TOY}") for more in (one.partition("[[")[0], one))
+    usual_ids, ids = (
+        {cell.id for cell in plan(suite).cells if cell.problem.label == "toy"} for suite in (usual, other)
+    )
+    assert len(ids) == 2 and usual_ids.isdisjoint(ids)
+
+
+def test_an_own_rate_that_follows_is_one_that_could_be_given() -> None:
+    with pytest.raises(
+        BadInput, match=r"own_rate_ratio = 1e\+06 makes own_learning_rate 1e\+07 of 10: Input should be"
+    ):
+        suite_of("", "learning_rate = 1e-3", "learning_rate = 10\nown_rate_ratio = 1e6")
+    swept = suite_of(
+        "learning_rates = [1e-3, 1e2]\n", "learning_rate = 1e-3", "learning_rate = 1e-3\nown_rate_ratio = 1e6"
+    )
+    with pytest.raises(BadInput, match=r"makes own_learning_rate 1e\+08 of 100"):
+        plan(swept)
