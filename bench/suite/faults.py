@@ -13,7 +13,7 @@ from bench.measure.basket import MomentsSettings
 from bench.measure.elbo import ElboSettings
 from bench.measure.wallclock import TimeSettings
 from bench.problems.base import PROBLEMS
-from bench.suite.schema import Override, Suite
+from bench.suite.schema import LeftOut, Override, Suite
 from bench.training.settings import Optimisation
 from estimators.errors import unknown
 
@@ -22,6 +22,7 @@ _ALTERNATIVE = re.compile(r"(literal|tuple|function-[a-z]+|constrained-[a-z]+)\[
 _TABLES: dict[str, type[Config]] = {
     "training": Optimisation,
     "overrides": Override,
+    "leave_out": LeftOut,
     "elbo": ElboSettings,
     "moments": MomentsSettings,
     "references": EstimatorConfig,

@@ -18,7 +18,7 @@ MOST_CELLS = 100_000
 
 
 class Skipped(NamedTuple):
-    """A pair that tags rule out, or one of the suite's budgets for it."""
+    """A pair that tags rule out, or that the suite leaves out; or one of its budgets for it."""
 
     problem: str
     estimator: str
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
 
 def plan(suite: Suite) -> Plan:
-    """All cells of a suite, cheap ones first, and the pairs that tags rule out.
+    """All cells of a suite, cheap ones first, and the pairs that tags rule out or that it leaves out.
 
     Raises:
         BadInput: an unknown estimator, option or data set, or an estimator that no problem allows.
@@ -83,6 +83,10 @@ def plan(suite: Suite) -> Plan:
     for given in suite.estimators:
         legal = 0
         for problem in suite.problems:
+            if suite.leaves_out(problem.label, given.label):
+                reasons = ["stands in [[leave_out]]"]
+                skipped.append(Skipped(problem.label, given.label, reasons[0]))
+                continue
             configs, reasons = fits(given, problem, samples=suite.samples, budgets=suite.budgets)
             skipped += [Skipped(problem.label, given.label, reason) for reason in reasons]
             legal += len(configs)

@@ -134,8 +134,21 @@ class Override(Config):
         return not self.estimators or any(estimator == config.label for config in self.estimators)
 
 
+class LeftOut(Config):
+    """Pairs that a suite does not measure: published protocols have an option of an estimator for one problem alone."""
+
+    problems: Annotated[tuple[Word, ...], Field(min_length=1), Few(1000, "no suite has more")]
+    """Labels."""
+    estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1), Few(1000, "no suite has more")]
+    """As the suite has them."""
+
+    def takes(self, problem: str, estimator: str) -> bool:
+        """Whether it is of these two labels."""
+        return problem in self.problems and any(estimator == config.label for config in self.estimators)
+
+
 class Suite(Config):
-    """A suite file. Every estimator meets every problem that its tags allow."""
+    """A suite file. Every estimator meets every problem that its tags allow, but for pairs that are left out."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
     title: Title = ""
@@ -156,6 +169,8 @@ class Suite(Config):
     training: Optimisation = Optimisation()
     overrides: Annotated[tuple[Override, ...], Few(100, "each is another protocol")] = added_later(())
     """Trainings that differ from [training]."""
+    leave_out: Annotated[tuple[LeftOut, ...], Few(100, "each may hold any number of pairs")] = added_later(())
+    """Pairs of a problem and an estimator that are not measured."""
     elbo: ElboSettings | None = None
     moments: MomentsSettings | None = None
     time: TimeSettings | None = None
@@ -215,15 +230,22 @@ class Suite(Config):
         return self
 
     @model_validator(mode="after")
+    def _labels_that_are_known(self) -> "Suite":
+        known = {"problem": [p.label for p in self.problems], "estimator": [e.label for e in self.estimators]}
+        for table in ("overrides", "leave_out"):
+            for place, one in enumerate(getattr(self, table)):
+                named = {"problem": one.problems, "estimator": [config.label for config in one.estimators]}
+                for kind, labels in named.items():
+                    for label in labels:
+                        if label not in known[kind]:
+                            said = unknown(kind, label, known[kind], "the label of one of the suite's own")
+                            raise ValueError(f"{table}.{place}: {said}")
+        return self
+
+    @model_validator(mode="after")
     def _overrides_that_are_used(self) -> "Suite":
         known = {"problem": [p.label for p in self.problems], "estimator": [e.label for e in self.estimators]}
         for place, one in enumerate(self.overrides):
-            named = {"problem": one.problems, "estimator": [config.label for config in one.estimators]}
-            for kind, labels in named.items():
-                for label in labels:
-                    if label not in known[kind]:
-                        said = unknown(kind, label, known[kind], "the label of one of the suite's own")
-                        raise ValueError(f"overrides.{place}: {said}")
             if vain := self._in_vain(one):
                 raise ValueError(f"overrides.{place}: {vain}")
             if one.estimators and (self.moments or self.time):
@@ -285,6 +307,10 @@ class Suite(Config):
     def budgets(self) -> tuple[int, ...]:
         """Each number of evaluations of f a row at which estimators are measured; none where draws are given."""
         return _as_tuple(self.f_evals)
+
+    def leaves_out(self, problem: str, estimator: str) -> bool:
+        """Whether an estimator is not to be measured on a problem, each by its label."""
+        return any(one.takes(problem, estimator) for one in self.leave_out)
 
     def tables(self) -> list[Settings]:
         """What is measured."""

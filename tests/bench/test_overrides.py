@@ -247,3 +247,42 @@ def test_an_own_rate_that_follows_is_one_that_could_be_given() -> None:
     )
     with pytest.raises(BadInput, match=r"makes own_learning_rate 1e\+08 of 100"):
         plan(swept)
+
+
+LEFT_OUT = '[[leave_out]]\nproblems = ["b"]\nestimators = ["rebar[samples=1]"]\n'
+
+
+def test_a_pair_that_is_left_out_is_not_measured_and_the_plan_says_so() -> None:
+    suite, usual = suite_of(LEFT_OUT), suite_of()
+    found = plan(suite)
+    assert trained(usual).keys() - trained(suite).keys() == {("b", "rebar[samples=1]")}
+    assert found.skipped == [("b", "rebar[samples=1]", "stands in [[leave_out]]")]
+    assert {cell.id for cell in found.cells} < {cell.id for cell in plan(usual).cells}, "the others keep their records"
+    assert parse_suite(dumps(suite.model_dump(mode="json", exclude_none=True)).encode(), "suite.toml") == suite
+    without = override(suite, estimators=["rloo"])
+    assert not without.leave_out and len(plan(without).cells) == 2
+    assert override(suite, estimators=["rebar[samples=1]"]).leave_out == suite.leave_out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (LEFT_OUT.replace('"b"', '"c"'), "leave_out.0: unknown problem 'c'"),
+        (LEFT_OUT.replace("rebar[samples=1]", "rebar"),
+         "leave_out.0: unknown estimator 'rebar'; did you mean 'rebar[samples=1]'"),
+        (LEFT_OUT.replace('problems = ["b"]\n', ""), "leave_out.0.problems is missing"),
+        (LEFT_OUT.replace('"b"', ""), "leave_out.0.problems is empty; it needs at least one item"),
+        (LEFT_OUT.replace("problems", "problem"), "unknown key 'problem'; did you mean 'problems'?"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_left_out_is_one_line(more: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        suite_of(more)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_estimator_that_is_left_out_everywhere_has_nothing_to_do() -> None:
+    said = "estimator 'rebar[samples=1]' fits no problem of the suite: it stands in [[leave_out]]"
+    with pytest.raises(BadInput) as caught:
+        plan(suite_of(LEFT_OUT.replace('["b"]', '["a", "b"]')))
+    assert said in str(caught.value)
