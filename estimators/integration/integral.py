@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from estimators.integration.design import Integrand
+from estimators.integration.design import Evaluated, Integrand
 from estimators.integration.groups import parts_of
 from estimators.integration.ladder import SEARCH, TOGETHER, coarsest, orders
 from estimators.integration.product import Plan, Summed, by_rules, count, product
@@ -181,8 +181,9 @@ def _within(shape: Shape, plan: Plan, rows: Tensor) -> tuple[Summed, Tensor, Ten
     """
 
     def summed(own: Plan) -> Summed:
-        return product(shape.design, shape.parts, by_rules(shape.design, own, rows), rows)
+        return product(shape.design, shape.parts, by_rules(shape.design, own, rows), rows, known=known)
 
+    known: dict[tuple[int, ...], Evaluated] = {}
     found = finer = summed(plan)
     eps = torch.finfo(torch.float64).eps
     sizes = found.size, found.size.square()

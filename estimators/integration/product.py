@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from estimators.integration.blocks import At
-from estimators.integration.design import Design
+from estimators.integration.design import Design, Evaluated
 from estimators.integration.rules import Rule, rule, sizes
 
 PIECE = 2**18
@@ -83,7 +83,14 @@ def count(design: Design, parts: Sequence[Part], plan: Plans, rows: Tensor, *, t
     return nodes
 
 
-def product(design: Design, parts: Sequence[Part], inside: Inside, rows: Tensor, sets: int = 1) -> Summed:
+def product(
+    design: Design,
+    parts: Sequence[Part],
+    inside: Inside,
+    rows: Tensor,
+    sets: int = 1,
+    known: dict[tuple[int, ...], Evaluated] | None = None,
+) -> Summed:
     """Mean and variance over all combinations of regions, and of nodes inside them.
 
     Args:
@@ -92,14 +99,16 @@ def product(design: Design, parts: Sequence[Part], inside: Inside, rows: Tensor,
         inside: nodes of a group, of `by_rules` for example.
         rows: problems.
         sets: R, of weights of these nodes; the R K sums are those of one set after another.
+        known: keeps, for products of the same parts and problems with other nodes, what does not depend on the nodes.
     """
+    known = {} if known is None else known
+    if len(parts) == 1 and len(parts[0].copies) == 1:  # nothing else is to be added
+        return _over_part(design, parts[0], inside, rows, sets, known)
     middle = design([elsewhere(design, index) for index in every(design)], rows)
     at, met = middle.values[0].repeat(1, sets), middle.met[0]
     found = Summed(at, torch.zeros_like(at), at.abs(), met)
     for part in parts:
-        one, times = _over_part(design, part, inside, rows, sets), len(part.copies)
-        if len(parts) == times == 1:
-            return one
+        one, times = _over_part(design, part, inside, rows, sets, known), len(part.copies)
         found = Summed(
             found.mean + times * (one.mean - at),
             found.variance + times * one.variance,
@@ -127,32 +136,43 @@ def elsewhere(design: Design, index: int) -> At:
     return stand_in(design, index, design.blocks[index].chance.argmax(0).unsqueeze(0))
 
 
-def _over_part(design: Design, part: Part, inside: Inside, rows: Tensor, sets: int) -> Summed:
-    """Over the noise of one part, with the others held."""
+def _over_part(
+    design: Design, part: Part, inside: Inside, rows: Tensor, sets: int, known: dict[tuple[int, ...], Evaluated]
+) -> Summed:
+    """Over the noise of one part, with the others held; `known` is by its blocks."""
     shift: Tensor | None = None
     total = second = size = met = torch.zeros((), dtype=torch.float64)
     outside = [elsewhere(design, index) for index in every(design)]
     nodes: dict[tuple[int, ...], Nodes] = {}
-    for regions, chance in _regions(design, part.blocks, rows, max(1, min(PIECE // len(rows), 2**14))):
+    at_once = max(1, min(PIECE // len(rows), 2**14))
+    for regions, chance in _regions(design, part.blocks, rows, at_once):
         places = [stand_in(design, i, regions[i]) if i in regions else outside[i] for i in every(design)]
-        at_middle = design(places, rows)
+        whole = shift is None and len(chance) < at_once  # more would take much memory to keep
+        at_middle = known.get((*part.blocks,)) if whole else None
+        if at_middle is None:
+            at_middle = design(places, rows)
+        if whole:
+            known[(*part.blocks,)] = at_middle
         there = (chance > 0)[..., None]  # c x b x 1; elsewhere the numbers may be of any kind
         anchor = torch.where(there, at_middle.values, 0.0)
         mean = anchor.repeat(1, 1, sets)
         variance, spread = torch.zeros_like(mean), mean.abs()
         for group in part.groups:
             keys = torch.stack([regions[index] for index in group], 1)  # c x blocks of the group
+            alike = []
             for key in torch.unique(keys, dim=0):
                 name = (*group, *key.tolist())
                 if name not in nodes:
                     nodes[name] = inside(group, key.tolist())
                 chosen = (keys == key).all(1).nonzero()[:, 0]  # combinations with these regions of the group
-                for few in chosen.split(max(1, PIECE // (len(nodes[name].weight) * len(rows)))):
-                    here = [at if len(at.cell) == 1 else At(*(x[few] for x in at)) for at in places]
-                    first, squares, absolute = _off(design, group, nodes[name], here, anchor[few], there[few], rows)
-                    mean[few] += first
-                    spread[few] += absolute
-                    variance[few] += (squares - first.square()).clamp_min(0)
+                at_most = max(1, PIECE // (len(nodes[name].weight) * len(rows)))
+                alike += [Alike(few, nodes[name]) for few in chosen.split(at_most)]
+            for (few, _), (first, squares, absolute) in zip(
+                alike, _off(design, group, alike, places, anchor, there, rows), strict=True
+            ):
+                mean[few] += first
+                spread[few] += absolute
+                variance[few] += (squares - first.square()).clamp_min(0)
         chance = chance[..., None]
         met, size = met + (chance * at_middle.met).sum(0), size + (chance * spread).sum(0)
         if shift is None:  # the variance is summed up around about the mean
@@ -163,37 +183,85 @@ def _over_part(design: Design, part: Part, inside: Inside, rows: Tensor, sets: i
     return Summed(shift + total, (second - total.square()).clamp_min(0), size, met)
 
 
+class Alike(NamedTuple):
+    """Combinations of regions with the same ones of a group's blocks."""
+
+    few: Tensor
+    """Which, [c]."""
+    nodes: Nodes
+    """Of the group in these."""
+
+
 def _off(
-    design: Design, group: Sequence[int], nodes: Nodes, places: list[At], anchor: Tensor, there: Tensor, rows: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    design: Design,
+    group: Sequence[int],
+    alike: Sequence[Alike],
+    places: list[At],
+    anchor: Tensor,
+    there: Tensor,
+    rows: Tensor,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Means over a group's nodes of what the integrand differs by from its anchor, of its square and of its size.
 
     Args:
         design: the integrand.
         group: of blocks.
-        nodes: of these blocks.
-        places: of all blocks, for c combinations of regions.
-        anchor: the integrand there, [c, b, K].
-        there: which rows have the combinations, [c, b, 1].
+        alike: combinations of regions, and nodes of these blocks there.
+        places: of all blocks, in all combinations.
+        anchor: the integrand there, [combinations, b, K].
+        there: which rows have the combinations, [combinations, b, 1].
         rows: b problems.
 
     Returns:
-        [c, b, R K] each.
+        For each that are alike, [c, b, R K] of them.
     """
-    first = squares = absolute = torch.zeros(())
-    for piece in torch.arange(len(nodes.weight)).split(max(1, PIECE // (len(anchor) * len(rows)))):
-        at = [one if len(one.cell) == 1 else At(*(x.repeat_interleave(len(piece), 0) for x in one)) for one in places]
-        for index, spots in zip(group, nodes.points, strict=True):
-            at[index] = At(*(x[piece].repeat(len(anchor), *[1] * (x.dim() - 1)) for x in spots))
-        found = design(at, rows).values.unflatten(0, (len(anchor), len(piece)))
-        weight = nodes.weight[piece]
-        counts = (weight != 0).any(-1, keepdim=True) & there.unsqueeze(1)  # c x n x b x 1
-        off = torch.where(counts, found - anchor.unsqueeze(1), 0.0)
-        first, squares, absolute = (
-            total + torch.einsum("nbr,cnbk->cbrk", weight, part).flatten(-2)
-            for total, part in ((first, off), (squares, off.square()), (absolute, off.abs()))
-        )
-    return first, squares, absolute
+    empty = torch.zeros(())
+    sums = [(empty, empty, empty)] * len(alike)
+    for pieces in _pieces(alike, len(rows)):
+        found = design(_points_of(alike, pieces, places, group), rows).values
+        counts = [len(alike[which].few) * len(piece) for which, piece in pieces]
+        for (which, piece), values in zip(pieces, found.split(counts), strict=True):
+            few, weight = alike[which].few, alike[which].nodes.weight[piece]
+            counting = (weight != 0).any(-1, keepdim=True) & there[few].unsqueeze(1)  # c x n x b x 1
+            off = values.unflatten(0, (len(few), len(piece))) - anchor[few].unsqueeze(1)
+            off = torch.where(counting, off, 0.0)
+            first, squares, absolute = (
+                total + torch.einsum("nbr,cnbk->cbrk", weight, part).flatten(-2)
+                for total, part in zip(sums[which], (off, off.square(), off.abs()), strict=True)
+            )
+            sums[which] = first, squares, absolute
+    return sums
+
+
+def _pieces(alike: Sequence[Alike], rows: int) -> Iterator[list[tuple[int, Tensor]]]:
+    """Nodes to be evaluated together: of which that are alike, and some of their nodes."""
+    pieces: list[tuple[int, Tensor]] = []
+    size = 0
+    for which, (few, nodes) in enumerate(alike):
+        for piece in torch.arange(len(nodes.weight)).split(max(1, PIECE // (len(few) * rows))):
+            own = len(few) * len(piece) * rows
+            if pieces and size + own > PIECE:
+                yield pieces
+                pieces, size = [], 0
+            pieces.append((which, piece))
+            size += own
+    if pieces:
+        yield pieces
+
+
+def _points_of(
+    alike: Sequence[Alike], pieces: Sequence[tuple[int, Tensor]], places: Sequence[At], group: Sequence[int]
+) -> list[At]:
+    """Points of all blocks at these nodes of a group in these combinations, one combination after another."""
+    which = torch.cat([alike[one].few.repeat_interleave(len(piece)) for one, piece in pieces])
+    points = [at if len(at.cell) == 1 else At(*(part[which] for part in at)) for at in places]
+    for position, index in enumerate(group):
+        spots = [
+            At(*(part[piece.repeat(len(alike[one].few))] for part in alike[one].nodes.points[position]))
+            for one, piece in pieces
+        ]
+        points[index] = At(*(torch.cat(parts) for parts in zip(*spots, strict=True)))
+    return points
 
 
 def by_rules(design: Design, plan: Plan, rows: Tensor) -> Inside:
