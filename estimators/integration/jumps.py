@@ -12,6 +12,9 @@ from estimators.integration.lines import ROUNDING, Axis, Seen, along_line, on_li
 MOST_CELLS = 64
 HALVINGS, SOON = 60, 14
 """Halvings of an interval that holds a jump; and after how many it shows whether the jump moves with other noise."""
+AT_ONCE = 256
+"""Points in one call of an integrand that takes hardly longer than with one: all middles that the next halvings may
+take are then looked at together."""
 JUMP = 1e-7
 """What remains of a jump, as a share of the largest number along its line, however close to it one gets."""
 
@@ -51,25 +54,39 @@ def locate(
             signature.append(seen[axis].signature[:, index].transpose(0, 1))
         return torch.cat(values), torch.cat(signature)
 
+    def at(middles: Tensor) -> tuple[Tensor, Tensor]:  # P x spans x places x B
+        lines = [
+            (part.flatten(0, 1).sigmoid(), (-part).flatten(0, 1).sigmoid()) for part in middles.split(counts, dim=1)
+        ]
+        found = on_lines(design, axes, lines, base)
+        values, signature = (
+            torch.cat([part.transpose(0, 1).unflatten(0, (len(middles), -1)) for part in parts], 1)
+            for parts in zip(*found, strict=True)
+        )
+        return values, signature
+
     low, high, (v_low, s_low), (v_high, s_high) = start(0), start(1), pick(0), pick(1)
+    deep = next(d for d in (3, 2, 1) if d == 1 or (2**d - 1) * len(low) * places <= AT_ONCE)
+    known, node = (v_low[None], s_low[None]), torch.zeros_like(s_low, dtype=torch.long)
     for halving in range(HALVINGS):
         if halving == SOON:
             jumping = (s_low != s_high) | ((v_low - v_high).abs().amax(-1) > 0.01 * size)
             for place, jumps in zip(high.split(counts), jumping.split(counts), strict=True):
                 if _wanders(torch.where(jumps, place, torch.nan), 0.1):
                     raise _Wandering
+        if halving % deep == 0:
+            known = at(_middles(low, high, deep))
+            node = torch.zeros_like(s_low, dtype=torch.long)
         middle = (low + high) / 2
-        lines = [(part.sigmoid(), (-part).sigmoid()) for part in middle.split(counts)]
-        values, signature = (
-            torch.cat([part.transpose(0, 1) for part in parts])
-            for parts in zip(*on_lines(design, axes, lines, base), strict=True)
-        )
+        values = known[0].gather(0, node[None, ..., None].expand(1, *known[0].shape[1:]))[0]
+        signature = known[1].gather(0, node[None])[0]
         first = (values - v_low).abs().amax(-1) / size + 1e6 * (signature != s_low)
         second = (values - v_high).abs().amax(-1) / size + 1e6 * (signature != s_high)
         take = first >= second  # the jump is below the middle
         high, low = torch.where(take, middle, high), torch.where(take, low, middle)
         v_high, s_high = torch.where(take[..., None], values, v_high), torch.where(take, signature, s_high)
         v_low, s_low = torch.where(take[..., None], v_low, values), torch.where(take, s_low, signature)
+        node = 2 * node + torch.where(take, 1, 2)
     line = torch.cat([along_line(seen[axis].values).expand(len(spans[axis]), -1, -1) for axis in axes])
     jump = (s_low != s_high) | ((v_low - v_high).abs().amax(-1) > JUMP * line + ROUNDING * size)
     found = {}
@@ -77,6 +94,18 @@ def locate(
         there = design.blocks[axis.block].weight[axis.cell] > 0
         found[axis] = torch.where(jumps & there, places_of, torch.nan)
     return found
+
+
+def _middles(low: Tensor, high: Tensor, deep: int) -> Tensor:
+    """[2^deep - 1, ...], the middles that so many halvings may take: of an interval n, its lower half is interval
+    2 n + 1, and its upper one 2 n + 2.
+    """
+    ends, middles = [(low, high)], []
+    for node in range(2**deep - 1):
+        a, b = ends[node]
+        middles.append((a + b) / 2)
+        ends += [(a, middles[node]), (middles[node], b)]
+    return torch.stack(middles)
 
 
 class _Wandering(Exception):
