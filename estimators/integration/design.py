@@ -1,8 +1,9 @@
 """An estimator as a function of its noise's blocks: which blocks there are, and its value at any of their points."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from estimators.integration.races import Race
 from estimators.integration.rules import INSIDE
 from estimators.integration.source import NotIntegrable, Site, Source, Values
 
-NUMBERS_AT_ONCE = 2**20
+NUMBERS_AT_ONCE = 2**21
 """Numbers of noise and of gradients in flight, which bounds memory."""
 MOST_OPTIONS = 10_000
 MOST_ORDERED = 4
@@ -134,7 +135,11 @@ def recorded(integrand: Integrand) -> list[Site]:
     return source.sites
 
 
-def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]]:
+Way = Callable[[], list[Block]]
+"""Makes the blocks of one way to see a site's numbers: few of the ways are tried."""
+
+
+def candidates(index: int, site: Site, integrand: Integrand) -> list[Way]:
     """Ways to see the numbers of a site as blocks, the likeliest first."""
     rows, last = integrand.problems, site.rest[-1] if site.rest else 0
     guide = site.guide
@@ -144,45 +149,44 @@ def candidates(index: int, site: Site, integrand: Integrand) -> list[list[Block]
     if site.kind == "choice":
         if site.options > MOST_OPTIONS:
             raise NotIntegrable(f"{site.source} chooses one of {site.options} options")
-        return [[Choice.of(index, number, site.options, rows) for number in numbers]]
+        return [lambda: [Choice.of(index, number, site.options, rows) for number in numbers]]
     if site.kind == "normal":
-        apart: list[list[Block]] = [
-            [Normals.of(index, (number,), rows, cut) for number in numbers] for cut in (False, True)
-        ]
         count = site.lead[0] if site.lead else 1
         each = site.numbers // count
-        turned: list[Block] = [
-            Normals.of(index, tuple(number + each * i for i in range(count)), rows, True) for number in range(each)
-        ]
-        return [apart[0], turned, apart[1]] if count > 1 else apart
+
+        def apart(cut: bool) -> list[Block]:
+            return [Normals.of(index, (number,), rows, cut) for number in numbers]
+
+        def turned() -> list[Block]:
+            own = (tuple(number + each * i for i in range(count)) for number in range(each))
+            return [Normals.of(index, together, rows, True) for together in own]
+
+        return [partial(apart, False), *([turned] if count > 1 else []), partial(apart, True)]
     period = math.prod(site.rest)
     if site.cuts is not None:
         at = site.cuts.reshape(len(site.cuts), rows, -1)  # K x B x numbers of a draw
-        return [[Single.cut_at(index, number, rows, *at[..., number % period]) for number in numbers]]
+        return [lambda: [Single.cut_at(index, number, rows, *at[..., number % period]) for number in numbers]]
     if guide is None:
-        return [[Single.cut_at(index, number, rows) for number in numbers]]
+        return [lambda: [Single.cut_at(index, number, rows) for number in numbers]]
     own = guide.reshape(rows, -1)
-    singles: list[list[Block]] = [
-        [Single.cut_at(index, number, rows, *(sign * own[:, number % period] for sign in signs)) for number in numbers]
-        for signs in ((1.0,), (-1.0,), (1.0, -1.0), ())
-    ]
+
+    def singles(*signs: float) -> list[Block]:
+        return [
+            Single.cut_at(index, number, rows, *(sign * own[:, number % period] for sign in signs))
+            for number in numbers
+        ]
+
+    ways: list[Way] = [partial(singles, *signs) for signs in ((1.0,), (-1.0,), (1.0, -1.0), ())]
     vectors = integrand.logits is not None and integrand.logits.dim() == 3 and last == integrand.logits.shape[-1]
     if not last or not (site.kind == "race" or vectors):
-        return singles
-    ways: list[list[Block]] = []
-    for ordered, flipped in ((False, False), (False, True), (True, False)):
-        if not ordered or last <= MOST_ORDERED:
-            ways.append(
-                [
-                    Race.of(
-                        index,
-                        tuple(range(n, n + last)),
-                        own[:, n % period : n % period + last],
-                        ordered,
-                        flipped,
-                        site.source != "noise",
-                    )
-                    for n in range(0, site.numbers, last)
-                ]
-            )
-    return [*ways, *singles]
+        return ways
+
+    def races(ordered: bool, flipped: bool) -> list[Block]:
+        rounded = site.source != "noise"
+        return [
+            Race.of(index, tuple(range(n, n + last)), own[:, n % period : n % period + last], ordered, flipped, rounded)
+            for n in range(0, site.numbers, last)
+        ]
+
+    orders = ((False, False), (False, True), (True, False))
+    return [*(partial(races, *how) for how in orders if not how[0] or last <= MOST_ORDERED), *ways]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -87,11 +88,11 @@ def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
         NotIntegrable: see `recorded`; or it would take more.
     """
     sites = recorded(integrand)
-    ways = [candidates(index, site, integrand) for index, site in enumerate(sites)]
+    ways = [[cache(way) for way in candidates(index, site, integrand)] for index, site in enumerate(sites)]
     chosen = [0] * len(ways)
 
     def design_of(choice: Sequence[int]) -> Design:
-        return Design(integrand, sites, [block for way, c in zip(ways, choice, strict=True) for block in way[c]])
+        return Design(integrand, sites, [block for way, c in zip(ways, choice, strict=True) for block in way[c]()])
 
     likeliest = design_of(chosen)
     numbers = len(every_axis(likeliest)) * PLACES * POINTS * likeliest.size
@@ -103,12 +104,12 @@ def laid_out(integrand: Integrand, generator: Generator, most: float) -> Design:
         counts = []
         for option in range(len(way)):
             design = design_of([*chosen[:index], option, *chosen[index + 1 :]])
-            start = sum(len(w[c]) for w, c in zip(ways[:index], chosen[:index], strict=True))
-            axes = every_axis(design, range(start, start + len(way[option])))
+            start = sum(len(w[c]()) for w, c in zip(ways[:index], chosen[:index], strict=True))
+            axes = every_axis(design, range(start, start + len(way[option]())))
             counts.append(impure(design, axes, generator))
             if counts[-1] == 0:
                 break
-        whole = isinstance(way[0][0], Race)  # whose cells may be cut further; otherwise the last is not cut yet
+        whole = isinstance(way[0]()[0], Race)  # whose cells may be cut further; otherwise the last is not cut yet
         chosen[index] = counts.index(0) if 0 in counts else 0 if whole else len(way) - 1
     return design_of(chosen)
 
