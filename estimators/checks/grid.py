@@ -243,7 +243,7 @@ class Grid:
         return _answers(self, self.kind, coarser)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _answers(grid: Grid, kind: Family, coarser: float) -> Tensor:
     """See `Grid.exact`: many estimators are certified on the same grid, whose bounds take a second each.
 

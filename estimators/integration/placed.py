@@ -1,7 +1,7 @@
 """Points of a block's cells from uniform numbers."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -46,7 +46,17 @@ def cells(block: Block, u: Tensor, rows: Tensor, even: float, region: int | None
     return cell, torch.where(share > 0, chance / share.clamp_min(1e-300), 0.0).gather(0, cell)
 
 
-def coordinates(block: Block, u: Tensor, wide: Collection[int] = (), often: float = 0.0) -> Coordinates:
+class Laws(Protocol):
+    """What a block's coordinates come from; see `Block`."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+
+    @property
+    def shape(self) -> float: ...
+
+
+def coordinates(block: Laws, u: Tensor, wide: Collection[int] = (), often: float = 0.0) -> Coordinates:
     """Coordinates of a block from uniform numbers [N, m].
 
     Args:

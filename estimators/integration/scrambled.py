@@ -88,16 +88,10 @@ class Points:
         """By points inside each region: the same numbers in all of them, whose errors then often cancel."""
         blocks, everywhere = self.design.blocks, self.design.rows
 
-        @functools.cache
         def placed(group: tuple[int, ...]) -> list[tuple[Tensor, Coordinates]]:
             """Of each block the number that draws its cell, and its coordinates."""
-            dims = sum(1 + blocks[index].axes for index in group)
-            u = torch.cat([self._sobol(dims, count, replicate, group[0]) for replicate in range(REPLICATES)])
-            own = u.split([1 + blocks[index].axes for index in group], 1)
-            return [
-                (v[:, 0], coordinates(blocks[i], v[:, 1:], self.wide[i], WIDELY))
-                for i, v in zip(group, own, strict=True)
-            ]
+            laws = (_Laws(blocks[i].domains, blocks[i].shape, tuple(sorted(self.wide[i]))) for i in group)
+            return _placed(self.seed, group[0], count, tuple(laws))
 
         @functools.cache
         def sets(group: tuple[int, ...], smooth: tuple[bool, ...]) -> Tensor:
@@ -135,7 +129,7 @@ class Points:
         often = min(WIDELY, 1 / max(1, sum(map(len, self.wide.values()))))
         means, variances = [], []
         for replicate in range(REPLICATES):
-            left = self._sobol(max(1, dims), count, replicate, 0)
+            left = _sobol(max(1, dims), count, self.seed, replicate, 0)
             placed, weights = [], torch.ones(count, len(rows), dtype=torch.float64)
             for index, block in enumerate(design.blocks):
                 own, left = left.tensor_split([1 + block.axes], 1)
@@ -149,10 +143,33 @@ class Points:
             variances.append((weights[..., None] * values.square()).mean(0) - mean.square())
         return _over_replicates(means, variances)
 
-    def _sobol(self, dims: int, count: int, replicate: int, first: int) -> Tensor:
-        """[count, dims], on (0, 1)."""
-        engine = SobolEngine(dims, scramble=True, seed=1000 * self.seed + replicate + 10**9 * first)
-        return engine.draw(count, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
+
+class _Laws(NamedTuple):
+    """Of a block's coordinates."""
+
+    domains: tuple[str, ...]
+    shape: float
+    wide: tuple[int, ...]
+    """Those that come from a wider law too."""
+
+
+@functools.lru_cache(maxsize=32)
+def _placed(seed: int, first: int, count: int, laws: tuple[_Laws, ...]) -> list[tuple[Tensor, Coordinates]]:
+    """Of blocks with these laws the numbers that draw their cells, and their coordinates, over all replicates.
+
+    Many integrands have the same, whose quantiles take long.
+    """
+    sizes = [1 + len(law.domains) for law in laws]
+    u = torch.cat([_sobol(sum(sizes), count, seed, replicate, first) for replicate in range(REPLICATES)])
+    return [
+        (v[:, 0], coordinates(law, v[:, 1:], law.wide, WIDELY)) for law, v in zip(laws, u.split(sizes, 1), strict=True)
+    ]
+
+
+def _sobol(dims: int, count: int, seed: int, replicate: int, first: int) -> Tensor:
+    """[count, dims], on (0, 1); `first` tells groups of blocks apart."""
+    engine = SobolEngine(dims, scramble=True, seed=1000 * seed + replicate + 10**9 * first)
+    return engine.draw(count, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
 
 
 def _over_replicates(means: Sequence[Tensor], variances: Sequence[Tensor]) -> Replicated:
