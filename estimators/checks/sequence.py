@@ -80,7 +80,9 @@ class _Work:
         while self.active and self.tally.count[self.active[0]] < look:
             noise, latents = self.sizes
             fits = AT_ONCE // (len(self.active) * max(latents, noise // MUCH_NOISE))
-            count = next((prime for prime in PRIMES if prime <= fits), PRIMES[-1])
+            # Of fewer draws than any look takes no more are made than were asked for.
+            enough = next(prime for prime in reversed(PRIMES) if prime >= look) if look < LOOKS[0] else PRIMES[0]
+            count = next((prime for prime in PRIMES if prime <= min(fits, enough)), PRIMES[-1])
             found = deviations(self.prepared, self.grid, self.active, count, self.generator, self.choices, noise)
             self.tally.add(self.active, found)
             if not self.tally.count.gt(count).any() and bool(
