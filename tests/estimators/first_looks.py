@@ -22,6 +22,18 @@ def looked_at(subject: Subject) -> bool:
     return subject.family in FAMILIES or subject.entry.capability != "score" or (plain and not subject.options)
 
 
+def on_the_largest(check: BoundCheck) -> BoundCheck:
+    """The check on the largest problem of a first look for each number of samples, or, of one number, the two largest.
+
+    For options beside the defaults, which are looked at on problems of all sizes. Between them these problems have
+    several latents and more than two classes, and own parameters that were perturbed and others that have learned.
+    """
+    grids = check.subject.grids  # for each number of samples in ascending order of size
+    largest = {grid.samples: grid for grid in grids}
+    vars(check.subject)["grids"] = (*largest.values(),) if len(largest) > 1 else grids[-2:]
+    return check
+
+
 def each_check(wanted: Sequence[Wanted | tuple[Wanted, Mapping[str, Any]]], draws: int) -> pytest.MarkDecorator:
     """Decorate a test of one argument, `check`."""
     chosen: list[BoundCheck] = [check for check in checks_for(wanted, draws=draws) if looked_at(check.subject)]
