@@ -1,10 +1,12 @@
 """Draws from generators that nobody handed over are seen, those of other threads are not."""
 
 import cProfile
+import importlib
 import random
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,19 @@ def test_what_this_thread_draws_is_seen(case: str) -> None:
     with Elsewhere() as elsewhere:
         (lambda: draw())()
     assert elsewhere.found == module
+
+
+def test_what_a_module_draws_while_it_is_imported_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some first gradient makes torch import sympy, which draws: who took it was refuted, and nobody after."""
+    (tmp_path / "drawing_module.py").write_text("import random\n\nnumber = random.random()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with Elsewhere() as elsewhere:
+        module = importlib.import_module("drawing_module")
+    monkeypatch.delitem(sys.modules, "drawing_module")
+    assert elsewhere.found is None
+    with Elsewhere() as elsewhere:
+        module.random.random()
+    assert elsewhere.found == "random"
 
 
 def _draw_without_end(until: threading.Event, drew: threading.Event) -> None:
