@@ -7,6 +7,7 @@ A row's logit is Normal under q, so that E_q[f] is a sum of integrals over one n
 their exact values, and what evaluation reports has no noise of draws.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import model_validator
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import bench.datasets
 from bench.datasets import Dataset
@@ -157,11 +159,55 @@ class Posterior(Model):
     def _log_likelihood(self, x: Tensor, q: Distribution) -> Tensor:
         """E_q[log p(y|x, z)] of each row, [E, B]: an integral over its logit, which is Normal."""
         loc, scale = (p.double() for p in parameters(q))
-        inputs = _inputs(x).double()
-        mean, deviation = (inputs * loc).sum(-1), (inputs.square() * scale.square()).sum(-1).sqrt()
-        points, chances = (part.to(mean.device) for part in trapezoid(9.0, 0.04))
-        logits = mean[..., None] + deviation[..., None] * points  # E x B x T
-        return (F.logsigmoid(_signs(x)[..., None] * logits) * chances).sum(-1)
+        inputs, shape = _inputs(x).double(), x.shape[:-1]
+        mean = _signs(x) * (inputs * loc).sum(-1)
+        deviation = (inputs.square() * scale.square()).sum(-1).sqrt()
+        parts = zip(*(part.flatten().split(ROWS_AT_ONCE) for part in (mean, deviation)), strict=True)
+        return torch.cat([_part(*part) for part in parts]).reshape(shape)
+
+
+ROWS_AT_ONCE = 2**12
+"""Rows over whose logits is integrated at once: of each some hundreds of numbers are held, several times."""
+
+
+def _part(mean: Tensor, deviation: Tensor) -> Tensor:
+    """`log_sigmoid` of some rows, whose points a gradient makes anew, so that those of one part at most are held."""
+    if not torch.is_grad_enabled():
+        return log_sigmoid(mean, deviation)
+    found: Tensor = checkpoint(log_sigmoid, mean, deviation, use_reentrant=False, preserve_rng_state=False)
+    return found
+
+
+WIDE = 5.0
+"""Standard deviation of a logit from which its density is smooth where log sigmoid bends."""
+
+
+def log_sigmoid(mean: Tensor, deviation: Tensor) -> Tensor:
+    """E[log sigmoid(u)] of u ~ Normal(mean, deviation^2), to ten digits or more, however narrow or wide; in double.
+
+    Of a narrow u by the trapezoidal rule over its density. Of a wide one log sigmoid has a kink, which the points of
+    such a rule would pass over; E min(0, u + w), w ~ Normal(0, 1), is known, and log sigmoid(u) less E_w min(0, u + w)
+    is smooth and nothing far from 0: that is integrated over u, by the same rule.
+
+    Args:
+        mean: [n].
+        deviation: [n].
+    """
+    points, chances = (part.to(mean.device) for part in trapezoid(9.0, 0.08))
+    narrow = (F.logsigmoid(mean[:, None] + deviation.clamp_max(WIDE)[:, None] * points) * chances).sum(-1)
+
+    wide = deviation.clamp_min(WIDE)
+    u, step = torch.arange(-40.0, 40.2, 0.4, dtype=mean.dtype, device=mean.device), 0.4
+    rest = F.logsigmoid(u) - _lesser(u, torch.ones_like(u))
+    density = torch.exp(Normal(mean[:, None], wide[:, None], validate_args=False).log_prob(u))
+    smoothed = _lesser(mean, (wide.square() + 1).sqrt()) + (density * rest).sum(-1) * step
+    return torch.where(deviation < WIDE, narrow, smoothed)
+
+
+def _lesser(mean: Tensor, deviation: Tensor) -> Tensor:
+    """E[min(0, u)] of u ~ Normal(mean, deviation^2)."""
+    ratio = mean / deviation
+    return mean * torch.special.ndtr(-ratio) - deviation * torch.exp(-0.5 * ratio.square()) / math.sqrt(2 * math.pi)
 
 
 def _inputs(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from bench.config import EstimatorConfig
 from bench.datasets import DataError, Dataset, DatasetInfo, assemble
 from bench.measure.basket import BasketConfig
 from bench.measure.elbo import TrainConfig
+from bench.problems import logistic_regression
 from bench.problems.logistic_regression import LogisticRegression, Posterior
 from bench.problems.vae import VAEConfig
 from bench.report.summary import summarise
@@ -23,6 +24,7 @@ from bench.seeds import stream
 from bench.suite.load import parse_suite
 from bench.suite.plan import plan
 from bench.training.evaluation import evaluate
+from bench.training.noise import Noted
 from bench.training.settings import Optimisation
 from estimators import BadInput, create
 from estimators.exact import expectation
@@ -80,16 +82,45 @@ def test_the_expectation_and_its_gradient_are_exact(entropy: str, loc: float, sc
         assert torch.allclose(mine, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
 
 
-def test_a_wide_logit_is_integrated_through_its_kink() -> None:
-    """E log sigmoid(v e) at a large v, where log sigmoid is all but the lesser of 0 and its argument."""
-    for scale in (30.0, 300.0):
-        model = small(torch.tensor([[0.0, 1.0]], dtype=torch.float64))
-        with torch.no_grad():
-            model.log_scale.fill_(math.log(scale))
-        found = -model.expectation(torch.tensor([[[0.0, 1.0]]], dtype=torch.float64), model.encode(ROWS[None])).item()
-        # The integral of log sigmoid(u) - min(0, u) over all u is -pi^2 / 6.
-        expected = -scale / math.sqrt(2 * math.pi) - math.pi**2 / 6 / (scale * math.sqrt(2 * math.pi))
-        assert found == pytest.approx(expected, rel=1e-4)
+@pytest.mark.parametrize(
+    ("loc", "scale"), [(0.3, 1e-5), (-2.0, 4.9), (-2.0, 5.1), (0.5, 50.0), (40.0, 30.0), (3.0, 300.0), (-700.0, 900.0)]
+)
+def test_a_logit_is_integrated_however_wide_it_is(loc: float, scale: float) -> None:
+    """Also where log sigmoid is all but the lesser of 0 and its argument, between whose points a rule would step."""
+    step = min(0.01, scale / 20)
+    u = np.arange(loc - 12 * scale, loc + 12 * scale, step)
+    density = np.exp(-(((u - loc) / scale) ** 2) / 2) * step / (scale * math.sqrt(2 * math.pi))
+    upper = 1 / (1 + np.exp(np.clip(u, -700, 700)))  # the derivative of log sigmoid
+    expected = (-np.logaddexp(0, -u) * density).sum(), (upper * density).sum(), (upper * (u - loc) * density).sum()
+
+    model = small(torch.tensor([[0.0, 1.0]], dtype=torch.float64))
+    with torch.no_grad():
+        model.loc[..., 1], model.log_scale[..., 1] = loc, math.log(scale)
+    found = -model.expectation(torch.tensor([[[0.0, 1.0]]], dtype=torch.float64), model.encode(ROWS[None])).sum()
+    of_loc, of_log_scale = (g[0, 0, 1] for g in torch.autograd.grad(found, [model.loc, model.log_scale]))
+    assert (found.item(), of_loc.item(), of_log_scale.item()) == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_more_is_held_for_many_rows_than_the_points_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan says a few numbers a row; the points of one row's logit are hundreds."""
+    rows = torch.randn(500, 2, generator=stream("rows"), dtype=torch.float64)
+    rows[:, 1] = (rows[:, 1] > 0).double()
+    model, saved = small(rows), list[int]()
+    whole = model.expectation(rows[None], model.encode(rows[None]))
+    (expected,) = torch.autograd.grad(whole.sum(), model.loc)
+
+    def packed(tensor: Tensor) -> Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    monkeypatch.setattr(logistic_regression, "ROWS_AT_ONCE", 50)
+    with Noted() as noted, torch.autograd.graph.saved_tensors_hooks(packed, lambda tensor: tensor):
+        found = model.expectation(rows[None], model.encode(rows[None]))
+    assert noted.largest <= 50 * 500 and sum(saved) < 40 * len(rows)
+    assert torch.allclose(found, whole) and torch.allclose(torch.autograd.grad(found.sum(), model.loc)[0], expected)
+    with torch.no_grad(), Noted() as noted:
+        evaluate(model, rows, samples=1, seed=0)
+    assert noted.largest <= 50 * 500
 
 
 def test_the_rows_of_a_batch_stand_for_all() -> None:
