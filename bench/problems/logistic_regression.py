@@ -46,7 +46,7 @@ class LogisticRegression(TrainedProblem):
             if info.images:
                 raise ValueError(
                     f"data set {name!r} holds images, and a logistic regression takes features and a class, such as "
-                    "breast-cancer: name another data set"
+                    "breast-cancer: name another data set, or say images=False in the description of your own"
                 )
             return {"latents": info.pixels} | given
         return given
@@ -90,7 +90,11 @@ class LogisticRegression(TrainedProblem):
         """
         classes = torch.cat([part[:, -1] for part in (data.train, data.test)])
         if not ((classes == 0) | (classes == 1)).all():
-            raise ValueError(f"the last number of a row of {data.name} is its class, 0 or 1, and some are others")
+            other = next(each for each in classes.tolist() if each not in (0, 1))
+            raise ValueError(
+                f"the last number of a row of {data.name} is its class, 0 or 1, and one is {other:g}: make the classes "
+                "0 and 1 where the rows are read"
+            )
         return Posterior(self, len(data.train), len(seeds))
 
     @classmethod

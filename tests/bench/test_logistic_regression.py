@@ -220,7 +220,8 @@ estimators = ["rloo"]
     ("problem", "said"),
     [
         ('{kind = "logistic-regression", dataset = "digits"}',
-         "data set 'digits' holds images, and a logistic regression takes features and a class, such as breast-cancer"),
+         "data set 'digits' holds images, and a logistic regression takes features and a class, such as breast-cancer: "
+         "name another data set, or say images=False in the description of your own"),
         ('{kind = "logistic-regression", dataset = "breast-cancr"}', "did you mean 'breast-cancer'"),
         ('{kind = "logistic-regression", dataset = 3}',
          "mine.toml: problems.0.dataset: Input should be a valid string, got 3"),
@@ -253,7 +254,7 @@ INFO = DatasetInfo(
 
 def test_a_class_is_0_or_1() -> None:
     data = Dataset("mine", torch.ones(2, 2), torch.ones(0, 2), torch.tensor([[1.0, -1.0]]), False, INFO)
-    with pytest.raises(ValueError, match="the last number of a row of mine is its class, 0 or 1, and some are others"):
+    with pytest.raises(ValueError, match="the last number of a row of mine is its class, 0 or 1, and one is -1: make the"):
         PROBLEM.model(data, [0])
 
 
