@@ -254,7 +254,7 @@ INFO = DatasetInfo(
 
 def test_a_class_is_0_or_1() -> None:
     data = Dataset("mine", torch.ones(2, 2), torch.ones(0, 2), torch.tensor([[1.0, -1.0]]), False, INFO)
-    with pytest.raises(ValueError, match="the last number of a row of mine is its class, 0 or 1, and one is -1: make the"):
+    with pytest.raises(ValueError, match="the last number of a row of mine is its class, 0 or 1, and one is -1"):
         PROBLEM.model(data, [0])
 
 
