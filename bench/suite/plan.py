@@ -126,7 +126,11 @@ def _in_order(cells: list[Cell]) -> list[Cell]:
 def _check_data(suite: Suite, problem: Problem) -> None:
     wanted = {"training.batch": suite.training.batch, "moments.rows": suite.moments.rows if suite.moments else 0}
     for name in problem.datasets():
-        rows = bench.datasets.info(name).rows[0]
+        rows, _, test_rows = bench.datasets.info(name).rows
+        if suite.elbo and not test_rows:
+            raise BadInput(
+                f"{name} has no test rows, on which [elbo] evaluates trainings: leave [elbo] out, or another data set"
+            )
         if suite.moments and suite.moments.minibatches > 1 and suite.moments.rows == rows:
             raise BadInput(
                 f"moments.rows = {rows} is the whole train split of {name}, so that all minibatches would be the "

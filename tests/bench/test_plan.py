@@ -5,10 +5,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import bench.datasets
 from bench.records.identity import cell_id
 from bench.suite.load import load_suite, override, parse_suite
 from bench.suite.plan import Plan, Skipped, plan
@@ -550,3 +552,13 @@ def test_minibatches_as_large_as_the_train_split_are_the_largest() -> None:
         assert str(caught.value) == f"{key} = 1286 is larger than the train split of digits, 1285 rows"
     toys = TOY.format(count="", problem=BERNOULLI, estimator="rloo") + "rows = 5000\n[training]\nbatch = 5000"
     assert len(planned(toys).cells) == 1
+
+
+def test_what_has_no_test_rows_is_not_evaluated_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before a run, where each training ended as one whose every seed diverged at step 0."""
+    without = replace(bench.datasets.info("digits"), rows=(1285, 0, 0))
+    monkeypatch.setattr(bench.datasets, "info", lambda name: without)
+    with pytest.raises(BadInput, match=r"digits has no test rows, on which \[elbo\] evaluates trainings"):
+        planned(LOUD)
+    before, _, after = LOUD.partition("[elbo]")
+    assert planned(before + after[after.index("[moments]") :]).cells
