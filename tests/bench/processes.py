@@ -2,8 +2,9 @@
 
 Importing torch and the packages of the report takes seconds, and is the same for every call. A process here is new in
 all else: it imports bench and estimators for itself, and has a folder, an environment, outputs and an exit code of its
-own; only the load of the machine, which is that of the tests beside it, is hidden from it. What concerns the imports,
-worker processes or an interrupt is tested in processes from the shell.
+own; only the load of the machine, which is that of the tests beside it, is hidden from it, and figures are drawn in one
+format alone where a test does not ask for all: a run of a second draws for several. What concerns the imports, worker
+processes or an interrupt is tested in processes from the shell.
 """
 
 import atexit
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 OF_OTHERS = (
     "altair",
@@ -40,6 +42,9 @@ OF_OTHERS = (
     "typer.rich_utils",
 )
 """What is imported once."""
+DRAWN = ("png",)
+"""Formats in which figures are drawn: all axes are laid out and all marks drawn in one as in the others."""
+EVERY_FORMAT = ("pdf", "svg", "png")
 
 
 def unloaded() -> tuple[float, float, float]:
@@ -61,16 +66,26 @@ class Fork(NamedTuple):
         return subprocess.CompletedProcess(self.pid, code, out, err)
 
 
-def start(module: str, *arguments: str, cwd: Path, **environment: str) -> Fork:
-    """Start what `python -m module arguments` does in this folder and environment."""
+def start(module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, **environment: str) -> Fork:
+    """Start what `python -m module arguments` does in this folder and environment.
+
+    Args:
+        module: as `python -m` takes it.
+        arguments: of its command line.
+        cwd: the folder.
+        figures: formats in which matplotlib draws; files in others are there and hold no figure.
+        environment: what is added to that of this process.
+    """
     folder = Path(tempfile.mkdtemp(dir=_outputs().name))
-    request = {"module": module, "arguments": arguments, "cwd": str(cwd), "folder": str(folder)}
+    request = {"module": module, "arguments": arguments, "cwd": str(cwd), "folder": str(folder), "figures": figures}
     return Fork(int(_asked(request | {"environment": os.environ | environment})), folder)
 
 
-def forked(module: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def forked(
+    module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The same to its end."""
-    return start(module, *arguments, cwd=cwd, **environment).wait()
+    return start(module, *arguments, cwd=cwd, figures=figures, **environment).wait()
 
 
 def _asked(request: dict[str, Any]) -> str:
@@ -93,6 +108,21 @@ def _outputs() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory()
 
 
+def _draw_in(formats: Sequence[str]) -> None:
+    """Let matplotlib draw in these formats alone."""
+    from matplotlib.figure import Figure
+
+    draw = Figure.savefig
+
+    def save(figure: Figure, file: BinaryIO, *, format: str, **options: Any) -> None:
+        if format in formats:
+            draw(figure, file, format=format, **options)
+        else:
+            file.write(b"not drawn")
+
+    Figure.savefig = save  # type: ignore[method-assign, assignment]
+
+
 def _become(request: dict[str, Any]) -> NoReturn:
     """Make of a fork the process that was asked for, and run it to its end."""
     folder = Path(request["folder"])
@@ -105,6 +135,8 @@ def _become(request: dict[str, Any]) -> NoReturn:
     os.environ.update(request["environment"])
     sys.path[0] = request["cwd"]
     sys.argv[1:] = request["arguments"]
+    if set(request["figures"]) != set(EVERY_FORMAT):
+        _draw_in(request["figures"])
     code: Any = 0
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)

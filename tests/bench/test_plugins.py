@@ -5,12 +5,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import forked
+from tests.bench.processes import DRAWN, EVERY_FORMAT, forked
 
 PLUGINS = Path(__file__).parents[1] / "plugin"
 SUITE = """
@@ -41,11 +42,11 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if not line.startswith("runs code of your own: ")]
 
 
-def run(folder: Path, problem: str, estimators: str, measured: str = MOMENTS) -> Path:
+def run(folder: Path, problem: str, estimators: str, measured: str = MOMENTS, figures: Sequence[str] = DRAWN) -> Path:
     """The tables of a suite of one problem that `gradest run` brought to its end."""
     (folder / "mine.toml").write_text(SUITE.format(problem=problem, estimators=estimators, measured=measured))
     gradest = partial(forked, "bench", cwd=folder)
-    done = gradest("run", "mine.toml")
+    done = gradest("run", "mine.toml", figures=figures)
     assert (done.returncode, len(said(done))) == (0, 1), done.stderr
     assert (":" in f"{problem}{measured}{estimators}") == done.stderr.startswith("runs code of your own: ")
     again = gradest("run", "mine.toml", "--dry-run", "--verbose")
@@ -159,7 +160,7 @@ def test_a_measurement(folder: Path, kind: str) -> None:
     measured = f'[measurements]\n"{kind}" = {{draws = 50}}'
     if kind == "signs":
         installed(folder, "gradest.measurements", "signs")
-    tables = run(folder, BITS, '["rloo", "exact"]', measured)
+    tables = run(folder, BITS, '["rloo", "exact"]', measured, EVERY_FORMAT)
     rows = {(row["logit"], row["name"]): row for row in table(tables / "signs.csv")}
     assert rows.keys() == {("0.0", "rloo"), ("3.0", "rloo"), ("0.0", "exact"), ("3.0", "exact")}
     assert rows["0.0", "exact"]["right"] == "1.0" and 0 < float(rows["0.0", "rloo"]["right"]) < 1

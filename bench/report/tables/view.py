@@ -206,10 +206,12 @@ UNBIASED = Column("unbiased", lambda row: "yes" if row["unbiased"] else "no", le
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """The rows of a frame as mappings, as `to_dict("records")` gives them, which makes a Series of every row first."""
+    """The rows of a frame as mappings, as `to_dict("records")` gives them, which makes a Series of every row first.
+
+    Of a few rows and a hundred columns, as there are at a point, a Series of every column would take longest.
+    """
     names = [str(name) for name in frame.columns]
-    columns = [frame[name].tolist() for name in frame.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in frame.to_numpy(dtype=object).tolist()]
 
 
 def _sections(frame: pd.DataFrame, columns: tuple[Column, ...]) -> Iterator[Section]:
