@@ -39,8 +39,8 @@ BEAT = 0.2
 """Seconds between two heartbeats of a runner, so that a dead one is known in little more than a second."""
 LIMIT = 240.0
 """Seconds that a fault may take: all waits of it together, each of which has a limit of its own."""
-INTERVAL = 0.03
-"""Seconds between two checkpoints, so that a training of a second has some."""
+INTERVAL = 0.01
+"""Seconds between two checkpoints, so that a training of tenths of a second has some."""
 
 
 def warm() -> None:
@@ -58,7 +58,7 @@ def warm() -> None:
     bench.run.claims.BEAT, bench.run.claims.STALE, bench.run.work.POLL = BEAT, 6 * BEAT, BEAT / 4
     bench.run.keeper.INTERVAL = INTERVAL
     bench.run.keeper.SHARE = 0.5
-    other = suites.SMALL.replace("steps = 120", "steps = 2").replace("[0, 20]", "[0, 1]")  # nothing of it is remembered
+    other = suites.SMALL.replace("steps = 40", "steps = 2").replace("[0, 20]", "[0, 1]")  # nothing of it is remembered
     with tempfile.TemporaryDirectory() as folder:
         run_suite(parse_suite(other.encode(), "small.toml"), Path(folder), executor=inline)
     for remembered in (bench.run.claims.kernel, bench.run.claims._pids_of):

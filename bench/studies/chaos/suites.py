@@ -13,7 +13,7 @@ problems = [
 estimators = ["rloo", "reinforce[baseline=moving-average]"]
 
 [training]
-steps = 120
+steps = 40
 batch = 10
 
 [elbo]
