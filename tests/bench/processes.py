@@ -66,7 +66,9 @@ class Fork(NamedTuple):
         return subprocess.CompletedProcess(self.pid, code, out, err)
 
 
-def start(module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, **environment: str) -> Fork:
+def start(
+    module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, report: bool = True, **environment: str
+) -> Fork:
     """Start what `python -m module arguments` does in this folder and environment.
 
     Args:
@@ -74,18 +76,20 @@ def start(module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAW
         arguments: of its command line.
         cwd: the folder.
         figures: formats in which matplotlib draws; files in others are there and hold no figure.
+        report: whether a run writes one, which takes longer than a run of a second.
         environment: what is added to that of this process.
     """
     folder = Path(tempfile.mkdtemp(dir=_outputs().name))
-    request = {"module": module, "arguments": arguments, "cwd": str(cwd), "folder": str(folder), "figures": figures}
+    request = {"module": module, "arguments": arguments, "cwd": str(cwd), "folder": str(folder)}
+    request |= {"figures": figures, "report": report}
     return Fork(int(_asked(request | {"environment": os.environ | environment})), folder)
 
 
 def forked(
-    module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, **environment: str
+    module: str, *arguments: str, cwd: Path, figures: Sequence[str] = DRAWN, report: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The same to its end."""
-    return start(module, *arguments, cwd=cwd, figures=figures, **environment).wait()
+    return start(module, *arguments, cwd=cwd, figures=figures, report=report, **environment).wait()
 
 
 def _asked(request: dict[str, Any]) -> str:
@@ -137,6 +141,8 @@ def _become(request: dict[str, Any]) -> NoReturn:
     sys.argv[1:] = request["arguments"]
     if set(request["figures"]) != set(EVERY_FORMAT):
         _draw_in(request["figures"])
+    if not request["report"]:
+        importlib.import_module("bench.studies.chaos.inside").without_report()
     code: Any = 0
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)

@@ -196,25 +196,34 @@ def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_on(
 ) -> None:
     trainings(tmp_path, 10**6)
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "often.py", "run", "small.toml", "--out", "out", "--time-limit", "1h"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background job ignores the signal, and so would every process below it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    wait_for(lambda: steps_kept(out) > 50)
-    process.send_signal(number)
-    said, message = process.communicate(timeout=60)
+    arguments = ["run", "small.toml", "--out", "out", "--time-limit", "1h"]
+    if number == signal.SIGTERM:
+        one = start("often", *arguments, cwd=tmp_path)
+        wait_for(lambda: steps_kept(out) > 50)
+        os.kill(one.pid, number)
+        done = one.wait()
+        code, said, message = done.returncode, done.stdout, done.stderr
+    else:
+        process = subprocess.Popen(
+            [sys.executable, "often.py", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell's background job ignores the signal, and so would every process below it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        wait_for(lambda: steps_kept(out) > 50)
+        process.send_signal(number)
+        said, message = process.communicate(timeout=60)
+        code = process.returncode
     line = message.splitlines()[-1]
     if number == signal.SIGTERM:
-        assert process.returncode == 3
+        assert code == 3
         assert line.startswith("stopped by SIGTERM; 4 cells are done and kept in out, 2 are left, 1 of them begun. ")
     else:
-        assert process.returncode == 130
+        assert code == 130
         assert line.startswith("interrupted; 4 cells are done and kept in out. ")
     assert line.endswith("Go on with: gradest run small.toml --out out --time-limit 1h")
     assert "Traceback" not in message
