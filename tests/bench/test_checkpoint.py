@@ -116,7 +116,8 @@ def test_a_training_in_parts_has_the_bits_of_one_left_alone(
         return found
 
     alone = run()
-    for after, stops in ((1, 6), (2, 3), (3, 2)):
+    # Each part of a compiled training traces its step anew, which takes a second: those of one step and the longest.
+    for after, stops in ((1, 6), (3, 2)) if form == "compiled" else ((1, 6), (2, 3), (3, 2)):
         found, stopped = in_parts(run, after)
         assert stopped == stops
         assert found.pop("resumed") == 1

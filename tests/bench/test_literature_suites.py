@@ -18,7 +18,7 @@ from bench.training.settings import TAKEN_BY, Optimisation
 from tests.bench.test_datasets import needs
 
 LITERATURE = ("disarm", "dreg", "hooper", "hooper-int", "mc-gradients", "reinmax", "relax", "rodeo")
-STEPS, FEW = 200, 20
+STEPS, FEW = 200, 12
 """Of the first training of a model and its optimiser, and of those of the other estimators of a suite."""
 SHORTER = {"steps", "warm_up", "rate_every", "compile"}
 """Settings of a training that 200 steps take another number for."""
