@@ -323,7 +323,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
 def test_two_runs_of_one_folder_at_once_end_with_whole_records(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL.replace(', "reparameterization"]', "]"))
     command = ("bench", "run", "small.toml", "--out", "both")
-    for process in [start(*command, cwd=tmp_path, report=False) for _ in "ab"]:
+    for process in [start(*command, cwd=tmp_path) for _ in "ab"]:
         done = process.wait()
         assert done.returncode == 0, done.stderr
     found = status(tmp_path / "both")
@@ -371,6 +371,9 @@ def test_workers_agree_with_one_process_and_one_that_is_killed_costs_its_cell_al
             for measurements in (found := [one[cell]["measurements"], record["measurements"]]):
                 measurements.get("curve", {}).pop("seconds", None)
             assert found[0] == found[1]
+    reported = _gradest("report", "two", "--format", "md,html", cwd=tmp_path, report=True)
+    assert reported.returncode == 0, reported.stderr
+    assert "died" in (tmp_path / "two" / "tables" / "variance.md").read_text()
 
 
 def test_a_run_needs_no_package_of_the_report(tmp_path: Path) -> None:
