@@ -211,7 +211,8 @@ def log_sigmoid(mean: Tensor, deviation: Tensor) -> Tensor:
 def _lesser(mean: Tensor, deviation: Tensor) -> Tensor:
     """E[min(0, u)] of u ~ Normal(mean, deviation^2)."""
     ratio = mean / deviation
-    return mean * torch.special.ndtr(-ratio) - deviation * torch.exp(-0.5 * ratio.square()) / math.sqrt(2 * math.pi)
+    below: Tensor = torch.special.ndtr(-ratio)
+    return mean * below - deviation * torch.exp(-0.5 * ratio.square()) / math.sqrt(2 * math.pi)
 
 
 def _inputs(x: Tensor) -> Tensor:
