@@ -48,7 +48,9 @@ def _table_of(location: list[str], data: Mapping[str, Any]) -> type[Config]:
 def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """The first fault of a suite's data in one line: where, what was typed, what is expected."""
     # A list whose every item is at fault is then said to be too short as well.
-    faults = [fault for fault in error.errors() if not (fault["type"] == "too_short" and fault["input"])]
+    found = error.errors()
+    inside = {fault["loc"][:end] for fault in found for end in range(len(fault["loc"]))}
+    faults = [fault for fault in found if not (fault["type"] == "too_short" and fault["loc"] in inside)]
     # A mistyped key often leaves another one missing: the typed one is the cause.
     first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
     or_a_list = ""
@@ -65,7 +67,7 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         return unknown("key", location[-1], list(_table_of(location, data).model_fields), place) + more
     if first["type"] == "missing":
         return f"{where} is missing{more}"
-    if first["type"] == "too_short":
+    if first["type"] == "too_short" and not first["input"]:
         return f"{where} is empty; it needs at least one item{more}"
     if "options" in location:
         where = ".".join(location[: location.index("options") + 2])

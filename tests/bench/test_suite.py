@@ -2,12 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from bench.config import EstimatorConfig, parse_estimator
+from bench.config import Config, EstimatorConfig, parse_estimator
+from bench.suite.faults import explain
 from bench.suite.load import load_suite, override, parse_suite, suite_names
 from bench.suite.plan import plan
 from bench.suite.schema import Suite
@@ -269,6 +270,27 @@ def test_faults_are_one_line(old: str, new: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_suite(SMALL.replace(old, new, 1).encode(), "small.toml")
     assert str(caught.value) == f"small.toml: {message}"
+
+
+class Pairs(Config):
+    """Settings of somebody else's, which want two numbers at least."""
+
+    numbers: Annotated[tuple[int, ...], Field(min_length=2)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([1], "numbers: Tuple should have at least 2 items after validation, not 1, got [1]"),
+        ([], "numbers is empty; it needs at least one item"),
+        ([1, "x"], "numbers.1: Input should be a valid integer, unable to parse string as an integer, got 'x'"),
+    ],
+)
+def test_a_list_that_is_too_short_is_a_fault_of_its_own(numbers: list[Any], message: str) -> None:
+    """Unless its items are at fault."""
+    with pytest.raises(ValidationError) as caught:
+        Pairs.model_validate({"numbers": numbers})
+    assert explain(caught.value, {"numbers": numbers}) == message
 
 
 @pytest.mark.parametrize(
