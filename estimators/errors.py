@@ -8,6 +8,8 @@ from pathlib import Path
 
 LISTED = 30
 """Names that a message lists at most."""
+LINE = 300
+"""Characters of a message, above which it says how many names there are, where a command lists them."""
 NEAR = 3
 """Names that a message guesses at most."""
 
@@ -77,8 +79,10 @@ def unknown(
     """One line for a name that does not exist: what was typed, the nearest names, all where they are few, and more."""
     near = nearest(str(typed), known, about)
     question = f"; {guess(near)}" if near else "."
-    names = f"{len(known)} names" if len(known) > LISTED and where else ", ".join(known) or "none"
-    return f"unknown {what} {typed!r}{question} Known: {names}" + (f" ({where})" if where else "")
+    said, more = f"unknown {what} {typed!r}{question} Known: ", f" ({where})" if where else ""
+    names = ", ".join(known) or "none"
+    too_many = len(known) > LISTED or (len(said + names + more) > LINE and "gradest list" in where)
+    return said + (f"{len(known)} names" if too_many and where else names) + more
 
 
 def missing(what: str, path: Path, also: Sequence[str] = ()) -> str:

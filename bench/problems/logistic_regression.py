@@ -9,17 +9,18 @@ their exact values, and what evaluation reports has no noise of draws.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import bench.datasets
-from bench.datasets import Dataset
+from bench.bounds import AtMost
+from bench.datasets import DataError, Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
 from bench.problems.model import Model
 from bench.problems.widths import Widths
@@ -34,7 +35,7 @@ class LogisticRegression(TrainedProblem):
 
     kind: Literal["logistic-regression"]
     family: Literal["gaussian"] = "gaussian"
-    latents: int = 0
+    latents: Annotated[int, Field(ge=0), AtMost(10**6, "q holds numbers for each of them")] = 0
     """The weights of the features and a bias, as many as the data set has them, which fills them in."""
     entropy: Literal["sampled", "analytic"] = "analytic"
 
@@ -42,7 +43,10 @@ class LogisticRegression(TrainedProblem):
     @classmethod
     def _as_many_as_features(cls, given: Any) -> Any:
         if isinstance(given, dict) and isinstance(name := given.get("dataset"), str):
-            info = bench.datasets.info(name)
+            try:
+                info = bench.datasets.info(name)
+            except DataError:
+                return given  # what is wrong with the name, the field says or whoever loads it
             if info.images:
                 raise ValueError(
                     f"data set {name!r} holds images, and a logistic regression takes features and a class, such as "

@@ -332,10 +332,10 @@ def test_git_blob_checksum_is_the_one_git_computes() -> None:
 
 
 def test_unknown_name_answers_with_the_nearest() -> None:
-    """Or, where none is near, with all of them."""
+    """Or, where none is near, with all of them, as long as that is a line of 300 characters."""
     assert failure(lambda: datasets.load("mnist-statik")) == (
         "unknown data set 'mnist-statik'; did you mean 'mnist-static' or 'omniglot-static'? "
-        f"Known: {', '.join(INFOS)} (gradest list datasets, or module:Name)"
+        f"Known: {len(INFOS)} names (gradest list datasets, or module:Name)"
     )
     assert failure(lambda: datasets.load("imagenet")).startswith("unknown data set 'imagenet'. Known: digits, ")
 
