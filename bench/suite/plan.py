@@ -129,7 +129,8 @@ def _check_data(suite: Suite, problem: Problem) -> None:
         rows, _, test_rows = bench.datasets.info(name).rows
         if suite.elbo and not test_rows:
             raise BadInput(
-                f"{name} has no test rows, on which [elbo] evaluates trainings: leave [elbo] out, or take another data set"
+                f"{name} has no test rows, on which [elbo] evaluates trainings: leave [elbo] out, or take another data "
+                "set"
             )
         if suite.moments and suite.moments.minibatches > 1 and suite.moments.rows == rows:
             raise BadInput(
