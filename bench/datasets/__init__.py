@@ -18,6 +18,7 @@ __all__ = [
     "DatasetInfo",
     "assemble",
     "available",
+    "described",
     "info",
     "load",
     "load_once",
@@ -41,15 +42,23 @@ def info(name: str) -> DatasetInfo:
     return SOURCES.get(name).info
 
 
+def described(name: str) -> DatasetInfo | None:
+    """The same; None for a name that is not known, of which whoever loads the rows says so."""
+    try:
+        return info(name)
+    except DataError:
+        return None
+
+
 def load(name: str, *, download: bool = True) -> Dataset:
     """The data set called `name`, from the package, `$GRADEST_DATA`, the cache or, if `download`, a mirror.
 
     Raises:
         DataError: the name is unknown; or a file is missing, corrupt or unreadable; or a package is missing.
     """
-    described, parse = SOURCES.get(name)
+    known, parse = SOURCES.get(name)
     try:
-        return parse(described, *(fetch(file, download=download) for file in described.files))
+        return parse(known, *(fetch(file, download=download) for file in known.files))
     except DataError as fault:
         raise DataError(f"data set {name!r}: {fault}") from fault.__cause__
 

@@ -38,7 +38,6 @@ from bench.records.results import Moments, Point
 from estimators import registry
 from estimators.base import Estimator
 from estimators.errors import BadInput
-from estimators.families.quadrature import MAX_STATES
 
 Place = Annotated[int, Field(ge=0), AtMost(10**8, "a hundred million steps are weeks of training")]
 """A step of a trajectory."""
@@ -131,8 +130,7 @@ class BasketConfig(Trajectories, Measurement):
 
         # The trajectory, and the gradient that is held against: by the states, or by a long run.
         states, samples = problem.states(), problem.importance_samples or 1
-        known_exactly = problem.exact_method is not None  # which takes next to nothing
-        exact = known_exactly or (states is not None and states**samples <= MAX_STATES)
+        exact = problem.exact_method is not None  # which takes next to nothing where it is no enumeration
         looks = float(states or 0) ** samples if exact else self.reference_draws * by_reference
         known = places * self.rows * (looks + ELBO_SAMPLES)
         trained = steps * batch * by_reference

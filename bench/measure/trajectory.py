@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from bench.config import Config, EstimatorConfig, added_later
 from bench.measure.draws import gradients
 from bench.measure.points import Reference, exact_reference, long_run_reference
-from bench.problems.base import TrainedProblem
+from bench.problems.base import ENUMERATION, TrainedProblem
 from bench.problems.model import Model
 from bench.seeds import derive, stream
 from bench.training.batches import Batches, shared_rows
@@ -26,7 +26,6 @@ from bench.training.steps import Steps
 from bench.training.trainer import Trainer
 from estimators.base import Estimator
 from estimators.exact import expectation_of_bound, expectation_parts
-from estimators.families.quadrature import MAX_STATES
 
 ELBO_SAMPLES = 100
 STATE_ROWS = 2**14
@@ -79,11 +78,6 @@ class Checkpoint:
         """ELBO of the minibatch in nats a row."""
         return float(evaluate(self.model, self.x[0], samples=ELBO_SAMPLES, seed=0)[0])
 
-    def _exactly(self, q: Distribution) -> Iterator[Tensor]:
-        yield self.model.expectation(self.x, q)
-        if (closed := self.model.closed_form(q)) is not None:
-            yield closed
-
     def seed(self, purpose: str, *keys: int) -> int:
         """A seed of this place alone."""
         return derive(purpose, *keys, self.step, *(self.replicate or ()))
@@ -93,21 +87,20 @@ class Checkpoint:
         """The gradient of the whole loss: exact, or the long-run mean of the trajectory's estimator."""
         problem, config, model = self.problem, self.config, self.model
         q, f = model.encode(self.x), model.objective(self.x)
-        if problem.exact_method is not None:
-            return exact_reference(self._exactly, q, problem.exact_method)
-        states, samples = problem.states(), problem.importance_samples or 1
-        if states is not None and states**samples <= MAX_STATES:
+        if (method := problem.exact_method) is not None:
 
             def parts(q: Distribution) -> Iterator[Tensor]:
-                if problem.bound == "iwae":
-                    yield expectation_of_bound(q, f, samples)
+                if method != ENUMERATION:
+                    yield model.expectation(self.x, q)
+                elif problem.bound == "iwae":
+                    yield expectation_of_bound(q, f, problem.importance_samples or 1)
                 else:
                     rows = config.rows * problem.states_within_f()
                     yield from expectation_parts(q, f, max(1, STATE_ROWS // rows))
                 if (closed := model.closed_form(q)) is not None:
                     yield closed
 
-            return exact_reference(parts, q, "enumeration")
+            return exact_reference(parts, q, method)
         estimator = problem.estimator(config.reference)
         estimator.bind(stack=(1,), event=model.event).to(self.x.device)
         context, closed_form = model.context(self.x), model.closed_form

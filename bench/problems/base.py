@@ -28,6 +28,9 @@ from estimators.families import FAMILIES, Family, family_named
 from estimators.families.quadrature import MAX_STATES
 from estimators.registry import load_all
 
+ENUMERATION = "enumeration"
+"""Of all joint states: the way to an exact gradient that asks nothing of a problem."""
+
 
 def _known(name: str) -> str:
     """The name of a family, if it is known.
@@ -169,7 +172,7 @@ class PointProblem(Problem):
         """
         states = self.states()
         if states is not None:
-            return "enumeration" if states <= MAX_STATES else None
+            return ENUMERATION if states <= MAX_STATES else None
         if not self.kind_of_latents.integrable(self.event, NODES):
             return None
         try:
@@ -219,11 +222,14 @@ class TrainedProblem(Problem):
 
     @property
     def exact_method(self) -> str | None:
-        """How its models' `expectation` is computed, in a word or two; None where it is not known.
+        """How the exact gradient is had, in a word or two; None where it is not known.
 
-        Without it gradients are held against an enumeration of few states, or a long run of an unbiased estimator.
+        By `ENUMERATION` where states are few; in another way by the models' own `expectation`. Without it gradients are
+        held against a long run of an unbiased estimator.
         """
-        return None
+        states = self.states()
+        few = states is not None and states ** (self.importance_samples or 1) <= MAX_STATES
+        return ENUMERATION if few else None
 
     @property
     def learns_decoder(self) -> bool:

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 import bench.datasets
 from bench.bounds import AtMost
-from bench.datasets import DataError, Dataset
+from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
 from bench.problems.model import Model
 from bench.problems.widths import Widths
@@ -42,18 +42,16 @@ class LogisticRegression(TrainedProblem):
     @model_validator(mode="before")
     @classmethod
     def _as_many_as_features(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(name := given.get("dataset"), str):
-            try:
-                info = bench.datasets.info(name)
-            except DataError:
-                return given  # what is wrong with the name, the field says or whoever loads it
-            if info.images:
-                raise ValueError(
-                    f"data set {name!r} holds images, and a logistic regression takes features and a class, such as "
-                    "breast-cancer: name another data set, or say images=False in the description of your own"
-                )
-            return {"latents": info.pixels} | given
-        return given
+        name = given.get("dataset") if isinstance(given, dict) else None
+        info = bench.datasets.described(name) if isinstance(name, str) else None
+        if info is None:
+            return given
+        if info.images:
+            raise ValueError(
+                f"data set {name!r} holds images, and a logistic regression takes features and a class, such as "
+                "breast-cancer: name another data set, or say images=False in the description of your own"
+            )
+        return {"latents": info.pixels} | given
 
     @model_validator(mode="after")
     def _complete(self) -> "LogisticRegression":

@@ -52,7 +52,7 @@ class Model(nn.Module):
     def expectation(self, x: Tensor, q: Distribution) -> Tensor:
         """E_q[f] for the rows x, of the shape of q's rows: exact, and differentiable in q's parameters.
 
-        Asked of models whose problem has an `exact_method`.
+        Asked of models whose problem has an `exact_method` that is no enumeration.
         """
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from pydantic import model_validator
 import bench.datasets
 from bench.bounds import Few, Size, Slope, WarmUpSteps, Weight
 from bench.config import EstimatorConfig, added_later
-from bench.datasets import DataError, Dataset
+from bench.datasets import Dataset
 from bench.problems.base import TrainedProblem, register_problem, row
 from bench.problems.networks import NEGATIVE_SLOPE
 from bench.problems.per_layer import PerLayer
@@ -28,14 +28,6 @@ FACTORS = (
     "latents, architecture, decoder, activation, embedding one-hot | integer, bound elbo | iwae, "
     "entropy sampled | analytic, kl_weight, kl_warm_up, prior fixed | learned"
 )
-
-
-def _holds_no_images(dataset: str) -> bool:
-    """Whether a data set says so; of a name that is not known it is said where its rows are looked for."""
-    try:
-        return not bench.datasets.info(dataset).images
-    except DataError:
-        return False
 
 
 @register_problem("vae")
@@ -75,7 +67,7 @@ class VAEConfig(TrainedProblem):
 
     @model_validator(mode="after")
     def _complete(self) -> "VAEConfig":
-        if _holds_no_images(self.dataset):
+        if (info := bench.datasets.described(self.dataset)) and not info.images:
             raise ValueError(
                 f"data set {self.dataset!r} holds no images, and the VAE's likelihood is of their bits: name another "
                 "data set (gradest list datasets), or another kind of problem (gradest list problems)"

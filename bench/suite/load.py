@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from bench.config import typed_estimator
 from bench.suite.faults import explain
 from bench.suite.rare import check_draws
-from bench.suite.schema import Device, LeftOut, Override, Suite
+from bench.suite.schema import Device, Pairs, Suite
 from estimators.errors import BadInput, guess, missing, unknown
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -72,7 +72,7 @@ def parse_suite(text: bytes, source: str) -> Suite:
         raise BadInput(f"{source}: {explain(error, data)}") from error
 
 
-def _of_these(tables: Sequence[Override | LeftOut], estimators: list[str]) -> list[dict[str, Any]]:
+def _of_these(tables: Sequence[Pairs], estimators: list[str]) -> list[dict[str, Any]]:
     """Tables for all estimators, and those for some with the ones that are left of them."""
     left = {typed_estimator(text).label for text in estimators}
     kept = []
@@ -120,8 +120,7 @@ def override(
         return suite
     data = suite.model_dump() | given
     if estimators:
-        of_tables: dict[str, Sequence[Override | LeftOut]]
-        of_tables = {"overrides": suite.overrides, "leave_out": suite.leave_out}
+        of_tables: dict[str, Sequence[Pairs]] = {"overrides": suite.overrides, "leave_out": suite.leave_out}
         data |= {name: _of_these(tables, estimators) for name, tables in of_tables.items() if tables}
     try:
         return Suite.model_validate(data)

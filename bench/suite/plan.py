@@ -9,7 +9,7 @@ import bench.datasets
 from bench.measure.base import Common, Done, Settings
 from bench.problems.base import Problem
 from bench.records.record import Record
-from bench.suite.draws import fits
+from bench.suite.draws import Fits, fits
 from bench.suite.schema import Cell, Suite
 from estimators.errors import BadInput
 
@@ -83,11 +83,11 @@ def plan(suite: Suite) -> Plan:
     for given in suite.estimators:
         legal = 0
         for problem in suite.problems:
-            if suite.leaves_out(problem.label, given.label):
-                reasons = ["stands in [[leave_out]]"]
-                skipped.append(Skipped(problem.label, given.label, reasons[0]))
-                continue
-            configs, reasons = fits(given, problem, samples=suite.samples, budgets=suite.budgets)
+            configs, reasons = (
+                Fits([], ["stands in [[leave_out]]"])
+                if suite.leaves_out(problem.label, given.label)
+                else fits(given, problem, samples=suite.samples, budgets=suite.budgets)
+            )
             skipped += [Skipped(problem.label, given.label, reason) for reason in reasons]
             legal += len(configs)
             common = suite.common(problem, given)

@@ -100,16 +100,27 @@ AnyProblem = Annotated[SerializeAsAny[Problem], BeforeValidator(_problem)]
 AnyMeasurement = Annotated[SerializeAsAny[Measurement], BeforeValidator(_measurement)]
 
 
-class Override(Config):
-    """What trainings of some problems or estimators have in the place of a suite's [training].
-
-    Published protocols have such: another rate for one data set, other decays for the parameters of one estimator.
-    """
+class Pairs(Config):
+    """Some problems with some estimators of a suite."""
 
     problems: Annotated[tuple[Word, ...], Few(1000, "no suite has more")] = ()
     """Labels; none stand for all."""
     estimators: Annotated[tuple[EstimatorConfig, ...], Few(1000, "no suite has more")] = ()
     """As the suite has them; none stand for all."""
+
+    def takes(self, problem: str, estimator: str) -> bool:
+        """Whether it is for these two labels."""
+        if self.problems and problem not in self.problems:
+            return False
+        return not self.estimators or any(estimator == config.label for config in self.estimators)
+
+
+class Override(Pairs):
+    """What trainings of some problems or estimators have in the place of a suite's [training].
+
+    Published protocols have such: another rate for one data set, other decays for the parameters of one estimator.
+    """
+
     training: Annotated[dict[str, Any], Field(min_length=1)]
     """Settings of [training] but for `KEPT`, which all trainings of a suite share."""
 
@@ -127,24 +138,14 @@ class Override(Config):
                 raise ValueError(unknown("setting of training", name, changeable))
         return self
 
-    def takes(self, problem: str, estimator: str) -> bool:
-        """Whether it is for these two labels."""
-        if self.problems and problem not in self.problems:
-            return False
-        return not self.estimators or any(estimator == config.label for config in self.estimators)
 
-
-class LeftOut(Config):
+class LeftOut(Pairs):
     """Pairs that a suite does not measure: published protocols have an option of an estimator for one problem alone."""
 
     problems: Annotated[tuple[Word, ...], Field(min_length=1), Few(1000, "no suite has more")]
     """Labels."""
     estimators: Annotated[tuple[EstimatorConfig, ...], Field(min_length=1), Few(1000, "no suite has more")]
     """As the suite has them."""
-
-    def takes(self, problem: str, estimator: str) -> bool:
-        """Whether it is of these two labels."""
-        return problem in self.problems and any(estimator == config.label for config in self.estimators)
 
 
 class Suite(Config):
@@ -232,14 +233,13 @@ class Suite(Config):
     @model_validator(mode="after")
     def _labels_that_are_known(self) -> "Suite":
         known = {"problem": [p.label for p in self.problems], "estimator": [e.label for e in self.estimators]}
-        for table in ("overrides", "leave_out"):
-            for place, one in enumerate(getattr(self, table)):
-                named = {"problem": one.problems, "estimator": [config.label for config in one.estimators]}
-                for kind, labels in named.items():
-                    for label in labels:
-                        if label not in known[kind]:
-                            said = unknown(kind, label, known[kind], "the label of one of the suite's own")
-                            raise ValueError(f"{table}.{place}: {said}")
+        tables: dict[str, tuple[Pairs, ...]] = {"overrides": self.overrides, "leave_out": self.leave_out}
+        for name, place, one in [(name, *each) for name, table in tables.items() for each in enumerate(table)]:
+            named = {"problem": one.problems, "estimator": [config.label for config in one.estimators]}
+            for kind, label in [(kind, label) for kind, labels in named.items() for label in labels]:
+                if label not in known[kind]:
+                    said = unknown(kind, label, known[kind], "the label of one of the suite's own")
+                    raise ValueError(f"{name}.{place}: {said}")
         return self
 
     @model_validator(mode="after")

@@ -91,13 +91,13 @@ class Optimisation(Config):
     @model_validator(mode="after")
     def _one_own_rate(self) -> "Optimisation":
         if self.own_rate_ratio is not None:
-            rate = self.own_rate_ratio * self.learning_rate
+            rate = self._own_rate(self.learning_rate)
             if "own_learning_rate" in self.model_fields_set and self.own_learning_rate != rate:
                 raise ValueError(
                     f"own_rate_ratio = {self.own_rate_ratio:g} makes own_learning_rate {rate:g}, and it is "
                     f"{self.own_learning_rate:g}: give one of the two"
                 )
-            object.__setattr__(self, "own_learning_rate", self._own_rate(self.learning_rate))
+            object.__setattr__(self, "own_learning_rate", rate)
         return self
 
     @model_validator(mode="after")

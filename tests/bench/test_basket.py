@@ -9,7 +9,7 @@ from torch import nn
 import bench.datasets
 import estimators
 from bench.config import EstimatorConfig
-from bench.measure import stops, trajectory
+from bench.measure import stops
 from bench.measure.basket import BasketConfig, MomentsSettings
 from bench.measure.draws import gradients
 from bench.measure.encoder import Encoder, recorded
@@ -17,6 +17,7 @@ from bench.measure.points import Reference
 from bench.measure.toy import ToyMoments
 from bench.measure.trajectory import travel
 from bench.measure.warm import warmed
+from bench.problems import base
 from bench.problems.toys import ToyConfig
 from bench.problems.vae import VAE, VAEConfig
 from bench.seeds import derive, stream
@@ -241,7 +242,7 @@ def test_more_joint_states_than_can_be_summed_over_make_it_a_long_run(
     most: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four states of two bits, in each of three samples of the bound."""
-    monkeypatch.setattr(trajectory, "MAX_STATES", most)
+    monkeypatch.setattr(base, "MAX_STATES", most)
     settings = problem(bound="iwae", importance_samples=3)
     (stop,) = travel(settings, config("vimco", checkpoints=(0,)), CPU)
     assert stop.reference.method == method
